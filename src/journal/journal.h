@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Face of the stage "journal": the one hand-over of the live path. A durable append-only log of closed windows: one frame a
+ * window and interface, sorted by interface and key, length- and checksum-protected, idempotent by
+ * (boot id, interface epoch, window, part). Preallocated quota, segments recycled; the oldest unread window is dropped when
+ * the quota is reached, counted and reported to the cursor as a gap. One writer; any number of readers in other processes.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "inventory/inventory.h"
+#include "meter/meter.h"
+
+struct fl_window {
+	uint8_t boot_id[16];
+	uint32_t epoch;	  /* of the interface: grows with every attachment in a slot */
+	uint32_t window;  /* number; only grows within a boot id */
+	uint32_t part;	  /* 0; later parts carry what came after the window was closed */
+	uint32_t flags;	  /* FL_WINDOW_* */
+	int64_t start;	  /* Unix seconds, wall clock */
+	uint32_t length;  /* seconds */
+};
+#define FL_WINDOW_SKIPDATA 1u	 /* something of this window on this interface was not captured */
+#define FL_WINDOW_PROVISIONAL 2u /* the open window: only in snapshots, never in the journal */
+#define FL_WINDOW_VERDICTS 4u	 /* action was observed; unset: not known (ACCEPT only means "not seen rejected") */
+
+struct fl_frame {
+	struct fl_window window;
+	struct fl_eni eni;
+	struct fl_ledger ledger[FL_DIR_N]; /* by enum fl_dir */
+	const struct fl_flow *flows;	   /* sorted by key; key.iface is meaningless here */
+	size_t n_flows;
+};
+
+#define FL_JOURNAL_FLOWS_MAX (1u << 24) /* in one frame; a larger window is written in parts */
+
+/* ---- writing ---- */
+struct fl_journal;
+struct fl_journal_conf {
+	uint64_t quota_bytes;	/* preallocated */
+	uint64_t segment_bytes; /* 0: quota / 8 */
+};
+int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_conf *conf); /* repairs a torn tail */
+void fl_journal_close(struct fl_journal **j);
+#define FL_JOURNAL_DUPLICATE 1 /* a frame of this key is there already: nothing written */
+int fl_journal_append(struct fl_journal *j, const struct fl_frame *frame);
+/* fsync; after it everything appended is durable and visible to readers. Marks the end of the window. */
+int fl_journal_commit(struct fl_journal *j, uint32_t window, int64_t start, uint32_t length);
+/* Readers' cursors, so that retention knows what is unread: consumer files live in dirfd as cursor.<name>. */
+struct fl_journal_stats { uint64_t frames, flows, bytes, dropped_windows, dropped_flows, oldest_unread_s; };
+void fl_journal_stats(const struct fl_journal *j, struct fl_journal_stats *ret);
+
+/* ---- reading ---- */
+struct fl_position { uint64_t segment, offset; }; /* totally ordered; {0,0} is the beginning of what is held */
+struct fl_reader;
+int fl_reader_open(struct fl_reader **ret, int dirfd, struct fl_position from);
+void fl_reader_close(struct fl_reader **r);
+/* 1: a frame (valid until the next call); 0: nothing more that is committed; FL_READER_WINDOW_END: a commit mark;
+ * FL_READER_GAP: windows were dropped before this position (ret->window.start/length span what is missing, as far as known).
+ * Negative: damaged (position in the sentence). */
+#define FL_READER_WINDOW_END 2
+#define FL_READER_GAP 3
+int fl_reader_next(struct fl_reader *r, struct fl_frame *ret);
+struct fl_position fl_reader_position(const struct fl_reader *r); /* after what was returned last */
+int fl_cursor_save(int dirfd, const char *name, struct fl_position pos); /* durable */
+int fl_cursor_load(int dirfd, const char *name, struct fl_position *ret); /* {0,0} when there is none */
+
+/* One frame to and from bytes: also used for the snapshot of the open window (status/open). */
+int fl_frame_encode(const struct fl_frame *f, struct fl_buf *out);
+/* 1: frame decoded and the cursor moved; 0: not complete; negative: damaged. flows point into malloc'd *store, which the caller
+ * frees and which is reused. */
+struct fl_cursor;
+int fl_frame_decode(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size);
