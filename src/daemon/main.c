@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
+#include "cli/cli.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
-	return 2;
+	/* One line a command; the order is that of `flowlog help`. */
+	static const struct fl_command *const commands[] = {
+	    NULL,
+	};
+
+	return fl_cli_main(commands, argc, argv);
 }
