@@ -31,7 +31,8 @@ struct fl_record {
 /* What is known beyond the packet; NULL members and a NULL pointer to it write "-" (or the documented default). */
 struct fl_record_meta {
 	const struct fl_addr *pkt_src, *pkt_dst; /* NULL: same as the logged address */
-	const char *text[96];			 /* by field number for text fields that neither flow nor ENI supplies */
+	struct fl_addr pkt_addr[2];		 /* room for the two when fl_decode_record fills this */
+	struct fl_str text[96];			 /* by field number: what neither flow nor ENI supplies; n = 0: "-" */
 };
 
 /* ---- fields ---- */
@@ -68,6 +69,7 @@ unsigned fl_format_version(const struct fl_format *f);	 /* highest version among
 const char *fl_format_warning(const struct fl_format *f);
 
 /* ---- encoding ---- */
+/* JSON: numbers as numbers; a value that is "-" is null, so that every object has the same keys. */
 enum fl_output { FL_OUTPUT_TEXT, FL_OUTPUT_JSON, FL_OUTPUT_CSV, FL_OUTPUT_N };
 int fl_output_parse(const char *name, enum fl_output *ret);
 
