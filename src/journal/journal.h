@@ -13,6 +13,7 @@
 
 #include "inventory/inventory.h"
 #include "meter/meter.h"
+#include "base/mem.h"
 
 struct fl_window {
 	uint8_t boot_id[16];

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The live meter's bookkeeping: what a backend hands over becomes windows, windows become journal frames.
+ * Nothing is acknowledged to the kernel before it is in the log in shared memory, nothing leaves that log before
+ * it is durable in the journal; so the process may die at any instruction. No privilege, no network, no
+ * clock of its own: the role that drives it brings all of them.
+ *
+ * A window may be closed once the half it lives in has been read at or after its end (drained >= window); what
+ * turns up later is written as a further part of the same window.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "capture/capture.h"
+#include "inventory/inventory.h"
+#include "journal/journal.h"
+#include "meter/meter.h"
+
+struct fl_engine;
+
+struct fl_engine_conf {
+	int shmfd;			 /* directory of the log */
+	struct fl_journal *journal;
+	const struct fl_live_ops *ops;
+	struct fl_live *live;
+	struct fl_clock clock;
+	uint64_t window_ns;
+	uint64_t memory_limit;
+	uint64_t seed;
+	uint32_t exclusions;		 /* bit per enum fl_rule */
+	uint8_t boot_id[16];
+	bool reused;			 /* the backend went on counting while we were away */
+};
+
+int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf);
+void fl_engine_free(struct fl_engine **e);
+
+/* A free slot for this interface, or the one it already has (same interface id and ifindex). Negative: none free. */
+int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known);
+int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
+int fl_engine_vanished(struct fl_engine *e, uint16_t slot);
+const struct fl_eni *fl_engine_eni(const struct fl_engine *e, uint16_t slot); /* NULL: slot not in use */
+
+/* Read the ring; close what is due. Call at least twice a second. */
+int fl_engine_tick(struct fl_engine *e);
+/* The end of metering, after the programs are detached: read everything, close every window. */
+int fl_engine_finish(struct fl_engine *e);
+
+/* ---- what status shows ---- */
+struct fl_engine_window { uint32_t number; int64_t start; uint32_t length; };
+struct fl_engine_window fl_engine_open_window(const struct fl_engine *e);
+const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot, enum fl_dir dir); /* closed windows */
+struct fl_engine_last { struct fl_engine_window window; uint64_t flows; int64_t closed_at; struct fl_ledger ledger; };
+const struct fl_engine_last *fl_engine_last(const struct fl_engine *e); /* number 0: none yet */
+/* Flows of the open window: what is summed already and a racy look at the kernel's cache. The table is the engine's. */
+const struct fl_table *fl_engine_peek(struct fl_engine *e, size_t max);
+uint64_t fl_engine_memory(const struct fl_engine *e);
