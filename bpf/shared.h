@@ -50,10 +50,10 @@ struct fl_partial {
 	FL_U32 window;
 	FL_U16 first, last;	   /* FL_K_TIME_UNIT_NS from the window's start */
 	FL_U32 packets;
-	FL_U64 bytes;
 	FL_U8 tcp;		   /* as struct fl_obs */
 	FL_U8 evict;		   /* enum fl_evict, in ring records */
 	FL_U16 cpu;		   /* in ring records */
+	FL_U64 bytes;
 };
 
 #define FL_K_TC_EGRESS 0x01
