@@ -41,6 +41,8 @@ void fl_engine_free(struct fl_engine **e);
 /* A free slot for this interface, or the one it already has (same interface id and ifindex). Negative: none free. */
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known);
 int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
+/* New name or address of an interface that stays attached. */
+int fl_engine_update(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 int fl_engine_vanished(struct fl_engine *e, uint16_t slot);
 const struct fl_eni *fl_engine_eni(const struct fl_engine *e, uint16_t slot); /* NULL: slot not in use */
 

@@ -226,6 +226,16 @@ int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *
 	return fl_state_log_slot(&e->state, slot, e->wal);
 }
 
+int fl_engine_update(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni)
+{
+	struct slot *s = &e->state.slot[slot];
+
+	if (!memcmp(&s->eni, eni, sizeof *eni))
+		return 0;
+	s->eni = *eni;
+	return fl_state_log_slot(&e->state, slot, e->wal);
+}
+
 int fl_engine_vanished(struct fl_engine *e, uint16_t slot)
 {
 	struct slot *s = &e->state.slot[slot];

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Face of "daemon": one supervisor and its roles. The supervisor holds the privilege to attach and answers a table of
+ * requests; it parses nothing from outside. Every other role drops to an unprivileged user before its first untrusted byte.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "capture/capture.h"
+#include "cli/cli.h"
+#include "deliver/deliver.h"
+#include "inventory/inventory.h"
+
+extern const struct fl_command fl_cmd_run;
+
+/* What the roles need to know; filled by cmd_run.c from the configuration. Strings are the caller's. */
+struct fl_run {
+	const char *store;	   /* as given, for messages */
+	int statefd, shmfd;
+	uid_t uid;
+	gid_t gid;
+	struct fl_discovery_conf discovery;
+	struct fl_live_conf live;
+	const struct fl_live_ops *ops;
+	struct fl_live *privileged; /* the supervisor's side; NULL when the meter opens its sockets itself */
+	bool reused;
+	const char *fallback_reason;
+	uint64_t memory_limit, journal_bytes;
+	uint32_t exclusions;
+	const struct fl_flow_log *logs;
+	size_t n_logs;
+};
+
+/* ---- requests of the meter to the supervisor, over a SOCK_SEQPACKET pair ---- */
+enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_DETACH, FL_REQUEST_N };
+struct fl_request {
+	uint32_t op;
+	uint16_t slot, arphrd;
+	uint32_t ifindex;
+	char netns[32]; /* empty: ours */
+};
+struct fl_reply {
+	int32_t result;
+	char text[252];
+};
+int fl_channel_call(int fd, const struct fl_request *rq);		/* meter: 0 or the supervisor's error, with its sentence */
+int fl_channel_answer(int fd, const struct fl_run *run); /* supervisor: one request; positive: the meter is gone */
+
+/* Bodies of the roles: called in the forked child, return its exit status. */
+int fl_role_meter(const struct fl_run *run, int channel);
+int fl_role_deliver(const struct fl_run *run);
+
+/* Runs until SIGTERM or SIGINT; exit status. view: draw the live view on the terminal. */
+int fl_supervise(const struct fl_run *run, bool view);

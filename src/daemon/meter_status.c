@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/meter_status.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "bpf/shared.h"
+
+#define STATUS_MAX (16u << 20)
+#define OPEN_FLOWS_MAX 10000 /* in status/open */
+#define TOP_MAX 20
+
+struct open_flows {
+	struct fl_flow *flow;
+	size_t n;
+	struct fl_count slot[FL_K_SLOTS];
+};
+
+static int collect(void *ctx, const struct fl_flow *f)
+{
+	struct open_flows *o = ctx;
+
+	if (f->key.iface < FL_K_SLOTS) {
+		o->slot[f->key.iface].packets += f->packets;
+		o->slot[f->key.iface].bytes += f->bytes;
+	}
+	if (o->n < OPEN_FLOWS_MAX)
+		o->flow[o->n++] = *f;
+	return 0;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct fl_flow *x = a, *y = b;
+
+	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : memcmp(&x->key, &y->key, sizeof x->key);
+}
+
+static int by_interface(const void *a, const void *b)
+{
+	const struct fl_flow *x = a, *y = b;
+
+	if (x->key.iface != y->key.iface)
+		return x->key.iface < y->key.iface ? -1 : 1;
+	return memcmp(&x->key, &y->key, sizeof x->key);
+}
+
+static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
+{
+	fl_json_key(j, key);
+	fl_json_object(j);
+	fl_json_ku64(j, "packets", c->packets);
+	fl_json_ku64(j, "bytes", c->bytes);
+	fl_json_end_object(j);
+}
+
+static void json_causes(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
+			const char *const *names, size_t n)
+{
+	struct fl_count sum = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		sum.packets += c[i].packets;
+		sum.bytes += c[i].bytes;
+	}
+	fl_json_key(j, key);
+	fl_json_object(j);
+	fl_json_ku64(j, "packets", sum.packets);
+	fl_json_ku64(j, "bytes", sum.bytes);
+	fl_json_key(j, inner);
+	fl_json_object(j);
+	for (size_t i = 0; i < n; i++)
+		if (c[i].packets || c[i].bytes)
+			json_count(j, names[i], &c[i]);
+	fl_json_end_object(j);
+	fl_json_end_object(j);
+}
+
+static void json_ledger(struct fl_json *j, const char *key, const struct fl_ledger *l)
+{
+	fl_json_key(j, key);
+	fl_json_object(j);
+	fl_json_ku64(j, "skbs", l->skbs);
+	json_count(j, "seen", &l->seen);
+	json_count(j, "recorded", &l->recorded);
+	json_causes(j, "excluded", "rules", l->excluded, fl_rule_names, FL_RULE_N);
+	json_causes(j, "lost", "causes", l->lost, fl_loss_names, FL_LOSS_N);
+	json_count(j, "not_ip", &l->not_ip);
+	fl_json_end_object(j);
+}
+
+static int slot_of(const struct fl_engine *e, const struct fl_eni *eni)
+{
+	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
+		const struct fl_eni *known = fl_engine_eni(e, (uint16_t)i);
+
+		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, const struct open_flows *open,
+			    struct fl_ledger *totals)
+{
+	fl_json_key(j, "interfaces");
+	fl_json_array(j);
+	for (size_t i = 0; i < s->n_interfaces; i++) {
+		const struct fl_interface *f = &s->interfaces[i];
+		int slot = f->skip == FL_SKIP_NONE ? slot_of(s->engine, &f->eni) : -1;
+
+		fl_json_object(j);
+		fl_json_kstr(j, "eni", f->eni.interface_id);
+		fl_json_kstr(j, "name", f->eni.name);
+		fl_json_kstr(j, "kind", f->eni.kind);
+		fl_json_kstr(j, "device", f->eni.device);
+		fl_json_kstr(j, "netns", f->eni.netns);
+		fl_json_kbool(j, "metered", slot >= 0);
+		fl_json_kstr(j, "skip", f->skip == FL_SKIP_NONE ? "" : fl_skip_reasons[f->skip]);
+		if (slot >= 0) {
+			fl_json_ki64(j, "slot", slot);
+			fl_json_key(j, "ledger");
+			fl_json_object(j);
+			json_ledger(j, "ingress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
+			json_ledger(j, "egress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
+			fl_json_end_object(j);
+			json_count(j, "open", &open->slot[slot]);
+			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
+			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
+		}
+		fl_json_end_object(j);
+	}
+	fl_json_end_array(j);
+}
+
+/* Who opened it: the side whose first packet was a SYN without ACK; without TCP flags, the higher port. */
+static bool is_opener(const struct fl_flow *f)
+{
+	if (f->tcp & FL_TCP_SYNACK)
+		return false;
+	if (f->tcp & 0x02)
+		return true;
+	return f->key.sport > f->key.dport;
+}
+
+static void json_top(struct fl_json *j, const struct fl_engine *e, const struct open_flows *open)
+{
+	static const char *const dirs[FL_DIR_N] = {"-", "ingress", "egress"};
+
+	fl_json_key(j, "top");
+	fl_json_array(j);
+	for (size_t i = 0; i < open->n && i < TOP_MAX; i++) {
+		const struct fl_flow *f = &open->flow[i];
+		const struct fl_eni *eni = fl_engine_eni(e, f->key.iface);
+		char text[FL_ADDR_TEXT_MAX];
+
+		fl_json_object(j);
+		fl_json_key(j, "src");
+		fl_json_strn(j, text, (size_t)(fl_addr_print(text, &f->key.src, f->key.dirfam & FL_KEY_V6) - text));
+		fl_json_key(j, "dst");
+		fl_json_strn(j, text, (size_t)(fl_addr_print(text, &f->key.dst, f->key.dirfam & FL_KEY_V6) - text));
+		fl_json_ku64(j, "sport", f->key.sport);
+		fl_json_ku64(j, "dport", f->key.dport);
+		fl_json_ku64(j, "protocol", f->key.proto);
+		fl_json_kstr(j, "dir", dirs[fl_key_dir(&f->key)]);
+		fl_json_kstr(j, "eni", eni ? eni->interface_id : "");
+		fl_json_kstr(j, "name", eni ? eni->name : "");
+		fl_json_ku64(j, "packets", f->packets);
+		fl_json_ku64(j, "bytes", f->bytes);
+		fl_json_kbool(j, "opener", is_opener(f));
+		fl_json_end_object(j);
+	}
+	fl_json_end_array(j);
+}
+
+static void json_window(struct fl_json *j, struct fl_engine_window w)
+{
+	fl_json_ku64(j, "number", w.number);
+	fl_json_ki64(j, "start", w.start);
+	fl_json_ku64(j, "length", w.length);
+}
+
+static int write_json(const struct fl_meter_status *s, const struct open_flows *open, size_t flows)
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATUS_MAX);
+	struct fl_json j = FL_JSON(&buf);
+	const struct fl_engine_last *last = fl_engine_last(s->engine);
+	struct fl_journal_stats js;
+	struct fl_ledger totals = {0};
+	int r;
+
+	fl_journal_stats(s->journal, &js);
+	fl_json_object(&j);
+	fl_json_kstr(&j, "role", "meter");
+	fl_json_ki64(&j, "pid", getpid());
+	fl_json_kstr(&j, "version", FL_VERSION);
+	fl_json_ku64(&j, "time", fl_now_ns(&fl_clock_system) / FL_NS_PER_S);
+	fl_json_ki64(&j, "started", s->started);
+	fl_json_kstr(&j, "backend", s->run->ops->name);
+	fl_json_kstr(&j, "reason", s->run->fallback_reason ? s->run->fallback_reason : "");
+	fl_json_key(&j, "window");
+	fl_json_object(&j);
+	json_window(&j, fl_engine_open_window(s->engine));
+	fl_json_kbool(&j, "provisional", true);
+	fl_json_end_object(&j);
+	json_interfaces(&j, s, open, &totals);
+	fl_json_key(&j, "last_window");
+	fl_json_object(&j);
+	json_window(&j, last->window);
+	fl_json_ki64(&j, "closed_at", last->closed_at);
+	fl_json_ku64(&j, "flows", last->flows);
+	json_ledger(&j, "ledger", &last->ledger);
+	fl_json_end_object(&j);
+	json_top(&j, s->engine, open);
+	json_ledger(&j, "totals", &totals);
+	fl_json_ku64(&j, "flows_active", flows);
+	fl_json_ku64(&j, "memory_bytes", fl_engine_memory(s->engine));
+	fl_json_key(&j, "journal");
+	fl_json_object(&j);
+	fl_json_ku64(&j, "frames", js.frames);
+	fl_json_ku64(&j, "flows", js.flows);
+	fl_json_ku64(&j, "bytes", js.bytes);
+	fl_json_ku64(&j, "dropped_windows", js.dropped_windows);
+	fl_json_ku64(&j, "dropped_flows", js.dropped_flows);
+	fl_json_end_object(&j);
+	fl_json_end_object(&j);
+	r = fl_json_done(&j);
+	return r ? r : fl_file_write_atomic(s->run->statefd, "status/meter.json", buf.data, buf.len, 0640, false);
+}
+
+/* status/open: what is known of the open window as journal frames, marked provisional. */
+static int write_open(const struct fl_meter_status *s, struct open_flows *open)
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATUS_MAX);
+	struct fl_engine_window w = fl_engine_open_window(s->engine);
+	size_t at = 0;
+	int r = 0;
+
+	qsort(open->flow, open->n, sizeof *open->flow, by_interface);
+	while (!r && at < open->n) {
+		uint16_t slot = open->flow[at].key.iface;
+		const struct fl_eni *eni = fl_engine_eni(s->engine, slot);
+		struct fl_frame f = {
+			.window = {.window = w.number, .start = w.start, .length = w.length, .flags = FL_WINDOW_PROVISIONAL},
+			.flows = open->flow + at,
+		};
+
+		while (at < open->n && open->flow[at].key.iface == slot) {
+			at++;
+			f.n_flows++;
+		}
+		if (!eni)
+			continue;
+		f.eni = *eni;
+		r = fl_frame_encode(&f, &buf);
+	}
+	return r ? r : fl_file_write_atomic(s->run->statefd, "status/open", buf.data, buf.len, 0640, false);
+}
+
+int fl_meter_status_write(const struct fl_meter_status *s)
+{
+	struct open_flows *open FL_CLEANUP(fl_freep) = calloc(1, sizeof *open);
+	struct fl_flow *flows FL_CLEANUP(fl_freep) = malloc(OPEN_FLOWS_MAX * sizeof *flows);
+	const struct fl_table *table = fl_engine_peek(s->engine, 4 * OPEN_FLOWS_MAX);
+	int r;
+
+	if (!open || !flows || !table)
+		return -ENOMEM;
+	open->flow = flows;
+	fl_table_each(table, collect, open);
+	qsort(flows, open->n, sizeof *flows, by_bytes);
+	r = write_json(s, open, fl_table_count(table));
+	return r ? r : write_open(s, open);
+}
