@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+#define READ_STEP 65536
+#define PATH_LIMIT 4096
+
+int fl_file_read(int dirfd, const char *path, struct fl_buf *buf)
+{
+	int fd FL_CLEANUP(fl_closep) = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fl_fail(-errno, "%s: %m", path);
+	for (;;) {
+		size_t room = FL_MIN((size_t)READ_STEP, buf->max - buf->len);
+		char probe;
+		ssize_t n;
+
+		if (!room) {
+			n = read(fd, &probe, 1);
+			return n > 0 ? fl_fail(-EFBIG, "%s: larger than the limit of %zu bytes", path, buf->max) : 0;
+		}
+		if (fl_buf_reserve(buf, room))
+			return -ENOMEM;
+		n = read(fd, buf->data + buf->len, room);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fl_fail(-errno, "%s: %m", path);
+		if (!n)
+			return 0;
+		buf->len += (size_t)n;
+	}
+}
+
+int fl_write_all(int fd, const void *data, size_t n)
+{
+	const char *p = data;
+
+	while (n) {
+		ssize_t done = write(fd, p, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		p += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+int fl_fsync_dir(int dirfd, const char *path)
+{
+	int fd FL_CLEANUP(fl_closep) = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd))
+		return fl_fail(-errno, "%s: %m", path);
+	return 0;
+}
+
+/* The directory part of name, "." when there is none. */
+static void parent_of(const char *name, char ret[PATH_LIMIT])
+{
+	const char *slash = strrchr(name, '/');
+	size_t n = slash ? (size_t)(slash - name) : 1;
+
+	memcpy(ret, slash ? name : ".", n);
+	ret[n] = '\0';
+}
+
+int fl_file_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode, bool durable)
+{
+	char temporary[PATH_LIMIT], parent[PATH_LIMIT];
+	int fd FL_CLEANUP(fl_closep) = -1;
+	int r;
+
+	if (snprintf(temporary, sizeof temporary, "%s.tmp", name) >= (int)sizeof temporary)
+		return fl_fail(-ENAMETOOLONG, "%.64s...: the name is too long", name);
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	if (fd < 0)
+		return fl_fail(-errno, "%s: %m", temporary);
+	r = fl_write_all(fd, data, n);
+	if (!r && durable && fsync(fd))
+		r = -errno;
+	if (!r && renameat(dirfd, temporary, dirfd, name))
+		r = -errno;
+	if (r) {
+		unlinkat(dirfd, temporary, 0);
+		return fl_fail(r, "%s: %s", name, strerror(-r));
+	}
+	if (!durable)
+		return 0;
+	parent_of(name, parent);
+	return fl_fsync_dir(dirfd, parent);
+}
+
+int fl_mkdirs(int dirfd, const char *path, mode_t mode)
+{
+	char part[PATH_LIMIT];
+	size_t n = strlen(path);
+
+	if (n >= sizeof part)
+		return fl_fail(-ENAMETOOLONG, "%.64s...: the name is too long", path);
+	for (size_t i = 1; i <= n; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(part, path, i);
+		part[i] = '\0';
+		if (mkdirat(dirfd, part, mode) && errno != EEXIST)
+			return fl_fail(-errno, "%s: %m", part);
+	}
+	return 0;
+}
