@@ -110,7 +110,7 @@ static int add_item(struct fl_format *f, const char *text, size_t *ret_len)
 
 static int add_items(struct fl_format *f, const char *text)
 {
-	size_t len;
+	size_t len = 0;
 
 	if (!*text)
 		return fl_fail(-EINVAL, "format: empty; at least one field is needed");
