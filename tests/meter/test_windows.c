@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes into the meter comes out of its windows, or is counted as lost: for any order, any growth, any limit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "meter/meter.h"
+
+struct out {
+	struct fl_count sum;
+	unsigned windows;
+	uint32_t number[64];
+	size_t flows;
+};
+
+static int sum_flow(void *ctx, const struct fl_flow *f)
+{
+	struct out *o = ctx;
+
+	o->sum.packets += f->packets;
+	o->sum.bytes += f->bytes;
+	o->flows++;
+	return 0;
+}
+
+static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
+{
+	struct out *o = ctx;
+
+	if (o->windows < 64)
+		o->number[o->windows] = window;
+	o->windows++;
+	return fl_table_each(flows, sum_flow, o);
+}
+
+static struct fl_obs obs(uint32_t flow, uint32_t window, uint32_t ms)
+{
+	struct fl_obs o = {.bytes = 100, .packets = 1, .window = window, .first_ms = ms, .last_ms = ms};
+
+	memcpy(o.key.src.b, &flow, sizeof flow);
+	o.key.proto = 17;
+	return o;
+}
+
+static void order_and_lateness(void **state)
+{
+	struct out o = {0};
+	struct fl_meter_conf conf = {.interval_s = 60, .seed = 1, .lateness = 1, .on_window = on_window, .ctx = &o};
+	struct fl_obs in[] = {obs(1, 10, 0), obs(1, 11, 0), obs(2, 10, 5), obs(1, 12, 0), obs(1, 10, 9), obs(1, 12, 1), obs(1, 13, 0)};
+	struct fl_meter *m = NULL;
+
+	(void)state;
+	assert_int_equal(fl_meter_new(&m, &conf), 0);
+	assert_int_equal(fl_meter_add(m, in, 7), 0);
+	assert_int_equal(fl_meter_finish(m), 0);
+	assert_int_equal(o.sum.packets, 7);
+	assert_int_equal(o.sum.bytes, 700);
+	assert_int_equal(o.number[0], 10);
+	fl_meter_free(&m);
+}
+
+static void many_flows_and_growth(void **state)
+{
+	struct out o = {0};
+	struct fl_meter_conf conf = {.interval_s = 60, .seed = 2, .lateness = 1, .on_window = on_window, .ctx = &o};
+	struct fl_meter *m = NULL;
+
+	(void)state;
+	assert_int_equal(fl_meter_new(&m, &conf), 0);
+	for (unsigned round = 0; round < 2; round++)
+		for (uint32_t i = 0; i < 200000; i++) {
+			struct fl_obs one = obs(i, 7, i % 60000);
+
+			assert_int_equal(fl_meter_add(m, &one, 1), 0);
+		}
+	assert_int_equal(fl_meter_finish(m), 0);
+	assert_int_equal(o.flows, 200000);
+	assert_int_equal(o.sum.packets, 400000);
+	assert_int_equal(o.windows, 1);
+	fl_meter_free(&m);
+}
+
+static void limit_is_counted(void **state)
+{
+	struct out o = {0};
+	struct fl_meter_conf conf = {
+		.interval_s = 60, .memory_limit = 1 << 20, .seed = 3, .lateness = 0, .on_window = on_window, .ctx = &o};
+	struct fl_ledger l;
+	struct fl_meter *m = NULL;
+
+	(void)state;
+	assert_int_equal(fl_meter_new(&m, &conf), 0);
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct fl_obs one = obs(i, 7, 0);
+
+		assert_int_equal(fl_meter_add(m, &one, 1), 0);
+	}
+	assert_int_equal(fl_meter_finish(m), 0);
+	fl_meter_ledger(m, &l);
+	l.recorded = o.sum;
+	assert_int_equal(l.seen.packets, 100000);
+	assert_true(l.lost[FL_LOSS_TABLE_FULL].packets > 0);
+	assert_int_equal(fl_ledger_gap(&l), 0);
+	fl_meter_free(&m);
+}
+
+static void sorted_and_complete(void **state)
+{
+	struct fl_table_conf conf = {.seed = 4};
+	struct fl_table *t = NULL;
+	struct fl_flow *flows;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(fl_table_new(&t, &conf), 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct fl_obs a = obs(i * 7919 % 1000, 1, 500 - i % 500);
+
+		a.key.iface = (uint16_t)(i % 3);
+		a.tcp = (uint8_t)(1u << i % 6);
+		fl_table_add(t, &a, 1, NULL, NULL);
+	}
+	n = fl_table_count(t);
+	assert_int_equal(fl_table_take_sorted(t, &flows, &n), 0);
+	for (size_t i = 1; i < n; i++)
+		assert_true(flows[i - 1].key.iface < flows[i].key.iface ||
+			    (flows[i - 1].key.iface == flows[i].key.iface && memcmp(&flows[i - 1].key, &flows[i].key, sizeof flows[i].key) < 0));
+	assert_int_equal(fl_table_count(t), 0);
+	free(flows);
+	fl_table_free(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(order_and_lateness),
+		cmocka_unit_test(many_flows_and_growth),
+		cmocka_unit_test(limit_is_counted),
+		cmocka_unit_test(sorted_and_complete),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
