@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-BUILD_DEPS = gcc meson ninja-build pkg-config libjansson-dev libyaml-dev libzstd-dev zlib1g-dev libdeflate-dev
-TEST_DEPS = $(BUILD_DEPS) clang libcmocka-dev python3
+BUILD_DEPS = gcc clang bpftool meson ninja-build pkg-config libbpf-dev libmnl-dev libcap-ng-dev libseccomp-dev \
+	libjansson-dev libyaml-dev libzstd-dev zlib1g-dev libdeflate-dev
+TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-scapy \
+	iproute2 iputils-ping nftables iperf3 ethtool procps tshark
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: build deps test-deps test
