@@ -5,7 +5,7 @@ TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-d
 	iproute2 iputils-ping nftables iperf3 ethtool procps tshark
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build deps test-deps test
+.PHONY: build deps test-deps test lint format
 
 build: build/build.ninja
 	ninja -C build
@@ -25,3 +25,15 @@ test: test-deps
 	[ -f build-test/build.ninja ] || meson setup build-test -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 	ninja -C build-test
 	tools/test.sh build-test
+
+# What CI checks beside the tests; `make format` mends the first.
+lint: build-clang/build.ninja
+	git ls-files '*.[ch]' | xargs clang-format --dry-run --Werror
+	tools/layers.py
+	tools/tidy.sh build-clang
+
+build-clang/build.ninja:
+	CC=clang meson setup build-clang -Dbuildtype=debug
+
+format:
+	git ls-files '*.[ch]' | xargs clang-format -i

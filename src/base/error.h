@@ -17,6 +17,11 @@ int fl_fail(int err, const char *fmt, ...) FL_PRINTF(2, 3);
  * Returns r unchanged. */
 int fl_wrap(int r, const char *fmt, ...) FL_PRINTF(2, 3);
 
+#ifdef __clang_analyzer__
+/* The analyzer does not see into error.c: err is negative. */
+#define fl_fail(err, ...) (fl_fail(err, __VA_ARGS__), -1)
+#endif
+
 /* The sentence for r: what fl_fail/fl_wrap left for this error number, else strerror(-r).
  * Valid until the next call of this module in the same thread. */
 const char *fl_error_text(int r);

@@ -27,20 +27,33 @@ static const struct unit sizes[] = {
 	{"MB", 1000000},    {"GB", 1000000000ull}, {"TB", 1000000000000ull},
 };
 
+/* The decimal digits at the start of text; false when there are none or too many. */
+static bool leading_number(const char *text, uint64_t *ret, const char **ret_end)
+{
+	char *end;
+
+	*ret = 0;
+	*ret_end = text;
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	*ret_end = end;
+	return !errno;
+}
+
 static int parse_with(const char *text, const struct unit *units, size_t n, const char *what, const char *example,
 		      uint64_t *ret)
 {
-	char *end;
-	unsigned long long v;
+	const char *end;
+	uint64_t v;
 
-	errno = 0;
-	v = isdigit((unsigned char)*text) ? strtoull(text, &end, 10) : 0;
-	if (!isdigit((unsigned char)*text) || errno)
+	if (!leading_number(text, &v, &end))
 		return fl_fail(-EINVAL, "\"%s\" is not a %s (for example %s)", text, what, example);
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(units[i].name, end))
 			continue;
-		if (__builtin_mul_overflow((uint64_t)v, units[i].factor, ret))
+		if (__builtin_mul_overflow(v, units[i].factor, ret))
 			return fl_fail(-ERANGE, "\"%s\" is too large for a %s", text, what);
 		return 0;
 	}
@@ -59,12 +72,10 @@ int fl_parse_size(const char *text, uint64_t *ret)
 
 int fl_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 {
-	char *end;
-	unsigned long long v;
+	const char *end;
+	uint64_t v;
 
-	errno = 0;
-	v = isdigit((unsigned char)*text) ? strtoull(text, &end, 10) : 0;
-	if (!isdigit((unsigned char)*text) || errno || *end || v < min || v > max)
+	if (!leading_number(text, &v, &end) || *end || v < min || v > max)
 		return fl_fail(-EINVAL, "\"%s\" is not a number from %llu to %llu", text, (unsigned long long)min,
 			       (unsigned long long)max);
 	*ret = v;

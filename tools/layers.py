@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks that dependencies point down: each folder of src/ includes only from itself and the folders below it.
+
+The order is that of ARCHITECTURE.md. Prints one line a violation as file:line: message; exit status 1 if there is any.
+"""
+import pathlib
+import re
+import sys
+
+# Folders side by side in one row do not see each other.
+LAYERS = [
+    ["base"],
+    ["flow"],
+    ["inventory"],
+    ["record"],
+    ["capture"],
+    ["meter"],
+    ["journal"],
+    ["scan"],
+    ["deliver", "query"],
+    ["cli"],
+    ["daemon"],
+]
+# The one header that kernel and user space share.
+SHARED = {"bpf/shared.h": {"capture", "daemon"}}
+# Linux-only headers, so that the offline tool builds anywhere.
+LINUX_ONLY = re.compile(r"(linux|libmnl|bpf|libnetlink|seccomp|cap-ng)[/.]|^sys/(epoll|signalfd|timerfd|prctl)\.h")
+LINUX_ROOMS = {"capture", "inventory", "daemon"}
+LINUX_FILES = {"base/loop.c"}  # epoll: only the daemon links it
+# A face is <room>/<room>.h; base has no face, every header of it is public.
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
+
+
+def level(room):
+    for i, row in enumerate(LAYERS):
+        if room in row:
+            return i
+    return None
+
+
+def check(root):
+    src = root / "src"
+    for path in sorted(src.rglob("*.[ch]")):
+        name = path.relative_to(src)
+        room = name.parts[0]
+        if level(room) is None:
+            yield f"src/{name}:1: folder {room}/ has no place in the order of tools/layers.py"
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = INCLUDE.match(line)
+            if not found:
+                continue
+            where, target = f"src/{name}:{number}", found[2]
+            if found[1] == "<":
+                if LINUX_ONLY.search(target) and room not in LINUX_ROOMS and str(name) not in LINUX_FILES:
+                    yield f"{where}: <{target}> is Linux only and belongs in {', '.join(sorted(LINUX_ROOMS))}"
+                continue
+            if target in SHARED:
+                if room not in SHARED[target]:
+                    yield f"{where}: {target} is for {', '.join(sorted(SHARED[target]))}"
+                continue
+            other = target.split("/")[0]
+            if "/" not in target or level(other) is None:
+                continue  # a generated header
+            if other == room:
+                continue
+            if level(other) >= level(room):
+                yield f"{where}: {room}/ may not see {other}/ (order: {' < '.join('|'.join(r) for r in LAYERS)})"
+            elif other != "base" and not target.endswith(".def") and target != f"{other}/{other}.h":
+                yield f"{where}: {target} is {other}/'s own business; its face is {other}/{other}.h"
+
+
+if __name__ == "__main__":
+    problems = list(check(pathlib.Path(__file__).resolve().parents[1]))
+    print("\n".join(problems) or "layers: dependencies point down")
+    sys.exit(bool(problems))
