@@ -27,6 +27,7 @@ enum ethertype {
 
 enum protocol {
 	P_HOPOPT = 0,
+	P_ICMP = 1,
 	P_IPIP = 4,
 	P_TCP = 6,
 	P_UDP = 17,
@@ -36,6 +37,7 @@ enum protocol {
 	P_FRAGMENT = 44,
 	P_GRE = 47,
 	P_AH = 51,
+	P_ICMPV6 = 58,
 	P_DSTOPTS = 60,
 	P_SCTP = 132,
 	P_MOBILITY = 135,
@@ -420,6 +422,7 @@ static enum fl_decoded decode_ip(struct fl_cursor c, const struct fl_frame_meta 
 	bool ports = false, good;
 
 	memset(ret, 0, sizeof *ret);
+	ret->icmp_type = -1;
 	if (!fl_cur_left(&c))
 		return FL_DECODED_TRUNCATED;
 	switch (c.p[0] >> 4) {
@@ -438,6 +441,8 @@ static enum fl_decoded decode_ip(struct fl_cursor c, const struct fl_frame_meta 
 	ret->bytes = ip.total;
 	ret->packets = 1;
 	ret->fragment = ip.fragment;
+	if ((ret->key.proto == P_ICMP || ret->key.proto == P_ICMPV6) && !ip.later && fl_cur_left(&c))
+		ret->icmp_type = c.p[0];
 	if (has_ports(ret->key.proto)) {
 		if (ip.later)
 			ports_of_fragment(&ip, meta, fragments, ret);

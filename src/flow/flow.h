@@ -97,6 +97,7 @@ struct fl_packet {
 	uint8_t tcp;
 	bool fragment;	  /* any fragment */
 	bool ports_unknown; /* a later fragment whose first was not seen: ports 0 */
+	int16_t icmp_type;  /* of ICMP and ICMPv6; -1: another protocol, or not in the frame */
 };
 
 struct fl_fragments; /* bounded table: (src, dst, id, protocol) -> ports */
