@@ -18,7 +18,7 @@ FOLDERS = ("pcap", "malformed")
 # Every fragment counts by itself, so nothing may be put together. Two passes, names and the user's settings are not wanted.
 OPTIONS = ["-n", "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE", "-T", "fields",
            "-E", "separator=/t", "-E", "occurrence=f", "-e", "frame.number", "-e", "frame.protocols", "-e", "ip.len", "-e", "ipv6.plen",
-           "-e", "ipv6.hopopts.jumbo"]
+           "-e", "ipv6.opt.jumbo"]
 
 
 def captures(corpus):
@@ -43,6 +43,8 @@ def frames(path):
     """(frame number, bytes of the outermost IP packet or None) for every frame."""
     env = {**os.environ, "WIRESHARK_CONFIG_DIR": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
     done = subprocess.run(["tshark", "-r", str(path), *OPTIONS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, timeout=300)
+    if b"aren't valid" in done.stderr or b"isn't valid" in done.stderr:
+        raise RuntimeError(done.stderr.decode("utf-8", "replace"))
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         columns = line.split("\t")
         if len(columns) < 5 or not columns[0].isdigit():
