@@ -49,9 +49,12 @@ static const struct {
 	uint16_t type;
 	enum fl_link link;
 } links[] = {
-	{0, FL_LINK_NULL},	  {1, FL_LINK_ETHERNET}, {9, FL_LINK_PPP},	 {12, FL_LINK_RAW_IP},	{14, FL_LINK_RAW_IP},
-	{50, FL_LINK_PPP},	  {51, FL_LINK_PPPOE},	 {101, FL_LINK_RAW_IP},	 {108, FL_LINK_LOOP},	{113, FL_LINK_COOKED_V1},
-	{228, FL_LINK_RAW_IP},	  {229, FL_LINK_RAW_IP}, {276, FL_LINK_COOKED_V2},
+	{0, FL_LINK_NULL},	   {1, FL_LINK_ETHERNET},    {9, FL_LINK_PPP},	     {10, FL_LINK_FDDI},
+	{12, FL_LINK_RAW_IP},	   {14, FL_LINK_RAW_IP},     {50, FL_LINK_PPP},	     {51, FL_LINK_PPPOE},
+	{101, FL_LINK_RAW_IP},	   {104, FL_LINK_CHDLC},     {105, FL_LINK_WLAN},    {107, FL_LINK_FRAME_RELAY},
+	{108, FL_LINK_LOOP},	   {113, FL_LINK_COOKED_V1}, {127, FL_LINK_RADIOTAP}, {192, FL_LINK_PPI},
+	{228, FL_LINK_RAW_IP},	   {229, FL_LINK_RAW_IP},    {239, FL_LINK_NFLOG},   {242, FL_LINK_IPOIB},
+	{276, FL_LINK_COOKED_V2},
 };
 
 static void set_link(struct iface *i, uint32_t type)
@@ -343,12 +346,18 @@ static int read_packet(struct fl_pcap *p, struct fl_cursor c, uint32_t type, str
 static int read_section(struct fl_pcap *p, const uint8_t *h)
 {
 	uint32_t order;
+	uint16_t major;
 
 	memcpy(&order, h + 8, 4);
 	if (order != 0x1a2b3c4d && order != 0x4d3c2b1a)
 		return damaged(p, "a section without a byte order");
 	p->swapped = order == 0x4d3c2b1a;
 	p->n_ifaces = 0;
+	memcpy(&major, h + 12, 2);
+	if (p->swapped)
+		major = __builtin_bswap16(major);
+	if (major != 1)
+		return damaged(p, "a section of a pcapng version that is not known (1 is read)");
 	return 0;
 }
 
@@ -363,8 +372,14 @@ static int next_ng(struct fl_pcap *p, struct fl_pcap_packet *ret, bool refill)
 		if (r)
 			return r == 1 ? 0 : r;
 		memcpy(&type, h, 4);
-		if (type == BLOCK_SECTION && (r = read_section(p, h)))
-			return r;
+		if (type == BLOCK_SECTION) {
+			r = need(p, 16, &h, refill, "a section's header is cut");
+			if (r)
+				return r == 1 ? 0 : r;
+			r = read_section(p, h);
+			if (r)
+				return r;
+		}
 		c = fl_cursor(h, 12);
 		type = u32(p, &c);
 		length = u32(p, &c);
@@ -373,6 +388,9 @@ static int next_ng(struct fl_pcap *p, struct fl_pcap_packet *ret, bool refill)
 		r = need(p, length, &h, refill, "a block is cut");
 		if (r)
 			return r;
+		c = fl_cursor(h + length - 4, 4);
+		if (u32(p, &c) != length)
+			return damaged(p, "a block whose two lengths differ");
 		c = fl_cursor(h + 8, length - 12);
 		if (type == BLOCK_INTERFACE)
 			r = read_interface(p, c);
