@@ -115,10 +115,29 @@ static bool grow(struct fl_table *t, struct part *p)
 	return true;
 }
 
+/*
+ * The last word of a flow, times and flags, is read and written whole: a busy flow comes every few packets, and a load that spans
+ * the smaller stores of a bit-field waits for all of them to reach the cache.
+ */
+#define TIME_MASK 0xffffffu
+#define ACTION_MASK (UINT64_C(0xff) << 56)
+
+static inline char *facts_of(struct fl_flow *f)
+{
+	return (char *)f + sizeof *f - sizeof(uint64_t);
+}
+
+static inline uint64_t pack(uint32_t first_ms, uint32_t last_ms, uint64_t tcp)
+{
+	return (first_ms & TIME_MASK) | (uint64_t)(last_ms & TIME_MASK) << 24 | tcp << 48;
+}
+
 static inline bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t hash)
 {
 	struct part *p = part_of(t, hash);
 	struct fl_flow *f = p->lines ? find(p, &o->key, hash) : NULL;
+	uint64_t facts;
+	uint32_t first, last;
 
 	if (fl_unlikely(!f || !f->packets)) {
 		if ((p->used + 1) * LOAD_DEN > p->lines * LOAD_NUM) {
@@ -127,18 +146,18 @@ static inline bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t 
 			f = find(p, &o->key, hash);
 		}
 		f->key = o->key;
-		f->first_ms = o->first_ms;
-		f->last_ms = o->last_ms;
+		facts = pack(o->first_ms, o->last_ms, 0);
 		p->used++;
 		t->count++;
+	} else {
+		memcpy(&facts, facts_of(f), sizeof facts);
 	}
 	f->packets += o->packets;
 	f->bytes += o->bytes;
-	f->tcp |= o->tcp;
-	if (o->first_ms < f->first_ms)
-		f->first_ms = o->first_ms;
-	if (o->last_ms > f->last_ms)
-		f->last_ms = o->last_ms;
+	first = FL_MIN((uint32_t)(facts & TIME_MASK), o->first_ms);
+	last = FL_MAX((uint32_t)(facts >> 24 & TIME_MASK), o->last_ms);
+	facts = (facts & ACTION_MASK) | pack(first, last, (facts >> 48 | o->tcp) & 0xff);
+	memcpy(facts_of(f), &facts, sizeof facts);
 	return true;
 }
 
