@@ -62,6 +62,15 @@ static bool parse_address(struct fl_str s, struct fl_record *r, struct fl_addr *
 	return true;
 }
 
+/* Values hold neither spaces nor control bytes: tags are percent-encoded for that reason (records.md section 1). */
+static bool is_text(struct fl_str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == 0x7f)
+			return false;
+	return true;
+}
+
 /* The accumulator that prints as this number */
 static uint8_t tcp_accumulator(uint64_t flags)
 {
@@ -149,11 +158,12 @@ static bool decode_value(const struct fl_field *f, struct fl_str s, struct fl_re
 		break;
 	case FL_FROM_ENI:
 		member = fl_field_eni_text(f, eni, &size);
-		ok = s.n < size;
+		ok = s.n < size && is_text(s);
 		if (ok)
 			memcpy(member, s.p, s.n); /* the rest is zero */
 		break;
 	case FL_FROM_META:
+		ok = is_text(s);
 		meta->text[fl_field_number(f)] = s;
 		break;
 	case FL_FROM_N:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""flowlog meter's manners: inputs, refusals, faults, ends of pipes."""
+import gzip
+import json
+import os
+import pty
+import shutil
+import struct
+import subprocess
+import time
+
+import pytest
+
+from conftest import ROOT
+
+SESSION = ROOT / "tests/golden/session/in.pcap"
+FORMAT = ("--format", "${srcaddr} ${srcport} ${packets} ${bytes} ${start}")
+
+
+def records(text):
+    return sorted(text.splitlines()[1:])
+
+
+def test_one_capture_in_every_wrapping(flowlog, tmp_path):
+    data = SESSION.read_bytes()
+    want = records(flowlog("meter", *FORMAT, SESSION).stdout)
+    assert len(want) == 4
+    (tmp_path / "a.gz").write_bytes(gzip.compress(data[:200]) + gzip.compress(data[200:]))
+    assert records(flowlog("meter", *FORMAT, tmp_path / "a.gz").stdout) == want
+    if shutil.which("zstd"):
+        subprocess.run(["zstd", "-q", str(SESSION), "-o", str(tmp_path / "a.zst")], check=True)
+        assert records(flowlog("meter", *FORMAT, tmp_path / "a.zst").stdout) == want
+    for source in ("-", "/dev/stdin"):
+        done = subprocess.run([flowlog.path, "meter", *FORMAT, source], input=data, stdout=subprocess.PIPE, check=True)
+        assert records(done.stdout.decode()) == want
+    with open(SESSION, "rb") as f:  # standard input that is a file, at its beginning or behind it
+        assert records(flowlog("meter", *FORMAT, "-", stdin=f).stdout) == want
+    assert records(flowlog("meter", *FORMAT, "-r", SESSION).stdout) == want
+
+
+def test_several_files_are_one_run(flowlog, tmp_path):
+    ledger = tmp_path / "ledger.json"
+    done = flowlog("meter", *FORMAT, "--ledger", ledger, SESSION, "-r", SESSION, SESSION)
+    seen = json.loads(ledger.read_text())["seen"]
+    assert seen["packets"] == 3 * 9
+    assert done.stdout.count("srcaddr") == 1
+    assert sum(int(r.split()[2]) for r in records(done.stdout)) == 27
+
+
+def test_a_cut_capture_gives_its_records_then_the_offset(flowlog, tmp_path):
+    data = SESSION.read_bytes()
+    cut = tmp_path / "cut.pcap"
+    # Where each record begins: the offset that the sentence must name.
+    starts, at = [], 24
+    while at < len(data):
+        starts.append(at)
+        at += 16 + struct.unpack_from("<I", data, at + 8)[0]
+    for n in range(24, len(data), 7):
+        cut.write_bytes(data[:n])
+        ledger = tmp_path / "ledger.json"
+        done = flowlog("meter", *FORMAT, "--ledger", ledger, cut, check=False)
+        whole = sum(1 for s in starts[1:] + [len(data)] if s <= n)
+        assert json.loads(ledger.read_text())["seen"]["packets"] == whole
+        assert sum(int(r.split()[2]) for r in records(done.stdout)) == whole
+        if n in starts:
+            assert done.returncode == 0 and not done.stderr
+        else:
+            assert done.returncode == 1
+            assert f"at offset {max(s for s in starts if s <= n)}" in done.stderr, done.stderr
+
+
+def test_a_damaged_file_does_not_stop_the_next(flowlog, tmp_path):
+    cut = tmp_path / "cut.pcap"
+    cut.write_bytes(SESSION.read_bytes()[:-3])
+    done = flowlog("meter", *FORMAT, cut, SESSION, check=False)
+    assert done.returncode == 1 and "cut.pcap" in done.stderr
+    assert sum(int(r.split()[2]) for r in records(done.stdout)) == 8 + 9
+
+
+def test_damaged_compression(flowlog, tmp_path):
+    packed = gzip.compress(SESSION.read_bytes())
+    (tmp_path / "cut.gz").write_bytes(packed[:-40])
+    done = flowlog("meter", tmp_path / "cut.gz", check=False)
+    assert done.returncode == 1 and "compressed data ends in the middle" in done.stderr
+
+
+@pytest.mark.parametrize("args, says", [
+    (("--interval", "0"), "a window is 1 to 16777 seconds long"),
+    (("--interval", "16778"), "a window is 1 to 16777 seconds long"),
+    (("--interval", "x"), "interval"),
+    (("--format", "${scraddr}"), "unknown field scraddr; the nearest is srcaddr"),
+    (("--format", "${srcaddr} "), "trailing space"),
+    (("--local", "10.0.0.0/99"), "10.0.0.0/99"),
+    (("--exclude", "dhpc"), '"dhpc" is no rule'),
+    (("-o", "xml"), "text|json|csv"),
+    (("--frmat", "x"), "did you mean --format"),
+])
+def test_refusals_are_usage_errors_with_a_sentence(flowlog, args, says):
+    done = flowlog("meter", *args, SESSION, check=False)
+    assert done.returncode == 2 and says in done.stderr and not done.stdout
+
+
+def test_the_longest_interval_is_taken(flowlog):
+    assert flowlog("meter", "--interval", "16777", SESSION).stdout
+
+
+@pytest.mark.parametrize("path, says", [("/nonexistent.pcap", "No such file"), ("/dev/null", "empty"), (__file__, "not a capture file"), ("/", "directory")])
+def test_what_is_no_capture(flowlog, path, says):
+    done = flowlog("meter", path, check=False)
+    assert done.returncode == 1 and path in done.stderr and says in done.stderr
+
+
+def test_no_file_is_a_usage_error(flowlog):
+    assert flowlog("meter", check=False).returncode == 2
+
+
+def test_a_reader_that_leaves_is_met_in_silence(flowlog, tmp_path):
+    big = tmp_path / "big.pcap"
+    data = SESSION.read_bytes()
+    header, body = data[:24], bytearray(data[24:])
+    with open(big, "wb") as f:
+        f.write(header)
+        for i in range(60000):  # more records than a pipe holds
+            struct.pack_into("<H", body, 16 + 34, i)
+            f.write(body)
+    for ignore in ("", "trap '' PIPE; "):
+        done = subprocess.run(["bash", "-c", f"{ignore}\"$0\" meter \"$1\" | head -n 1", flowlog.path, str(big)], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.stdout.startswith("version ") and not done.stderr
+
+
+def test_a_full_disk_is_named(flowlog):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([flowlog.path, "meter", str(SESSION)], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "standard output: No space left" in done.stderr
+
+
+def test_memory_limit_is_counted_not_hidden(flowlog, tmp_path):
+    ledger = tmp_path / "ledger.json"
+    flowlog("meter", "--memory-limit", "4K", "--ledger", ledger, SESSION)
+    l = json.loads(ledger.read_text())
+    assert l["lost"]["causes"]["table-full"]["packets"] == l["lost"]["packets"] > 0
+    assert l["seen"]["packets"] == l["recorded"]["packets"] + l["lost"]["packets"] == 9
+
+
+def test_a_file_that_shrinks_while_it_is_read(flowlog, tmp_path):
+    """The reader maps files; one that is cut meanwhile must be a fault with a sentence, not a signal."""
+    data = SESSION.read_bytes()
+    big = tmp_path / "big.pcap"
+    with open(big, "wb") as f:
+        f.write(data[:24])
+        for _ in range(150):
+            f.write(data[24:] * 1000)
+    out = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    child = subprocess.Popen([flowlog.path, "meter", str(big)], stdout=out, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.05)
+    os.truncate(big, 4096)
+    err = child.communicate(timeout=60)[1]
+    os.close(out)
+    assert child.returncode in (0, 1), err
+    if child.returncode:
+        assert "big.pcap" in err
+
+
+def test_the_terminal_is_told_about_verdicts(flowlog):
+    main, side = pty.openpty()
+    subprocess.run([flowlog.path, "meter", str(SESSION)], stdout=subprocess.DEVNULL, stderr=side, check=True)
+    os.close(side)
+    assert b"holds no verdicts" in os.read(main, 4096)
+    os.close(main)
+    assert not flowlog("meter", SESSION).stderr
