@@ -409,6 +409,7 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	next.cursor = l->batch_end;
 	next.plan = (struct fl_plan){0};
 	next.seen.kept = next.seen.n;
+	next.newest_end = FL_MAX(next.newest_end, l->batch.newest_end);
 	add_lost(&next, &l->lost);
 	r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &next);
 	if (r)
@@ -418,7 +419,7 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	add_lost(&l->state, &l->lost);
 	memset(&l->lost, 0, sizeof l->lost);
 	keep_seen(&l->state.seen);
-	l->stats.newest_end = FL_MAX(l->stats.newest_end, l->batch.newest_end);
+	l->state.newest_end = next.newest_end;
 	l->windows_done += l->batch.windows;
 	l->finishing = false;
 	fl_batch_reset(&l->batch);
@@ -607,6 +608,7 @@ void fl_delivery_stats(const struct fl_delivery *d, size_t log, struct fl_delive
 
 	add_lost(&sum, &l->state);
 	*ret = l->stats;
+	ret->newest_end = l->state.newest_end;
 	ret->lost_flows = sum.lost_flows;
 	ret->lost_delivery = sum.lost_delivery;
 	ret->lost_quota = sum.lost_quota;
