@@ -105,6 +105,20 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 	return r ? r : fl_reader_open(&l->ahead, d->journalfd, l->state.cursor);
 }
 
+static int get_ready(struct fl_delivery *d, struct log *l)
+{
+	int r = 0;
+
+	if (l->ready)
+		return 0;
+	/* The retention of the journal must know that somebody reads, before anything is read. */
+	r = fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
+	if (!r && !l->state.plan.on)
+		r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &l->state);
+	l->ready = !r;
+	return r;
+}
+
 /* A flow log that is no more must not keep windows "unread". */
 static void forget_cursors(const struct fl_delivery *d)
 {
@@ -159,6 +173,9 @@ int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *co
 	if (r)
 		return r;
 	forget_cursors(d);
+	/* So that a reader finds the flow log at once; where the disk is full it is tried again later. */
+	for (size_t i = 0; i < d->n; i++)
+		(void)get_ready(d, &d->log[i]);
 	*ret = d;
 	d = NULL;
 	return 0;
@@ -422,6 +439,8 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	l->state.newest_end = next.newest_end;
 	l->windows_done += l->batch.windows;
 	l->finishing = false;
+	l->refusals = 0;
+	*l->stats.last_error = '\0';
 	fl_batch_reset(&l->batch);
 	/* Behind the file that counts: a cursor that lags only keeps windows a little longer. */
 	return fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
@@ -470,20 +489,6 @@ static int finish(struct fl_delivery *d, struct log *l)
 }
 
 /* ---- a run ---- */
-
-static int get_ready(struct fl_delivery *d, struct log *l)
-{
-	int r = 0;
-
-	if (l->ready)
-		return 0;
-	/* The retention of the journal must know that somebody reads, before anything is read. */
-	r = fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
-	if (!r && !l->state.plan.on)
-		r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &l->state);
-	l->ready = !r;
-	return r;
-}
 
 static void skim(struct log *l)
 {
@@ -560,10 +565,6 @@ static int run_log(struct fl_delivery *d, struct log *l, bool flush, uint64_t *w
 		r = step(d, l, flush);
 		if (r <= 0)
 			break;
-		if (!l->finishing && !l->resuming) {
-			l->refusals = 0;
-			*l->stats.last_error = '\0';
-		}
 	}
 	if (r > 0)
 		*wait_ms = 0;

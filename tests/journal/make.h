@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
