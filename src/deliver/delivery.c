@@ -34,7 +34,9 @@ struct log {
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
 	struct fl_batch batch;
-	bool ready;	 /* the state file is there and the journal knows its reader */
+	struct fl_position held_from; /* what the batch was read from must still be held from here on */
+	bool announced;	 /* the state file is there and the journal knows its reader */
+	bool ready;	 /* and the journal is there */
 	bool finishing;	 /* the batch is complete: plan, put, move */
 	bool resuming;	 /* the plan is to be encoded again */
 	uint64_t windows_ahead, windows_done;
@@ -100,7 +102,22 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		return fl_wrap(r, "flow log %s", conf->id);
 	l->batch = (struct fl_batch){.log = conf, .encoder = l->encoder, .seen = &l->state.seen};
 	l->resuming = l->state.plan.on;
-	l->batch_end = l->state.cursor;
+	l->batch_end = l->held_from = l->state.cursor;
+	r = fl_reader_open(&l->reader, d->journalfd, l->state.cursor);
+	return r ? r : fl_reader_open(&l->ahead, d->journalfd, l->state.cursor);
+}
+
+/* A cursor at the beginning is made one of this journal's positions, so that what is dropped from there on is noticed. */
+static int find_beginning(struct fl_delivery *d, struct log *l)
+{
+	int r = fl_journal_begin(d->journalfd, &l->state.cursor);
+
+	if (r || !l->state.cursor.segment)
+		return r;
+	l->announced = false;
+	l->batch_end = l->held_from = l->state.cursor;
+	fl_reader_close(&l->reader);
+	fl_reader_close(&l->ahead);
 	r = fl_reader_open(&l->reader, d->journalfd, l->state.cursor);
 	return r ? r : fl_reader_open(&l->ahead, d->journalfd, l->state.cursor);
 }
@@ -111,11 +128,15 @@ static int get_ready(struct fl_delivery *d, struct log *l)
 
 	if (l->ready)
 		return 0;
+	if (!l->state.cursor.segment)
+		r = find_beginning(d, l);
 	/* The retention of the journal must know that somebody reads, before anything is read. */
-	r = fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
-	if (!r && !l->state.plan.on)
+	if (!r && !l->announced)
+		r = fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
+	if (!r && !l->announced && !l->state.plan.on)
 		r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &l->state);
-	l->ready = !r;
+	l->announced |= !r;
+	l->ready = !r && l->state.cursor.segment;
 	return r;
 }
 
@@ -225,6 +246,7 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 	case FL_READER_GAP:
 		note_gap(l, f);
 		r = fl_batch_gap(&l->batch, f);
+		l->held_from = fl_reader_position(l->reader);
 		recount(d, l);
 		break;
 	case FL_READER_WINDOW_END:
@@ -309,7 +331,7 @@ static int start_reading(struct fl_delivery *d, struct log *l, struct fl_positio
 	fl_batch_reset(&l->batch);
 	memset(&l->lost, 0, sizeof l->lost);
 	l->state.seen.n = l->state.seen.kept;
-	l->batch_end = from;
+	l->batch_end = l->held_from = from;
 	return fl_reader_open(&l->reader, d->journalfd, from);
 }
 
@@ -438,6 +460,7 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	keep_seen(&l->state.seen);
 	l->state.newest_end = next.newest_end;
 	l->windows_done += l->batch.windows;
+	l->held_from = l->state.cursor;
 	l->finishing = false;
 	l->refusals = 0;
 	*l->stats.last_error = '\0';
@@ -451,8 +474,7 @@ static int still_held(struct fl_delivery *d, struct log *l)
 {
 	struct fl_reader *r = NULL;
 	struct fl_frame f;
-	struct fl_position from = l->state.cursor;
-	int what = fl_reader_open(&r, d->journalfd, from);
+	int what = fl_reader_open(&r, d->journalfd, l->held_from);
 
 	if (what)
 		return what;
@@ -465,7 +487,7 @@ static int finish(struct fl_delivery *d, struct log *l)
 {
 	int r = 0;
 
-	if (l->refusals && !l->batch.gap) {
+	if (l->refusals) {
 		r = still_held(d, l);
 		if (r < 0)
 			return r;
@@ -509,7 +531,9 @@ static int step(struct fl_delivery *d, struct log *l, bool flush)
 {
 	int r = get_ready(d, l);
 
-	if (!r && l->resuming) {
+	if (r || !l->ready)
+		return r;
+	if (l->resuming) {
 		r = resume(d, l);
 		if (r <= 0)
 			return r;

@@ -484,7 +484,8 @@ static void crash_everywhere(uint32_t interval, uint32_t windows, bool torn, uns
 		temp_remove(&t);
 		crashes += status == FL_FAULTS_DIED;
 	}
-	assert_true(crashes > 50);
+	print_message("%u crashes\n", crashes);
+	assert_true(crashes > 25);
 }
 
 static void crash_at_every_call(void **state)
