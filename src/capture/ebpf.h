@@ -67,6 +67,7 @@ int fl_ebpf_load(struct fl_live *l, const struct fl_live_conf *conf, bool reuse)
 int fl_ebpf_map(struct fl_live *l); /* from map_fd */
 void fl_ebpf_unmap(struct fl_live *l);
 void fl_ebpf_unload(struct fl_live *l);
+int fl_ebpf_map_fd(const struct fl_live *l, const char *name); /* of any map of the object; for tests */
 int fl_ebpf_program(const struct fl_live *l, uint64_t conf); /* a copy of the program: its fd */
 const char *fl_ebpf_libbpf_text(void);			     /* what libbpf said last */
 void fl_ebpf_quiet(void);				     /* libbpf speaks to us, not to standard error */

@@ -256,6 +256,11 @@ void fl_ebpf_unload(struct fl_live *l)
 	l->skel = NULL;
 }
 
+int fl_ebpf_map_fd(const struct fl_live *l, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(l->skel->obj, name);
+}
+
 int fl_ebpf_program(const struct fl_live *l, uint64_t conf)
 {
 	struct bpf_insn *copy FL_CLEANUP(fl_freep) = malloc(l->n_insns * sizeof *copy);
