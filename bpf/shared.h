@@ -142,6 +142,7 @@ struct fl_kclock {
 #define FL_K_CONF_NONLINEAR 0x1000ull /* for tests: every read as if the bytes were not in the linear part */
 #define FL_K_CONF_PARSE_ONLY 0x2000ull /* for benchmarks */
 #define FL_K_CONF_EMPTY 0x4000ull      /* for benchmarks: return at once */
+#define FL_K_CONF_VARY 0x8000ull       /* for benchmarks: one of skb->mark + 1 destinations, a power of two */
 
 #define FL_K_FRAGMENTS 8192 /* first fragments remembered; the oldest give way */
 #define FL_K_FRAGMENT_NS 30000000000ull

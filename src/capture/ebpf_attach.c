@@ -326,7 +326,7 @@ static int link_conf(uint16_t arphrd, uint64_t *ret)
 int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd)
 {
 	struct fl_ebpf_attachment wanted = {.ifindex = ifindex, .netns = netns_inode(netns_fd), .fd = -1};
-	uint64_t conf;
+	uint64_t conf = 0;
 	int r;
 
 	if (slot >= FL_K_SLOTS)
