@@ -280,9 +280,11 @@ def filters(ns, dev):
 
 def test_others_are_left_alone(cable, backend, pins):
     cable.a("tc", "qdisc", "add", "dev", "va", "clsact")
-    # one where ours wants to be, one of every kind beside it
-    cable.a("tc", "filter", "add", "dev", "va", "ingress", "prio", "1", "protocol", "all", "matchall", "action", "continue")
-    cable.a("tc", "filter", "add", "dev", "va", "egress", "prio", "65534", "protocol", "all", "matchall", "action", "continue")
+    # what matches nothing, at the places ours wants to have: of our kind with our handle, and of another kind
+    for handle in ("1", "0xf10c"):
+        cable.a("tc", "filter", "add", "dev", "va", "ingress", "prio", "1", "handle", handle, "bpf", "bytecode", "1,6 0 0 0,")
+    cable.a("tc", "filter", "add", "dev", "va", "egress", "prio", "65534", "protocol", "all", "u32",
+            "match", "u32", "0x12345678", "0xffffffff", "at", "12", "flowid", "1:1")
     theirs = filters(cable.a, "va")
     before = cable.statistics()
     probe = Probe(backend, "va", "--netns", cable.a.name, "--pin", pins)
