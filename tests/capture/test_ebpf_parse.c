@@ -237,6 +237,59 @@ static void test_mutations(void **state)
 	assert_int_equal(mismatches, 0);
 }
 
+struct sums {
+	uint64_t packets, bytes, full;
+};
+
+static int sum_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n,
+		    const struct fl_live_counts *counts, size_t n_counts)
+{
+	struct sums *s = ctx;
+
+	(void)to;
+	(void)from;
+	(void)counts;
+	(void)n_counts;
+	for (size_t i = 0; i < n; i++) {
+		s->packets += p[i].packets;
+		s->bytes += p[i].bytes;
+		s->full += p[i].evict == FL_EVICT_FULL;
+	}
+	return 0;
+}
+
+static int sum_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
+		    const struct fl_live_counts *counts, size_t n_counts)
+{
+	(void)window;
+	return sum_ring(ctx, 0, ring_to, p, n, counts, n_counts);
+}
+
+/* More packets than 32 bits count in one flow and one window. */
+static void test_counter_overflow(void **state)
+{
+	static const uint8_t frame[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
+				       "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
+	struct __sk_buff ctx = {.gso_segs = 65535};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof frame - 1, .ctx_in = &ctx,
+		    .ctx_size_in = sizeof ctx, .repeat = 70000);
+	struct sums s = {0};
+	const struct fl_live_sink sink = {.ring = sum_ring, .half = sum_half, .ctx = &s};
+	struct fl_kcount before = counters(0), after;
+
+	(void)state;
+	memset(cache, 0, cache_entries * sizeof *cache);
+	live->clock->drained[0] = 0;
+	assert_int_equal(bpf_prog_test_run_opts(programs[0][0], &opts), 0);
+	after = counters(0);
+	assert_int_equal(fl_live_ebpf.drain_ring(live, &sink), 0);
+	assert_int_equal(fl_live_ebpf.drain_half(live, 2, UINT64_MAX, &sink), 0);
+	assert_int_equal(after.packets - before.packets, 70000ull * 65535);
+	assert_int_equal(s.packets, after.packets - before.packets);
+	assert_int_equal(s.bytes, after.bytes - before.bytes);
+	assert_int_equal(s.full, 1);
+}
+
 static int setup(void)
 {
 	struct fl_live_conf conf = {.window_ns = 1000000000000000000ull, .cache_bits = 1, .ring_bytes = 4096};
@@ -263,7 +316,8 @@ static int setup(void)
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus), cmocka_unit_test(test_mutations)};
+	static const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus), cmocka_unit_test(test_mutations),
+						cmocka_unit_test(test_counter_overflow)};
 	cpu_set_t one;
 	int r;
 

@@ -397,3 +397,76 @@ def test_segments_of_a_tap_have_a_size_and_no_number(netns, backend):
     tap.close()
     assert summed(flows(result, direction="ingress", proto=6, sport=4000)) == (4, 5000 + 4 * 40)
     balanced(result)
+
+
+def test_a_dead_meter_loses_only_what_is_counted(cable, backend, pins, tmp_path):
+    """Nobody reads for many windows, and the ring is too small for them: even the counters find no place in it."""
+    quiet(cable)
+    before = cable.statistics()
+    args = ["--netns", cable.a.name, "--pin", pins, "--state", tmp_path / "state", "--cache-bits", 3, "--ring", 4096,
+            "--window-ms", 600]
+    probe = Probe(backend, "va", *args)
+    send(cable, 100, ports=10)
+    probe.kill()
+    for _ in range(6):
+        send(cable, 400, ports=100)
+        cable.a("ping", "-qc", "1", "10.99.0.2")
+        time.sleep(0.65)
+    after = cable.statistics()
+    result = Probe(backend, "va", *args).done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert result["reused"]
+    lost = total(result, "egress", "lost_packets")
+    assert 0 < lost < 2500 and summed(flows(result, direction="egress"))[0] + lost == 2500 + 6
+
+
+def test_a_dead_meter_with_room_loses_nothing(cable, backend, pins, tmp_path):
+    """Nobody reads for many windows: what is in the way of a new one goes to the ring, flows and counters."""
+    quiet(cable)
+    before = cable.statistics()
+    args = ["--netns", cable.a.name, "--pin", pins, "--state", tmp_path / "state", "--window-ms", 600]
+    Probe(backend, "va", *args).kill()
+    for _ in range(5):
+        send(cable, 400, ports=100)
+        time.sleep(0.65)
+    after = cable.statistics()
+    result = Probe(backend, "va", *args).done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert result["ring_stale"] > 0 and total(result, "egress", "lost_packets") == 0
+    assert summed(flows(result, direction="egress"))[0] == 2000
+    assert len({f["window"] for f in result["flows"]}) >= 4
+
+
+FRAME = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("va", 0))
+for line in sys.argv[1:]:
+    s.send(bytes.fromhex(line))
+"""
+
+
+def test_vlan_tags_in_the_frame_and_beside_it(cable, backend):
+    """On the way out the tag is in the frame; on the way in the kernel has moved the outer one into the socket buffer."""
+    packet = b"\x08\0" + udp4(bytes(60))
+    macs = b"\xff" * 6 + b"\2\0\0\0\0\7"
+    tagged, twice = b"\x81\0\0\5" + packet, b"\x88\xa8\0\6\x81\0\0\5" + packet
+    outside = Probe(backend, "va", "--netns", cable.a.name)
+    inside = Probe(backend, "vb", "--netns", cable.b.name)
+    cable.a("/usr/bin/python3", "-c", FRAME, *[(macs + f).hex() for f in (packet, tagged, twice, twice)])
+    want = {"src": "10.97.0.9", "dst": "10.97.0.1", "proto": 17, "sport": 4000, "dport": 5000}
+    for probe, direction in ((outside, "egress"), (inside, "ingress")):
+        result = probe.done()
+        assert summed(flows(result, direction=direction, **want)) == (4, 4 * 88)
+        assert total(result, direction, "not_ip_packets") == 0
+
+
+def test_refusal_gives_its_reason(backend):
+    done = sh("setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all", PROBE, backend, "lo", check=False)
+    assert done.returncode == UNAVAILABLE and "the kernel refuses the BPF program (Operation not permitted)" in done.stderr
+    done = sh(PROBE, backend, "lo", "--inner", check=False)
+    assert done.returncode == UNAVAILABLE and "tunnels" in done.stderr
+    done = sh(PROBE, backend, "lo", "--pin", "a/b", check=False)
+    assert done.returncode == 1 and '"a/b"' in done.stderr
