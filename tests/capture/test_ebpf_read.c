@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reading side on memory of the test's own: no kernel, no privilege. A process is "killed" at every point of a batch
- * by throwing its struct fl_live away; the maps stay, as pins do.
+ * The reading side on memory of the test's own: no kernel, no privilege. A process is "killed" at
+ * every point of a batch by throwing its struct fl_live away; the maps stay, as pins do.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -32,16 +32,16 @@ struct kernel {
 static struct fl_live process(struct kernel *k)
 {
 	return (struct fl_live){
-		.clock = &k->clock,
-		.cache = k->cache,
-		.entries = k->entries,
-		.counts = k->counts,
-		.rings = k->rings,
-		.bell_cons = &k->bell_cons,
-		.bell_prod = &k->bell_prod,
-		.cpus = CPUS,
-		.cache_bits = CACHE_BITS,
-		.ring_bits = RING_BITS,
+	    .clock = &k->clock,
+	    .cache = k->cache,
+	    .entries = k->entries,
+	    .counts = k->counts,
+	    .rings = k->rings,
+	    .bell_cons = &k->bell_cons,
+	    .bell_prod = &k->bell_prod,
+	    .cpus = CPUS,
+	    .cache_bits = CACHE_BITS,
+	    .ring_bits = RING_BITS,
 	};
 }
 
@@ -58,13 +58,18 @@ static void push(struct kernel *k, unsigned cpu, uint32_t packets)
 	struct fl_partial *e = &k->entries[cpu << RING_BITS | (r->prod++ & ((1 << RING_BITS) - 1))];
 
 	assert_true(r->prod - r->cons <= 1 << RING_BITS);
-	*e = (struct fl_partial){.window = 9, .packets = packets, .evict = FL_EVICT_COLLISION, .cpu = (uint16_t)cpu};
+	*e = (struct fl_partial){
+	    .window = 9, .packets = packets, .evict = FL_EVICT_COLLISION, .cpu = (uint16_t)cpu};
 }
 
 static void push_count(struct kernel *k, unsigned cpu, uint16_t slot, uint64_t packets)
 {
-	struct fl_kcount_record r = {
-		.slot = slot, .egress = 1, .window = 8, .evict = FL_EVICT_COUNT, .packets = packets, .lost_bytes = 77};
+	struct fl_kcount_record r = {.slot = slot,
+				     .egress = 1,
+				     .window = 8,
+				     .evict = FL_EVICT_COUNT,
+				     .packets = packets,
+				     .lost_bytes = 77};
 	struct fl_kring *ring = &k->rings[cpu];
 	unsigned mask = (1 << RING_BITS) - 1;
 
@@ -106,8 +111,8 @@ static int on_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_partia
 	return d->result;
 }
 
-static int on_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
-		   const struct fl_live_counts *c, size_t n_counts)
+static int on_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
+		   size_t n, const struct fl_live_counts *c, size_t n_counts)
 {
 	struct durable *d = ctx;
 
@@ -179,7 +184,8 @@ static void test_death_around_a_batch(void **state)
 	d.result = 0;
 	assert_int_equal(fl_ebpf_drain_ring(&l, &sink), 0);
 	assert_int_equal(d.packets, 11);
-	/* After it was durable and before the positions moved: not read again, and what came since is. */
+	/* After it was durable and before the positions moved: not read again, and what came since
+	 * is. */
 	push(k, 1, 1);
 	push(k, 2, 1);
 	d.result = -EINTR; /* the kill */
@@ -218,7 +224,8 @@ static void test_death_around_a_batch(void **state)
 	free(k);
 }
 
-static struct fl_kcount *row(struct kernel *k, unsigned cpu, unsigned half, unsigned slot, bool egress)
+static struct fl_kcount *row(struct kernel *k, unsigned cpu, unsigned half, unsigned slot,
+			     bool egress)
 {
 	return &k->counts[(cpu * 2 + half) * FL_K_SLOTS * 2 + slot * 2 + egress];
 }
@@ -233,11 +240,12 @@ static void test_half(void **state)
 
 	(void)state;
 	k->clock.drained[1] = 5;
-	k->cache[half] = (struct fl_partial){.window = 7, .packets = 1};	 /* CPU 0, odd half */
-	k->cache[half + 1] = (struct fl_partial){.window = 5, .packets = 10};	 /* read before */
-	k->cache[half * 5] = (struct fl_partial){.window = 7, .packets = 100};	 /* CPU 2 */
-	k->cache[half * 5 + 3] = (struct fl_partial){.window = 9, .packets = 1000}; /* not over yet */
-	k->cache[0] = (struct fl_partial){.window = 8, .packets = 10000};	 /* the other half */
+	k->cache[half] = (struct fl_partial){.window = 7, .packets = 1};       /* CPU 0, odd half */
+	k->cache[half + 1] = (struct fl_partial){.window = 5, .packets = 10};  /* read before */
+	k->cache[half * 5] = (struct fl_partial){.window = 7, .packets = 100}; /* CPU 2 */
+	k->cache[half * 5 + 3] =
+	    (struct fl_partial){.window = 9, .packets = 1000};            /* not over yet */
+	k->cache[0] = (struct fl_partial){.window = 8, .packets = 10000}; /* the other half */
 	*row(k, 0, 1, 3, true) = (struct fl_kcount){.window = 7, .packets = 1};
 	*row(k, 2, 1, 3, true) = (struct fl_kcount){.window = 7, .packets = 2};
 	*row(k, 1, 1, 3, true) = (struct fl_kcount){.window = 5, .packets = 100};
@@ -286,10 +294,10 @@ static void test_peek(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ring_of_all_cpus),
-		cmocka_unit_test(test_death_around_a_batch),
-		cmocka_unit_test(test_half),
-		cmocka_unit_test(test_peek),
+	    cmocka_unit_test(test_ring_of_all_cpus),
+	    cmocka_unit_test(test_death_around_a_batch),
+	    cmocka_unit_test(test_half),
+	    cmocka_unit_test(test_peek),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
