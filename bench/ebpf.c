@@ -231,7 +231,7 @@ int main(int argc, char **argv)
 	const struct fl_live_sink sink = {.ring = count_ring, .half = count_half};
 	struct fl_live *l = NULL;
 	double empty, parse, varied;
-	uint64_t sent = 0;
+	uint64_t sent = 0, start;
 	cpu_set_t one;
 	bool reused;
 	int r = fl_live_ebpf.open(&l, &conf, &reused);
@@ -247,11 +247,11 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "veth"))
 		return bench_veth(l, (argc > 2 ? (uint64_t)atoi(argv[2]) : 3) * 1000000 / MESSAGES *
 					 MESSAGES);
-	r = (int)fl_mono_ns(&fl_clock_system);
+	start = fl_mono_ns(&fl_clock_system);
 	for (unsigned i = 0; i < 20; i++)
 		close(fl_ebpf_program(l, i));
 	printf("a copy of the program is loaded in %.1f ms\n",
-	       ((int)fl_mono_ns(&fl_clock_system) - r) / 20e6);
+	       (double)(fl_mono_ns(&fl_clock_system) - start) / 20e6);
 	empty = measure(l, FL_K_CONF_EMPTY, 1, runs);
 	parse = measure(l, FL_K_CONF_PARSE_ONLY, 1, runs);
 	varied = measure(l, FL_K_CONF_PARSE_ONLY | FL_K_CONF_VARY, 1024, runs);

@@ -345,6 +345,11 @@ static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u
 		if (segments > 1) {
 			ret->packets = segments;
 			ret->bytes += (__u64)(segments - 1) * n.headers;
+			/* On egress the stack has counted what every segment carries, inner headers
+			 * of a tunnel too. On ingress wire_len is the buffer's length. */
+			payload = skb->wire_len - segments * off;
+			if (skb->wire_len > skb->len && payload < 1u << 31 && payload > ret->bytes)
+				ret->bytes = payload;
 		}
 	}
 	ret->key[4] = n.sport | (__u64)n.dport << 16 | (conf & FL_K_CONF_SLOT) << 32 |

@@ -199,7 +199,8 @@ def test_tcp_flags_and_many_windows(cable, backend):
     assert any(f["tcp"] & 0x40 for f in flows(result, direction="ingress", proto=6, sport=5201))
 
 
-def test_segmentation_against_a_device_that_sees_segments(netns, backend):
+@pytest.mark.parametrize("tunnel", [False, True], ids=["plain", "vxlan"])
+def test_segmentation_against_a_device_that_sees_segments(netns, backend, tunnel):
     """a sends buffers of many segments; the middle's second leg cuts them and counts packets."""
     a, m, b = netns(), netns(), netns()
     sh("ip", "link", "add", "va", "netns", a.name, "type", "veth", "peer", "name", "vm", "netns", m.name)
@@ -213,18 +214,29 @@ def test_segmentation_against_a_device_that_sees_segments(netns, backend):
     m("sysctl", "-qw", "net.ipv4.ip_forward=1")
     a("ip", "route", "add", "10.98.2.0/24", "via", "10.98.1.2")
     b("ip", "route", "add", "10.98.1.0/24", "via", "10.98.2.1")
-    a("ping", "-qc", "1", "10.98.2.2")
+    server_address = "10.98.2.2"
+    want = {"dst": "10.98.2.2", "proto": 6, "dport": 5201}
+    if tunnel:
+        server_address = "10.96.0.2"
+        want = {"dst": "10.98.2.2", "proto": 17, "dport": 4789}
+        for ns, n, remote in ((a, 1, "10.98.2.2"), (b, 2, "10.98.1.1")):
+            if ns("ip", "link", "add", "vx", "type", "vxlan", "id", 7, "dstport", 4789, "remote", remote,
+                  "local", "10.98.1.1" if ns is a else "10.98.2.2", check=False).returncode:
+                pytest.skip("CONFIG_VXLAN")
+            ns("ip", "link", "set", "vx", "addrgenmode", "none")
+            ns("ip", "addr", "add", f"10.96.0.{n}/24", "dev", "vx")
+            ns("ip", "link", "set", "vx", "up", "mtu", 1400)
+    a("ping", "-qc", "1", server_address)
     probe = Probe(backend, "va", "--netns", a.name)
     cut = Probe(backend, "vb", "--netns", b.name)
     server = b.popen("iperf3", "-s", "-1", stdout=subprocess.DEVNULL)
     time.sleep(0.4)
-    a("iperf3", "-c", "10.98.2.2", "-n", "200M")
+    a("iperf3", "-c", server_address, "-n", "200M")
     server.wait(20)
     whole, segments = probe.done(), cut.done()
     balanced(whole)
     balanced(segments)
     assert total(whole, "egress", "skbs") * 2 < total(whole, "egress", "packets")
-    want = {"dst": "10.98.2.2", "proto": 6, "dport": 5201}
     assert summed(flows(whole, direction="egress", **want)) == summed(flows(segments, direction="ingress", **want))
     assert summed(flows(segments, direction="ingress", **want))[0] > 100000
 
