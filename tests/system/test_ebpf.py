@@ -134,7 +134,7 @@ SEND = """
 import socket, sys
 n, ports, size = map(int, sys.argv[1:4])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("10.99.0.1", 7000))
+s.bind((sys.argv[4] if len(sys.argv) > 4 else "10.99.0.1", int(sys.argv[5]) if len(sys.argv) > 5 else 7000))
 for i in range(n):
     try:
         s.sendto(bytes(size), ("10.99.%d.2" % (i % ports // 50000), 10000 + i % ports % 50000))
@@ -180,6 +180,34 @@ def test_exact_counts(netns, backend):
     datagrams = flows(result, direction="egress", proto=17)
     assert {(f["sport"], f["dport"]) for f in datagrams} == {(7000, 10000)}
     assert summed(datagrams) == (33, 11 * (4008 + 3 * 20))
+
+
+def test_all_cpus_at_once(cable, backend):
+    """Both ways, several senders, more flows than the cache holds, a border every 600 ms, and a reader without privilege."""
+    quiet(cable)
+    for ns, dev, peer, n in ((cable.b, "vb", "va", 0), (cable.a, "va", "vb", 0)):
+        other = cable.a if ns is cable.b else cable.b
+        mac = json.loads(other("ip", "-j", "link", "show", peer).stdout)[0]["address"]
+        for i in range(n, 8):
+            ns("ip", "neigh", "replace", f"10.99.{i}.{2 if ns is cable.a else 1}", "lladdr", mac, "dev", dev, "nud", "permanent")
+    cable.a("nft", "add table inet t; add chain inet t c { type filter hook prerouting priority -300; }; "
+            "add rule inet t c ip protocol udp drop")
+    before = cable.statistics()
+    probe = Probe(backend, "va", "--netns", cable.a.name, "--window-ms", 600, "--cache-bits", 10)
+    back = SEND.replace('"10.99.%d.2"', '"10.99.%d.1"')
+    senders = [cable.a.popen("/usr/bin/python3", "-c", SEND, "60000", "20000", "32", "10.99.0.1", str(7000 + i)) for i in range(2)]
+    senders += [cable.b.popen("/usr/bin/python3", "-c", back, "60000", "20000", "32", "10.99.0.2", str(7000 + i)) for i in range(2)]
+    assert [s.wait(60) for s in senders] == [0] * 4
+    after = cable.statistics()
+    result = probe.done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert result["ring_collision"] > 10000
+    for direction in ("ingress", "egress"):
+        udp = flows(result, direction=direction, proto=17)
+        assert total(result, direction, "lost_packets") == 0
+        assert len({(f["sport"], f["dport"]) for f in udp}) == 40000
+        assert summed(udp) == (120000, 120000 * 60)
 
 
 def test_tcp_flags_and_many_windows(cable, backend):
