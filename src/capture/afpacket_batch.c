@@ -17,6 +17,7 @@
 #define OUT_MAX 4096	/* partials in one hand-over: 256 KiB of log */
 #define ROWS_MAX 4096
 #define PACKETS_FULL (1u << 31)
+#define FRAME_ALIGNMENT 8 /* V3_ALIGNMENT in the kernel's af_packet.c: not TPACKET_ALIGNMENT */
 #define GSO_UDP_L4 5 /* VIRTIO_NET_HDR_GSO_UDP_L4, Linux 6.2; not in Debian 12's headers */
 
 _Static_assert(sizeof(struct virtio_net_hdr) == FL_AFP_VNET_BYTES, "the header the kernel writes");
@@ -76,7 +77,7 @@ int fl_afp_block_next(struct fl_afp_block *b, struct fl_afp_frame *ret)
 
 	if (!b->left)
 		return 0;
-	if (b->at % TPACKET_ALIGNMENT || b->at > b->size || b->size - b->at < TPACKET3_HDRLEN)
+	if (b->at % FRAME_ALIGNMENT || b->at > b->size || b->size - b->at < TPACKET3_HDRLEN)
 		return -EBADMSG;
 	room = b->size - b->at;
 	h = (const void *)(b->base + b->at);

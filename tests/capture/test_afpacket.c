@@ -59,7 +59,7 @@ static struct tpacket3_hdr *add_frame(struct builder *b, const uint8_t *frame, u
 	h->tp_len = wire_len;
 	h->tp_mac = (uint16_t)mac;
 	h->tp_net = (uint16_t)net;
-	h->tp_next_offset = TPACKET_ALIGN(mac + caplen);
+	h->tp_next_offset = (mac + caplen + 7) & ~7u; /* as af_packet.c does */
 	memcpy(b->block + b->at + TPACKET_ALIGN(sizeof *h), &sll, sizeof sll);
 	memcpy(b->block + b->at + mac - sizeof vnet, &vnet, sizeof vnet);
 	memcpy(b->block + b->at + mac, frame, caplen);
