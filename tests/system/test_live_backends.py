@@ -146,9 +146,9 @@ def odd_frames(cable, tmp_path):
     """One of everything that is not TCP, UDP or ICMP, and headers that are rarely seen. Nothing answers: the peer has no such
     addresses. Returns the number of IP packets among them."""
     from scapy.all import (AH, ARP, ESP, GRE, IP, IPOption_RR, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting,
-                           MPLS, SCTP, SCTPChunkInit, TCP, UDP, Dot1AD, Dot1Q, Ether, PadN, PPPoE, PPP, Raw, load_contrib)
+                           SCTP, SCTPChunkInit, TCP, UDP, Dot1AD, Dot1Q, Ether, PadN, PPPoE, PPP, Raw, load_contrib)
     load_contrib("mpls")
-    from scapy.contrib.mpls import MPLS  # noqa: F811
+    from scapy.contrib.mpls import MPLS
     e = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:99")
     v4, v6 = IP(src="10.99.0.1", dst="10.99.0.2"), IPv6(src="fd99::1", dst="fd99::2")
     load = Raw(b"z" * 80)
@@ -221,7 +221,7 @@ def test_the_sources_agree(cables, backends, flowlog, tmp_path, case):
     counters, frames = seen["counters"], seen["file"]
     for name in backends:
         live.check_balance(seen[name], name)
-        assert min(seen[name].ip[d].packets for d in counters) >= LEAST_PACKETS.get(case, 100), "there was too little traffic"
+        assert seen[name].ip["ingress"].packets >= LEAST_PACKETS.get(case, 100), "there was too little traffic"
         # A capture file in hand, the third source: the same flows.
         if case == "odd-protocols":
             assert not live.differences(without_direction(seen[name]), without_direction(frames), name, "file")
@@ -246,7 +246,8 @@ def test_frames_from_a_tap(netns, backends, flowlog, tmp_path):
         TCP(sport=5, dport=6, flags="PA") / Raw(bytes(payload))
     path.write_text(bytes(frame).hex() + "\n")
     with helper(ns, "tap", "tap0", path) as tap:
-        ns("ip", "link", "set", "tap0", "addrgenmode", "none", "mtu", 9000, "up")
+        ns("sysctl", "-qw", "net.ipv6.conf.tap0.disable_ipv6=1")
+        ns("ip", "link", "set", "tap0", "mtu", 9000, "up")
 
         def traffic():
             for command in ("plain", "gso 1000", "gso 1000"):
@@ -342,7 +343,8 @@ def test_received_offload_is_counted_in_wire_packets(chain, backends):
         live.check_balance(seen[name], name)
         got = seen[name].ip["ingress"]
         assert got.packets == segments.packets, name
-        assert got.bytes == segments.bytes - 14 * segments.packets, name
+        # A veth that receives by NAPI (for GRO) counts bytes behind the link-layer header, others before it.
+        assert got.bytes in (segments.bytes, segments.bytes - 14 * segments.packets), name
         assert seen[name].skbs["ingress"] < got.packets, f"{name}: nothing was merged, the test shows nothing"
 
 
