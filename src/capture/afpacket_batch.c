@@ -386,9 +386,9 @@ static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, cons
 			fl_afp_when(clock, f.time_ns, &when);
 		if (!row || row->window != when.window)
 			row = row_of(b, slot, egress, when.window);
-		row->skbs++;
 		switch (decode(b, &f, ethernet, &packet)) {
 		case FL_DECODED_IP:
+			row->skbs++;
 			stage(b, &packet, &when, slot, egress);
 			break;
 		case FL_DECODED_NOT_IP:
