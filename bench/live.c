@@ -152,7 +152,7 @@ static int meter_loop(const struct fl_live_ops *ops, struct fl_live *live, struc
 static int meter(const char *backend, const char *device)
 {
 	static const struct fl_live_ops *const all[] = {&fl_live_ebpf, &fl_live_afpacket};
-	struct fl_live_conf conf = {.ring_bytes = 64u << 20, .afpacket_bytes = 64u << 20, .window_ns = WINDOW_NS};
+	struct fl_live_conf conf = {.ring_bytes = 64u << 20, .afpacket_bytes = 0, .window_ns = WINDOW_NS};
 	const struct fl_live_ops *ops = NULL;
 	struct fl_live *live = NULL;
 	struct sums sums = {0};
