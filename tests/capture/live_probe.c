@@ -419,6 +419,7 @@ static int usage(void)
 	fprintf(stderr, "usage: live_probe BACKEND IFNAME[,IFNAME...] [--netns NAME] [--window-ms N] [--seconds N]\n"
 			"  [--pin NAME] [--ring BYTES] [--cache-bits N] [--afpacket-bytes N] [--inner] [--state FILE]\n"
 			"  [--crash-after N] [--ring-delay-ms N] [--keep] [--drop]\n"
+			"or: live_probe detach PINS\n"
 			"backends:");
 	for (size_t i = 0; i < FL_ARRAY_LEN(backends); i++)
 		fprintf(stderr, " %s", backends[i]->name);
@@ -512,8 +513,17 @@ int main(int argc, char **argv)
 			   .conf = {.window_ns = FL_NS_PER_S, .ring_bytes = 16u << 20, .afpacket_bytes = 16u << 20}};
 	struct sigaction sa = {.sa_handler = on_signal};
 	struct fl_live *privileged = NULL;
-	int r = parse(&pr, argc, argv);
+	int r;
 
+	if (argc == 3 && !strcmp(argv[1], "detach")) {
+		r = fl_live_detach_pins(argv[2]);
+		if (r < 0)
+			fprintf(stderr, "live_probe: %s\n", fl_error_text(r));
+		else
+			printf("%d\n", r);
+		return r < 0;
+	}
+	r = parse(&pr, argc, argv);
 	if (r)
 		return usage();
 	sigaction(SIGTERM, &sa, NULL);
