@@ -28,7 +28,7 @@ struct fl_demo_net {
 
 /* A user namespace (when we are not root) and a network namespace for this process. */
 int fl_demo_enter(void);
-/* A network namespace for this process alone; its file descriptor. */
+/* Lays the cable between our namespace and net->server_ns, without offload, and gives both ends their addresses. */
 int fl_demo_cable(struct fl_demo_net *net);
 /* Frames and layer-2 bytes by direction as the server's interface counted them. */
 int fl_demo_counters(const struct fl_demo_net *net, struct fl_count ret[FL_DIR_N]);
