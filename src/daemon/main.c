@@ -6,6 +6,9 @@ int main(int argc, char **argv)
 	/* One line a command; the order is that of `flowlog help`. */
 	static const struct fl_command *const commands[] = {
 	    &fl_cmd_meter,
+#ifdef FL_CAPTURE
+	    &fl_cmd_demo,
+#endif
 	    NULL,
 	};
 

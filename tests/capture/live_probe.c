@@ -29,22 +29,16 @@
 #include "base/units.h"
 #include "bpf/shared.h"
 #include "capture/capture.h"
-#ifdef PROBE_EBPF
 #include "capture/ebpf.h"
-#endif
 
 #define SETTLE_NS (FL_NS_PER_S / 2)
 #define INTERFACES_MAX 64
 #define DROPPED_UID 65534
 
 static const struct fl_live_ops *const backends[] = {
-#ifdef PROBE_EBPF
     &fl_live_ebpf,
     &fl_live_ebpf_clsact,
-#endif
-#ifdef PROBE_AFPACKET
     &fl_live_afpacket,
-#endif
 };
 
 enum record_type { RECORD_CLOCK = 1, RECORD_RING, RECORD_HALF };
