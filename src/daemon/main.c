@@ -6,6 +6,7 @@ int main(int argc, char **argv)
 	/* One line a command; the order is that of `flowlog help`. */
 	static const struct fl_command *const commands[] = {
 	    &fl_cmd_meter,
+	    &fl_cmd_query,
 	    NULL,
 	};
 
