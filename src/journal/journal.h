@@ -51,6 +51,8 @@ int fl_journal_append(struct fl_journal *j, const struct fl_frame *frame);
 /* fsync; after it everything appended is durable and visible to readers. Marks the end of the window. */
 int fl_journal_commit(struct fl_journal *j, uint32_t window, int64_t start, uint32_t length);
 /* Readers' cursors, so that retention knows what is unread: consumer files live in dirfd as cursor.<name>. */
+/* Since opening. Dropped counts what some consumer had not read (all of it when there is no consumer). oldest_unread_s: Unix time of
+ * the oldest window that some consumer has not read, 0: none. */
 struct fl_journal_stats { uint64_t frames, flows, bytes, dropped_windows, dropped_flows, oldest_unread_s; };
 void fl_journal_stats(const struct fl_journal *j, struct fl_journal_stats *ret);
 
@@ -60,11 +62,15 @@ struct fl_reader;
 int fl_reader_open(struct fl_reader **ret, int dirfd, struct fl_position from);
 void fl_reader_close(struct fl_reader **r);
 /* 1: a frame (valid until the next call); 0: nothing more that is committed; FL_READER_WINDOW_END: a commit mark;
- * FL_READER_GAP: windows were dropped before this position (ret->window.start/length span what is missing, as far as known).
- * Negative: damaged (position in the sentence). */
+ * FL_READER_GAP: windows were dropped before this position, one call an interface: ret->window.start/length span what is missing,
+ * ret->eni names the interface (interface_id empty: not known any more), ret->n_flows and ret->ledger[].lost[journal-quota] say
+ * how much, ret->flows is NULL. The position moves with the last of them. A frame that was too long for a segment comes in pieces,
+ * the ledger and FL_WINDOW_SKIPDATA with the first.
+ * Negative: damaged (position in the sentence); -EBADMSG moved to the next segment, so that the caller may go on. */
 #define FL_READER_WINDOW_END 2
 #define FL_READER_GAP 3
 int fl_reader_next(struct fl_reader *r, struct fl_frame *ret);
+int fl_reader_skim(struct fl_reader *r, struct fl_frame *ret); /* the same without decoding flows: ret->flows is NULL */
 struct fl_position fl_reader_position(const struct fl_reader *r); /* after what was returned last */
 int fl_cursor_save(int dirfd, const char *name, struct fl_position pos); /* durable */
 int fl_cursor_load(int dirfd, const char *name, struct fl_position *ret); /* {0,0} when there is none */
