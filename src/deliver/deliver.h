@@ -25,6 +25,8 @@ struct fl_flow_log { /* immutable */
 	char bucket[64], prefix[256];
 	bool hive, per_hour;
 	uint32_t publish_every_s; /* at most 300: how soon an object is written; AWS's own cycle is 300 */
+	/* false, as AWS (inferred, semantics.md section 1): NODATA begins after an interface's first record; true: at once */
+	bool nodata_always;
 	uint64_t max_age_s, max_bytes; /* of the embedded store; 0: no limit. Never takes the last 10 % of the disk. */
 };
 
@@ -34,6 +36,8 @@ struct fl_sink_ops {
 	int (*open)(void **ret, int statefd, const char *endpoint);
 	/* The whole object or nothing. -ENOSPC and friends are retried by the caller with back-off. */
 	int (*put)(void *sink, const char *bucket, const char *key, const void *data, size_t n);
+	/* 1: there is such an object, 0: there is none. Names are not used twice. */
+	int (*has)(void *sink, const char *bucket, const char *key);
 	int (*retain)(void *sink, const struct fl_flow_log *log, int64_t now_s); /* max_age, max_size */
 	void (*close)(void **sink);
 };
@@ -52,5 +56,13 @@ void fl_delivery_close(struct fl_delivery **d);
  * or positive FL_DELIVERY_RETRY when a destination refused (ret_wait_ms says when to come again). */
 #define FL_DELIVERY_RETRY 1
 int fl_delivery_run(struct fl_delivery *d, bool flush, uint32_t *ret_wait_ms);
-struct fl_delivery_stats { uint64_t objects, records, bytes, attempts, failures, undelivered_windows; int64_t newest_end; char last_error[256]; };
+/* Since opening, except lost*, which are totals of the flow log: what left the journal before it was delivered, by the ledger's
+ * cause: delivery (the destination was refusing) or journal-quota. Each such span is a SKIPDATA record. */
+struct fl_delivery_stats {
+	uint64_t objects, records, bytes, attempts, failures, undelivered_windows;
+	uint64_t lost_flows;
+	struct fl_count lost_delivery, lost_quota;
+	int64_t newest_end;
+	char last_object[256], last_error[256];
+};
 void fl_delivery_stats(const struct fl_delivery *d, size_t log, struct fl_delivery_stats *ret);

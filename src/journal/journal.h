@@ -27,6 +27,7 @@ struct fl_window {
 #define FL_WINDOW_SKIPDATA 1u	 /* something of this window on this interface was not captured */
 #define FL_WINDOW_PROVISIONAL 2u /* the open window: only in snapshots, never in the journal */
 #define FL_WINDOW_VERDICTS 4u	 /* action was observed; unset: not known (ACCEPT only means "not seen rejected") */
+#define FL_WINDOW_SILENT 8u /* set by scan: the flow log has no record of this interface yet, so NODATA is not written */
 
 struct fl_frame {
 	struct fl_window window;

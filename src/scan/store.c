@@ -1,2 +1,470 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mem.h"
+/*
+ * Our own store read as one. deliver/<id>.json says up to where the journal is delivered; objects of its plan are left out, because
+ * their rows are still to be read from the journal. Read, list, read again until it stood still: then files and journal fit together.
+ * What delivery does later does not matter: new files are not in our list, and their rows are beyond our cursor.
+ */
+#include "scan/scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cursor.h"
+#include "base/error.h"
+#include "base/file.h"
+
+#define STATE_MAX ((size_t)16 << 20)
+#define OPEN_MAX ((size_t)64 << 20)
+#define PATH_LIMIT 4096
+#define DEPTH_MAX 32
+#define TRIES 200
+#define FILES_MAX ((size_t)10 << 20)
+
+struct fl_store {
+	char *dir;
+	int fd;
+	struct fl_store_log log;
+	json_t *state;
+	enum { TAKE_ALL, TAKE_ACCEPT, TAKE_REJECT } take;
+	bool nodata_always;
+	char **file;
+	size_t n_files;
+	struct fl_reader *reader;
+	struct fl_buf open; /* status/open */
+	struct fl_cursor open_at;
+	bool open_read;
+	void *kept; /* flows of the frame that was returned, when it is not the reader's own */
+	size_t kept_size;
+	struct fl_flow *selected;
+	size_t selected_size;
+};
+
+void fl_store_close(struct fl_store **s)
+{
+	if (!*s)
+		return;
+	for (size_t i = 0; i < (*s)->n_files; i++)
+		free((*s)->file[i]);
+	free((*s)->file);
+	fl_reader_close(&(*s)->reader);
+	json_decref((*s)->state);
+	free((*s)->log.format);
+	free((*s)->log.prefix_dir);
+	free((*s)->log.plan_name);
+	fl_buf_free(&(*s)->open);
+	free((*s)->kept);
+	free((*s)->selected);
+	free((*s)->dir);
+	fl_closep(&(*s)->fd);
+	free(*s);
+	*s = NULL;
+}
+
+/* ---- which flow log ---- */
+
+
+/* The first id in deliver/, in order of name. */
+static int first_log(int fd, char ret[64])
+{
+	int sub = openat(fd, "deliver", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = sub < 0 ? NULL : fdopendir(sub);
+	struct dirent *e;
+
+	*ret = '\0';
+	if (!d) {
+		fl_closep(&sub);
+		return errno == ENOENT ? -ENOENT : -errno;
+	}
+	while ((e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+
+		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) || strcmp(e->d_name + n - 5, ".json"))
+			continue;
+		if (!*ret || strncmp(e->d_name, ret, n - 5) < 0)
+			snprintf(ret, 64, "%.*s", (int)(n - 5), e->d_name);
+	}
+	closedir(d);
+	return *ret ? 0 : -ENOENT;
+}
+
+static int read_state(const struct fl_store *s, json_t **ret)
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);
+	char name[64];
+	json_error_t error;
+	int r;
+
+	snprintf(name, sizeof name, "deliver/%s.json", s->log.id);
+	r = fl_file_read(s->fd, name, &buf);
+	if (r)
+		return r == -ENOENT ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id) : fl_wrap(r, "%s", s->dir);
+	*ret = json_loadb(buf.data, buf.len, 0, &error);
+	if (!*ret)
+		return fl_fail(-EBADMSG, "%s/%s: %s", s->dir, name, error.text);
+	if (!json_is_string(json_object_get(*ret, "bucket_dir")) || !json_is_string(json_object_get(*ret, "prefix")) ||
+	    !json_is_string(json_object_get(*ret, "format")) || !json_is_object(json_object_get(*ret, "cursor")))
+		return fl_fail(-EBADMSG, "%s/%s: bucket_dir, prefix, format or cursor is missing", s->dir, name);
+	return 0;
+}
+
+/* ---- files ---- */
+
+static bool in_plan(const json_t *state, const char *name)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(state, "plan"), "names"), i, v)
+	{
+		const char *key = json_string_value(v), *slash = key ? strrchr(key, '/') : NULL;
+
+		if (slash && !strcmp(slash + 1, name))
+			return true;
+	}
+	return false;
+}
+
+/* ACCOUNT_vpcflowlogs_REGION_ID_YYYYMMDDTHHmmZ_HASH.log.gz: the part from the time on; NULL: not an object of this flow log. */
+static const char *object_time(const char *name, const char *id)
+{
+	size_t n = strlen(name);
+	const char *at = strstr(name, "_vpcflowlogs_");
+
+	at = at ? strstr(at, id) : NULL;
+	if (!at || at[-1] != '_' || at[strlen(id)] != '_' || n < 7 || strcmp(name + n - 7, ".log.gz"))
+		return NULL;
+	return at + strlen(id) + 1;
+}
+
+struct listing {
+	const struct fl_store *s;
+	char **file;
+	size_t n, cap;
+};
+
+static int list_add(struct listing *l, const char *path)
+{
+	if (l->n == l->cap) {
+		size_t cap = FL_MAX(2 * l->cap, (size_t)256);
+		char **grown = cap > FILES_MAX ? NULL : realloc(l->file, cap * sizeof *grown);
+
+		if (!grown)
+			return fl_fail(-ENOMEM, "%s: too many files", l->s->dir);
+		l->file = grown;
+		l->cap = cap;
+	}
+	l->file[l->n] = strdup(path);
+	return l->file[l->n] ? (int)(l->n++, 0) : -ENOMEM;
+}
+
+/* Takes fd. */
+static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned depth)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	int r = 0;
+
+	if (!d) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	while (!r && (e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+		struct stat st;
+
+		if (e->d_name[0] == '.' || len + n + 2 > PATH_LIMIT)
+			continue;
+		memcpy(path + len, e->d_name, n + 1);
+		if (object_time(e->d_name, l->s->log.id)) {
+			r = in_plan(l->s->state, e->d_name) ? 0 : list_add(l, path);
+			continue;
+		}
+		if (depth == DEPTH_MAX || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode))
+			continue;
+		path[len + n] = '/';
+		fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		/* Retention may have removed it. */
+		r = fd < 0 ? (errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path)) : list_dir(l, fd, path, len + n + 1, depth + 1);
+	}
+	closedir(d);
+	return r;
+}
+
+static const char *time_of(const char *path, const char *id)
+{
+	const char *slash = strrchr(path, '/');
+
+	return object_time(slash ? slash + 1 : path, id);
+}
+
+static int by_time(const void *a, const void *b, void *id)
+{
+	const char *x = *(char *const *)a, *y = *(char *const *)b;
+	int c = strcmp(time_of(x, id), time_of(y, id));
+
+	return c ? c : strcmp(x, y);
+}
+
+static int list_files(struct fl_store *s)
+{
+	struct listing l = {.s = s};
+	char path[PATH_LIMIT];
+	int n, fd, r = 0;
+
+	for (size_t i = 0; i < s->n_files; i++)
+		free(s->file[i]);
+	free(s->file);
+	s->file = NULL;
+	s->n_files = 0;
+	n = snprintf(path, sizeof path, "%s/%s/", s->dir, s->log.prefix_dir);
+	if (n >= (int)sizeof path / 2)
+		return fl_fail(-ENAMETOOLONG, "%.64s...: the path is too long", path);
+	fd = openat(s->fd, s->log.prefix_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
+	else
+		r = list_dir(&l, fd, path, (size_t)n, 0);
+	s->file = l.file;
+	s->n_files = l.n;
+	if (!r && l.n)
+		qsort_r(l.file, l.n, sizeof *l.file, by_time, s->log.id);
+	return r;
+}
+
+/* ---- opening ---- */
+
+static int take_state(struct fl_store *s, json_t *state)
+{
+	struct fl_store_log *l = &s->log;
+	const json_t *cursor = json_object_get(state, "cursor"), *plan = json_object_get(state, "plan");
+	const char *traffic = json_string_value(json_object_get(state, "traffic_type"));
+	const char *name = json_string_value(json_object_get(plan, "name"));
+
+	json_decref(s->state);
+	s->state = state;
+	free(l->format);
+	free(l->prefix_dir);
+	free(l->plan_name);
+	l->prefix_dir = NULL;
+	l->format = strdup(json_string_value(json_object_get(state, "format")));
+	l->plan_name = name ? strdup(name) : NULL;
+	if (asprintf(&l->prefix_dir, "%s/%s", json_string_value(json_object_get(state, "bucket_dir")),
+		     json_string_value(json_object_get(state, "prefix"))) < 0)
+		l->prefix_dir = NULL;
+	l->interval = (uint32_t)json_integer_value(json_object_get(state, "interval"));
+	l->cursor.segment = (uint64_t)json_integer_value(json_object_get(cursor, "segment"));
+	l->cursor.offset = (uint64_t)json_integer_value(json_object_get(cursor, "offset"));
+	s->nodata_always = json_is_true(json_object_get(state, "nodata_always"));
+	s->take = traffic && !strcmp(traffic, "REJECT")	  ? TAKE_REJECT
+		  : traffic && !strcmp(traffic, "ACCEPT") ? TAKE_ACCEPT
+							  : TAKE_ALL;
+	return l->format && l->prefix_dir && (l->plan_name || !name) ? 0 : -ENOMEM;
+}
+
+static int settle(struct fl_store *s)
+{
+	json_t *state = NULL;
+	int r = read_state(s, &state);
+
+	for (unsigned i = 0; !r && i < TRIES; i++) {
+		r = take_state(s, state);
+		state = NULL;
+		if (!r)
+			r = list_files(s);
+		if (!r)
+			r = read_state(s, &state);
+		if (!r && json_equal(state, s->state)) {
+			json_decref(state);
+			return 0;
+		}
+	}
+	json_decref(state);
+	return r ? r : fl_fail(-EBUSY, "%s: delivery did not stand still for a moment; try again", s->dir);
+}
+
+static int open_journal(struct fl_store *s)
+{
+	int fd FL_CLEANUP(fl_closep) = openat(s->fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : fl_fail(-errno, "%s/journal: %m", s->dir);
+	return fl_reader_open(&s->reader, fd, s->log.cursor);
+}
+
+int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id)
+{
+	struct fl_store *s FL_CLEANUP(fl_store_close) = calloc(1, sizeof *s);
+	char id[64];
+	int r = 0;
+
+	if (!s)
+		return -ENOMEM;
+	s->open = FL_BUF(OPEN_MAX);
+	s->dir = strdup(dir);
+	if (!s->dir)
+		return -ENOMEM;
+	s->fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->fd < 0)
+		return fl_fail(-errno, "%s: %m", dir);
+	if (flow_log_id)
+		snprintf(id, sizeof id, "%s", flow_log_id);
+	else
+		r = first_log(s->fd, id);
+	if (r == -ENOENT)
+		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run", dir);
+	if (r)
+		return fl_fail(r, "%s/deliver: %s", dir, strerror(-r));
+	if (strlen(id) >= sizeof s->log.id || strchr(id, '/'))
+		return fl_fail(-EINVAL, "flow log \"%s\": not an id", id);
+	strcpy(s->log.id, id);
+	r = settle(s);
+	if (!r)
+		r = open_journal(s);
+	if (r)
+		return r;
+	*ret = s;
+	s = NULL;
+	return 0;
+}
+
+const struct fl_store_log *fl_store_log(const struct fl_store *s)
+{
+	return &s->log;
+}
+
+size_t fl_store_file_count(const struct fl_store *s)
+{
+	return s->n_files;
+}
+
+const char *fl_store_file(const struct fl_store *s, size_t i)
+{
+	return i < s->n_files ? s->file[i] : NULL;
+}
+
+/* ---- frames ---- */
+
+/* The flows that the flow log selects, into our own memory. */
+static int select_flows(struct fl_store *s, struct fl_frame *f)
+{
+	size_t n = 0;
+
+	if (s->take == TAKE_ALL || !f->flows)
+		return 0;
+	if (s->selected_size < f->n_flows) {
+		free(s->selected);
+		s->selected = malloc(f->n_flows * sizeof *s->selected);
+		s->selected_size = s->selected ? f->n_flows : 0;
+		if (!s->selected)
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < f->n_flows; i++)
+		if ((f->flows[i].action == FL_ACTION_REJECT) == (s->take == TAKE_REJECT))
+			s->selected[n++] = f->flows[i];
+	/* Traffic of the other kind is traffic: no NODATA. */
+	if (!n && f->n_flows)
+		f->window.flags |= FL_WINDOW_SILENT;
+	f->flows = s->selected;
+	f->n_flows = n;
+	return 0;
+}
+
+static bool is_seen(const struct fl_store *s, const char *id)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->state, "seen"), i, v)
+		if (json_is_string(v) && !strcmp(json_string_value(v), id))
+			return true;
+	return false;
+}
+
+/* As delivery will see it when it comes to this frame. */
+static int as_delivered(struct fl_store *s, struct fl_frame *f)
+{
+	bool seen = s->nodata_always || is_seen(s, f->eni.interface_id);
+	int r = select_flows(s, f);
+
+	if (r)
+		return r;
+	if (!seen && (f->n_flows || f->window.flags & FL_WINDOW_SKIPDATA))
+		return json_array_append_new(json_object_get(s->state, "seen"), json_string(f->eni.interface_id)) &&
+				       json_is_array(json_object_get(s->state, "seen"))
+			       ? -ENOMEM
+			       : 0;
+	if (!f->n_flows && (!seen || f->window.part || f->window.flags & FL_WINDOW_PROVISIONAL))
+		f->window.flags |= FL_WINDOW_SILENT;
+	return 0;
+}
+
+static int next_open_frame(struct fl_store *s, struct fl_frame *ret)
+{
+	int r;
+
+	if (!s->open_read) {
+		s->open_read = true;
+		r = fl_file_read(s->fd, "status/open", &s->open);
+		if (r && r != -ENOENT)
+			return fl_wrap(r, "%s", s->dir);
+		s->open_at = fl_cursor(s->open.data, r ? 0 : s->open.len);
+	}
+	if (!s->open.data || !fl_cur_left(&s->open_at))
+		return 0;
+	r = fl_frame_decode(&s->open_at, ret, &s->kept, &s->kept_size);
+	return r < 0 ? fl_wrap(r, "%s/status/open", s->dir) : r;
+}
+
+int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *ret)
+{
+	int r = s->reader && !s->open_read ? fl_reader_next(s->reader, ret) : 0;
+
+	if (!r && open_window)
+		r = next_open_frame(s, ret);
+	if (r == 1) {
+		int e = as_delivered(s, ret);
+
+		return e ? e : r;
+	}
+	return r;
+}
+
+int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx)
+{
+	int64_t start = frame->window.start;
+	struct fl_record rec = {.status = FL_STATUS_OK};
+	int r = 0;
+
+	for (size_t i = 0; !r && frame->flows && i < frame->n_flows; i++) {
+		const struct fl_flow *f = &frame->flows[i];
+
+		rec.key = f->key;
+		rec.packets = f->packets;
+		rec.bytes = f->bytes;
+		rec.start = start + f->first_ms / 1000;
+		rec.end = start + f->last_ms / 1000;
+		rec.tcp = f->tcp;
+		rec.action = f->action;
+		r = fn(ctx, frame, &rec);
+	}
+	if (r)
+		return r;
+	memset(&rec, 0, sizeof rec);
+	rec.start = start;
+	rec.end = start + (int64_t)frame->window.length - 1;
+	if (frame->window.flags & FL_WINDOW_SKIPDATA)
+		rec.status = FL_STATUS_SKIPDATA;
+	else if (!frame->n_flows && !frame->window.part && !(frame->window.flags & FL_WINDOW_SILENT))
+		rec.status = FL_STATUS_NODATA;
+	else
+		return 0;
+	return fn(ctx, frame, &rec);
+}
