@@ -15,7 +15,7 @@ struct conf {
 };
 
 /* The supervisor wrote the name it pinned under; nobody guesses it. */
-static int pins_of(const struct conf *c, struct fl_status *s, const char **ret)
+static int pins_of(const struct conf *c, struct fl_status_file *s, const char **ret)
 {
 	int r = fl_status_read(s, c->store, "supervisor");
 
@@ -33,7 +33,7 @@ static int pins_of(const struct conf *c, struct fl_status *s, const char **ret)
 static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
-	struct fl_status s = {0};
+	struct fl_status_file s = {0};
 	const char *pins = "";
 	int r;
 

@@ -54,7 +54,7 @@ static int add_row(struct list *l, const struct row *w)
 	return r ? r : fl_buf_adds(&l->print.out, "\n");
 }
 
-static int from_status(struct list *l, struct fl_status *s)
+static int from_status(struct list *l, struct fl_status_file *s)
 {
 	const json_t *all = fl_status_array(s, s->root, "interfaces");
 	int r = 0;
@@ -107,7 +107,7 @@ static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
 	struct list l = {.json = c->output == 1};
-	struct fl_status s;
+	struct fl_status_file s;
 	bool running;
 	int r;
 

@@ -22,7 +22,7 @@ static const char *const roles[] = {"supervisor", "meter", "deliver"};
 enum { SUPERVISOR, METER, DELIVER };
 
 struct picture {
-	struct fl_status role[ROLES];
+	struct fl_status_file role[ROLES];
 	bool there[ROLES];
 };
 
@@ -59,12 +59,12 @@ static int print_json(const struct picture *p, struct fl_buf *out)
 
 static int add_roles(struct picture *p, struct fl_print *print)
 {
-	struct fl_status *sup = &p->role[SUPERVISOR];
+	struct fl_status_file *sup = &p->role[SUPERVISOR];
 	const json_t *list = fl_status_array(sup, sup->root, "roles");
 	int r = 0;
 
 	for (size_t i = 0; !r && i < ROLES; i++) {
-		struct fl_status *s = &p->role[i];
+		struct fl_status_file *s = &p->role[i];
 		int64_t age = p->there[i] ? fl_status_age(s) : 0;
 		bool running = p->there[i] && age < FL_STATUS_STALE_S;
 		uint64_t restarts = 0;
@@ -83,7 +83,7 @@ static int add_roles(struct picture *p, struct fl_print *print)
 	return r;
 }
 
-static int add_meter(struct fl_status *s, struct fl_buf *out)
+static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 {
 	const json_t *journal = fl_status_object(s, s->root, "journal"), *list = fl_status_array(s, s->root, "interfaces");
 	const char *reason = fl_status_str(s, s->root, "reason");
@@ -110,7 +110,7 @@ static int add_meter(struct fl_status *s, struct fl_buf *out)
 	return r ? r : s->error;
 }
 
-static int add_deliver(struct fl_status *s, struct fl_buf *out)
+static int add_deliver(struct fl_status_file *s, struct fl_buf *out)
 {
 	const json_t *logs = fl_status_array(s, s->root, "flow_logs");
 	int r = 0;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flowlog tail: the newest records, and new ones as windows close. */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +58,7 @@ static int write_out(const char *text, size_t n)
 /* --eni takes the id or a name that the running daemon knows. */
 static int resolve_eni(struct tail *t)
 {
-	struct fl_status s;
+	struct fl_status_file s;
 	const json_t *list;
 	int r;
 
@@ -251,18 +249,31 @@ static int read_objects(struct tail *t, size_t first)
 	return r;
 }
 
+/* What is committed and was not read before; the end leaves the store's reader waiting for more. */
 static int read_journal(struct tail *t)
 {
 	struct fl_frame frame;
 	int r;
 
-	while ((r = fl_store_next_frame(t->store, t->conf->open_window, &frame)) > 0) {
-		if (r == FL_READER_GAP)
-			fprintf(stderr, "flowlog tail: windows from %lld on are missing: the journal was full\n", (long long)frame.window.start);
-		r = r == 1 ? on_frame(t, &frame) : 0;
+	while ((r = fl_store_next_frame(t->store, false, &frame)) > 0) {
+		/* A gap is a SKIPDATA record, as it is in delivered objects. */
+		r = r == FL_READER_WINDOW_END ? 0 : on_frame(t, &frame);
 		if (r)
 			break;
 	}
+	return r;
+}
+
+/* By a reader of its own: the one that has shown the open window reads no journal any more. */
+static int read_open_window(struct tail *t)
+{
+	struct fl_store *store = NULL;
+	struct fl_frame frame;
+	int r = fl_store_open(&store, t->conf->store, t->conf->flow_log);
+
+	while (!r && (r = fl_store_next_frame(store, true, &frame)) > 0)
+		r = r == 1 && frame.window.flags & FL_WINDOW_PROVISIONAL ? on_frame(t, &frame) : 0;
+	fl_store_close(&store);
 	return r;
 }
 
@@ -300,6 +311,8 @@ static int show_newest(struct tail *t)
 		r = read_objects(t, first);
 	if (!r)
 		r = read_journal(t);
+	if (!r && t->conf->open_window)
+		r = read_open_window(t);
 	fl_buf_reset(&t->text);
 	if (!r)
 		r = fl_encode_header(t->encoder, &t->text);
@@ -312,50 +325,16 @@ static int show_newest(struct tail *t)
 
 /* ---- following ---- */
 
-/* The journal is read from where the newest records ended; its reader waits at the end for what is committed next. */
-static int follow(struct tail *t, struct fl_reader *reader)
+static int follow(struct tail *t)
 {
 	const struct timespec pause = {.tv_nsec = POLL_NS};
-	struct fl_frame frame;
-	int r;
+	int r = 0;
 
 	t->direct = true;
-	for (;;) {
-		r = fl_reader_next(reader, &frame);
-		if (r == 1)
-			r = on_frame(t, &frame);
-		else if (r == FL_READER_GAP)
-			fprintf(stderr, "flowlog tail: windows from %lld on are missing: the journal was full\n", (long long)frame.window.start);
-		else if (r == 0)
-			nanosleep(&pause, NULL);
-		if (r < 0)
-			return r;
+	while (!r) {
+		nanosleep(&pause, NULL);
+		r = read_journal(t);
 	}
-}
-
-/* To the end of what is committed now, without showing it. */
-static int skip_to_end(struct fl_reader *reader)
-{
-	struct fl_frame frame;
-	int r;
-
-	while ((r = fl_reader_skim(reader, &frame)) > 0)
-		;
-	return r;
-}
-
-static int open_reader(struct tail *t, struct fl_reader **ret)
-{
-	char path[4096];
-	int dirfd;
-	int r;
-
-	snprintf(path, sizeof path, "%s/journal", t->conf->store);
-	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		return fl_fail(-errno, "%s: %m", path);
-	r = fl_reader_open(ret, dirfd, fl_store_log(t->store)->cursor);
-	close(dirfd);
 	return r;
 }
 
@@ -372,7 +351,6 @@ static void release(struct tail *t)
 
 static int work(struct tail *t)
 {
-	struct fl_reader *reader = NULL;
 	int r = parse_filters(t);
 
 	if (!r)
@@ -381,18 +359,9 @@ static int work(struct tail *t)
 		r = fl_format_parse(&t->format, FL_LOG_VPC, fl_store_log(t->store)->format);
 	if (!r)
 		r = fl_encoder_new(&t->encoder, t->format, (enum fl_output)t->conf->output);
-	/* The place to follow from is taken first: what is committed meanwhile is then shown twice at worst by nobody, since the store's picture
-	 * ends where it was opened. */
-	if (!r && t->conf->follow)
-		r = open_reader(t, &reader);
-	if (!r && reader)
-		r = skip_to_end(reader);
 	if (!r)
 		r = show_newest(t);
-	if (!r && reader)
-		r = follow(t, reader);
-	fl_reader_close(&reader);
-	return r;
+	return r || !t->conf->follow ? r : follow(t);
 }
 
 static int run(void *conf, int argc, char **argv)

@@ -10,14 +10,14 @@
 #include "base/error.h"
 #include "base/file.h"
 
-int fl_status_read(struct fl_status *ret, const char *store, const char *role)
+int fl_status_read(struct fl_status_file *ret, const char *store, const char *role)
 {
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FL_STATUS_FILE_MAX);
 	char path[4096];
 	json_error_t why;
 	int r;
 
-	*ret = (struct fl_status){0};
+	*ret = (struct fl_status_file){0};
 	snprintf(ret->role, sizeof ret->role, "%s", role);
 	if ((size_t)snprintf(path, sizeof path, "%s/status/%s.json", store, role) >= sizeof path)
 		return fl_fail(-ENAMETOOLONG, "%.60s...: the path of the store is too long", store);
@@ -36,13 +36,13 @@ int fl_status_read(struct fl_status *ret, const char *store, const char *role)
 	return fl_fail(-EPROTO, "%s: not an object; a running daemon rewrites it each second", path);
 }
 
-void fl_status_free(struct fl_status *s)
+void fl_status_free(struct fl_status_file *s)
 {
 	json_decref(s->root);
 	s->root = NULL;
 }
 
-static const json_t *member(struct fl_status *s, const json_t *object, const char *key, bool (*is)(const json_t *), const char *what)
+static const json_t *member(struct fl_status_file *s, const json_t *object, const char *key, bool (*is)(const json_t *), const char *what)
 {
 	const json_t *m = json_object_get(object, key);
 
@@ -80,41 +80,41 @@ static bool is_array(const json_t *m)
 	return json_is_array(m);
 }
 
-uint64_t fl_status_u64(struct fl_status *s, const json_t *object, const char *key)
+uint64_t fl_status_u64(struct fl_status_file *s, const json_t *object, const char *key)
 {
 	return (uint64_t)json_integer_value(member(s, object, key, is_count, "a number from 0"));
 }
 
-bool fl_status_bool(struct fl_status *s, const json_t *object, const char *key)
+bool fl_status_bool(struct fl_status_file *s, const json_t *object, const char *key)
 {
 	return json_is_true(member(s, object, key, is_bool, "true or false"));
 }
 
-const char *fl_status_str(struct fl_status *s, const json_t *object, const char *key)
+const char *fl_status_str(struct fl_status_file *s, const json_t *object, const char *key)
 {
 	const char *text = json_string_value(member(s, object, key, is_string, "a string"));
 
 	return text ? text : "";
 }
 
-const json_t *fl_status_object(struct fl_status *s, const json_t *object, const char *key)
+const json_t *fl_status_object(struct fl_status_file *s, const json_t *object, const char *key)
 {
 	return member(s, object, key, is_object, "an object");
 }
 
-const json_t *fl_status_array(struct fl_status *s, const json_t *object, const char *key)
+const json_t *fl_status_array(struct fl_status_file *s, const json_t *object, const char *key)
 {
 	return member(s, object, key, is_array, "an array");
 }
 
-static struct fl_count count(struct fl_status *s, const json_t *object, const char *key)
+static struct fl_count count(struct fl_status_file *s, const json_t *object, const char *key)
 {
 	const json_t *c = fl_status_object(s, object, key);
 
 	return (struct fl_count){fl_status_u64(s, c, "packets"), fl_status_u64(s, c, "bytes")};
 }
 
-void fl_status_ledger(struct fl_status *s, const json_t *object, const char *key, struct fl_status_ledger *ret)
+void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key, struct fl_status_ledger *ret)
 {
 	const json_t *l = fl_status_object(s, object, key);
 
@@ -146,7 +146,7 @@ void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_l
 	add(&sum->not_ip, &l->not_ip);
 }
 
-int64_t fl_status_age(struct fl_status *s)
+int64_t fl_status_age(struct fl_status_file *s)
 {
 	return (int64_t)time(NULL) - (int64_t)fl_status_u64(s, s->root, "time");
 }

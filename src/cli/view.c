@@ -117,11 +117,12 @@ static void linef(struct frame *f, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	fl_grid_clean(&clean, text, FL_MIN((size_t)FL_MAX(n, 0), sizeof text - 1));
+	if (n > 0)
+		fl_grid_clean(&clean, text, FL_MIN((size_t)n, sizeof text - 1));
 	line(f, clean.data ? clean.data : "", clean.len);
 }
 
-static void draw_head(struct frame *f, struct fl_status *s)
+static void draw_head(struct frame *f, struct fl_status_file *s)
 {
 	const json_t *w = fl_status_object(s, s->root, "window");
 	uint64_t start = fl_status_u64(s, w, "start"), length = fl_status_u64(s, w, "length"), now = fl_status_u64(s, s->root, "time");
@@ -135,7 +136,7 @@ static void draw_head(struct frame *f, struct fl_status *s)
 		linef(f, "! not written for %" PRId64 " s: the meter does not run; what follows is its last word", age);
 }
 
-static void draw_interfaces(struct frame *f, struct fl_status *s)
+static void draw_interfaces(struct frame *f, struct fl_status_file *s)
 {
 	const json_t *list = fl_status_array(s, s->root, "interfaces");
 	size_t metered = 0, skipped = 0;
@@ -152,7 +153,8 @@ static void draw_interfaces(struct frame *f, struct fl_status *s)
 		}
 		metered++;
 		n = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", fl_status_str(s, o, "name"));
-		used = FL_MIN(used + (size_t)FL_MAX(n, 0), sizeof names - 1);
+		if (n > 0)
+			used = FL_MIN(used + (size_t)n, sizeof names - 1);
 	}
 	linef(f, "%zu interfaces metered, %zu skipped: %s", metered, skipped, names);
 }
@@ -166,7 +168,7 @@ static void draw_ledger(struct frame *f, const char *label, const struct fl_stat
 	      l->not_ip.packets);
 }
 
-static void draw_last_window(struct frame *f, struct fl_status *s)
+static void draw_last_window(struct frame *f, struct fl_status_file *s)
 {
 	const json_t *last = fl_status_object(s, s->root, "last_window");
 	struct fl_status_ledger l;
@@ -190,7 +192,7 @@ static int endpoint(struct fl_grid *g, const char *address, uint64_t port)
 }
 
 /* The opener stands left, whichever way this flow's packets go: the arrow says which. */
-static int add_flow(struct fl_grid *g, struct fl_status *s, const json_t *o)
+static int add_flow(struct fl_grid *g, struct fl_status_file *s, const json_t *o)
 {
 	bool opener = fl_status_bool(s, o, "opener");
 	const char *src = fl_status_str(s, o, "src"), *dst = fl_status_str(s, o, "dst"), *dir = fl_status_str(s, o, "dir");
@@ -208,7 +210,7 @@ static int add_flow(struct fl_grid *g, struct fl_status *s, const json_t *o)
 	return r ? r : fl_grid_addf(g, "%s %s", fl_status_str(s, o, "name"), dir);
 }
 
-static int draw_flows(struct frame *f, struct fl_status *s, size_t rows)
+static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 {
 	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "INTERFACE"};
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
@@ -236,7 +238,7 @@ static int draw_flows(struct frame *f, struct fl_status *s, size_t rows)
 	return r;
 }
 
-static int compose(struct frame *f, struct fl_status *s)
+static int compose(struct frame *f, struct fl_status_file *s)
 {
 	size_t height = f->view->height;
 	size_t rows = !height ? ROWS_WITHOUT_TERMINAL : height > LINES_AROUND ? height - LINES_AROUND : 1;
@@ -267,7 +269,7 @@ static void draw_waiting(struct frame *f)
 int fl_view_draw(struct fl_view *v)
 {
 	struct frame f = {.view = v, .out = FL_BUF(FRAME_MAX)};
-	struct fl_status s;
+	struct fl_status_file s;
 	int r;
 
 	measure(v);

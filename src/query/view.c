@@ -109,8 +109,8 @@ static int load_frames(struct loader *l, struct fl_store *store, bool *ret_verdi
 	while ((r = fl_store_next_frame(store, l->open_window, &frame)) > 0) {
 		if (*stop)
 			return fl_fail(-EINTR, "interrupted");
-		if (r != 1)
-			continue; /* the end of a window, or a gap that the status counts */
+		if (r == FL_READER_WINDOW_END)
+			continue;
 		*ret_verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
 		l->provisional = frame.window.flags & FL_WINDOW_PROVISIONAL;
 		r = fl_encoder_set_eni(l->encoder, &frame.eni);
