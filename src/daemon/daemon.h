@@ -60,4 +60,4 @@ int fl_role_meter(const struct fl_run *run, int channel);
 int fl_role_deliver(const struct fl_run *run);
 
 /* Runs until SIGTERM or SIGINT; exit status. view: draw the live view on the terminal. */
-int fl_supervise(const struct fl_run *run, bool view);
+int fl_supervise(struct fl_run *run, bool view);
