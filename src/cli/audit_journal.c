@@ -393,7 +393,10 @@ int fl_audit_journal(struct fl_audit *a)
 	char first[24], last[24];
 	int r = fl_store_open(&c.store, a->store, a->flow_log);
 
-	r = r ? fl_wrap(r, "%s", a->store) : decide(&c);
+	if (r == -ENOENT)
+		r = fl_audit_note(a, "no flow log delivers from this store: no objects are compared");
+	else
+		r = r ? r : decide(&c);
 	if (!r)
 		r = read_journal(&c);
 	if (!r && c.frames)

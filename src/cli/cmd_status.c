@@ -28,16 +28,17 @@ struct picture {
 
 static int read_all(struct picture *p, const char *store)
 {
-	int first = 0;
+	static const size_t order[ROLES] = {METER, SUPERVISOR, DELIVER};
 
 	for (size_t i = 0; i < ROLES; i++) {
-		int r = fl_status_read(&p->role[i], store, roles[i]);
+		size_t k = order[i];
+		int r = fl_status_read(&p->role[k], store, roles[k]);
 
-		p->there[i] = !r;
-		if (r && (r != -ENOENT || i == METER))
-			first = first ? first : r;
+		p->there[k] = !r;
+		if (r && (r != -ENOENT || k == METER))
+			return r;
 	}
-	return first;
+	return 0;
 }
 
 /* Whole documents, one a line: what a script wants is already JSON. */

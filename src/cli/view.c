@@ -156,7 +156,7 @@ static void draw_interfaces(struct frame *f, struct fl_status_file *s)
 		if (n > 0)
 			used = FL_MIN(used + (size_t)n, sizeof names - 1);
 	}
-	linef(f, "%zu interfaces metered, %zu skipped: %s", metered, skipped, names);
+	linef(f, "%zu interface%s metered, %zu skipped: %s", metered, metered == 1 ? "" : "s", skipped, names);
 }
 
 static void draw_ledger(struct frame *f, const char *label, const struct fl_status_ledger *l)
