@@ -96,13 +96,14 @@ static void line(struct frame *f, const char *text, size_t n)
 			bytes++;
 		shown++;
 	}
-	/* No newline after the last line of the terminal: it would scroll. */
-	if (v->terminal && f->lines)
-		f->error = fl_buf_adds(&f->out, "\r\n");
+	/* No newline after the last line of the terminal: it would scroll. Cleared before it is written: after a full line the
+	 * cursor still stands on its last character. */
+	if (v->terminal)
+		f->error = fl_buf_adds(&f->out, f->lines ? "\n\033[K" : "\033[K");
 	if (!f->error)
 		f->error = fl_buf_add(&f->out, text, bytes);
-	if (!f->error)
-		f->error = fl_buf_adds(&f->out, v->terminal ? "\033[K" : "\n");
+	if (!f->error && !v->terminal)
+		f->error = fl_buf_adds(&f->out, "\n");
 	f->lines++;
 }
 
@@ -285,8 +286,8 @@ int fl_view_draw(struct fl_view *v)
 	}
 	if (!r)
 		r = f.error;
-	if (!r && v->terminal)
-		r = fl_buf_adds(&f.out, "\033[J");
+	if (!r && v->terminal && f.lines < v->height)
+		r = fl_buf_adds(&f.out, "\n\033[J");
 	if (!r)
 		r = fl_write_all(v->fd, f.out.data, f.out.len);
 	fl_buf_free(&f.out);
