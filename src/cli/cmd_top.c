@@ -85,9 +85,9 @@ static int live(struct fl_view *view)
 		if (!r)
 			wait_or_key(keyboard);
 	}
-	(void)fl_write_all(STDOUT_FILENO, SCREEN_LEAVE, strlen(SCREEN_LEAVE));
 	if (keyboard)
 		tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	(void)fl_write_all(STDOUT_FILENO, SCREEN_LEAVE, strlen(SCREEN_LEAVE));
 	return r;
 }
 

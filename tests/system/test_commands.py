@@ -104,8 +104,8 @@ def test_query_reads_delivered_files_the_journal_and_the_open_window_once(duckdb
 
 def test_query_keeps_types_and_nulls(duckdb, store):
     path = store("window", 1, "deliver", "window", 2)
-    kinds = duckdb("SELECT column_name, data_type FROM (DESCRIBE flows)", "--store", path)
-    assert {k["column_name"]: k["data_type"] for k in kinds}["bytes"] == "BIGINT"
+    kinds = duckdb("SELECT column_name, column_type FROM (DESCRIBE flows)", "--store", path)
+    assert {k["column_name"]: k["column_type"] for k in kinds}["bytes"] == "BIGINT"
     assert [k["column_name"] for k in kinds] == HEADER.replace("-", "_").split()
 
 
@@ -133,7 +133,7 @@ VALUES = [
     ("[1,NULL,3]", "[1,null,3]"), ("[[1],[2,3]]", "[[1],[2,3]]"), ("[1,2]::INT[2]", "[1,2]"), ("{'a':1,'b':'x\"y'}", '{"a":1,"b":"x\\"y"}'),
     ("MAP{'k':2}", '[{"key":"k","value":2}]'), ("true", "true"), ("NULL", "null"), ("'nan'::DOUBLE", '"nan"'), ("'a'::ENUM('a','b')", '"a"'),
     ("UUID '550e8400-e29b-41d4-a716-446655440000'", '"550e8400-e29b-41d4-a716-446655440000"'), ("'\\xC3a'::BLOB", '"\\\\xC3a"'),
-    ("'line\nend'", '"line\\nend"'),
+    ("'line\nend'", '"line\\u000aend"'),
 ]
 
 
@@ -449,14 +449,13 @@ def shown(frame):
 def test_top_live_fits_the_terminal_and_restores_it(tmp_path, rows, columns):
     path = write_status(tmp_path)
     s = Screen(rows, columns, "top", "--live", "--store", path)
-    before = termios.tcgetattr(s.fd)
     frame = s.frame()
+    assert not termios.tcgetattr(s.fd)[3] & termios.ECHO
     os.write(s.fd, b"q")
     s.read(10, "\x1b[?1049l")
     assert s.text.endswith("\x1b[?25h\x1b[?1049l")
-    after = termios.tcgetattr(s.fd)
+    assert termios.tcgetattr(s.fd)[3] & (termios.ICANON | termios.ECHO) == termios.ICANON | termios.ECHO
     assert s.end() == 0
-    assert [after[3] & (termios.ICANON | termios.ECHO)] == [before[3] & (termios.ICANON | termios.ECHO)] or before[3] & termios.ICANON == 0
     lines = shown(frame)
     assert len(lines) <= rows and max(map(len, lines)) <= columns
     if rows >= 24:
