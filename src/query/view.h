@@ -8,5 +8,6 @@
 #include "query/library.h"
 #include "query/sources.h"
 
-int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *sources, bool open_window, bool *ret_verdicts,
+int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection,
+		       const struct fl_sources *sources, bool open_window, bool *ret_verdicts,
 		       const volatile sig_atomic_t *stop);

@@ -2,8 +2,9 @@
 /*
  * Writes a store for the tests of the commands, through the journal's and delivery's own code:
  *   make_store DIR STEP...
- * Steps: window N (a frame for each of two interfaces), unbalanced N (the ledger has seen one packet more), wrong-sum N (the flows are
- * not what the ledger recorded), deliver (everything in the journal), open N (status/open). Window N begins at START + 60 N.
+ * Steps: window N (a frame for each of two interfaces), unbalanced N (the ledger has seen one
+ * packet more), wrong-sum N (the flows are not what the ledger recorded), deliver (everything in
+ * the journal), open N (status/open). Window N begins at START + 60 N.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,22 +29,27 @@
 enum kind { GOOD, UNBALANCED, WRONG_SUM };
 
 static const struct fl_flow_log flow_log = {
-	.id = "fl-0123456789abcdef0",
-	.account_id = "000000000000",
-	.region = "us-east-1",
-	.format = "default",
-	.interval = 60,
-	.bucket = "flowlogs",
-	.publish_every_s = 60,
+    .id = "fl-0123456789abcdef0",
+    .account_id = "000000000000",
+    .region = "us-east-1",
+    .format = "default",
+    .interval = 60,
+    .bucket = "flowlogs",
+    .publish_every_s = 60,
 };
 
-static void fill(struct fl_frame *f, struct fl_flow flows[FLOWS], unsigned eni, uint32_t window, enum kind kind)
+static void fill(struct fl_frame *f, struct fl_flow flows[FLOWS], unsigned eni, uint32_t window,
+		 enum kind kind)
 {
 	struct fl_ledger *l = &f->ledger[FL_DIR_EGRESS];
 
 	memset(f, 0, sizeof *f);
 	memset(flows, 0, FLOWS * sizeof *flows);
-	f->window = (struct fl_window){.boot_id = {1}, .epoch = 1, .window = window, .start = START + 60 * (int64_t)window, .length = 60};
+	f->window = (struct fl_window){.boot_id = {1},
+				       .epoch = 1,
+				       .window = window,
+				       .start = START + 60 * (int64_t)window,
+				       .length = 60};
 	strcpy(f->eni.account_id, "000000000000");
 	snprintf(f->eni.interface_id, sizeof f->eni.interface_id, "eni-0000000000000000%u", eni);
 	snprintf(f->eni.name, sizeof f->eni.name, "web%u", eni);
@@ -99,7 +105,8 @@ static int append(int dirfd, uint32_t window, enum kind kind)
 
 static int deliver(int dirfd)
 {
-	const struct fl_delivery_conf conf = {.statefd = dirfd, .logs = &flow_log, .n_logs = 1, .clock = fl_clock_system};
+	const struct fl_delivery_conf conf = {
+	    .statefd = dirfd, .logs = &flow_log, .n_logs = 1, .clock = fl_clock_system};
 	struct fl_delivery *d = NULL;
 	uint32_t wait;
 	int r = fl_delivery_open(&d, &conf);
