@@ -23,7 +23,9 @@
 
 #define FRAME_MAX (1u << 20)
 #define ROWS_WITHOUT_TERMINAL 20
-#define LINES_AROUND 9 /* what is not the table of flows */
+#define LINES_AROUND 10    /* what is neither flows nor interfaces */
+#define LINES_BELOW 6      /* the heads of the flows, and what follows them */
+#define INTERFACES_SHARE 5 /* of the room, one part in so many */
 
 struct fl_view {
 	char *store;
@@ -144,29 +146,75 @@ static void draw_head(struct frame *f, struct fl_status_file *s)
 		      age);
 }
 
-static void draw_interfaces(struct frame *f, struct fl_status_file *s)
+/* The lines of a grid into the frame. */
+static int draw_grid(struct frame *f, const struct fl_grid *g)
 {
-	const json_t *list = fl_status_array(s, s->root, "interfaces");
-	size_t metered = 0, skipped = 0;
-	char names[512] = "";
+	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FRAME_MAX);
+	int r = fl_grid_print(g, f->view->width, &text);
+
+	for (const char *p = text.data, *end = p + text.len; !r && p < end;) {
+		size_t n = (size_t)((const char *)memchr(p, '\n', (size_t)(end - p)) - p);
+
+		line(f, p, n);
+		p += n + 1;
+	}
+	return r;
+}
+
+/* What is not metered and why, in one line. */
+static void draw_skipped(struct frame *f, struct fl_status_file *s, const json_t *list)
+{
+	char text[512] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *o = json_array_get(list, i);
 		int n;
 
-		if (!fl_status_bool(s, o, "metered")) {
-			skipped++;
+		if (fl_status_bool(s, o, "metered"))
 			continue;
-		}
-		metered++;
-		n = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
-			     fl_status_str(s, o, "name"));
+		n = snprintf(text + used, sizeof text - used, "%s%s (%s)", used ? ", " : "",
+			     fl_status_str(s, o, "device"), fl_status_str(s, o, "skip"));
 		if (n > 0)
-			used = FL_MIN(used + (size_t)n, sizeof names - 1);
+			used = FL_MIN(used + (size_t)n, sizeof text - 1);
 	}
-	linef(f, "%zu interface%s metered, %zu skipped: %s", metered, metered == 1 ? "" : "s",
-	      skipped, names);
+	if (used)
+		linef(f, "not metered: %s", text);
+}
+
+static int add_interface(struct fl_grid *g, struct fl_status_file *s, const json_t *o)
+{
+	const json_t *open = fl_status_object(s, o, "open");
+	char bytes[16];
+	int r = fl_grid_adds(g, fl_status_str(s, o, "name"));
+
+	r = r ? r : fl_grid_adds(g, fl_status_str(s, o, "kind"));
+	r = r ? r : fl_grid_adds(g, fl_status_str(s, o, "eni"));
+	r = r ? r : fl_grid_adds(g, fl_human_bytes(fl_status_u64(s, open, "bytes"), bytes));
+	return r ? r : fl_grid_addf(g, "%" PRIu64, fl_status_u64(s, open, "packets"));
+}
+
+/* At most rows interfaces; a low terminal gets only their number. */
+static int draw_interfaces(struct frame *f, struct fl_status_file *s, size_t rows)
+{
+	static const char *const heads[] = {"INTERFACE", "KIND", "ENI", "BYTES", "PACKETS"};
+	const json_t *list = fl_status_array(s, s->root, "interfaces");
+	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
+	size_t metered = 0;
+	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
+
+	g.right[3] = g.right[4] = true;
+	for (size_t i = 0; !r && i < FL_ARRAY_LEN(heads); i++)
+		r = fl_grid_adds(&g, heads[i]);
+	for (size_t i = 0; !r && i < json_array_size(list); i++)
+		if (fl_status_bool(s, json_array_get(list, i), "metered") && metered++ < rows)
+			r = add_interface(&g, s, json_array_get(list, i));
+	linef(f, "%zu interface%s metered%s", metered, metered == 1 ? "" : "s",
+	      rows && metered > rows ? "; the first:" : "");
+	if (!r && rows && metered)
+		r = draw_grid(f, &g);
+	draw_skipped(f, s, list);
+	return r;
 }
 
 static void draw_ledger(struct frame *f, const char *label, const struct fl_status_ledger *l)
@@ -231,7 +279,6 @@ static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 	static const char *const heads[] = {"OPENED BY", "",        "TO",       "PROTO",
 					    "BYTES",     "PACKETS", "INTERFACE"};
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
-	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FRAME_MAX);
 	const json_t *top = fl_status_array(s, s->root, "top");
 	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
 
@@ -245,31 +292,25 @@ static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 		r = fl_grid_adds(&g, heads[i]);
 	for (size_t i = 0; !r && i < json_array_size(top) && i < rows; i++)
 		r = add_flow(&g, s, json_array_get(top, i));
-	if (!r)
-		r = fl_grid_print(&g, f->view->width, &text);
-	for (const char *p = text.data, *end = text.data + text.len; !r && p < end;) {
-		size_t n = (size_t)((const char *)memchr(p, '\n', (size_t)(end - p)) - p);
-
-		line(f, p, n);
-		p += n + 1;
-	}
-	return r;
+	return r ? r : draw_grid(f, &g);
 }
 
 static int compose(struct frame *f, struct fl_status_file *s)
 {
-	size_t height = f->view->height;
-	size_t rows = !height                 ? ROWS_WITHOUT_TERMINAL
-		      : height > LINES_AROUND ? height - LINES_AROUND
-					      : 1;
+	size_t height = f->view->height, room = height > LINES_AROUND ? height - LINES_AROUND : 1;
+	size_t rows = height ? room : ROWS_WITHOUT_TERMINAL;
+	size_t interfaces = height ? room / INTERFACES_SHARE : ROWS_WITHOUT_TERMINAL;
 	struct fl_status_ledger totals;
 	char memory[16];
 	int r;
 
 	draw_head(f, s);
-	draw_interfaces(f, s);
+	r = draw_interfaces(f, s, interfaces);
 	linef(f, "%s", "");
-	r = draw_flows(f, s, rows);
+	/* What the interfaces took is not there for flows. */
+	if (height)
+		rows = height > f->lines + LINES_BELOW ? height - f->lines - LINES_BELOW : 1;
+	r = r ? r : draw_flows(f, s, rows);
 	linef(f, "%s", "");
 	draw_last_window(f, s);
 	fl_status_ledger(s, s->root, "totals", &totals);

@@ -202,6 +202,14 @@ static int table_end(struct printer *p)
 	return r;
 }
 
+/* EXPLAIN draws its own picture, lines and all. */
+static int plan_row(struct printer *p, const uint64_t *const *validity, idx_t row)
+{
+	int r = fl_duck_valid(validity[1], row) ? cell_text(p, 1, row) : 0;
+
+	return r ? r : fl_buf_add(&p->out, p->cell.data, p->cell.len);
+}
+
 static int nothing(struct printer *p)
 {
 	(void)p;
@@ -214,6 +222,8 @@ static const struct form forms[] = {
     {"json", nothing, json_row, nothing},
     {"csv", csv_begin, csv_row, nothing},
 };
+
+static const struct form plan = {"plan", nothing, plan_row, nothing};
 
 static const struct form *find_form(const char *name)
 {
@@ -291,6 +301,8 @@ int fl_query_print(const struct fl_duckdb *d, struct fl_duck_result *result, con
 
 	if (isatty(fd) && !ioctl(fd, TIOCGWINSZ, &size))
 		p.width = size.ws_col ? size.ws_col : 80;
+	if (!r && form == forms && p.columns == 2 && !strcmp(p.name[0], "explain_key"))
+		form = &plan;
 	if (!r)
 		r = form->begin(&p);
 	while (!r && !*stop && !p.cut) {

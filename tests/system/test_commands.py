@@ -159,6 +159,12 @@ def test_query_carries_out_several_statements_and_many_rows(duckdb, flowlog, tmp
     assert sorted(map(int, table[1:])) == list(range(10000))  # no limit when piped
 
 
+def test_query_shows_a_plan_as_it_is_drawn(duckdb, flowlog, tmp_path):
+    (tmp_path / "a.log").write_text(HEADER + "\n")
+    assert "READ_CSV" in flowlog("query", "EXPLAIN SELECT * FROM flows", tmp_path / "a.log").stdout
+    assert len(flowlog("query", "EXPLAIN SELECT * FROM flows", tmp_path / "a.log").stdout.splitlines()) > 5
+
+
 @pytest.mark.parametrize("sql,said", [("SELEC 1", "syntax error"), ("SELECT nosuch FROM flows", "nosuch"), (";", "no statement"),
                                       ("SELECT '101'::BIT AS b", "CAST(b AS VARCHAR)")])
 def test_query_shows_what_is_wrong_with_the_sql(duckdb, flowlog, tmp_path, sql, said):
@@ -460,6 +466,7 @@ def test_top_live_fits_the_terminal_and_restores_it(tmp_path, rows, columns):
     assert len(lines) <= rows and max(map(len, lines)) <= columns
     if rows >= 24:
         assert "10.0.0.20:50020" in frame and "provisional" in frame and "seen 30 packets" in frame
+        assert ENIS[0] in frame and "lo (the loopback interface)" in frame and "next: flowlog query" in frame
 
 
 def test_top_live_follows_a_resize_and_ends_at_a_signal(tmp_path):
