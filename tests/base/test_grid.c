@@ -15,22 +15,25 @@ static void cleans(void **state)
 		const char *in, *out;
 		size_t shown;
 	} rows[] = {
-		{"plain", "plain", 5},
-		{"", "", 0},
-		{"a\033[31mb", "a?[31mb", 7},
-		{"tab\there\n", "tab?here?", 9},
-		{"\x7f\xc2\x9b", "??", 2},	     /* DEL and a C1 control */
-		{"caf\xc3\xa9", "caf\xc3\xa9", 4},   /* two bytes, one character */
-		{"\xc3", "?", 1},		     /* cut */
-		{"\xff\xfe" "a", "??a", 3},	     /* never UTF-8 */
-		{"\xe2\x82\xac", "\xe2\x82\xac", 1},
-		{"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80", 1},
+	    {"plain", "plain", 5},
+	    {"", "", 0},
+	    {"a\033[31mb", "a?[31mb", 7},
+	    {"tab\there\n", "tab?here?", 9},
+	    {"\x7f\xc2\x9b", "??", 2},         /* DEL and a C1 control */
+	    {"caf\xc3\xa9", "caf\xc3\xa9", 4}, /* two bytes, one character */
+	    {"\xc3", "?", 1},                  /* cut */
+	    {"\xff\xfe"
+	     "a",
+	     "??a", 3}, /* never UTF-8 */
+	    {"\xe2\x82\xac", "\xe2\x82\xac", 1},
+	    {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80", 1},
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++) {
 		struct fl_buf out = FL_BUF(100);
 
-		assert_int_equal(fl_grid_clean(&out, rows[i].in, strlen(rows[i].in)), rows[i].shown);
+		assert_int_equal(fl_grid_clean(&out, rows[i].in, strlen(rows[i].in)),
+				 rows[i].shown);
 		assert_string_equal(fl_buf_cstr(&out), rows[i].out);
 		fl_buf_free(&out);
 	}
@@ -42,13 +45,16 @@ static void lays_out(void **state)
 		size_t width;
 		const char *out;
 	} rows[] = {
-		{0, "NAME             N  WHERE\nshort            1  here\nvery-long-name  20  elsewhere\n"},
-		{100, "NAME             N  WHERE\nshort            1  here\nvery-long-name  20  elsewhere\n"},
-		{22, "NAME        N  WHERE\nshort       1  here\nvery-lon~  20  elsew~\n"},
-		{12, "NAME     N\nshort    1\nvery-~  20\n(1 more columns do not fit)\n"},
-		{3, "NA~\nsh~\nve~\n(2 more columns do not fit)\n"},
+	    {0, "NAME             N  WHERE\nshort            1  here\nvery-long-name  20  "
+		"elsewhere\n"},
+	    {100, "NAME             N  WHERE\nshort            1  here\nvery-long-name  20  "
+		  "elsewhere\n"},
+	    {22, "NAME      N  WHERE\nshort     1  here\nvery-l~  20  elsewhere\n"},
+	    {12, "NAME     N\nshort    1\nvery-~  20\n(1 more columns do not fit)\n"},
+	    {3, "NA~\nsh~\nve~\n(2 more columns do not fit)\n"},
 	};
-	static const char *const cells[] = {"NAME", "N", "WHERE", "short", "1", "here", "very-long-name", "20", "elsewhere"};
+	static const char *const cells[] = {
+	    "NAME", "N", "WHERE", "short", "1", "here", "very-long-name", "20", "elsewhere"};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++) {
 		struct fl_grid g;
@@ -79,7 +85,8 @@ static void refuses(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(cleans), cmocka_unit_test(lays_out), cmocka_unit_test(refuses)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(cleans), cmocka_unit_test(lays_out),
+					   cmocka_unit_test(refuses)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
