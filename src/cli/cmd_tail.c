@@ -18,6 +18,7 @@
 #include "scan/scan.h"
 
 #define LINES_MAX 1000000
+#define DAMAGE_MAX 512
 #define POLL_NS 250000000l
 
 struct conf {
@@ -43,6 +44,7 @@ struct tail {
 	struct fl_buf text;
 	struct line *ring; /* the newest conf->n records */
 	size_t at, held;
+	char damage[DAMAGE_MAX];  /* the last damaged place that was passed over */
 	bool provisional, direct; /* direct: written at once, past the ring */
 };
 
@@ -258,13 +260,34 @@ static int read_objects(struct tail *t, size_t first)
 	return r;
 }
 
+/* After a damaged place the reader goes on with the next segment; a damaged snapshot it does not
+ * pass: last, the reader's own, tells. */
+static int next_frame(struct tail *t, struct fl_store *store, char last[DAMAGE_MAX],
+		      bool open_window, struct fl_frame *ret)
+{
+	int r;
+
+	while ((r = fl_store_next_frame(store, open_window, ret)) == -EBADMSG) {
+		const char *text = fl_error_text(r);
+
+		if (!strcmp(last, text))
+			return 0;
+		snprintf(last, DAMAGE_MAX, "%s", text);
+		if (strcmp(t->damage, last) != 0)
+			fprintf(stderr, "flowlog tail: %s\n", last);
+		memcpy(t->damage, last, DAMAGE_MAX);
+	}
+	return r;
+}
+
 /* What is committed and was not read before; the end leaves the store's reader waiting for more. */
 static int read_journal(struct tail *t)
 {
+	char last[DAMAGE_MAX] = "";
 	struct fl_frame frame;
 	int r;
 
-	while ((r = fl_store_next_frame(t->store, false, &frame)) > 0) {
+	while ((r = next_frame(t, t->store, last, false, &frame)) > 0) {
 		/* A gap is a SKIPDATA record, as it is in delivered objects. */
 		r = r == FL_READER_WINDOW_END ? 0 : on_frame(t, &frame);
 		if (r)
@@ -277,10 +300,11 @@ static int read_journal(struct tail *t)
 static int read_open_window(struct tail *t)
 {
 	struct fl_store *store = NULL;
+	char last[DAMAGE_MAX] = "";
 	struct fl_frame frame;
 	int r = fl_store_open(&store, t->conf->store, t->conf->flow_log);
 
-	while (!r && (r = fl_store_next_frame(store, true, &frame)) > 0)
+	while (!r && (r = next_frame(t, store, last, true, &frame)) > 0)
 		r = r == 1 && frame.window.flags & FL_WINDOW_PROVISIONAL ? on_frame(t, &frame) : 0;
 	fl_store_close(&store);
 	return r;
@@ -391,7 +415,7 @@ static int run(void *conf, int argc, char **argv)
 		return 0; /* the reader has seen enough */
 	if (r)
 		fprintf(stderr, "flowlog tail: %s\n", fl_error_text(r));
-	return r ? 1 : 0;
+	return r || *t.damage ? 1 : 0;
 }
 
 static const struct fl_option options[] = {

@@ -22,7 +22,7 @@ struct query {
 	struct fl_duckdb d;
 	fl_duck database, connection;
 	struct fl_sources sources;
-	bool verdicts; /* some frame had them */
+	struct fl_query_seen seen;
 	volatile sig_atomic_t stop;
 };
 
@@ -158,7 +158,7 @@ static bool mentions(const char *sql, const char *word)
 /* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
 static void note_verdicts(const struct query *q)
 {
-	if (q->sources.n_stores && !q->verdicts && isatty(STDERR_FILENO) &&
+	if (q->sources.n_stores && !q->seen.verdicts && isatty(STDERR_FILENO) &&
 	    mentions(q->conf->sql, "action"))
 		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen "
 		      "rejected\"\n",
@@ -192,12 +192,14 @@ int fl_query_run(const struct fl_query_conf *conf)
 	if (!r)
 		r = add_sources(&q);
 	if (!r)
-		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window,
-				       &q.verdicts, &q.stop);
+		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window, &q.seen,
+				       &q.stop);
 	if (!r) {
 		note_verdicts(&q);
 		r = ask(&q);
 	}
+	if (!r && *q.seen.damage)
+		r = fl_fail(-EBADMSG, "%s; the answer lacks what stood there", q.seen.damage);
 	if (threaded) {
 		pthread_cancel(waiter);
 		pthread_join(waiter, NULL);

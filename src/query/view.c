@@ -104,18 +104,26 @@ static int load_record(void *ctx, const struct fl_frame *frame, const struct fl_
 	return ++l->row == CHUNK_ROWS ? flush_chunk(l) : 0;
 }
 
-static int load_frames(struct loader *l, struct fl_store *store, bool *ret_verdicts,
+static int load_frames(struct loader *l, struct fl_store *store, struct fl_query_seen *ret_seen,
 		       const volatile sig_atomic_t *stop)
 {
 	struct fl_frame frame;
 	int r;
 
-	while ((r = fl_store_next_frame(store, l->open_window, &frame)) > 0) {
+	while ((r = fl_store_next_frame(store, l->open_window, &frame)) != 0) {
 		if (*stop)
 			return fl_fail(-EINTR, "interrupted");
-		if (r == FL_READER_WINDOW_END)
+		if (r < 0 && r != -EBADMSG)
+			return r;
+		/* After a damaged place the reader goes on with the next segment; a damaged
+		 * snapshot it does not pass. */
+		if (r == -EBADMSG && !strcmp(ret_seen->damage, fl_error_text(r)))
+			break;
+		if (r == -EBADMSG)
+			snprintf(ret_seen->damage, sizeof ret_seen->damage, "%s", fl_error_text(r));
+		if (r < 0 || r == FL_READER_WINDOW_END)
 			continue;
-		*ret_verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
+		ret_seen->verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
 		l->provisional = frame.window.flags & FL_WINDOW_PROVISIONAL;
 		r = fl_encoder_set_eni(l->encoder, &frame.eni);
 		if (!r)
@@ -123,7 +131,7 @@ static int load_frames(struct loader *l, struct fl_store *store, bool *ret_verdi
 		if (r)
 			return r;
 	}
-	return r ? r : flush_chunk(l);
+	return flush_chunk(l);
 }
 
 static int create_table(const struct loader *l, fl_duck connection, const char *table)
@@ -160,7 +168,7 @@ static int make_chunk(struct loader *l)
 }
 
 static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_store *store,
-		      const char *table, bool open_window, bool *ret_verdicts,
+		      const char *table, bool open_window, struct fl_query_seen *ret_seen,
 		      const volatile sig_atomic_t *stop)
 {
 	struct loader l = {.d = d, .line = FL_BUF(FL_RECORD_MAX), .open_window = open_window};
@@ -178,7 +186,7 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 	if (!r)
 		r = make_chunk(&l);
 	if (!r)
-		r = load_frames(&l, store, ret_verdicts, stop);
+		r = load_frames(&l, store, ret_seen, stop);
 	if (l.chunk)
 		d->destroy_data_chunk(&l.chunk);
 	if (!r && d->appender_close(l.appender))
@@ -239,7 +247,8 @@ static int add_nothing(struct fl_buf *sql)
 }
 
 int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *s,
-		       bool open_window, bool *ret_verdicts, const volatile sig_atomic_t *stop)
+		       bool open_window, struct fl_query_seen *ret_seen,
+		       const volatile sig_atomic_t *stop)
 {
 	struct fl_buf sql FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
 	const char *between = "";
@@ -256,7 +265,7 @@ int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const stru
 		char table[48];
 
 		snprintf(table, sizeof table, "flowlog_journal_%zu", i);
-		r = load_store(d, connection, s->store[i], table, open_window, ret_verdicts, stop);
+		r = load_store(d, connection, s->store[i], table, open_window, ret_seen, stop);
 		r = r ? r : fl_buf_printf(&sql, "%sSELECT * FROM %s", between, table);
 		between = " UNION ALL BY NAME ";
 	}

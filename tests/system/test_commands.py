@@ -301,6 +301,32 @@ def test_audit_fails_when_something_does_not_balance(flowlog, store, steps, spoi
     assert json.loads(done.stdout.splitlines()[-1])["balanced"] is False
 
 
+def test_a_damaged_journal_is_told_and_the_rest_is_read(duckdb, flowlog, store):
+    path = store("window", 1, "deliver", "window", 2, "open", 3)
+    written = [f for f in path.glob("journal/seg.*") if b"eni-00000000000000000" in f.read_bytes()]
+    assert len(written) == 1
+    data = bytearray(written[0].read_bytes())
+    data[data.rindex(b"eni-00000000000000000")] ^= 1
+    written[0].write_bytes(data)
+    done = flowlog("query", "-o", "json", "SELECT count(*) AS n FROM flows", "--store", path, "--open", check=False)
+    assert done.returncode == 1 and json.loads(done.stdout) == {"n": 20} and "the answer lacks" in done.stderr
+    done = flowlog("tail", "--store", path, check=False)
+    assert done.returncode == 1 and len(done.stdout.splitlines()) == 11 and "journal" in done.stderr
+    assert flowlog("tail", "--store", path, "-n", 1000, "--open", check=False).stdout.count(" true") == 10
+    assert "journal" in flowlog("audit", "--store", path, check=False).stdout
+
+
+def test_a_damaged_snapshot_is_told_and_the_rest_is_read(duckdb, flowlog, store):
+    path = store("window", 1, "deliver", "open", 3)
+    data = bytearray((path / "status/open").read_bytes())
+    data[-1] ^= 1
+    (path / "status/open").write_bytes(data)
+    done = flowlog("query", "-o", "json", "SELECT count(*) AS n FROM flows", "--store", path, "--open", check=False, timeout=20)
+    assert done.returncode == 1 and json.loads(done.stdout) == {"n": 15} and "status/open" in done.stderr
+    done = flowlog("tail", "--store", path, "-n", 1000, "--open", check=False, timeout=20)
+    assert done.returncode == 1 and len(done.stdout.splitlines()) == 16 and done.stderr.count("status/open") == 1
+
+
 # ---- interfaces, status, fields ----
 
 def test_interfaces_of_a_running_daemon(flowlog, tmp_path):
