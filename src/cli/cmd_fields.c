@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "cli/cli.h"
 #include "cli/print.h"
-#include "record/fields.h"
+#include "record/record.h"
 
 enum { AS_TABLE, AS_JSON, AS_MARKDOWN };
 

@@ -12,7 +12,7 @@
 #include <zlib.h>
 
 #include "base/error.h"
-#include "record/fields.h"
+#include "record/record.h"
 
 #define HEADER_MAX 8192        /* 96 names are far shorter */
 #define FILES_MAX (256u << 20) /* bytes of path names in one statement */

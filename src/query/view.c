@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "record/fields.h"
+#include "record/record.h"
 
 #define CHUNK_ROWS 2048 /* what a data chunk holds; a longer one is not checked */
 #define SQL_MAX (512u << 20)

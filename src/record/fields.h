@@ -5,8 +5,6 @@
 
 #include "record/record.h"
 
-enum fl_field_type { FL_TYPE_INT32, FL_TYPE_INT64, FL_TYPE_TEXT };
-
 /* Where a value comes from. Origins before FL_FROM_SRC are the same for all records of an ENI. */
 enum fl_origin {
 	FL_FROM_VERSION,

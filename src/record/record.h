@@ -36,12 +36,13 @@ struct fl_record_meta {
 };
 
 /* ---- fields ---- */
+enum fl_field_type { FL_TYPE_INT32, FL_TYPE_INT64, FL_TYPE_TEXT, FL_TYPE_N };
 struct fl_field {
 	const char *name;    /* hyphenated, as in a format */
 	const char *column;  /* underscores: Parquet, SQL */
 	uint8_t kind;	     /* enum fl_log_kind */
 	uint8_t version;     /* since which record version */
-	uint8_t type;	     /* enum fl_field_type (fields.h of this room) */
+	uint8_t type;	     /* enum fl_field_type */
 	bool in_default;
 	const char *source;  /* where the value comes from in Flowlog, for the field reference; "-" when it cannot be known here */
 	const char *help;
