@@ -275,6 +275,12 @@ static int64_t now_s(const struct fl_delivery *d)
 	return (int64_t)(fl_now_ns(&d->clock) / FL_NS_PER_S);
 }
 
+/* Further back than a window that is written late. */
+static bool stepped_back(int64_t newest_end, int64_t end, uint32_t interval)
+{
+	return end + FL_MAX((int64_t)interval, (int64_t)FL_SLOT_S) < newest_end;
+}
+
 static int64_t publish_border(const struct log *l)
 {
 	int64_t every = l->conf->publish_every_s;
@@ -286,6 +292,9 @@ static int64_t publish_border(const struct log *l)
 
 static bool is_due(const struct log *l, int64_t marked_end)
 {
+	/* The wall clock was set back: nothing that is open will be completed by later windows. */
+	if (stepped_back(l->batch.newest_end, marked_end, l->conf->interval))
+		return true;
 	if (!l->batch.any || !fl_batch_groups_complete(&l->batch, marked_end))
 		return false;
 	return marked_end >= publish_border(l) || l->batch.objects.bytes >= FL_OBJECT_MAX;
@@ -448,7 +457,8 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	next.cursor = l->batch_end;
 	next.plan = (struct fl_plan){0};
 	next.seen.kept = next.seen.n;
-	next.newest_end = FL_MAX(next.newest_end, l->batch.newest_end);
+	if (l->batch.newest_end > next.newest_end || stepped_back(next.newest_end, l->batch.newest_end, l->conf->interval))
+		next.newest_end = l->batch.newest_end ? l->batch.newest_end : next.newest_end;
 	add_lost(&next, &l->lost);
 	r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &next);
 	if (r)

@@ -25,6 +25,7 @@
 #define PATH_LIMIT 4096
 #define DEPTH_MAX 32
 #define TRIES 200
+#define CLOCK_STEP_S 600
 #define FILES_MAX ((size_t)10 << 20)
 
 struct fl_store {
@@ -438,8 +439,13 @@ static int next_closed_frame(struct fl_store *s, struct fl_frame *ret)
 {
 	int r = s->reader ? fl_reader_next(s->reader, ret) : 0;
 
-	if (r == FL_READER_WINDOW_END)
-		s->closed_end = FL_MAX(s->closed_end, ret->window.start + ret->window.length);
+	if (r == FL_READER_WINDOW_END) {
+		int64_t end = ret->window.start + ret->window.length;
+
+		/* Back by more than a late window: the wall clock was set. */
+		if (end > s->closed_end || end + CLOCK_STEP_S < s->closed_end)
+			s->closed_end = end;
+	}
 	return r;
 }
 

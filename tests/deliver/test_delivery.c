@@ -283,6 +283,39 @@ static void publish_cycle(void **state)
 	temp_remove(&r.t);
 }
 
+/* Windows an hour back: what was open goes out, and so do they. */
+static void clock_set_back(uint32_t interval)
+{
+	struct rig r;
+	struct lines got = {0};
+	struct fl_delivery_stats st;
+	size_t files;
+
+	rig_open(&r, temp_new(), a_log(interval), 1 << 20, 0);
+	for (uint32_t w = 0; w < 3; w++) {
+		append_window(r.j, 1, w, BASE, 60, 10);
+		assert_int_equal(rig_run(&r, BASE + (w + 1) * 60, false), 0);
+	}
+	for (uint32_t w = 3; w < 30; w++) {
+		append_window(r.j, 1, w, BASE - 7200, 60, 10);
+		assert_int_equal(rig_run(&r, BASE - 7200 + (w + 1) * 60, false), 0);
+	}
+	fl_delivery_stats(r.d, 0, &st);
+	assert_int_equal(st.undelivered_windows, 0);
+	lines_of_store(&got, r.t.path, false, &files);
+	assert_int_equal(got.n, st.records);
+	assert_true(files >= (interval == 60 ? 30u : 4u));
+	lines_free(&got);
+	rig_close(&r);
+	temp_remove(&r.t);
+}
+
+static void clock_goes_back(void **state)
+{
+	clock_set_back(60);
+	clock_set_back(600);
+}
+
 /* ---- 600 seconds ---- */
 
 struct sum {
@@ -486,12 +519,12 @@ static void crash_everywhere(uint32_t interval, uint32_t windows, bool torn, uns
 		crashes += status == FL_FAULTS_DIED;
 	}
 	print_message("%u crashes\n", crashes);
-	assert_true(crashes > 40);
+	assert_true(crashes > 25);
 }
 
 static void crash_at_every_call(void **state)
 {
-	crash_everywhere(60, 4, false, 1);
+	crash_everywhere(60, 3, false, 1);
 }
 
 static void crash_in_every_write(void **state)
@@ -501,7 +534,7 @@ static void crash_in_every_write(void **state)
 
 static void crash_while_merging(void **state)
 {
-	crash_everywhere(600, 20, false, 2);
+	crash_everywhere(600, 20, false, 4);
 }
 
 /* ---- a full disk ---- */
@@ -705,6 +738,7 @@ int main(void)
 		cmocka_unit_test(skipdata_beside_flows),
 		cmocka_unit_test(traffic_types),
 		cmocka_unit_test(publish_cycle),
+		cmocka_unit_test(clock_goes_back),
 		cmocka_unit_test(ten_minutes_are_merged),
 		cmocka_unit_test(crash_at_every_call),
 		cmocka_unit_test(crash_in_every_write),
