@@ -17,8 +17,8 @@
 #include "journal/segment.h"
 
 #define DATA sizeof(struct fl_segment_head)
-#define TRAILER sizeof(struct fl_rec)	  /* a zero header behind the last record: ends the scan */
-#define PIECE_MAX ((size_t)4 << 20)	  /* a longer frame is written in pieces of this */
+#define TRAILER sizeof(struct fl_rec) /* a zero header behind the last record: ends the scan */
+#define PIECE_MAX ((size_t)4 << 20)   /* a longer frame is written in pieces of this */
 #define BUFFER_MAX ((size_t)64 << 20)
 #define DEFAULT_SEGMENTS 8u
 
@@ -134,7 +134,8 @@ static const struct fl_rec *walk_next(struct walk *w, struct fl_cursor *ret_payl
 {
 	const struct fl_rec *r = (const void *)(w->map + w->at);
 
-	if (w->at + sizeof *r > w->size || !r->type || r->type >= FL_REC_N || FL_REC_SPAN(r->len) > w->size - w->at ||
+	if (w->at + sizeof *r > w->size || !r->type || r->type >= FL_REC_N ||
+	    FL_REC_SPAN(r->len) > w->size - w->at ||
 	    fl_rec_crc(w->number, w->at, r, r + 1) != r->crc)
 		return NULL;
 	*ret_payload = fl_cursor(r + 1, r->len);
@@ -171,7 +172,9 @@ static int open_segment(struct fl_journal *j, unsigned i, bool create)
 	int r;
 
 	fl_segment_name(i, name);
-	*s = (struct segment){.file = i, .fd = openat(j->dirfd, name, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0640)};
+	*s = (struct segment){
+	    .file = i,
+	    .fd = openat(j->dirfd, name, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0640)};
 	if (s->fd < 0)
 		return errno == ENOENT ? 1 : fl_fail(-errno, "journal/%s: %m", name);
 	if (fstat(s->fd, &st)) {
@@ -181,20 +184,25 @@ static int open_segment(struct fl_journal *j, unsigned i, bool create)
 	}
 	s->size = (uint64_t)st.st_size;
 	s->number = fl_segment_number(s->fd);
-	/* One that is not in use may be of another size: made by an earlier configuration, or its making was interrupted. */
+	/* One that is not in use may be of another size: made by an earlier configuration, or its
+	 * making was interrupted. */
 	if (!s->number && s->size != j->segment_bytes) {
-		r = ftruncate(s->fd, 0) ? errno : posix_fallocate(s->fd, 0, (off_t)j->segment_bytes);
+		r = ftruncate(s->fd, 0) ? errno
+					: posix_fallocate(s->fd, 0, (off_t)j->segment_bytes);
 		if (r) {
 			fl_closep(&s->fd);
 			unlinkat(j->dirfd, name, 0);
-			return fl_fail(-r, "journal/%s: reserving %" PRIu64 " bytes: %s; set a smaller journal size or make room", name,
-				       j->segment_bytes, strerror(r));
+			return fl_fail(-r,
+				       "journal/%s: reserving %" PRIu64
+				       " bytes: %s; set a smaller journal size or make room",
+				       name, j->segment_bytes, strerror(r));
 		}
 		s->size = j->segment_bytes;
 	}
 	if (s->size < FL_SEGMENT_MIN || s->size > FL_SEGMENT_MAX) {
 		fl_closep(&s->fd);
-		return fl_fail(-EBADMSG, "journal/%s: %" PRIu64 " bytes is no size of a segment", name, s->size);
+		return fl_fail(-EBADMSG, "journal/%s: %" PRIu64 " bytes is no size of a segment",
+			       name, s->size);
 	}
 	s->end = DATA;
 	j->n++;
@@ -216,7 +224,8 @@ static int remove_surplus(struct fl_journal *j, unsigned wanted)
 	size_t n;
 	int r = fl_cursors_list(j->dirfd, cursor, &n);
 
-	while (!r && j->n > wanted && (!j->seg[0].number || (n && cursor[0].segment > j->seg[0].number))) {
+	while (!r && j->n > wanted &&
+	       (!j->seg[0].number || (n && cursor[0].segment > j->seg[0].number))) {
 		fl_segment_name(j->seg[0].file, name);
 		fl_closep(&j->seg[0].fd);
 		if (unlinkat(j->dirfd, name, 0))
@@ -245,7 +254,9 @@ static int open_segments(struct fl_journal *j, unsigned wanted)
 			return r;
 	}
 	if (j->n < 2)
-		return failed ? failed : fl_fail(-ENOENT, "journal: two segments are needed, there are %u", j->n);
+		return failed ? failed
+			      : fl_fail(-ENOENT, "journal: two segments are needed, there are %u",
+					j->n);
 	qsort(j->seg, j->n, sizeof *j->seg, by_number);
 	return remove_surplus(j, wanted);
 }
@@ -254,8 +265,8 @@ static int open_segments(struct fl_journal *j, unsigned wanted)
 
 struct scan {
 	unsigned tail_seg; /* index */
-	uint64_t tail;	   /* where the next record goes */
-	bool in_frame;	   /* a frame's pieces are not complete */
+	uint64_t tail;     /* where the next record goes */
+	bool in_frame;     /* a frame's pieces are not complete */
 	uint16_t piece;
 	unsigned begin_seg; /* of that frame */
 	uint64_t begin;
@@ -281,7 +292,8 @@ static int scan_segment(struct fl_journal *j, unsigned i, struct scan *sc)
 	if (r)
 		return r;
 	for (at = w.at; !r && (rec = walk_next(&w, &payload)); at = w.at) {
-		if (rec->type == FL_REC_FRAME && rec->piece && !(sc->in_frame && rec->piece == sc->piece + 1))
+		if (rec->type == FL_REC_FRAME && rec->piece &&
+		    !(sc->in_frame && rec->piece == sc->piece + 1))
 			break; /* left behind by a repair: not ours */
 		if (rec->type == FL_REC_COMMIT && fl_cur_left(&payload) != sizeof j->last_commit)
 			break;
@@ -355,8 +367,10 @@ static int cut_tail(struct fl_journal *j, const struct scan *sc)
 		r = fl_head_read(j->dirfd, &published) == -ENOMEM ? -ENOMEM : 0;
 	if (r)
 		return r;
-	if (published.segment >= s->number && (published.segment > s->number || published.offset > s->end)) {
-		/* Not a torn tail: what was committed is damaged. Readers are told when they come to it. */
+	if (published.segment >= s->number &&
+	    (published.segment > s->number || published.offset > s->end)) {
+		/* Not a torn tail: what was committed is damaged. Readers are told when they come
+		 * to it. */
 		j->committed = published;
 		j->number_floor = FL_MAX(j->number_floor, published.segment);
 		r = next_segment(j);
@@ -377,11 +391,14 @@ static int repair(struct fl_journal *j)
 	while (first < j->n && !j->seg[first].number)
 		first++;
 	if (first == j->n) {
-		/* Numbers begin with the time, so that a cursor of a journal that was deleted is never ahead of its successor. */
+		/* Numbers begin with the time, so that a cursor of a journal that was deleted is
+		 * never ahead of its successor. */
 		j->number_floor = (fl_now_ns(&fl_clock_system) / FL_NS_PER_S) << 20;
 		j->current = UINT32_MAX;
 		r = next_segment(j);
-		j->committed = r ? j->committed : (struct fl_position){j->seg[j->current].number, j->seg[j->current].end};
+		j->committed =
+		    r ? j->committed
+		      : (struct fl_position){j->seg[j->current].number, j->seg[j->current].end};
 		return r ? r : publish(j);
 	}
 	for (unsigned i = first; !r && i < j->n; i++)
@@ -396,7 +413,9 @@ static int repair(struct fl_journal *j)
 int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_conf *conf)
 {
 	struct fl_journal *j FL_CLEANUP(fl_journal_close) = NULL;
-	uint64_t segment = conf->segment_bytes ? conf->segment_bytes : conf->quota_bytes / DEFAULT_SEGMENTS, wanted;
+	uint64_t segment = conf->segment_bytes ? conf->segment_bytes
+					       : conf->quota_bytes / DEFAULT_SEGMENTS,
+		 wanted;
 	int r;
 
 	segment &= ~(uint64_t)4095;
@@ -404,7 +423,9 @@ int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_
 	segment = FL_MAX(segment, (conf->quota_bytes / FL_SEGMENTS_MAX + 4095) & ~(uint64_t)4095);
 	wanted = segment ? conf->quota_bytes / segment : 0;
 	if (segment < FL_SEGMENT_MIN || segment > FL_SEGMENT_MAX || wanted < 2)
-		return fl_fail(-EINVAL, "journal: %" PRIu64 " bytes in segments of %" PRIu64 ": at least two segments of %u bytes to 1 GiB",
+		return fl_fail(-EINVAL,
+			       "journal: %" PRIu64 " bytes in segments of %" PRIu64
+			       ": at least two segments of %u bytes to 1 GiB",
 			       conf->quota_bytes, segment, FL_SEGMENT_MIN);
 	j = calloc(1, sizeof *j);
 	if (!j)
@@ -422,7 +443,8 @@ int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_
 	j->drops.max = FL_DROPS_MAX;
 	for (unsigned i = 0; i < j->n; i++) {
 		j->piece_max = FL_MIN(j->piece_max, (size_t)(j->seg[i].size / 4));
-		j->drops.max = FL_MIN(j->drops.max, (size_t)(j->seg[i].size / 4 / sizeof(struct fl_drop)));
+		j->drops.max =
+		    FL_MIN(j->drops.max, (size_t)(j->seg[i].size / 4 / sizeof(struct fl_drop)));
 	}
 	j->headfd = openat(j->dirfd, "head", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (j->headfd < 0)
@@ -472,14 +494,16 @@ static size_t region_of(const struct drop_pass *p, struct fl_position at)
 	return i;
 }
 
-static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_position from, struct fl_position to, bool unread)
+static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_position from,
+		      struct fl_position to, bool unread)
 {
 	struct fl_drop *d = NULL;
 
 	/* The same interfaces come again in every window, so the search begins at the newest. */
 	for (size_t i = p->n; i-- > 0;)
 		if (!strcmp(p->drop[i].eni.interface_id, f->eni.interface_id)) {
-			d = region_of(p, p->drop[i].from) == region_of(p, from) ? &p->drop[i] : NULL;
+			d = region_of(p, p->drop[i].from) == region_of(p, from) ? &p->drop[i]
+										: NULL;
 			break;
 		}
 	if (!d) {
@@ -488,12 +512,17 @@ static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_p
 			struct fl_drop *grown = realloc(p->drop, cap * sizeof *grown);
 
 			if (!grown)
-				return fl_fail(-ENOMEM, "journal: no memory for %zu dropped spans", cap);
+				return fl_fail(-ENOMEM, "journal: no memory for %zu dropped spans",
+					       cap);
 			p->drop = grown;
 			p->cap = cap;
 		}
 		d = &p->drop[p->n++];
-		*d = (struct fl_drop){.from = from, .start = f->window.start, .end = f->window.start, .eni = f->eni, .unread = unread};
+		*d = (struct fl_drop){.from = from,
+				      .start = f->window.start,
+				      .end = f->window.start,
+				      .eni = f->eni,
+				      .unread = unread};
 	}
 	d->to = to;
 	d->start = FL_MIN(d->start, f->window.start);
@@ -507,7 +536,8 @@ static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_p
 	return 0;
 }
 
-/* What recycling this segment takes away: into the list for readers, and counted where a consumer had not read it. */
+/* What recycling this segment takes away: into the list for readers, and counted where a consumer
+ * had not read it. */
 static int account_drop(struct fl_journal *j, const struct segment *s)
 {
 	struct drop_pass p = {0};
@@ -595,7 +625,8 @@ static int next_segment(struct fl_journal *j)
 
 /* ---- appending ---- */
 
-/* j->buf holds room for a header, then the payload. Written at the segment's end, which the caller has made sure of. */
+/* j->buf holds room for a header, then the payload. Written at the segment's end, which the caller
+ * has made sure of. */
 static int write_record(struct fl_journal *j, struct fl_rec rec)
 {
 	struct segment *s = &j->seg[j->current];
@@ -609,13 +640,15 @@ static int write_record(struct fl_journal *j, struct fl_rec rec)
 	memcpy(j->buf.data, &rec, sizeof rec);
 	span = FL_REC_SPAN(rec.len);
 	memset(j->buf.data + j->buf.len, 0, span + TRAILER - j->buf.len);
-	r = write_all_at(s->fd, j->buf.data, FL_MIN((uint64_t)span + TRAILER, s->size - s->end), s->end);
+	r = write_all_at(s->fd, j->buf.data, FL_MIN((uint64_t)span + TRAILER, s->size - s->end),
+			 s->end);
 	if (!r)
 		s->end += span;
 	return r;
 }
 
-/* Makes room for n payload bytes: at the end of this segment there is always room for an end mark. */
+/* Makes room for n payload bytes: at the end of this segment there is always room for an end mark.
+ */
 static int make_room(struct fl_journal *j, size_t n)
 {
 	struct segment *s = &j->seg[j->current];
@@ -646,7 +679,8 @@ static int append_pieces(struct fl_journal *j, const struct fl_frame *frame)
 			r = fl_frame_put(frame, at, j->piece_max, &j->buf, &to);
 		if (r)
 			return r;
-		if (j->seg[j->current].end + FL_REC_SPAN(j->buf.len - sizeof rec) + sizeof rec > j->seg[j->current].size) {
+		if (j->seg[j->current].end + FL_REC_SPAN(j->buf.len - sizeof rec) + sizeof rec >
+		    j->seg[j->current].size) {
 			/* next_segment uses the buffer. */
 			piece = j->buf;
 			j->buf = FL_BUF(BUFFER_MAX);
@@ -663,7 +697,9 @@ static int append_pieces(struct fl_journal *j, const struct fl_frame *frame)
 		j->stats.bytes += j->buf.len;
 		at = to;
 		if (rec.piece == UINT16_MAX)
-			return fl_fail(-E2BIG, "journal: a frame of %zu flows is longer than %u pieces", frame->n_flows, UINT16_MAX);
+			return fl_fail(-E2BIG,
+				       "journal: a frame of %zu flows is longer than %u pieces",
+				       frame->n_flows, UINT16_MAX);
 		rec.piece++;
 	} while (at < frame->n_flows);
 	return 0;
@@ -696,7 +732,8 @@ int fl_journal_append(struct fl_journal *j, const struct fl_frame *frame)
 			j->seg[current].end = before.offset;
 			(void)pwrite(j->seg[current].fd, &zero, sizeof zero, (off_t)before.offset);
 		}
-		return fl_wrap(r, "journal: window %u of %s", frame->window.window, frame->eni.interface_id);
+		return fl_wrap(r, "journal: window %u of %s", frame->window.window,
+			       frame->eni.interface_id);
 	}
 	j->stats.frames++;
 	j->stats.flows += frame->n_flows;

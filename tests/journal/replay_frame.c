@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fuzz target in the ordinary test run: the seeds, each cut everywhere and with every byte changed, and noise. */
+/* The fuzz target in the ordinary test run: the seeds, each cut everywhere and with every byte
+ * changed, and noise. */
 #include "journal/make.h"
 
 #include <dirent.h>
@@ -64,7 +65,8 @@ static void replay_corpus(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(replay), cmocka_unit_test(replay_corpus)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(replay),
+					   cmocka_unit_test(replay_corpus)};
 
 	corpus = argc > 1 ? argv[1] : "tests/journal/frame-corpus";
 
