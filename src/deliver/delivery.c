@@ -17,7 +17,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "deliver/log.h"
-#include "journal/segment.h"
 
 #define BATCHES_A_RUN 32    /* then the caller gets a turn */
 #define RETRY_FIRST_MS 1000 /* doubled with every refusal */

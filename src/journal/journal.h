@@ -59,6 +59,13 @@ void fl_journal_stats(const struct fl_journal *j, struct fl_journal_stats *ret);
 
 /* ---- reading ---- */
 struct fl_position { uint64_t segment, offset; }; /* totally ordered; {0,0} is the beginning of what is held */
+static inline int fl_position_cmp(struct fl_position a, struct fl_position b)
+{
+	if (a.segment != b.segment)
+		return a.segment < b.segment ? -1 : 1;
+	return a.offset < b.offset ? -1 : a.offset > b.offset;
+}
+
 struct fl_reader;
 int fl_reader_open(struct fl_reader **ret, int dirfd, struct fl_position from);
 void fl_reader_close(struct fl_reader **r);

@@ -72,13 +72,6 @@ struct fl_drop {
 	struct fl_eni eni; /* interface_id empty: several, merged because there were too many */
 };
 
-static inline int fl_position_cmp(struct fl_position a, struct fl_position b)
-{
-	if (a.segment != b.segment)
-		return a.segment < b.segment ? -1 : 1;
-	return a.offset < b.offset ? -1 : a.offset > b.offset;
-}
-
 void fl_segment_name(unsigned i, char ret[FL_SEGMENT_NAME_MAX]);
 uint32_t fl_rec_crc(uint64_t segment, uint64_t offset, const struct fl_rec *r, const void *payload);
 /* The number in a segment's header, 0 when it is free or not valid. */
