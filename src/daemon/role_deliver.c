@@ -24,6 +24,15 @@ struct deliver {
 	char said[256]; /* last error that was logged, so that a full disk is one line and not a thousand */
 };
 
+static void write_count(struct fl_json *j, const char *key, const struct fl_count *c)
+{
+	fl_json_key(j, key);
+	fl_json_object(j);
+	fl_json_ku64(j, "packets", c->packets);
+	fl_json_ku64(j, "bytes", c->bytes);
+	fl_json_end_object(j);
+}
+
 static void write_status(struct deliver *d)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 20);
@@ -50,7 +59,14 @@ static void write_status(struct deliver *d)
 		fl_json_ku64(&j, "undelivered_windows", s.undelivered_windows);
 		fl_json_ki64(&j, "newest_end", s.newest_end);
 		fl_json_ki64(&j, "lag_seconds", s.newest_end ? now - s.newest_end : 0);
+		fl_json_kstr(&j, "last_object", s.last_object);
 		fl_json_kstr(&j, "last_error", s.last_error);
+		fl_json_key(&j, "lost");
+		fl_json_object(&j);
+		fl_json_ku64(&j, "flows", s.lost_flows);
+		write_count(&j, fl_loss_names[FL_LOSS_DELIVERY], &s.lost_delivery);
+		write_count(&j, fl_loss_names[FL_LOSS_JOURNAL_QUOTA], &s.lost_quota);
+		fl_json_end_object(&j);
 		fl_json_end_object(&j);
 	}
 	fl_json_end_array(&j);

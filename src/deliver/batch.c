@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames become records, records become objects. What comes out depends on the frames that went in since the last reset (and on
- * the interfaces seen before), on nothing else: a retry makes the same bytes.
+ * Frames become records, records become objects. What comes out depends on the frames that went in
+ * since the last reset (and on the interfaces seen before), on nothing else: a retry makes the same
+ * bytes.
  *
- * A window as long as the flow log's interval is written as it is. Shorter ones are merged: each interval, aligned to the epoch, is a
- * group, and an interface's flows in it are a sorted list into which each window's sorted flows are merged.
+ * A window as long as the flow log's interval is written as it is. Shorter ones are merged: each
+ * interval, aligned to the epoch, is a group, and an interface's flows in it are a sorted list into
+ * which each window's sorted flows are merged.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -50,7 +52,8 @@ static int64_t floor_to(int64_t v, int64_t step)
 
 static bool wanted(const struct fl_batch *b, unsigned action)
 {
-	return b->log->traffic == FL_TRAFFIC_ALL || (b->log->traffic == FL_TRAFFIC_REJECT) == (action == FL_ACTION_REJECT);
+	return b->log->traffic == FL_TRAFFIC_ALL ||
+	       (b->log->traffic == FL_TRAFFIC_REJECT) == (action == FL_ACTION_REJECT);
 }
 
 /* ---- records into objects ---- */
@@ -90,8 +93,10 @@ static int status_line(struct fl_batch *b, enum fl_status status, int64_t start,
 	return fl_object_flush(&b->objects, x);
 }
 
-/* NODATA says that there was no traffic, whatever kind the flow log selects. It begins after an interface's first record. */
-static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool written, bool skip, bool silent, int64_t start, int64_t end)
+/* NODATA says that there was no traffic, whatever kind the flow log selects. It begins after an
+ * interface's first record. */
+static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool written, bool skip,
+			    bool silent, int64_t start, int64_t end)
 {
 	int r = 0;
 
@@ -115,21 +120,23 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 	for (size_t i = 0; !r && i < f->n_flows; i++) {
 		const struct fl_flow *w = &f->flows[i];
 		struct fl_flow_line l = {
-			.key = &w->key,
-			.packets = w->packets,
-			.bytes = w->bytes,
-			.start = start + w->first_ms / 1000,
-			.end = start + w->last_ms / 1000,
-			.tcp = w->tcp,
-			.action = w->action,
+		    .key = &w->key,
+		    .packets = w->packets,
+		    .bytes = w->bytes,
+		    .start = start + w->first_ms / 1000,
+		    .end = start + w->last_ms / 1000,
+		    .tcp = w->tcp,
+		    .action = w->action,
 		};
 
 		if (wanted(b, w->action))
 			r = line(b, &l);
 	}
 	return r ? r
-		 : end_of_interface(b, &f->eni, b->objects.records > before, f->window.flags & FL_WINDOW_SKIPDATA,
-				    !f->n_flows && !f->window.part, start, start + f->window.length);
+		 : end_of_interface(b, &f->eni, b->objects.records > before,
+				    f->window.flags & FL_WINDOW_SKIPDATA,
+				    !f->n_flows && !f->window.part, start,
+				    start + f->window.length);
 }
 
 /* ---- windows shorter than the interval ---- */
@@ -173,13 +180,13 @@ static struct fl_group_eni *group_eni(struct fl_batch *b, int64_t start, const s
 static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow *w)
 {
 	struct fl_merged m = {
-		.key = w->key,
-		.packets = w->packets,
-		.bytes = w->bytes,
-		.first_ms = f->window.start * 1000 + w->first_ms,
-		.last_ms = f->window.start * 1000 + w->last_ms,
-		.tcp = w->tcp,
-		.action = w->action,
+	    .key = w->key,
+	    .packets = w->packets,
+	    .bytes = w->bytes,
+	    .first_ms = f->window.start * 1000 + w->first_ms,
+	    .last_ms = f->window.start * 1000 + w->last_ms,
+	    .tcp = w->tcp,
+	    .action = w->action,
 	};
 
 	m.key.iface = 0;
@@ -244,18 +251,20 @@ static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_group_en
 	for (size_t i = 0; !r && i < g->n; i++) {
 		const struct fl_merged *m = &g->flow[i];
 		struct fl_flow_line l = {
-			.key = &m->key,
-			.packets = m->packets,
-			.bytes = m->bytes,
-			.start = floor_to(m->first_ms, 1000) / 1000,
-			.end = floor_to(m->last_ms, 1000) / 1000,
-			.tcp = m->tcp,
-			.action = m->action,
+		    .key = &m->key,
+		    .packets = m->packets,
+		    .bytes = m->bytes,
+		    .start = floor_to(m->first_ms, 1000) / 1000,
+		    .end = floor_to(m->last_ms, 1000) / 1000,
+		    .tcp = m->tcp,
+		    .action = m->action,
 		};
 
 		r = line(b, &l);
 	}
-	return r ? r : end_of_interface(b, &g->eni, g->n, g->skip, !g->traffic, start, start + b->log->interval);
+	return r ? r
+		 : end_of_interface(b, &g->eni, g->n, g->skip, !g->traffic, start,
+				    start + b->log->interval);
 }
 
 int fl_batch_close_groups(struct fl_batch *b)
@@ -283,7 +292,8 @@ bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end)
 
 /* ---- gaps ---- */
 
-/* The span of an interface that left the journal unread: SKIPDATA for each interval, or coarser when there are too many. */
+/* The span of an interface that left the journal unread: SKIPDATA for each interval, or coarser
+ * when there are too many. */
 static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start, int64_t end)
 {
 	int64_t step = b->log->interval;
@@ -294,7 +304,8 @@ static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start
 	for (int64_t t = floor_to(start, step); !r && t < end; t += step) {
 		struct fl_group_eni *g;
 
-		if (step == b->log->interval && b->n_groups < 2 * FL_GAP_LINES_MAX) { /* joins what is there of the interval */
+		if (step == b->log->interval &&
+		    b->n_groups < 2 * FL_GAP_LINES_MAX) { /* joins what is there of the interval */
 			g = group_eni(b, t, eni);
 			if (!g)
 				return -ENOMEM;
@@ -313,7 +324,9 @@ int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f)
 	b->first_start = b->any ? b->first_start : f->window.start;
 	b->newest_end = FL_MAX(b->newest_end, end);
 	b->any = b->gap = true;
-	return *f->eni.interface_id && f->window.length ? gap_lines(b, &f->eni, f->window.start, end) : 0;
+	return *f->eni.interface_id && f->window.length
+		   ? gap_lines(b, &f->eni, f->window.start, end)
+		   : 0;
 }
 
 static int note_known(struct fl_batch *b, const struct fl_frame *f)
@@ -326,10 +339,13 @@ static int note_known(struct fl_batch *b, const struct fl_frame *f)
 		if (!strcmp(b->known[i].eni.interface_id, f->eni.interface_id))
 			k = &b->known[i];
 	if (!k) {
-		struct fl_known *grown = b->n_known < FL_SEEN_MAX ? realloc(b->known, (b->n_known + 1) * sizeof *grown) : NULL;
+		struct fl_known *grown = b->n_known < FL_SEEN_MAX
+					     ? realloc(b->known, (b->n_known + 1) * sizeof *grown)
+					     : NULL;
 
 		if (!grown)
-			return 0; /* then a damaged segment is a gap without SKIPDATA for this interface */
+			return 0; /* then a damaged segment is a gap without SKIPDATA for this
+				     interface */
 		b->known = grown;
 		k = &grown[b->n_known++];
 		k->end = f->window.start;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The steps of one flow log: read windows into a batch until it is due; record the plan (range and names), put the objects, move the
- * cursor. deliver/<id>.json is renamed into place twice a batch and is all that a restart needs: with a plan in it the same range is
- * encoded again and the same names are overwritten; without one, reading begins at the cursor.
+ * The steps of one flow log: read windows into a batch until it is due; record the plan (range and
+ * names), put the objects, move the cursor. deliver/<id>.json is renamed into place twice a batch
+ * and is all that a restart needs: with a plan in it the same range is encoded again and the same
+ * names are overwritten; without one, reading begins at the cursor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,11 +34,12 @@ struct log {
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
 	struct fl_batch batch;
-	struct fl_position held_from; /* what the batch was read from must still be held from here on */
-	bool announced;	 /* the state file is there and the journal knows its reader */
-	bool ready;	 /* and the journal is there */
-	bool finishing;	 /* the batch is complete: plan, put, move */
-	bool resuming;	 /* the plan is to be encoded again */
+	struct fl_position
+	    held_from;  /* what the batch was read from must still be held from here on */
+	bool announced; /* the state file is there and the journal knows its reader */
+	bool ready;     /* and the journal is there */
+	bool finishing; /* the batch is complete: plan, put, move */
+	bool resuming;  /* the plan is to be encoded again */
 	uint64_t windows_ahead, windows_done;
 	uint64_t retry_at_ns;
 	unsigned refusals;
@@ -90,7 +92,8 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 
 	l->conf = conf;
 	if (!conf->interval || !*conf->id || strchr(conf->id, '/'))
-		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed", conf->id);
+		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed",
+			       conf->id);
 	snprintf(l->cursor, sizeof l->cursor, "deliver.%s", conf->id);
 	r = fl_format_parse(&l->format, FL_LOG_VPC, conf->format ? conf->format : "default");
 	if (!r)
@@ -106,7 +109,8 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 	return r ? r : fl_reader_open(&l->ahead, d->journalfd, l->state.cursor);
 }
 
-/* A cursor at the beginning is made one of this journal's positions, so that what is dropped from there on is noticed. */
+/* A cursor at the beginning is made one of this journal's positions, so that what is dropped from
+ * there on is noticed. */
 static int find_beginning(struct fl_delivery *d, struct log *l)
 {
 	int r = fl_journal_begin(d->journalfd, &l->state.cursor);
@@ -193,7 +197,8 @@ int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *co
 	if (r)
 		return r;
 	forget_cursors(d);
-	/* So that a reader finds the flow log at once; where the disk is full it is tried again later. */
+	/* So that a reader finds the flow log at once; where the disk is full it is tried again
+	 * later. */
 	for (size_t i = 0; i < d->n; i++)
 		(void)get_ready(d, &d->log[i]);
 	*ret = d;
@@ -205,7 +210,8 @@ int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *co
 
 static void note_gap(struct log *l, const struct fl_frame *f)
 {
-	/* Delivery is the cause when the destination was refusing, else the quota was too small for our pace. */
+	/* Delivery is the cause when the destination was refusing, else the quota was too small for
+	 * our pace. */
 	struct fl_count *c = l->refusals ? &l->lost.lost_delivery : &l->lost.lost_quota;
 
 	l->lost.lost_flows += f->n_flows;
@@ -250,7 +256,8 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 		break;
 	case FL_READER_WINDOW_END:
 		l->batch.windows++;
-		l->batch.newest_end = FL_MAX(l->batch.newest_end, f->window.start + f->window.length);
+		l->batch.newest_end =
+		    FL_MAX(l->batch.newest_end, f->window.start + f->window.length);
 		if (!l->batch.any) {
 			l->batch.any = true;
 			l->batch.first_start = f->window.start;
@@ -259,7 +266,8 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 		l->batch.damaged = false;
 		break;
 	case -EBADMSG:
-		snprintf(l->stats.last_error, sizeof l->stats.last_error, "%s", fl_error_text(what));
+		snprintf(l->stats.last_error, sizeof l->stats.last_error, "%s",
+			 fl_error_text(what));
 		l->stats.failures++;
 		l->batch.damaged = l->batch.any = true;
 		return -EAGAIN;
@@ -274,6 +282,12 @@ static int64_t now_s(const struct fl_delivery *d)
 	return (int64_t)(fl_now_ns(&d->clock) / FL_NS_PER_S);
 }
 
+/* Further back than a window that is written late. */
+static bool stepped_back(int64_t newest_end, int64_t end, uint32_t interval)
+{
+	return end + FL_MAX((int64_t)interval, (int64_t)FL_SLOT_S) < newest_end;
+}
+
 static int64_t publish_border(const struct log *l)
 {
 	int64_t every = l->conf->publish_every_s;
@@ -285,6 +299,9 @@ static int64_t publish_border(const struct log *l)
 
 static bool is_due(const struct log *l, int64_t marked_end)
 {
+	/* The wall clock was set back: nothing that is open will be completed by later windows. */
+	if (stepped_back(l->batch.newest_end, marked_end, l->conf->interval))
+		return true;
 	if (!l->batch.any || !fl_batch_groups_complete(&l->batch, marked_end))
 		return false;
 	return marked_end >= publish_border(l) || l->batch.objects.bytes >= FL_OBJECT_MAX;
@@ -334,7 +351,8 @@ static int start_reading(struct fl_delivery *d, struct log *l, struct fl_positio
 	return fl_reader_open(&l->reader, d->journalfd, from);
 }
 
-/* 1: the batch is made; 0: not yet, the journal has not come back to where the plan ends (its writer repairs it after a power cut). */
+/* 1: the batch is made; 0: not yet, the journal has not come back to where the plan ends (its
+ * writer repairs it after a power cut). */
 static int resume(struct fl_delivery *d, struct log *l)
 {
 	struct fl_frame f;
@@ -356,7 +374,8 @@ static int resume(struct fl_delivery *d, struct log *l)
 
 /* ---- finishing ---- */
 
-/* Names for what the batch holds, into the plan. In a new plan none may be in use: the salt sees to it. */
+/* Names for what the batch holds, into the plan. In a new plan none may be in use: the salt sees to
+ * it. */
 static int name_objects(struct fl_delivery *d, struct log *l)
 {
 	struct fl_plan *p = &l->state.plan;
@@ -373,7 +392,8 @@ static int name_objects(struct fl_delivery *d, struct log *l)
 		for (size_t i = 0; !r && !again && i < l->batch.objects.n; i++) {
 			struct fl_object *x = l->batch.objects.object[i];
 
-			r = fl_object_key(l->conf, x->slot, x->part, p->from, p->to, p->salt, x->key);
+			r = fl_object_key(l->conf, x->slot, x->part, p->from, p->to, p->salt,
+					  x->key);
 			if (!r && fresh) {
 				r = fl_sink_file.has(d->sink, l->conf->bucket, x->key);
 				again = r == 1;
@@ -411,7 +431,8 @@ static int put_objects(struct fl_delivery *d, struct log *l)
 
 		if (x->put)
 			continue;
-		/* Where the journal has lost a part since, an object that was written holds more than we have. */
+		/* Where the journal has lost a part since, an object that was written holds more
+		 * than we have. */
 		if (l->batch.gap && fl_sink_file.has(d->sink, l->conf->bucket, x->key) == 1) {
 			x->put = true;
 			continue;
@@ -424,7 +445,8 @@ static int put_objects(struct fl_delivery *d, struct log *l)
 		l->stats.objects++;
 		l->stats.records += x->records;
 		l->stats.bytes += x->gz.len;
-		snprintf(l->stats.last_object, sizeof l->stats.last_object, "%s", strrchr(x->key, '/') + 1);
+		snprintf(l->stats.last_object, sizeof l->stats.last_object, "%s",
+			 strrchr(x->key, '/') + 1);
 	}
 	return r;
 }
@@ -447,7 +469,9 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	next.cursor = l->batch_end;
 	next.plan = (struct fl_plan){0};
 	next.seen.kept = next.seen.n;
-	next.newest_end = FL_MAX(next.newest_end, l->batch.newest_end);
+	if (l->batch.newest_end > next.newest_end ||
+	    stepped_back(next.newest_end, l->batch.newest_end, l->conf->interval))
+		next.newest_end = l->batch.newest_end ? l->batch.newest_end : next.newest_end;
 	add_lost(&next, &l->lost);
 	r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &next);
 	if (r)
@@ -522,7 +546,8 @@ static void skim(struct log *l)
 			break;
 		l->windows_ahead += what == FL_READER_WINDOW_END;
 	}
-	l->stats.undelivered_windows = l->windows_ahead > l->windows_done ? l->windows_ahead - l->windows_done : 0;
+	l->stats.undelivered_windows =
+	    l->windows_ahead > l->windows_done ? l->windows_ahead - l->windows_done : 0;
 }
 
 /* 1: there is more to do at once. */
@@ -564,8 +589,10 @@ static void refuse(struct fl_delivery *d, struct log *l, int r)
 /* What a disk or a destination may say today and not tomorrow. Anything else is passed up. */
 static bool is_refusal(int r)
 {
-	static const int refusals[] = {ENOSPC, EDQUOT, EIO, EROFS, EACCES, EPERM, EFBIG, EAGAIN, EBUSY, ETIMEDOUT, ENOMEM, EMFILE, ENFILE,
-				       EBADMSG,	 ENETDOWN, ENETUNREACH, ECONNREFUSED, ECONNRESET, ENOTDIR, ELOOP, ENOENT, ESTALE};
+	static const int refusals[] = {
+	    ENOSPC,       EDQUOT,     EIO,     EROFS,  EACCES, EPERM,   EFBIG,    EAGAIN,
+	    EBUSY,        ETIMEDOUT,  ENOMEM,  EMFILE, ENFILE, EBADMSG, ENETDOWN, ENETUNREACH,
+	    ECONNREFUSED, ECONNRESET, ENOTDIR, ELOOP,  ENOENT, ESTALE};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(refusals); i++)
 		if (r == -refusals[i])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * file://: a directory that stands in for S3. A bucket is a directory, a key a path below it. Objects are written beside, synced and
- * renamed; directories are opened one by one without following links, so a key cannot leave its bucket.
+ * file://: a directory that stands in for S3. A bucket is a directory, a key a path below it.
+ * Objects are written beside, synced and renamed; directories are opened one by one without
+ * following links, so a key cannot leave its bucket.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -67,7 +68,8 @@ static int file_open(void **ret, int statefd, const char *endpoint)
 
 static bool good_part(const char *p, size_t n)
 {
-	return n && n <= NAME_PART_MAX && !(n == 1 && *p == '.') && !(n == 2 && p[0] == '.' && p[1] == '.');
+	return n && n <= NAME_PART_MAX && !(n == 1 && *p == '.') &&
+	       !(n == 2 && p[0] == '.' && p[1] == '.');
 }
 
 static int step_into(int *fd, const char *part, bool create)
@@ -88,8 +90,10 @@ static int step_into(int *fd, const char *part, bool create)
 	return 0;
 }
 
-/* The directory of bucket/key (key may be a directory's, ending in "/") and the last part of the key. */
-static int walk(const struct file_sink *s, const char *bucket, const char *key, bool create, int *ret_fd, const char **ret_name)
+/* The directory of bucket/key (key may be a directory's, ending in "/") and the last part of the
+ * key. */
+static int walk(const struct file_sink *s, const char *bucket, const char *key, bool create,
+		int *ret_fd, const char **ret_name)
 {
 	int fd FL_CLEANUP(fl_closep) = fcntl(s->root, F_DUPFD_CLOEXEC, 3);
 	char part[NAME_PART_MAX + 1];
@@ -104,13 +108,15 @@ static int walk(const struct file_sink *s, const char *bucket, const char *key, 
 		size_t n = (size_t)(end - key);
 
 		if (!good_part(key, n))
-			return fl_fail(-EINVAL, "key: \"%.64s\" has an empty, overlong or dot part", key);
+			return fl_fail(-EINVAL, "key: \"%.64s\" has an empty, overlong or dot part",
+				       key);
 		memcpy(part, key, n);
 		part[n] = '\0';
 		r = step_into(&fd, part, create);
 	}
 	if (r)
-		return r == -ENOENT && !create ? r : fl_fail(r, "bucket %s: %s", bucket, strerror(-r));
+		return r == -ENOENT && !create ? r
+					       : fl_fail(r, "bucket %s: %s", bucket, strerror(-r));
 	if (ret_name && !good_part(key, strlen(key)))
 		return fl_fail(-EINVAL, "key: \"%.64s\" is not a name", key);
 	if (ret_name)
@@ -199,7 +205,8 @@ static int list_add(struct listing *l, const char *path, int64_t time, uint64_t 
 	return 0;
 }
 
-/* Takes fd. Left-overs of an interrupted write are removed: no write is under way while this runs. */
+/* Takes fd. Left-overs of an interrupted write are removed: no write is under way while this runs.
+ */
 static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned depth)
 {
 	DIR *d = fdopendir(fd);
@@ -216,11 +223,13 @@ static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned 
 		struct stat st;
 		int64_t time;
 
-		if (!good_part(e->d_name, n) || len + n + 2 > FL_KEY_MAX || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		if (!good_part(e->d_name, n) || len + n + 2 > FL_KEY_MAX ||
+		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
 		memcpy(path + len, e->d_name, n + 1);
 		if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
-			int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			int sub = openat(dirfd(d), e->d_name,
+					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 			path[len + n] = '/';
 			r = sub < 0 ? 0 : list_dir(l, sub, path, len + n + 1, depth + 1);
@@ -277,7 +286,8 @@ static int file_retain(void *sink, const struct fl_flow_log *log, int64_t now_s)
 		qsort(l.file, l.n, sizeof *l.file, by_age);
 	for (size_t i = 0; !r && i < l.n; i++) {
 		/* A file of a slot is as old as the slot's end. */
-		bool old = log->max_age_s && now_s - (l.file[i].time + FL_SLOT_S) > (int64_t)log->max_age_s;
+		bool old = log->max_age_s &&
+			   now_s - (l.file[i].time + FL_SLOT_S) > (int64_t)log->max_age_s;
 
 		if (!old && !(log->max_bytes && l.total > log->max_bytes))
 			break;
@@ -291,10 +301,10 @@ static int file_retain(void *sink, const struct fl_flow_log *log, int64_t now_s)
 }
 
 const struct fl_sink_ops fl_sink_file = {
-	.scheme = "file",
-	.open = file_open,
-	.put = file_put,
-	.has = file_has,
-	.retain = file_retain,
-	.close = file_close,
+    .scheme = "file",
+    .open = file_open,
+    .put = file_put,
+    .has = file_has,
+    .retain = file_retain,
+    .close = file_close,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ISA-L at level 1: 1.8 times libdeflate's speed at the same size (measurements.md, "Writing"), and a stream, so that text is compressed
- * while it is in the cache and an object's text is never held whole. */
+/* ISA-L at level 1: 1.8 times libdeflate's speed at the same size (measurements.md, "Writing"), and
+ * a stream, so that text is compressed while it is in the cache and an object's text is never held
+ * whole. */
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* deliver/<id>.json: where a flow log stands. The one file that says what is delivered; scan/store.c reads it too. */
+/* deliver/<id>.json: where a flow log stands. The one file that says what is delivered;
+ * scan/store.c reads it too. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,9 +94,8 @@ static int parse(const json_t *j, struct fl_log_state *ret)
 	ret->lost_flows = (uint64_t)json_integer_value(json_object_get(lost, "flows"));
 	ret->lost_delivery = count_of(json_object_get(lost, "delivery"));
 	ret->lost_quota = count_of(json_object_get(lost, "journal-quota"));
-	json_array_foreach(json_object_get(j, "seen"), i, v)
-		if (!r && json_is_string(v))
-			r = fl_seen_add(&ret->seen, json_string_value(v));
+	json_array_foreach(json_object_get(j, "seen"), i, v) if (!r && json_is_string(v)) r =
+	    fl_seen_add(&ret->seen, json_string_value(v));
 	ret->seen.kept = ret->seen.n;
 	if (!json_is_object(plan))
 		return r;
@@ -103,9 +103,8 @@ static int parse(const json_t *j, struct fl_log_state *ret)
 	ret->plan.from = position_of(json_object_get(plan, "from"));
 	ret->plan.to = position_of(json_object_get(plan, "to"));
 	ret->plan.salt = (unsigned)json_integer_value(json_object_get(plan, "salt"));
-	json_array_foreach(json_object_get(plan, "names"), i, v)
-		if (!r && json_is_string(v))
-			r = fl_plan_add(&ret->plan, json_string_value(v));
+	json_array_foreach(json_object_get(plan, "names"), i, v) if (!r && json_is_string(v)) r =
+	    fl_plan_add(&ret->plan, json_string_value(v));
 	return r;
 }
 
@@ -124,7 +123,8 @@ int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret)
 		return r == -ENOENT ? 0 : r;
 	j = json_loadb(buf.data, buf.len, JSON_REJECT_DUPLICATES, &error);
 	if (!json_is_object(json_object_get(j, "cursor")))
-		r = fl_fail(-EBADMSG, "%s: %s; remove it to deliver again all that the journal holds", name,
+		r = fl_fail(-EBADMSG,
+			    "%s: %s; remove it to deliver again all that the journal holds", name,
 			    j ? "there is no cursor" : error.text);
 	if (!r)
 		r = parse(j, ret);
@@ -174,7 +174,8 @@ static void put_plan(struct fl_json *j, const struct fl_plan *p)
 	fl_json_end_object(j);
 }
 
-int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format, const struct fl_log_state *s)
+int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format,
+		      const struct fl_log_state *s)
 {
 	static const char *const traffic[] = {"ALL", "ACCEPT", "REJECT"};
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);

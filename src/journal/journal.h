@@ -65,6 +65,7 @@ static inline int fl_position_cmp(struct fl_position a, struct fl_position b)
 		return a.segment < b.segment ? -1 : 1;
 	return a.offset < b.offset ? -1 : a.offset > b.offset;
 }
+
 struct fl_reader;
 int fl_reader_open(struct fl_reader **ret, int dirfd, struct fl_position from);
 void fl_reader_close(struct fl_reader **r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A reader of the journal, in any process. It goes no further than the published head, so what it reads is durable and does not
- * change, except that the writer may recycle the segment: then the checksum, which covers the segment's number, does not fit any more.
+ * A reader of the journal, in any process. It goes no further than the published head, so what it
+ * reads is durable and does not change, except that the writer may recycle the segment: then the
+ * checksum, which covers the segment's number, does not fit any more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 
 #define DATA sizeof(struct fl_segment_head)
 #define READ_MAX ((size_t)80 << 20) /* longer than any record */
-#define TRIES 100		    /* a writer that recycles faster than we look */
+#define TRIES 100                   /* a writer that recycles faster than we look */
 
 struct fl_reader {
 	int dirfd, fd;
@@ -134,11 +135,13 @@ int fl_journal_begin(int dirfd, struct fl_position *ret)
 }
 
 /* The record at offset into r->buf: 1, or 0 when there is none that is valid. */
-static int read_record(struct fl_reader *r, int fd, uint64_t number, uint64_t size, uint64_t offset, struct fl_rec *ret)
+static int read_record(struct fl_reader *r, int fd, uint64_t number, uint64_t size, uint64_t offset,
+		       struct fl_rec *ret)
 {
 	int e;
 
-	if (offset + sizeof *ret > size || pread(fd, ret, sizeof *ret, (off_t)offset) != sizeof *ret)
+	if (offset + sizeof *ret > size ||
+	    pread(fd, ret, sizeof *ret, (off_t)offset) != sizeof *ret)
 		return 0;
 	if (!ret->type || ret->type >= FL_REC_N || FL_REC_SPAN(ret->len) > size - offset)
 		return 0;
@@ -190,7 +193,8 @@ static int keep_relevant(struct fl_reader *r, const struct fl_drops *all)
 
 		if (fl_position_cmp(d->to, r->at) <= 0 || d->from.segment >= r->after_gap.segment)
 			continue;
-		while (at < r->gap.n && strcmp(r->gap.drop[at].eni.interface_id, d->eni.interface_id))
+		while (at < r->gap.n &&
+		       strcmp(r->gap.drop[at].eni.interface_id, d->eni.interface_id))
 			at++;
 		if (at == r->gap.n)
 			e = fl_drops_add(&r->gap, d);
@@ -221,7 +225,8 @@ static int enter_gap(struct fl_reader *r, const struct held *h, struct fl_frame 
 		return e;
 	if (r->gap.n)
 		return next_of_gap(r, ret);
-	/* All of it had been read, or it is the cursor of a journal that is no more: then nothing can be said about the span. */
+	/* All of it had been read, or it is the cursor of a journal that is no more: then nothing
+	 * can be said about the span. */
 	r->at = r->after_gap;
 	return 0;
 }
@@ -265,8 +270,10 @@ static int damaged(struct fl_reader *r)
 	struct fl_position at = r->at;
 
 	r->at = (struct fl_position){at.segment + 1, DATA};
-	return fl_fail(-EBADMSG, "journal: segment %" PRIu64 " is damaged at offset %" PRIu64 "; the rest of it is skipped", at.segment,
-		       at.offset);
+	return fl_fail(-EBADMSG,
+		       "journal: segment %" PRIu64 " is damaged at offset %" PRIu64
+		       "; the rest of it is skipped",
+		       at.segment, at.offset);
 }
 
 static int deliver(struct fl_reader *r, const struct fl_rec *rec, bool decode, struct fl_frame *ret)

@@ -2,13 +2,14 @@
 /*
  * Inside the room "journal": what is in the directory.
  *
- *   seg.000 ...  preallocated files. A header names the segment's number, which only grows; the file with the lowest is recycled
- *                for the next. Behind it, records: a 16-byte header, a payload, padding to 8. The checksum covers the segment's
- *                number and the record's offset, so nothing that an earlier use of the file left behind can be taken for valid.
- *   head         where the last commit ends: readers go no further. Written after the fsync.
- *   cursor.NAME  what a consumer has read.
+ *   seg.000 ...  preallocated files. A header names the segment's number, which only grows; the
+ * file with the lowest is recycled for the next. Behind it, records: a 16-byte header, a payload,
+ * padding to 8. The checksum covers the segment's number and the record's offset, so nothing that
+ * an earlier use of the file left behind can be taken for valid. head         where the last commit
+ * ends: readers go no further. Written after the fsync. cursor.NAME  what a consumer has read.
  *
- * The first record of a segment tells what was dropped by recycling, so far; the last is an end mark.
+ * The first record of a segment tells what was dropped by recycling, so far; the last is an end
+ * mark.
  */
 #pragma once
 
@@ -24,20 +25,27 @@
 struct fl_segment_head {
 	char magic[8];
 	uint64_t number; /* 0: free */
-	uint64_t size;	 /* of the file */
+	uint64_t size;   /* of the file */
 	uint32_t version, pad[8];
 	uint32_t crc; /* of all before it */
 };
 _Static_assert(sizeof(struct fl_segment_head) == 64, "one sector write");
 #define FL_SEGMENT_MAGIC "FLJSEG1"
 
-enum fl_rec_type { FL_REC_NONE = 0, FL_REC_FRAME, FL_REC_COMMIT, FL_REC_END, FL_REC_DROPPED, FL_REC_N };
+enum fl_rec_type {
+	FL_REC_NONE = 0,
+	FL_REC_FRAME,
+	FL_REC_COMMIT,
+	FL_REC_END,
+	FL_REC_DROPPED,
+	FL_REC_N
+};
 struct fl_rec {
 	uint32_t crc;
 	uint32_t len; /* payload */
 	uint16_t type;
 	uint16_t piece; /* of a frame that did not fit into one record */
-	uint32_t more;	/* 1: another piece of the same frame follows */
+	uint32_t more;  /* 1: another piece of the same frame follows */
 };
 _Static_assert(sizeof(struct fl_rec) == 16, "a record's header");
 #define FL_REC_SPAN(len) (sizeof(struct fl_rec) + (((uint64_t)(len) + 7) & ~7ull))
@@ -57,7 +65,7 @@ struct fl_head {
 /* What one interface lost to recycling between two positions. */
 struct fl_drop {
 	struct fl_position from, to; /* of its frames: first one's start, last one's end */
-	int64_t start, end;	     /* wall clock seconds */
+	int64_t start, end;          /* wall clock seconds */
 	uint64_t frames, flows;
 	uint64_t unread; /* 1: some consumer had not read it */
 	struct fl_count recorded[FL_DIR_N];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Our own store read as one. deliver/<id>.json says up to where the journal is delivered; objects of its plan are left out, because
- * their rows are still to be read from the journal. Read, list, read again until it stood still: then files and journal fit together.
- * What delivery does later does not matter: new files are not in our list, and their rows are beyond our cursor.
+ * Our own store read as one. deliver/<id>.json says up to where the journal is delivered; objects
+ * of its plan are left out, because their rows are still to be read from the journal. Read, list,
+ * read again until it stood still: then files and journal fit together. What delivery does later
+ * does not matter: new files are not in our list, and their rows are beyond our cursor.
  */
 #include "scan/scan.h"
 
@@ -25,6 +26,7 @@
 #define PATH_LIMIT 4096
 #define DEPTH_MAX 32
 #define TRIES 200
+#define CLOCK_STEP_S 600
 #define FILES_MAX ((size_t)10 << 20)
 
 struct fl_store {
@@ -70,7 +72,6 @@ void fl_store_close(struct fl_store **s)
 
 /* ---- which flow log ---- */
 
-
 /* The first id in deliver/, in order of name. */
 static int first_log(int fd, char ret[64])
 {
@@ -86,7 +87,8 @@ static int first_log(int fd, char ret[64])
 	while ((e = readdir(d))) {
 		size_t n = strlen(e->d_name);
 
-		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) || strcmp(e->d_name + n - 5, ".json"))
+		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) ||
+		    strcmp(e->d_name + n - 5, ".json"))
 			continue;
 		if (!*ret || strncmp(e->d_name, ret, n - 5) < 0)
 			snprintf(ret, 64, "%.*s", (int)(n - 5), e->d_name);
@@ -105,13 +107,18 @@ static int read_state(const struct fl_store *s, json_t **ret)
 	snprintf(name, sizeof name, "deliver/%s.json", s->log.id);
 	r = fl_file_read(s->fd, name, &buf);
 	if (r)
-		return r == -ENOENT ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id) : fl_wrap(r, "%s", s->dir);
+		return r == -ENOENT
+			   ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id)
+			   : fl_wrap(r, "%s", s->dir);
 	*ret = json_loadb(buf.data, buf.len, 0, &error);
 	if (!*ret)
 		return fl_fail(-EBADMSG, "%s/%s: %s", s->dir, name, error.text);
-	if (!json_is_string(json_object_get(*ret, "bucket_dir")) || !json_is_string(json_object_get(*ret, "prefix")) ||
-	    !json_is_string(json_object_get(*ret, "format")) || !json_is_object(json_object_get(*ret, "cursor")))
-		return fl_fail(-EBADMSG, "%s/%s: bucket_dir, prefix, format or cursor is missing", s->dir, name);
+	if (!json_is_string(json_object_get(*ret, "bucket_dir")) ||
+	    !json_is_string(json_object_get(*ret, "prefix")) ||
+	    !json_is_string(json_object_get(*ret, "format")) ||
+	    !json_is_object(json_object_get(*ret, "cursor")))
+		return fl_fail(-EBADMSG, "%s/%s: bucket_dir, prefix, format or cursor is missing",
+			       s->dir, name);
 	return 0;
 }
 
@@ -132,14 +139,16 @@ static bool in_plan(const json_t *state, const char *name)
 	return false;
 }
 
-/* ACCOUNT_vpcflowlogs_REGION_ID_YYYYMMDDTHHmmZ_HASH.log.gz: the part from the time on; NULL: not an object of this flow log. */
+/* ACCOUNT_vpcflowlogs_REGION_ID_YYYYMMDDTHHmmZ_HASH.log.gz: the part from the time on; NULL: not an
+ * object of this flow log. */
 static const char *object_time(const char *name, const char *id)
 {
 	size_t n = strlen(name);
 	const char *at = strstr(name, "_vpcflowlogs_");
 
 	at = at ? strstr(at, id) : NULL;
-	if (!at || at[-1] != '_' || at[strlen(id)] != '_' || n < 7 || strcmp(name + n - 7, ".log.gz"))
+	if (!at || at[-1] != '_' || at[strlen(id)] != '_' || n < 7 ||
+	    strcmp(name + n - 7, ".log.gz"))
 		return NULL;
 	return at + strlen(id) + 1;
 }
@@ -188,12 +197,14 @@ static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned 
 			r = in_plan(l->s->state, e->d_name) ? 0 : list_add(l, path);
 			continue;
 		}
-		if (depth == DEPTH_MAX || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode))
+		if (depth == DEPTH_MAX || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    !S_ISDIR(st.st_mode))
 			continue;
 		path[len + n] = '/';
 		fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		/* Retention may have removed it. */
-		r = fd < 0 ? (errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path)) : list_dir(l, fd, path, len + n + 1, depth + 1);
+		r = fd < 0 ? (errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path))
+			   : list_dir(l, fd, path, len + n + 1, depth + 1);
 	}
 	closedir(d);
 	return r;
@@ -245,7 +256,8 @@ static int list_files(struct fl_store *s)
 static int take_state(struct fl_store *s, json_t *state)
 {
 	struct fl_store_log *l = &s->log;
-	const json_t *cursor = json_object_get(state, "cursor"), *plan = json_object_get(state, "plan");
+	const json_t *cursor = json_object_get(state, "cursor"),
+		     *plan = json_object_get(state, "plan");
 	const char *traffic = json_string_value(json_object_get(state, "traffic_type"));
 	const char *name = json_string_value(json_object_get(plan, "name"));
 
@@ -257,7 +269,8 @@ static int take_state(struct fl_store *s, json_t *state)
 	l->prefix_dir = NULL;
 	l->format = strdup(json_string_value(json_object_get(state, "format")));
 	l->plan_name = name ? strdup(name) : NULL;
-	if (asprintf(&l->prefix_dir, "%s/%s", json_string_value(json_object_get(state, "bucket_dir")),
+	if (asprintf(&l->prefix_dir, "%s/%s",
+		     json_string_value(json_object_get(state, "bucket_dir")),
 		     json_string_value(json_object_get(state, "prefix"))) < 0)
 		l->prefix_dir = NULL;
 	l->interval = (uint32_t)json_integer_value(json_object_get(state, "interval"));
@@ -265,7 +278,7 @@ static int take_state(struct fl_store *s, json_t *state)
 	l->cursor.offset = (uint64_t)json_integer_value(json_object_get(cursor, "offset"));
 	s->closed_end = (int64_t)json_integer_value(json_object_get(state, "newest_end"));
 	s->nodata_always = json_is_true(json_object_get(state, "nodata_always"));
-	s->take = traffic && !strcmp(traffic, "REJECT")	  ? TAKE_REJECT
+	s->take = traffic && !strcmp(traffic, "REJECT")   ? TAKE_REJECT
 		  : traffic && !strcmp(traffic, "ACCEPT") ? TAKE_ACCEPT
 							  : TAKE_ALL;
 	return l->format && l->prefix_dir && (l->plan_name || !name) ? 0 : -ENOMEM;
@@ -289,7 +302,9 @@ static int settle(struct fl_store *s)
 		}
 	}
 	json_decref(state);
-	return r ? r : fl_fail(-EBUSY, "%s: delivery did not stand still for a moment; try again", s->dir);
+	return r ? r
+		 : fl_fail(-EBUSY, "%s: delivery did not stand still for a moment; try again",
+			   s->dir);
 }
 
 static int open_journal(struct fl_store *s)
@@ -321,7 +336,8 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 	else
 		r = first_log(s->fd, id);
 	if (r == -ENOENT)
-		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run", dir);
+		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run",
+			       dir);
 	if (r)
 		return fl_fail(r, "%s/deliver: %s", dir, strerror(-r));
 	if (strlen(id) >= sizeof s->log.id || strchr(id, '/'))
@@ -384,9 +400,9 @@ static bool is_seen(const struct fl_store *s, const char *id)
 	const json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(s->state, "seen"), i, v)
-		if (json_is_string(v) && !strcmp(json_string_value(v), id))
-			return true;
+	json_array_foreach(json_object_get(s->state, "seen"), i,
+			   v) if (json_is_string(v) &&
+				  !strcmp(json_string_value(v), id)) return true;
 	return false;
 }
 
@@ -399,10 +415,11 @@ static int as_delivered(struct fl_store *s, struct fl_frame *f)
 	if (r)
 		return r;
 	if (!seen && (f->n_flows || f->window.flags & FL_WINDOW_SKIPDATA))
-		return json_array_append_new(json_object_get(s->state, "seen"), json_string(f->eni.interface_id)) &&
-				       json_is_array(json_object_get(s->state, "seen"))
-			       ? -ENOMEM
-			       : 0;
+		return json_array_append_new(json_object_get(s->state, "seen"),
+					     json_string(f->eni.interface_id)) &&
+			       json_is_array(json_object_get(s->state, "seen"))
+			   ? -ENOMEM
+			   : 0;
 	if (!f->n_flows && (!seen || f->window.part || f->window.flags & FL_WINDOW_PROVISIONAL))
 		f->window.flags |= FL_WINDOW_SILENT;
 	return 0;
@@ -438,8 +455,13 @@ static int next_closed_frame(struct fl_store *s, struct fl_frame *ret)
 {
 	int r = s->reader ? fl_reader_next(s->reader, ret) : 0;
 
-	if (r == FL_READER_WINDOW_END)
-		s->closed_end = FL_MAX(s->closed_end, ret->window.start + ret->window.length);
+	if (r == FL_READER_WINDOW_END) {
+		int64_t end = ret->window.start + ret->window.length;
+
+		/* Back by more than a late window: the wall clock was set. */
+		if (end > s->closed_end || end + CLOCK_STEP_S < s->closed_end)
+			s->closed_end = end;
+	}
 	return r;
 }
 
@@ -448,7 +470,8 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
 	int r = next_closed_frame(s, ret);
 
 	if (!r && open_window) {
-		/* The snapshot first, then once more what was closed before it was taken: no window is missed, none comes twice. */
+		/* The snapshot first, then once more what was closed before it was taken: no window
+		 * is missed, none comes twice. */
 		if (!s->open_read) {
 			r = read_open(s);
 			if (!r)
@@ -490,7 +513,8 @@ int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *
 	rec.end = start + (int64_t)frame->window.length - 1;
 	if (frame->window.flags & FL_WINDOW_SKIPDATA)
 		rec.status = FL_STATUS_SKIPDATA;
-	else if (!frame->n_flows && !frame->window.part && !(frame->window.flags & FL_WINDOW_SILENT))
+	else if (!frame->n_flows && !frame->window.part &&
+		 !(frame->window.flags & FL_WINDOW_SILENT))
 		rec.status = FL_STATUS_NODATA;
 	else
 		return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The linker sends the tested code's system calls here (--wrap): the n-th can be the last of the process, or the disk can be full. */
+/* The linker sends the tested code's system calls here (--wrap): the n-th can be the last of the
+ * process, or the disk can be full. */
 #include "deliver/faults.h"
 
 #include <errno.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fuzz target in the ordinary test run: the seeds, each cut everywhere and with every byte changed, and noise. */
+/* The fuzz target in the ordinary test run: the seeds, each cut everywhere and with every byte
+ * changed, and noise. */
 #include "journal/make.h"
+
+#include <dirent.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -35,9 +38,37 @@ static void replay(void **state)
 	assert_true(tried > 4000);
 }
 
-int main(void)
+static const char *corpus;
+
+/* Found by the fuzzer, kept. */
+static void replay_corpus(void **state)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(replay)};
+	int fd = open(corpus, O_RDONLY | O_DIRECTORY);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	unsigned seeds = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		struct fl_buf b = FL_BUF(1u << 20);
+
+		if (e->d_name[0] != '.') {
+			assert_int_equal(fl_file_read(fd, e->d_name, &b), 0);
+			LLVMFuzzerTestOneInput((uint8_t *)b.data, b.len);
+			seeds++;
+		}
+		fl_buf_free(&b);
+	}
+	closedir(d);
+	assert_true(seeds > 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(replay),
+					   cmocka_unit_test(replay_corpus)};
+
+	corpus = argc > 1 ? argv[1] : "tests/journal/frame-corpus";
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,8 @@ static void frames_round_trip(void **state)
 			assert_frame(&got, &f);
 		}
 		assert_int_equal(fl_frame_decode(&c, &got, &store, &store_size), 0);
-		/* One bit wrong anywhere: an error or, in the length, not complete; never a frame. */
+		/* One bit wrong anywhere: an error or, in the length, not complete; never a frame.
+		 */
 		for (size_t at = 0; at < buf.len / 2; at += 1 + buf.len / 499) {
 			buf.data[at] ^= 0x10;
 			c = fl_cursor(buf.data, buf.len / 2);
@@ -91,7 +92,8 @@ static void impossible_flows_are_refused(void **state)
 }
 
 /* All that a new reader sees; stops at the first thing that is neither frame nor mark. */
-static int read_all(int fd, struct fl_position from, unsigned *ret_frames, uint64_t *ret_flows, unsigned *ret_marks)
+static int read_all(int fd, struct fl_position from, unsigned *ret_frames, uint64_t *ret_flows,
+		    unsigned *ret_marks)
 {
 	struct fl_reader *r = NULL;
 	struct fl_frame f;
@@ -200,17 +202,21 @@ static void torn_tail(void **state)
 		for (int garbage = 0; garbage < 2; garbage++) {
 			memset(zero, garbage ? 0xa5 : 0, 32 << 10);
 			assert_int_equal(pwrite(seg, image, cut, 0), cut);
-			assert_int_equal(pwrite(seg, zero, (32 << 10) - cut, (off_t)cut), (32 << 10) - cut);
-			assert_int_equal(pwrite(head, headimage, (size_t)st.st_size, 0), st.st_size);
+			assert_int_equal(pwrite(seg, zero, (32 << 10) - cut, (off_t)cut),
+					 (32 << 10) - cut);
+			assert_int_equal(pwrite(head, headimage, (size_t)st.st_size, 0),
+					 st.st_size);
 			j = journal_at(t.fd, 64 << 10, 32 << 10);
-			assert_int_equal(read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
+			assert_int_equal(
+			    read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
 			assert_int_equal(frames, 2);
 			assert_int_equal(marks, 2);
 			/* Written again, whether it was there or not, it is there once. */
 			assert_in_range(fl_journal_append(j, &f), 0, FL_JOURNAL_DUPLICATE);
 			assert_int_equal(fl_journal_append(j, &f), FL_JOURNAL_DUPLICATE);
 			assert_int_equal(fl_journal_commit(j, 2, f.window.start, 60), 0);
-			assert_int_equal(read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
+			assert_int_equal(
+			    read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
 			assert_int_equal(frames, 3);
 			assert_int_equal(n, 19);
 			assert_int_equal(marks, 3);
@@ -289,7 +295,8 @@ static void damage_at_the_end(void **state)
 	temp_remove(&t);
 }
 
-/* A frame larger than a segment comes in pieces that add up; all of it or nothing after a crash in the middle. */
+/* A frame larger than a segment comes in pieces that add up; all of it or nothing after a crash in
+ * the middle. */
 static void pieces(void **state)
 {
 	struct temp t = temp_new();
@@ -328,7 +335,8 @@ static void pieces(void **state)
 	temp_remove(&t);
 }
 
-/* Recycling: what nobody has read is counted and told to the reader, interface by interface; what all have read is no loss. */
+/* Recycling: what nobody has read is counted and told to the reader, interface by interface; what
+ * all have read is no loss. */
 static void quota(void **state)
 {
 	struct temp t = temp_new();
@@ -368,7 +376,8 @@ static void quota(void **state)
 			lost_flows += f.n_flows;
 			assert_int_equal(strncmp(f.eni.interface_id, "eni-", 4), 0);
 			assert_null(f.flows);
-			assert_true(f.window.start >= BASE && f.window.length % 60 == 0 && f.window.length > 20 * 60);
+			assert_true(f.window.start >= BASE && f.window.length % 60 == 0 &&
+				    f.window.length > 20 * 60);
 			assert_true(f.ledger[1].lost[FL_LOSS_JOURNAL_QUOTA].packets > 0);
 		}
 		slow_frames += what == 1;
@@ -404,7 +413,8 @@ static void quota(void **state)
 	temp_remove(&t);
 }
 
-/* A reader in another process while the writer recycles under it: each window once, or told to be missing; never out of order. */
+/* A reader in another process while the writer recycles under it: each window once, or told to be
+ * missing; never out of order. */
 static void reader_in_another_process(void **state)
 {
 	struct temp t = temp_new();
@@ -459,7 +469,8 @@ static void sizes(void **state)
 	unsigned frames, marks;
 	uint64_t n;
 
-	assert_int_equal(fl_journal_open(&j, t.fd, &(struct fl_journal_conf){.quota_bytes = 1000}), -EINVAL);
+	assert_int_equal(fl_journal_open(&j, t.fd, &(struct fl_journal_conf){.quota_bytes = 1000}),
+			 -EINVAL);
 	assert_non_null(strstr(fl_error_text(-EINVAL), "1000 bytes"));
 	j = journal_at(t.fd, 1 << 20, 0);
 	assert_int_equal(fstatat(t.fd, "seg.007", &st, 0), 0);
@@ -518,17 +529,17 @@ static void replaced(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(frames_round_trip),
-		cmocka_unit_test(impossible_flows_are_refused),
-		cmocka_unit_test(readers_see_commits_only),
-		cmocka_unit_test(torn_tail),
-		cmocka_unit_test(damage_is_told),
-		cmocka_unit_test(damage_at_the_end),
-		cmocka_unit_test(pieces),
-		cmocka_unit_test(quota),
-		cmocka_unit_test(reader_in_another_process),
-		cmocka_unit_test(sizes),
-		cmocka_unit_test(replaced),
+	    cmocka_unit_test(frames_round_trip),
+	    cmocka_unit_test(impossible_flows_are_refused),
+	    cmocka_unit_test(readers_see_commits_only),
+	    cmocka_unit_test(torn_tail),
+	    cmocka_unit_test(damage_is_told),
+	    cmocka_unit_test(damage_at_the_end),
+	    cmocka_unit_test(pieces),
+	    cmocka_unit_test(quota),
+	    cmocka_unit_test(reader_in_another_process),
+	    cmocka_unit_test(sizes),
+	    cmocka_unit_test(replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,12 +55,14 @@ static void nothing_there(void **state)
 	assert_int_equal(fl_store_open(&s, "/nonexistent", NULL), -ENOENT);
 	assert_int_equal(fl_store_open(&s, t.path, "../../etc/passwd"), -EINVAL);
 	assert_int_equal(fl_mkdirs(t.fd, "deliver", 0750), 0);
-	assert_int_equal(fl_file_write_atomic(t.fd, "deliver/fl-1.json", "{\"cursor\":", 10, 0640, false), 0);
+	assert_int_equal(
+	    fl_file_write_atomic(t.fd, "deliver/fl-1.json", "{\"cursor\":", 10, 0640, false), 0);
 	assert_int_equal(fl_store_open(&s, t.path, NULL), -EBADMSG);
 	temp_remove(&t);
 }
 
-static struct fl_delivery *delivery_at(struct temp *t, struct fl_flow_log *log, struct fl_clock_sim *now)
+static struct fl_delivery *delivery_at(struct temp *t, struct fl_flow_log *log,
+				       struct fl_clock_sim *now)
 {
 	struct fl_delivery_conf conf = {t->fd, log, 1, fl_clock_sim(now)};
 	struct fl_delivery *d = NULL;
@@ -76,13 +78,20 @@ static struct fl_journal *journal_in(struct temp *t)
 
 	assert_int_equal(fl_mkdirs(t->fd, "journal", 0750), 0);
 	fd = openat(t->fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(fl_journal_open(&j, fd, &(struct fl_journal_conf){.quota_bytes = 1 << 20}), 0);
+	assert_int_equal(fl_journal_open(&j, fd, &(struct fl_journal_conf){.quota_bytes = 1 << 20}),
+			 0);
 	close(fd);
 	return j;
 }
 
-static const struct fl_flow_log a_log = {.id = LOG_ID, .account_id = "123456789012", .region = "eu-central-1", .format = FORMAT,
-					 .interval = 60, .bucket = "b", .prefix = "p/q", .publish_every_s = 60};
+static const struct fl_flow_log a_log = {.id = LOG_ID,
+					 .account_id = "123456789012",
+					 .region = "eu-central-1",
+					 .format = FORMAT,
+					 .interval = 60,
+					 .bucket = "b",
+					 .prefix = "p/q",
+					 .publish_every_s = 60};
 
 static void write_open(struct temp *t, uint32_t w, size_t n)
 {
@@ -101,7 +110,8 @@ static void write_open(struct temp *t, uint32_t w, size_t n)
 	fl_buf_free(&b);
 }
 
-/* The open window is added; as soon as it is closed the snapshot of it is not, whether the window is in the journal or in a file. */
+/* The open window is added; as soon as it is closed the snapshot of it is not, whether the window
+ * is in the journal or in a file. */
 static void open_window(void **state)
 {
 	struct temp t = temp_new();
@@ -137,7 +147,8 @@ static void open_window(void **state)
 	temp_remove(&t);
 }
 
-/* Another process, another user, reads again and again while windows are closed and delivered: always whole windows, each once. */
+/* Another process reads again and again while windows are closed and delivered: always whole
+ * windows, each once. */
 static void while_delivery_works(void **state)
 {
 	struct temp t = temp_new();
@@ -147,13 +158,21 @@ static void while_delivery_works(void **state)
 	struct fl_delivery *d = delivery_at(&t, &log, &now);
 	int status;
 	uint32_t wait;
-	pid_t pid = fork();
+	int looked[2];
+	char c;
+	pid_t pid;
 
+	assert_int_equal(pipe(looked), 0);
+	pid = fork();
 	if (!pid) {
 		size_t before = 0, n = 0, looks = 0;
 
+		close(looked[0]);
 		for (; n < 60 * 20; looks++) {
 			struct lines l = {0};
+
+			if (write(looked[1], "", 1) != 1)
+				_exit(6);
 
 			lines_of_store(&l, t.path, false, NULL);
 			n = l.n;
@@ -167,13 +186,17 @@ static void while_delivery_works(void **state)
 		}
 		_exit(looks > 3 ? 0 : 5);
 	}
+	close(looked[1]);
 	for (uint32_t w = 0; w < 60; w++) {
 		append_window(j, 2, w, BASE, 60, 10);
 		now.realtime += 60 * FL_NS_PER_S;
 		assert_int_equal(fl_delivery_run(d, false, &wait), 0);
-		usleep(5000);
+		/* At the reader's pace, in step with it and out of step. */
+		if (w % 4 == 0)
+			(void)!read(looked[0], &c, 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(looked[0]);
 	assert_int_equal(status, 0);
 	fl_delivery_close(&d);
 	fl_journal_close(&j);
@@ -221,8 +244,9 @@ static void what_the_log_is(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(frames_as_records), cmocka_unit_test(nothing_there),	cmocka_unit_test(open_window),
-		cmocka_unit_test(what_the_log_is),   cmocka_unit_test(while_delivery_works),
+	    cmocka_unit_test(frames_as_records),    cmocka_unit_test(nothing_there),
+	    cmocka_unit_test(open_window),          cmocka_unit_test(what_the_log_is),
+	    cmocka_unit_test(while_delivery_works),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
