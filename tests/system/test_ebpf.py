@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The eBPF backend on real interfaces, driven by tests/capture/live_probe.c: counted exactly, lost only when it says so."""
-import fcntl
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import struct
@@ -336,6 +336,30 @@ def test_kill_loses_nothing_and_counts_nothing_twice(cable, backend, pins, tmp_p
     assert not (BPFFS / pins).exists()
 
 
+def test_random_kills_under_load(cable, backend, pins, tmp_path):
+    """Lives of up to 0.3 s under a steady load, ended from outside or in the middle of a batch."""
+    quiet(cable)
+    before = cable.statistics()
+    args = ["--netns", cable.a.name, "--pin", pins, "--state", tmp_path / "state", "--cache-bits", 8, "--window-ms", 600]
+    Probe(backend, "va", *args).kill()
+    slow = SEND.replace("for i", "import time\nfor i").replace("    try:", "    i % 50 or time.sleep(0.004)\n    try:")
+    sender = cable.a.popen("/usr/bin/python3", "-c", slow, "50000", "3000", "32")
+    chance = random.Random(7)
+    lives = 0
+    while sender.poll() is None:
+        crash = ["--crash-after", chance.randint(1, 12)] if lives % 2 else []
+        probe = Probe(backend, "va", *args, *crash)
+        time.sleep(chance.random() * 0.3)
+        probe.kill()
+        lives += 1
+    after = cable.statistics()
+    result = Probe(backend, "va", *args).done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert lives > 5 and total(result, "egress", "lost_packets") == 0
+    assert summed(flows(result, direction="egress", proto=17))[0] == 50000
+
+
 def filters(ns, dev):
     return sum((json.loads(ns("tc", "-j", "filter", "show", "dev", dev, way).stdout or "[]") for way in ("ingress", "egress")), [])
 
@@ -391,7 +415,6 @@ def test_a_vanished_interface_keeps_its_counts(cable, backend, pins):
     assert summed(flows(result, direction="egress", proto=1)) == (3, 3 * 84)
 
 
-TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 1, 2, 0x1000, 0x4000
 
 TUN = """
