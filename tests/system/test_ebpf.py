@@ -369,7 +369,7 @@ def test_others_are_left_alone(cable, backend, pins):
     # what matches nothing, at the places ours wants to have: of our kind with our handle, and of another kind
     for handle in ("1", "0xf10c"):
         cable.a("tc", "filter", "add", "dev", "va", "ingress", "prio", "1", "handle", handle, "bpf", "bytecode", "1,6 0 0 0,")
-    cable.a("tc", "filter", "add", "dev", "va", "egress", "prio", "65534", "protocol", "all", "u32",
+    cable.a("tc", "filter", "add", "dev", "va", "egress", "prio", "1", "protocol", "all", "u32",
             "match", "u32", "0x12345678", "0xffffffff", "at", "12", "flowid", "1:1")
     theirs = filters(cable.a, "va")
     before = cable.statistics()
@@ -380,6 +380,19 @@ def test_others_are_left_alone(cable, backend, pins):
     against_interface(probe.done(), before, cable.statistics())
     assert [{k: v for k, v in f.items() if k != "options"} for f in filters(cable.a, "va")] == \
         [{k: v for k, v in f.items() if k != "options"} for f in theirs]
+
+
+def test_others_verdicts_hide_nothing(cable, backend):
+    """A program that ends the walk with TC_ACT_OK is behind ours, in both directions."""
+    cable.a("tc", "qdisc", "add", "dev", "va", "clsact")
+    for way in ("ingress", "egress"):
+        cable.a("tc", "filter", "add", "dev", "va", way, "prio", "10", "bpf", "da", "bytecode", "1,6 0 0 0,")
+    before = cable.statistics()
+    probe = Probe(backend, "va", "--netns", cable.a.name)
+    cable.a("ping", "-qc", "3", "-i", "0.05", "10.99.0.2")
+    result = probe.done()
+    against_interface(result, before, cable.statistics())
+    assert summed(flows(result, direction="egress", proto=1)) == (3, 3 * 84)
 
 
 def programs():
