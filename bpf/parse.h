@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Headers of one frame, with the outcomes of src/flow/decode.c (tests/capture/test_ebpf_parse.c holds the two against
- * each other). Everything is read through take(), which finds bytes outside the linear part too; a read past the
- * end is NULL. Everything is inlined: a copy of the program is one function without relocations.
+ * Headers of one frame, with the outcomes of src/flow/decode.c (tests/capture/test_ebpf_parse.c
+ * holds the two against each other). Everything is read through take(), which finds bytes outside
+ * the linear part too; a read past the end is NULL. Everything is inlined: a copy of the program is
+ * one function without relocations.
  */
 #ifndef FL_BPF_PARSE_H
 #define FL_BPF_PARSE_H
 
 #define TAGS_MAX 8
 #define EXTENSIONS_MAX 16
-#define OFFSET_MAX 0xff00 /* of a header in a frame; the verifier accepts 0xffff with what is read behind it */
+#define OFFSET_MAX                                                                                 \
+	0xff00 /* of a header in a frame; the verifier accepts 0xffff with what is read behind it  \
+		*/
 
 enum outcome { IS_IP, NOT_IP, TRUNCATED };
 
 struct packet {
-	__u64 key[5];	    /* as the first 40 bytes of struct fl_partial, without slot and direction */
+	__u64 key[5]; /* as the first 40 bytes of struct fl_partial, without slot and direction */
 	__u64 bytes;
 	__u32 packets;
 	__u32 tcp;
@@ -44,7 +47,8 @@ struct {
 	__type(value, struct fragment_ports);
 } fl_fragments SEC(".maps");
 
-static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64 off, const __u32 n, void *scratch)
+static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64 off, const __u32 n,
+					void *scratch)
 {
 	if (off > OFFSET_MAX)
 		return 0;
@@ -63,8 +67,8 @@ static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64
 #define RAW32(p, at) (*(const __u32 *)((const __u8 *)(p) + (at)))
 #define RAW64(p, at) (*(const __u64 *)((const __u8 *)(p) + (at)))
 
-/* Always zero, which the verifier does not know: an offset that passes here may be anything to it, so that it need not
- * walk every path behind every combination of tags and extension headers. */
+/* Always zero, which the verifier does not know: an offset that passes here may be anything to it,
+ * so that it need not walk every path behind every combination of tags and extension headers. */
 static volatile __u32 fl_zero;
 
 static __always_inline __u64 forget(__u64 off)
@@ -179,7 +183,8 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, __u64 conf, s
 				return;
 			continue;
 		}
-		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 139 && next != 140)
+		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 139 &&
+		    next != 140)
 			return;
 		p = take(skb, conf, n->off, 2, &scratch);
 		if (!p)
@@ -194,8 +199,8 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, __u64 conf, s
 	}
 }
 
-static __always_inline enum outcome parse_network(struct __sk_buff *skb, __u64 conf, __u64 off, struct network *n,
-						   struct packet *ret)
+static __always_inline enum outcome parse_network(struct __sk_buff *skb, __u64 conf, __u64 off,
+						  struct network *n, struct packet *ret)
 {
 	__u64 scratch[5];
 	const void *p = take(skb, conf, off, 20, scratch);
@@ -247,7 +252,8 @@ static __always_inline int has_ports(__u32 proto)
 	return proto == 6 || proto == 17 || proto == 132 || proto == 136 || proto == 33;
 }
 
-static __always_inline void fragment_key(const struct network *n, const struct packet *p, struct fragment_key *ret)
+static __always_inline void fragment_key(const struct network *n, const struct packet *p,
+					 struct fragment_key *ret)
 {
 	ret->address[0] = p->key[0];
 	ret->address[1] = p->key[1];
@@ -270,7 +276,8 @@ static __always_inline void ports_of_fragment(struct network *n, const struct pa
 	n->dport = ports->dport;
 }
 
-static __always_inline void first_fragment(const struct network *n, const struct packet *p, __u64 now)
+static __always_inline void first_fragment(const struct network *n, const struct packet *p,
+					   __u64 now)
 {
 	struct fragment_key key;
 	struct fragment_ports ports = {.seen_ns = now, .sport = n->sport, .dport = n->dport};
@@ -280,8 +287,8 @@ static __always_inline void first_fragment(const struct network *n, const struct
 }
 
 /* Returns the bytes of the transport header that segments repeat. */
-static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, struct network *n, struct packet *ret,
-					      __u64 now)
+static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, struct network *n,
+					     struct packet *ret, __u64 now)
 {
 	__u64 scratch[2];
 	__u32 length = 8, flags;
@@ -307,7 +314,8 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, 
 	return length;
 }
 
-static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now, struct packet *ret)
+static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now,
+					  struct packet *ret)
 {
 	struct network n = {};
 	__u32 segments, size, transport = 0;
@@ -337,10 +345,16 @@ static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u
 		if (segments > 1) {
 			ret->packets = segments;
 			ret->bytes += (__u64)(segments - 1) * n.headers;
+			/* On egress the stack has counted what every segment carries, inner headers
+			 * of a tunnel too. On ingress wire_len is the buffer's length. */
+			payload = skb->wire_len - segments * off;
+			if (skb->wire_len > skb->len && payload < 1u << 31 && payload > ret->bytes)
+				ret->bytes = payload;
 		}
 	}
 	ret->key[4] = n.sport | (__u64)n.dport << 16 | (conf & FL_K_CONF_SLOT) << 32 |
-		      (__u64)(n.v6 | (conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0)) << 48 | (__u64)n.proto << 56;
+		      (__u64)(n.v6 | (conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0)) << 48 |
+		      (__u64)n.proto << 56;
 	return IS_IP;
 }
 #endif
