@@ -46,4 +46,5 @@ extern const struct fl_command fl_cmd_meter, fl_cmd_query, fl_cmd_tail, fl_cmd_t
 struct fl_view;
 int fl_view_new(struct fl_view **ret, const char *state_dir, int out_fd);
 void fl_view_free(struct fl_view **v);
+void fl_view_plain(struct fl_view *v); /* plain lines even on a terminal */
 int fl_view_draw(struct fl_view *v); /* one frame; adapts to the terminal's size */

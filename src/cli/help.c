@@ -1,43 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dispatch and --help, from the commands' tables. */
+/* Dispatch and flowlog help, from the commands' tables. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "cli/manual.h"
 #include "cli/options.h"
 
 enum { EXIT_USAGE = 2 };
 
-static void print_commands(const struct fl_command *const *commands, FILE *to)
-{
-	fputs("Usage: flowlog COMMAND [OPTION]... [OPERAND]...\n\nCommands:\n", to);
-	for (; *commands; commands++)
-		fprintf(to, "  %-12s %s\n", (*commands)->name, (*commands)->summary);
-	fputs("\n'flowlog COMMAND --help' shows its options.\n", to);
-}
-
-static void print_help(const struct fl_command *cmd)
-{
-	char env[FL_OPT_ENV_MAX];
-
-	printf("Usage: flowlog %s\n\n%s\n\nOptions:\n", cmd->synopsis, cmd->summary);
-	for (const struct fl_option *o = cmd->options; o && o->name; o++) {
-		printf(o->letter ? "  -%c, " : "      ", o->letter);
-		printf("--%s%s%s\n          %s", o->name, o->arg ? " " : "", o->arg ? o->arg : "",
-		       o->help);
-		if (o->choices)
-			printf(" One of %s.", o->choices);
-		if (o->deflt)
-			printf(" Default: %s.", o->deflt);
-		if (o->key)
-			printf(" Environment: %s.", fl_opt_env_name(o->key, env));
-		putchar('\n');
-	}
-	if (cmd->examples)
-		printf("\nExamples:\n%s\n", cmd->examples);
-}
+/* What fl_cli_main was called with: help speaks about all of them. */
+static const struct fl_command *const *table;
 
 static const struct fl_command *find_command(const struct fl_command *const *commands,
 					     const char *name)
@@ -97,31 +72,74 @@ int fl_cli_main(const struct fl_command *const *commands, int argc, char **argv)
 	const struct fl_command *cmd;
 	const char *name = argc > 1 ? argv[1] : NULL;
 
+	table = commands;
 	if (!name) {
-		print_commands(commands, stderr);
+		fl_manual_list(commands, stderr);
 		return EXIT_USAGE;
 	}
 	if (strcmp(name, "--version") == 0) {
 		puts("flowlog " FL_VERSION);
 		return EXIT_SUCCESS;
 	}
-	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-		if (argc < 3) {
-			print_commands(commands, stdout);
-			return EXIT_SUCCESS;
-		}
-		cmd = find_command(commands, argv[2]);
-		if (!cmd)
-			return EXIT_USAGE;
-		print_help(cmd);
-		return EXIT_SUCCESS;
-	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
 	cmd = find_command(commands, name);
 	if (!cmd)
 		return EXIT_USAGE;
 	if (wants_help(argc - 2, argv + 2)) {
-		print_help(cmd);
+		fl_manual_help(cmd);
 		return EXIT_SUCCESS;
 	}
 	return run_command(cmd, argc - 2, argv + 2);
 }
+
+/* ---- flowlog help ---- */
+
+struct help_conf {
+	bool man;
+	int completion;
+};
+enum { COMPLETION_NONE, COMPLETION_BASH };
+
+static int help(void *conf, int argc, char **argv)
+{
+	const struct help_conf *c = conf;
+	const struct fl_command *cmd = NULL;
+
+	if (argc > 1) {
+		fprintf(stderr, "flowlog help: one command at a time\n");
+		return EXIT_USAGE;
+	}
+	if (argc && !(cmd = find_command(table, argv[0])))
+		return EXIT_USAGE;
+	if (c->completion == COMPLETION_BASH)
+		fl_manual_bash(table);
+	else if (c->man && cmd)
+		fl_manual_page(cmd);
+	else if (c->man)
+		fl_manual_overview(table);
+	else if (cmd)
+		fl_manual_help(cmd);
+	else
+		fl_manual_list(table, stdout);
+	return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static const struct fl_option help_options[] = {
+	{"man", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Print the manual page of the command, or of flowlog, in roff.", offsetof(struct help_conf, man)},
+	{"completion", 0, NULL, FL_OPT_ENUM, "SHELL", "none", "none|bash", "Print a script that completes commands and options in a shell.",
+	 offsetof(struct help_conf, completion)},
+	{0},
+};
+
+const struct fl_command fl_cmd_help = {
+	.name = "help",
+	.summary = "the commands, and the options of one",
+	.synopsis = "[OPTION]... [COMMAND]",
+	.description = "Without COMMAND lists the commands. Help, manual pages and completion are printed from one table, so that they always agree.",
+	.options = help_options,
+	.conf_size = sizeof(struct help_conf),
+	.run = help,
+	.examples = "flowlog help --man query | man -l -\n  the manual page, without installing it\n"
+		    "source <(flowlog help --completion bash)\n  complete options in this shell\n",
+};

@@ -15,6 +15,7 @@
 
 #define SETTLE_NS (FL_NS_PER_S / 2) /* after a window's end nobody writes to its half any more */
 #define OBS_BATCH 256
+#define SNAPSHOT_BYTES (1u << 20)
 #define FIRST_SHRINK (64ull << 20) /* a log may grow to this before it is rewritten within a window */
 
 /* ---- observations into windows ---- */
@@ -324,6 +325,8 @@ int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf)
 	if (!e)
 		return -ENOMEM;
 	e->conf = *conf;
+	if (!e->conf.snapshot_bytes)
+		e->conf.snapshot_bytes = SNAPSHOT_BYTES;
 	e->counts_socket = !strcmp(conf->ops->name, "afpacket");
 	fl_state_init(&e->state, conf->memory_limit, conf->seed, conf->boot_id);
 	e->sink = (struct fl_live_sink){.ring = sink_ring, .half = sink_half, .ctx = e};

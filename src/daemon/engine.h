@@ -31,6 +31,7 @@ struct fl_engine_conf {
 	uint64_t memory_limit;
 	uint64_t seed;
 	uint32_t exclusions;		 /* bit per enum fl_rule */
+	uint64_t snapshot_bytes;	 /* a log shorter than this is not rewritten when a window has left it; 0: 1 MiB */
 	uint8_t boot_id[16];
 	bool reused;			 /* the backend went on counting while we were away */
 };

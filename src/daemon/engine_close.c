@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "daemon/engine_state.h"
 
-#define SNAPSHOT_BYTES (1u << 20) /* a log smaller than this is not worth rewriting */
 #define SHRINK_STEP (64u << 20)
 #define CHUNK_FLOWS (1u << 15) /* flows a frame: 2 MiB, small beside the journal's segments */
 #define CHUNK_BITS 8
@@ -287,7 +286,7 @@ void fl_engine_shrink_log(struct fl_engine *e)
 {
 	int r;
 
-	if (e->closed_since_snapshot ? fl_wal_size(e->wal) < SNAPSHOT_BYTES : fl_wal_size(e->wal) < e->shrink_at)
+	if (e->closed_since_snapshot ? fl_wal_size(e->wal) < e->conf.snapshot_bytes : fl_wal_size(e->wal) < e->shrink_at)
 		return;
 	r = fl_wal_snapshot_begin(e->wal);
 	if (!r)

@@ -55,11 +55,13 @@ static struct fl_eni eni(unsigned slot)
 }
 
 static struct fl_engine *engine;
+static uint64_t snapshots; /* 1: after every window */
+static unsigned run_name[2]; /* for messages */
 
 static void start_conf(bool reused, uint64_t memory)
 {
 	struct fl_engine_conf conf = {.shmfd = dirfd_, .ops = &sim_ops, .clock = fl_clock_sim(&sim->time), .window_ns = sim->window_ns,
-				      .memory_limit = memory, .seed = (uint64_t)getpid(), .boot_id = {1}, .reused = reused};
+				      .memory_limit = memory, .seed = (uint64_t)getpid(), .boot_id = {1}, .reused = reused, .snapshot_bytes = snapshots};
 	int r = fl_engine_new(&engine, &conf);
 
 	if (r)
@@ -154,7 +156,7 @@ static void everything_is_there(bool no_loss)
 			struct fl_count f = flows_of(slot, d);
 
 			if (l.seen.packets != sim->sent[slot][egress].packets || l.seen.bytes != sim->sent[slot][egress].bytes)
-				fail_msg("slot %u egress %u: seen %llu of %llu", slot, egress, (unsigned long long)l.seen.packets,
+				fail_msg("fuse %u, half %u: slot %u egress %u: seen %llu of %llu", run_name[0], run_name[1], slot, egress, (unsigned long long)l.seen.packets,
 					 (unsigned long long)sim->sent[slot][egress].packets);
 			assert_int_equal(fl_ledger_gap(&l), 0);
 			assert_int_equal(f.packets, l.recorded.packets);
@@ -492,20 +494,26 @@ static unsigned one_run(unsigned fuse, unsigned half_write, unsigned away)
 				n++;
 			sim->n_frames = n;
 			for (unsigned i = 0; i < away && sim->row.window_ns; i++) {
-				for (unsigned k = 0; k < 12; k++)
+				/* Before it finishes the programs are detached. */
+				for (unsigned k = 0; k < 12 && sim->step < STEPS; k++)
 					sim_send(k & 1, k & 2, (i * 11 + k) % 61, 1, 64);
 				sim_pass(100 * MS);
 			}
 		}
 	} while (WEXITSTATUS(status) == 42 && ++lives < 4);
 	assert_int_equal(WEXITSTATUS(status), 0);
+	run_name[0] = fuse;
+	run_name[1] = half_write;
 	everything_is_there(true);
 	return sim->burnt;
 }
 
 static void death_at_every_step(void **state)
 {
-	unsigned steps = one_run(0, 0, 0);
+	unsigned steps;
+
+	snapshots = *state ? 1 : 0;
+	steps = one_run(0, 0, 0);
 
 	assert_true(steps > 300);
 	for (unsigned fuse = 1; fuse <= steps; fuse += getenv("FL_ALL_STEPS") ? 1 : 3)
@@ -516,6 +524,7 @@ static void death_in_the_middle_of_a_record(void **state)
 {
 	for (unsigned i = 1; i < 120; i += 5)
 		one_run(0, i, i % 3 * 13);
+	snapshots = 0;
 }
 
 static int end(void **state)
@@ -539,6 +548,7 @@ int main(void)
 		cmocka_unit_test(a_log_that_is_no_log),
 		cmocka_unit_test(gap_without_pins),
 		cmocka_unit_test(death_at_every_step),
+		cmocka_unit_test_prestate(death_at_every_step, (void *)"with snapshots"),
 		cmocka_unit_test(death_in_the_middle_of_a_record),
 	};
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The configuration file's reader. Without libFuzzer the seeds named on the command line are replayed. */
-#include <fcntl.h>
-#include <stdio.h>
+/* The configuration file's reader. */
 #include <stdlib.h>
 
-#include "base/file.h"
-#include "base/mem.h"
 #include "cli/config.h"
 
 static const struct fl_option options[] = {
@@ -30,18 +26,3 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
 	fl_config_free(&c);
 	return 0;
 }
-
-#ifndef FL_LIBFUZZER
-int main(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FL_CONFIG_BYTES_MAX);
-
-		if (fl_file_read(AT_FDCWD, argv[i], &text))
-			return 1;
-		LLVMFuzzerTestOneInput((const unsigned char *)text.data, text.len);
-	}
-	printf("%d seeds\n", argc - 1);
-	return argc < 2;
-}
-#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flowlog status: roles, backend, lag, journal, errors. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/cli.h"
+#include "cli/print.h"
+#include "cli/status.h"
+
+struct conf {
+	const char *store;
+	int output;
+};
+
+static const char *const roles[] = {"supervisor", "meter", "deliver"};
+#define ROLES FL_ARRAY_LEN(roles)
+enum { SUPERVISOR, METER, DELIVER };
+
+struct picture {
+	struct fl_status_file role[ROLES];
+	bool there[ROLES];
+};
+
+static int read_all(struct picture *p, const char *store)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < ROLES; i++) {
+		int r = fl_status_read(&p->role[i], store, roles[i]);
+
+		p->there[i] = !r;
+		if (r && (r != -ENOENT || i == METER))
+			first = first ? first : r;
+	}
+	return first;
+}
+
+/* Whole documents, one a line: what a script wants is already JSON. */
+static int print_json(const struct picture *p, struct fl_buf *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ROLES; i++) {
+		char *text = p->there[i] ? json_dumps(p->role[i].root, JSON_COMPACT) : NULL;
+
+		if (!text)
+			continue;
+		r = fl_buf_adds(out, text);
+		r = r ? r : fl_buf_adds(out, "\n");
+		free(text);
+	}
+	return r;
+}
+
+static int add_roles(struct picture *p, struct fl_print *print)
+{
+	struct fl_status_file *sup = &p->role[SUPERVISOR];
+	const json_t *list = fl_status_array(sup, sup->root, "roles");
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ROLES; i++) {
+		struct fl_status_file *s = &p->role[i];
+		int64_t age = p->there[i] ? fl_status_age(s) : 0;
+		bool running = p->there[i] && age < FL_STATUS_STALE_S;
+		uint64_t restarts = 0;
+
+		for (size_t k = 0; k < json_array_size(list); k++)
+			if (!strcmp(fl_status_str(sup, json_array_get(list, k), "name"), roles[i]))
+				restarts = fl_status_u64(sup, json_array_get(list, k), "restarts");
+		r = fl_grid_adds(&print->grid, roles[i]);
+		r = r ? r : fl_grid_adds(&print->grid, running ? "running" : "not running");
+		r = r ? r : fl_grid_addf(&print->grid, "%" PRIu64, fl_status_u64(s, s->root, "pid"));
+		r = r ? r : fl_grid_addf(&print->grid, "%" PRIu64, restarts);
+		r = r ? r : p->there[i] ? fl_grid_addf(&print->grid, "%" PRId64 " s ago", age) : fl_grid_adds(&print->grid, "never");
+		if (s->error)
+			return s->error;
+	}
+	return r;
+}
+
+static int add_meter(struct fl_status_file *s, struct fl_buf *out)
+{
+	const json_t *journal = fl_status_object(s, s->root, "journal"), *list = fl_status_array(s, s->root, "interfaces");
+	const char *reason = fl_status_str(s, s->root, "reason");
+	struct fl_status_ledger l;
+	char memory[16], bytes[16];
+	size_t metered = 0;
+	int r;
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		metered += fl_status_bool(s, json_array_get(list, i), "metered");
+	fl_status_ledger(s, s->root, "totals", &l);
+	r = fl_buf_printf(out, "\nbackend     %s%s%s%s\n", fl_status_str(s, s->root, "backend"), *reason ? " (" : "", reason, *reason ? ")" : "");
+	r = r ? r : fl_buf_printf(out, "interfaces  %zu metered of %zu\n", metered, json_array_size(list));
+	r = r ? r
+	      : fl_buf_printf(out, "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64 " excluded, %" PRIu64 " lost\n", l.seen.packets,
+			      l.recorded.packets, l.excluded.packets, l.lost.packets);
+	r = r ? r
+	      : fl_buf_printf(out, "open        %" PRIu64 " flows, %s of memory\n", fl_status_u64(s, s->root, "flows_active"),
+			      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
+	r = r ? r
+	      : fl_buf_printf(out, "journal     %" PRIu64 " frames, %" PRIu64 " flows, %s written; %" PRIu64 " windows dropped unread\n",
+			      fl_status_u64(s, journal, "frames"), fl_status_u64(s, journal, "flows"),
+			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes), fl_status_u64(s, journal, "dropped_windows"));
+	return r ? r : s->error;
+}
+
+static int add_deliver(struct fl_status_file *s, struct fl_buf *out)
+{
+	const json_t *logs = fl_status_array(s, s->root, "flow_logs");
+	int r = 0;
+
+	for (size_t i = 0; !r && i < json_array_size(logs); i++) {
+		const json_t *o = json_array_get(logs, i);
+		const char *error = fl_status_str(s, o, "last_error");
+
+		r = fl_buf_printf(out, "flow log    %s: %" PRIu64 " objects, %" PRIu64 " records, %" PRIu64 " failures, %" PRIu64 " s behind\n",
+				  fl_status_str(s, o, "id"), fl_status_u64(s, o, "objects"), fl_status_u64(s, o, "records"),
+				  fl_status_u64(s, o, "failures"), fl_status_u64(s, o, "lag_seconds"));
+		if (!r && *error)
+			r = fl_buf_printf(out, "            %s\n", error);
+	}
+	return r ? r : s->error;
+}
+
+/* Strings of the status go through the grid or are cleaned here: they must not drive the terminal. */
+static int clean(struct fl_buf *text)
+{
+	struct fl_buf out = FL_BUF(text->max);
+	int r = 0;
+
+	for (const char *p = text->data, *end = p + text->len; !r && p < end;) {
+		const char *stop = memchr(p, '\n', (size_t)(end - p));
+
+		fl_grid_clean(&out, p, (size_t)(stop - p));
+		r = fl_buf_adds(&out, "\n");
+		p = stop + 1;
+	}
+	fl_buf_free(text);
+	*text = out;
+	return r;
+}
+
+static int print_table(struct picture *p, struct fl_print *print)
+{
+	int r = add_roles(p, print);
+
+	if (!r)
+		r = add_meter(&p->role[METER], &print->out);
+	if (!r && p->there[DELIVER])
+		r = add_deliver(&p->role[DELIVER], &print->out);
+	if (!r)
+		r = clean(&print->out);
+	return r ? r : fl_print_table(print);
+}
+
+static int run(void *conf, int argc, char **argv)
+{
+	static const char *const heads[] = {"ROLE", "STATE", "PID", "RESTARTS", "WRITTEN"};
+	const struct conf *c = conf;
+	struct picture p = {0};
+	struct fl_print print;
+	int r;
+
+	if (argc) {
+		fprintf(stderr, "flowlog status: %s: status takes no operands; name a state directory with --store\n", argv[0]);
+		return 2;
+	}
+	r = fl_print_begin(&print, heads, FL_ARRAY_LEN(heads));
+	if (!r)
+		r = read_all(&p, c->store);
+	if (!r && c->output == 1) {
+		r = print_json(&p, &print.out);
+		r = r ? r : fl_print_flush(&print);
+	} else if (!r) {
+		r = print_table(&p, &print);
+	}
+	for (size_t i = 0; i < ROLES; i++)
+		fl_status_free(&p.role[i]);
+	fl_print_end(&print);
+	if (r)
+		fprintf(stderr, "flowlog status: %s\n", fl_error_text(r));
+	return r ? 1 : 0;
+}
+
+static const struct fl_option options[] = {
+	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.", offsetof(struct conf, store)},
+	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json", "table for people; json is each role's status file, one a line.",
+	 offsetof(struct conf, output)},
+	{0},
+};
+
+const struct fl_command fl_cmd_status = {
+	.name = "status",
+	.summary = "how the daemon is doing",
+	.synopsis = "[OPTION]...",
+	.description = "Shows the daemon's roles and when each last wrote its status, the capture backend, the ledger of all closed windows, the journal, and "
+		       "for each flow log what was delivered, how far delivery is behind and its last error.",
+	.options = options,
+	.conf_size = sizeof(struct conf),
+	.run = run,
+	.examples = "flowlog status\n  the state at a glance\n",
+};

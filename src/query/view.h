@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The view "flows": delivered files by DuckDB's own reader, the journal beyond them as a table. */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "query/library.h"
+#include "query/sources.h"
+
+int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *sources, bool open_window, bool *ret_verdicts,
+		       const volatile sig_atomic_t *stop);
