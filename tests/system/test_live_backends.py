@@ -266,6 +266,17 @@ def test_frames_from_a_tap(netns, backends, flowlog, tmp_path):
         live.check_balance(seen[name], name)
 
 
+def test_copies_of_own_multicast_are_no_traffic(cables, backends):
+    """What the stack gives back to the sender's own members passes tc ingress, but no interface counted it as received."""
+    cable = cables()
+    for name in backends:
+        seen = live.measure([live.Probe(name, cable.b, "b0")],
+                            lambda: cable.b(PYTHON, TRAFFIC, "multicast", B4, "239.7.7.7", 20))[name]
+        group = {f: c for f, c in seen.flows.items() if f.dport == 4001}
+        assert group == {live.Flow("egress", B4, "239.7.7.7", 4001, 4001, 17): live.Count(20, 20 * 128)}, name
+        assert seen.not_ip["ingress"] == live.NOTHING, name
+
+
 # ---- with offload on: a middle device sees the segments ----
 
 class Chain:
