@@ -260,8 +260,7 @@ static __always_inline void vary(struct packet *p, __u32 mask)
 	p->key[3] ^= (fl_vary >> 33 & mask) << 32;
 }
 
-SEC("tc")
-int fl_meter(struct __sk_buff *skb)
+static __always_inline int meter(struct __sk_buff *skb, const int inner)
 {
 	struct packet p;
 	struct place at;
@@ -273,7 +272,7 @@ int fl_meter(struct __sk_buff *skb)
 	if (conf & FL_K_CONF_EMPTY)
 		return -1;
 	now = bpf_ktime_get_coarse_ns();
-	outcome = parse(skb, conf, now, &p);
+	outcome = parse(skb, conf, now, inner, &p);
 	if (conf & FL_K_CONF_VARY && outcome == IS_IP)
 		vary(&p, skb->mark);
 	/* Stored so that the compiler does not leave the parsing out. */
@@ -302,4 +301,17 @@ int fl_meter(struct __sk_buff *skb)
 	}
 	/* TC_ACT_UNSPEC and TCX_NEXT: whatever the others decide. */
 	return -1;
+}
+
+SEC("tc")
+int fl_meter(struct __sk_buff *skb)
+{
+	return meter(skb, 0);
+}
+
+/* The same where a tunnel's inner packets are the flows. */
+SEC("tc")
+int fl_meter_inner(struct __sk_buff *skb)
+{
+	return meter(skb, 1);
 }

@@ -142,7 +142,7 @@ struct fl_kclock {
 /* What makes one copy of the program the one for an interface and a direction: a constant that is
  * put into its instructions before it is loaded, so that it costs nothing. */
 #define FL_K_CONF_MAGIC                                                                            \
-	0x464c574c4f470000ull /* stands in the compiled program; the low 16 bits are zero */
+	0x464c574c4f470000ull /* in the compiled program; the low 16 bits are zero */
 #define FL_K_CONF_SLOT 0x03ffull
 #define FL_K_CONF_EGRESS 0x0400ull
 #define FL_K_CONF_RAW 0x0800ull /* no link-layer header: the version nibble decides */

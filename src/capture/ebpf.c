@@ -78,9 +78,6 @@ static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool
 
 	*ret_reused = false;
 	fl_ebpf_quiet();
-	if (conf->inner)
-		return fl_fail(FL_LIVE_UNAVAILABLE,
-			       "the eBPF program does not open tunnels; AF_PACKET does");
 	if (kernel_is_rt())
 		return fl_fail(
 		    FL_LIVE_UNAVAILABLE,

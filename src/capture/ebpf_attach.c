@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Programs on interfaces: a TCX link where the kernel has them (6.6), else a filter of our own
- * priority and handle below a clsact qdisc, which is shared and therefore stays. First on ingress,
- * last on egress.
+ * priority and handle below a clsact qdisc, which is shared and therefore stays.
+ *
+ * First on ingress and on egress. Last on egress would show what others rewrote, but a program
+ * before us that says TC_ACT_OK or TCX_PASS ends the walk, and then its packets would be missed
+ * without a trace; what is dropped behind us is a difference that has a name.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,10 +25,8 @@
 #define TCX_INGRESS 46
 #define TCX_EGRESS 47
 #define TCX_BEFORE (1u << 3)
-#define TCX_AFTER (1u << 4)
 
 #define HANDLE 0xf10c
-#define EGRESS_PRIORITY 0xfffe
 #define PRIORITY_TRIES 16
 
 /* ---- network namespaces ---- */
@@ -97,7 +98,7 @@ static int open_netns(uint64_t inode, int *ret)
 
 static int attach_tcx(struct fl_ebpf_attachment *a, int prog, bool egress)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = egress ? TCX_AFTER : TCX_BEFORE);
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = TCX_BEFORE);
 	int fd = bpf_link_create(prog, (int)a->ifindex,
 				 (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), &opts);
 
@@ -118,7 +119,7 @@ static int attach_clsact(struct fl_ebpf_attachment *a, int prog, bool egress)
 		return fl_fail(r, "no clsact qdisc: %s", strerror(-r));
 	for (unsigned i = 0; i < PRIORITY_TRIES; i++) {
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .prog_fd = prog,
-			    .priority = egress ? EGRESS_PRIORITY - i : 1 + i);
+			    .priority = 1 + i);
 
 		r = bpf_tc_attach(&hook, &opts);
 		if (!r) {

@@ -223,9 +223,14 @@ static int prepare_map(struct fl_live *l, enum fl_ebpf_map m, bool reuse)
 	return map_entries(l, m) ? bpf_map__set_max_entries(map, (uint32_t)map_entries(l, m)) : 0;
 }
 
-static int load(struct fl_live *l, bool reuse)
+static int load(struct fl_live *l, bool reuse, bool inner)
 {
+	struct bpf_program *program =
+	    inner ? l->skel->progs.fl_meter_inner : l->skel->progs.fl_meter;
 	int r = 0;
+
+	bpf_program__set_autoload(l->skel->progs.fl_meter, !inner);
+	bpf_program__set_autoload(l->skel->progs.fl_meter_inner, inner);
 
 	for (unsigned m = 0; !r && m < FL_MAP_N; m++)
 		r = prepare_map(l, m, reuse);
@@ -246,8 +251,8 @@ static int load(struct fl_live *l, bool reuse)
 		if (l->map_fd[m] < 0)
 			return fl_fail(-errno, "map %s: %m", fl_ebpf_map_names[m]);
 	}
-	l->insns = bpf_program__insns(l->skel->progs.fl_meter);
-	l->n_insns = bpf_program__insn_cnt(l->skel->progs.fl_meter);
+	l->insns = bpf_program__insns(program);
+	l->n_insns = bpf_program__insn_cnt(program);
 	return find_conf(l);
 }
 
@@ -262,7 +267,7 @@ int fl_ebpf_load(struct fl_live *l, const struct fl_live_conf *conf, bool reuse)
 		return fl_fail(FL_LIVE_UNAVAILABLE,
 			       "the BPF program in this binary cannot be opened: %s",
 			       fl_ebpf_libbpf_text());
-	return load(l, reuse);
+	return load(l, reuse, conf->inner);
 }
 
 void fl_ebpf_unload(struct fl_live *l)

@@ -36,26 +36,31 @@ static const struct mode {
 	const char *name;
 	uint64_t conf;
 	uint32_t gso_segs, gso_size;
+	bool inner;
 } modes[] = {
-    {"linear", 0, 0, 0},
-    {"egress, not linear", FL_K_CONF_NONLINEAR | FL_K_CONF_EGRESS, 0, 0},
-    {"gso_size", 0, 0, 536},
-    {"gso_segs", FL_K_CONF_EGRESS, 7, 100},
+    {"linear", 0, 0, 0, false},
+    {"egress, not linear", FL_K_CONF_NONLINEAR | FL_K_CONF_EGRESS, 0, 0, false},
+    {"gso_size", 0, 0, 536, false},
+    {"gso_segs", FL_K_CONF_EGRESS, 7, 100, false},
+    {"inner", 0, 0, 0, true},
+    {"inner, not linear, gso_segs", FL_K_CONF_NONLINEAR, 3, 0, true},
 };
 
-static struct fl_live *live;
-static struct fl_partial *cache;
+/* [inner] */
+static struct fl_live *lives[2];
+static struct fl_partial *caches[2];
 static size_t cache_entries;
 static int programs[FL_ARRAY_LEN(modes)][2]; /* Ethernet, raw IP */
 static struct fl_fragments *fragments[FL_ARRAY_LEN(modes)];
 static unsigned files, checked, refused, unsupported, mismatches;
 
-static struct fl_kcount counters(uint64_t conf)
+static struct fl_kcount counters(const struct mode *m)
 {
-	unsigned half = live->clock->row[live->clock->current].window_base & 1;
+	const struct fl_live *l = lives[m->inner];
+	unsigned half = l->clock->row[l->clock->current].window_base & 1;
 
-	return live
-	    ->counts[half * FL_K_SLOTS * 2 + SLOT * 2 + !!(conf & FL_K_CONF_EGRESS)]; /* CPU 0 */
+	/* CPU 0 */
+	return l->counts[half * FL_K_SLOTS * 2 + SLOT * 2 + !!(m->conf & FL_K_CONF_EGRESS)];
 }
 
 /* What the program made of one frame: the outcome, and its only partial flow when it is IP. */
@@ -65,14 +70,15 @@ static int run_program(int prog, const struct mode *m, const uint8_t *frame, uin
 	struct __sk_buff ctx = {.gso_segs = m->gso_segs, .gso_size = m->gso_size};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = n, .ctx_in = &ctx,
 		    .ctx_size_in = sizeof ctx, .repeat = 1);
-	struct fl_kcount before = counters(m->conf), after;
+	struct fl_kcount before = counters(m), after;
+	struct fl_partial *cache = caches[m->inner];
 	int r;
 
 	memset(cache, 0, cache_entries * sizeof *cache);
 	r = bpf_prog_test_run_opts(prog, &opts);
 	if (r)
 		return r;
-	after = counters(m->conf);
+	after = counters(m);
 	*ret_delta = (struct fl_kcount){
 	    .skbs = after.skbs - before.skbs,
 	    .packets = after.packets - before.packets,
@@ -122,7 +128,8 @@ static void check_frame(const char *path, unsigned number, enum fl_link link, co
 		struct fl_packet c;
 		struct fl_partial k;
 		struct fl_kcount d;
-		enum fl_decoded outcome = fl_decode(link, frame, n, &meta, false, fragments[i], &c);
+		enum fl_decoded outcome =
+		    fl_decode(link, frame, n, &meta, m->inner, fragments[i], &c);
 		int r = run_program(programs[i][link == FL_LINK_RAW_IP], m, frame, n, &k, &d);
 
 		/* Newer kernels refuse to test a frame whose EtherType promises an IP header that
@@ -151,11 +158,14 @@ static void check_frame(const char *path, unsigned number, enum fl_link link, co
 /* Both sides begin a file without fragments. */
 static void forget_fragments(void)
 {
-	int fd = fl_ebpf_map_fd(live, "fl_fragments");
-	uint64_t key[5];
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = fl_ebpf_map_fd(lives[i], "fl_fragments");
+		uint64_t key[5];
 
-	while (fd >= 0 && !bpf_map_get_next_key(fd, NULL, key))
-		bpf_map_delete_elem(fd, key);
+		assert_true(fd >= 0);
+		while (!bpf_map_get_next_key(fd, NULL, key))
+			bpf_map_delete_elem(fd, key);
+	}
 	for (size_t i = 0; i < FL_ARRAY_LEN(modes); i++) {
 		fl_fragments_free(&fragments[i]);
 		assert_int_equal(fl_fragments_new(&fragments[i], FL_FRAGMENT_CAPACITY, 0, i), 0);
@@ -295,42 +305,56 @@ static void test_counter_overflow(void **state)
 		    .ctx_in = &ctx, .ctx_size_in = sizeof ctx, .repeat = 70000);
 	struct sums s = {0};
 	const struct fl_live_sink sink = {.ring = sum_ring, .half = sum_half, .ctx = &s};
-	struct fl_kcount before = counters(0), after;
+	struct fl_kcount before = counters(&modes[0]), after;
 
 	(void)state;
-	memset(cache, 0, cache_entries * sizeof *cache);
-	live->clock->drained[0] = 0;
+	memset(caches[0], 0, cache_entries * sizeof *caches[0]);
+	lives[0]->clock->drained[0] = 0;
 	assert_int_equal(bpf_prog_test_run_opts(programs[0][0], &opts), 0);
-	after = counters(0);
-	assert_int_equal(fl_live_ebpf.drain_ring(live, &sink), 0);
-	assert_int_equal(fl_live_ebpf.drain_half(live, 2, UINT64_MAX, &sink), 0);
+	after = counters(&modes[0]);
+	assert_int_equal(fl_live_ebpf.drain_ring(lives[0], &sink), 0);
+	assert_int_equal(fl_live_ebpf.drain_half(lives[0], 2, UINT64_MAX, &sink), 0);
 	assert_int_equal(after.packets - before.packets, 70000ull * 65535);
 	assert_int_equal(s.packets, after.packets - before.packets);
 	assert_int_equal(s.bytes, after.bytes - before.bytes);
 	assert_int_equal(s.full, 1);
 }
 
-static int setup(void)
+static int open_side(bool inner)
 {
-	struct fl_live_conf conf = {
-	    .window_ns = 1000000000000000000ull, .cache_bits = 1, .ring_bytes = 4096};
+	struct fl_live_conf conf = {.window_ns = 1000000000000000000ull,
+				    .cache_bits = 1,
+				    .ring_bytes = 4096,
+				    .inner = inner};
 	bool reused;
-	int r = fl_live_ebpf.open(&live, &conf, &reused);
+	struct fl_live *l;
+	int r = fl_live_ebpf.open(&lives[inner], &conf, &reused);
 
 	if (r)
 		return r;
+	l = lives[inner];
 	/* Window 2 for years, announced as read: every packet begins its partial flow anew. */
-	fl_live_ebpf.set_clock(live, 0, 2);
-	fl_live_ebpf.set_drained(live, 0, 2);
-	cache_entries = (size_t)live->cpus * 2 << live->cache_bits;
-	cache = mmap(NULL, cache_entries * sizeof *cache, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     live->map_fd[FL_MAP_CACHE], 0);
-	if (cache == MAP_FAILED)
-		return fl_fail(-errno, "mmap: %m");
+	fl_live_ebpf.set_clock(l, 0, 2);
+	fl_live_ebpf.set_drained(l, 0, 2);
+	cache_entries = (size_t)l->cpus * 2 << l->cache_bits;
+	caches[inner] = mmap(NULL, cache_entries * sizeof *caches[0], PROT_READ | PROT_WRITE,
+			     MAP_SHARED, l->map_fd[FL_MAP_CACHE], 0);
+	return caches[inner] == MAP_FAILED ? fl_fail(-errno, "mmap: %m") : 0;
+}
+
+static int setup(void)
+{
+	int r = open_side(false);
+
+	if (!r)
+		r = open_side(true);
+	if (r)
+		return r;
 	for (size_t i = 0; i < FL_ARRAY_LEN(modes); i++)
 		for (unsigned raw = 0; raw < 2; raw++) {
 			programs[i][raw] =
-			    fl_ebpf_program(live, modes[i].conf | SLOT | (raw ? FL_K_CONF_RAW : 0));
+			    fl_ebpf_program(lives[modes[i].inner],
+					    modes[i].conf | SLOT | (raw ? FL_K_CONF_RAW : 0));
 			if (programs[i][raw] < 0)
 				return programs[i][raw];
 		}
@@ -371,7 +395,9 @@ int main(void)
 		close(programs[i][1]);
 		fl_fragments_free(&fragments[i]);
 	}
-	munmap(cache, cache_entries * sizeof *cache);
-	fl_live_ebpf.close(&live, true);
+	for (unsigned i = 0; i < 2; i++) {
+		munmap(caches[i], cache_entries * sizeof *caches[i]);
+		fl_live_ebpf.close(&lives[i], true);
+	}
 	return r;
 }
