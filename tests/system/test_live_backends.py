@@ -238,6 +238,28 @@ def test_the_sources_agree(cables, backends, flowlog, tmp_path, case):
         assert not live.differences(seen[name], seen[backends[0]], name, backends[0])
 
 
+@pytest.mark.parametrize("backend", ["ebpf", "afpacket"])
+def test_the_daemon_delivers_what_the_sources_saw(cables, backends, flowlog, tmp_path, backend):
+    """The whole path, from the cable to compressed files, held against a capture of the same traffic."""
+    need(backends, backend)
+    if "run" not in flowlog("help", check=False).stdout:
+        pytest.skip("backend not built: no run without -Dcapture=true")
+    cable = cables()
+
+    def traffic():
+        tcp(cable, B4)
+        icmp(cable)
+        connections(cable)
+
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)  # the daemon's roles are another user
+    store = tmp_path / "store"
+    seen = live.measure([live.CaptureFile(flowlog, cable.b, "b0", tmp_path / "frames.pcap", LOCAL),
+                         live.Daemon(flowlog, backend, cable.b, "b0", store)], traffic)
+    assert len(seen["file"].flows) > 6000
+    assert not live.differences(seen[f"run-{backend}"], seen["file"], "run", "file")
+
+
 def test_frames_from_a_tap(netns, backends, flowlog, tmp_path):
     """Frames written to a tap, plain and with a virtio-net header that asks for segmentation: gso_size without gso_segs."""
     from scapy.all import IP, TCP, Ether, Raw
