@@ -100,6 +100,8 @@ def row(label, unit, load, exact):
         print(text, flush=True)
 
 
+for n in (100, 1000, 100000):
+    print(sh(BENCH, "feed", n), end="", flush=True)
 setup()
 try:
     for on in (False, True):

@@ -2,6 +2,7 @@
 /* The meter in the kernel: every frame that passes tc is counted, and added to the cache of partial
  * flows. See shared.h. */
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -270,6 +271,9 @@ static __always_inline int meter(struct __sk_buff *skb, const int inner)
 
 	asm volatile("%0 = %1 ll" : "=r"(conf) : "i"(FL_K_CONF_MAGIC));
 	if (conf & FL_K_CONF_EMPTY)
+		return -1;
+	/* The stack's copy of own multicast for own members: it crossed no cable, and has no link-layer header. */
+	if (skb->pkt_type == PACKET_LOOPBACK)
 		return -1;
 	now = bpf_ktime_get_coarse_ns();
 	outcome = parse(skb, conf, now, inner, &p);

@@ -296,13 +296,16 @@ _Static_assert(sizeof(struct fl_key) == KEY_BYTES && offsetof(struct fl_key, spo
 		       offsetof(struct fl_key, proto) == offsetof(struct fl_partial, proto),
 	       "a partial begins with the flow key");
 
-static uint64_t hash_partial(const struct fl_partial *p, uint64_t seed)
+/* The key's last word as one register: reading back what was just stored in smaller pieces stalls. */
+static uint64_t last_word(const struct fl_key *k, uint16_t slot, uint8_t dirfam)
 {
-	uint64_t k[5];
+	return (uint64_t)k->sport | (uint64_t)k->dport << 16 | (uint64_t)slot << 32 | (uint64_t)dirfam << 48 | (uint64_t)k->proto << 56;
+}
 
-	memcpy(k, p, sizeof k);
+static uint64_t hash_partial(const uint64_t k[5], uint32_t window, uint64_t seed)
+{
 	return fl_mum(fl_mum(k[0] ^ seed, k[1] ^ 0x9e3779b97f4a7c15ull) ^ fl_mum(k[2] ^ 0xc2b2ae3d27d4eb4full, k[3] ^ ~seed),
-		      k[4] ^ p->window ^ 0x165667b19e3779f9ull);
+		      k[4] ^ window ^ 0x165667b19e3779f9ull);
 }
 
 static void add_staged(struct fl_afp_batch *b, const struct staged *s)
@@ -338,10 +341,11 @@ static void add_all(struct fl_afp_batch *b)
 static void stage(struct fl_afp_batch *b, const struct fl_packet *p, const struct fl_afp_when *when, uint16_t slot, bool egress)
 {
 	struct staged *s = &b->staged[b->n_staged++];
+	uint64_t key[5];
 
-	memcpy(&s->partial, &p->key, KEY_BYTES);
-	s->partial.slot = slot;
-	s->partial.dirfam = (uint8_t)((p->key.dirfam & FL_KEY_V6) | (egress ? FL_K_TC_EGRESS : 0));
+	memcpy(key, &p->key, 32);
+	key[4] = last_word(&p->key, slot, (uint8_t)((p->key.dirfam & FL_KEY_V6) | (egress ? FL_K_TC_EGRESS : 0)));
+	memcpy(&s->partial, key, KEY_BYTES);
 	s->partial.window = when->window;
 	s->partial.first = s->partial.last = when->unit;
 	s->partial.packets = p->packets;
@@ -349,7 +353,7 @@ static void stage(struct fl_afp_batch *b, const struct fl_packet *p, const struc
 	s->partial.evict = FL_EVICT_NONE;
 	s->partial.cpu = 0;
 	s->partial.bytes = p->bytes;
-	s->hash = hash_partial(&s->partial, b->seed);
+	s->hash = hash_partial(key, when->window, b->seed);
 	__builtin_prefetch(&b->line[s->hash >> (64 - b->bits)], 1);
 }
 

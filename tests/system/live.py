@@ -5,6 +5,7 @@ A source is started, sees traffic, is stopped and says what it saw as a Seen. Li
 files through `flowlog meter`; a source over `flowlog run` can join later: it needs start(), stop() and a name.
 """
 import collections
+import gzip
 import json
 import os
 import pathlib
@@ -122,6 +123,43 @@ class CaptureFile:
             seen.add_flow(Flow(direction, src, dst, int(sport), int(dport), int(proto)), int(packets), int(octets))
         ledger = json.loads(pathlib.Path(ledger_path).read_text())
         seen.file_ledger = ledger
+        return seen
+
+
+class Daemon:
+    """The whole of `flowlog run` over one interface: what it delivered when it was told to end. The other end of
+    the cable is in a namespace that the daemon does not follow, so it takes ours for the host's end: directions are the guest's."""
+
+    GUEST = {"ingress": "egress", "egress": "ingress"}
+
+    FORMAT = CaptureFile.FORMAT + " ${log-status}"
+
+    def __init__(self, flowlog, backend, ns, device, store):
+        self.name, self.flowlog, self.backend, self.ns, self.device, self.store = f"run-{backend}", flowlog, backend, ns, device, store
+
+    def start(self):
+        self.process = self.ns.popen(
+            self.flowlog.path, "run", "--backend", self.backend, "--include", self.device, "--window", "1s", "--store", self.store,
+            "--journal-size", "16MiB", "--format", self.FORMAT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        log = ""
+        for line in self.process.stdout:
+            log += line
+            if f"{self.device} is metered" in line:
+                time.sleep(0.5)  # said before the meter's process has attached
+                return
+        raise AssertionError(log)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        log = self.process.communicate(timeout=60)[0]
+        assert self.process.returncode == 0, log
+        seen = Seen()
+        for path in pathlib.Path(self.store).rglob("*.log.gz"):
+            for line in gzip.decompress(path.read_bytes()).decode().splitlines()[1:]:
+                direction, src, dst, sport, dport, proto, packets, octets, status = line.split()
+                assert status != "SKIPDATA", line
+                if status == "OK":
+                    seen.add_flow(Flow(self.GUEST[direction], src, dst, int(sport), int(dport), int(proto)), int(packets), int(octets))
         return seen
 
 

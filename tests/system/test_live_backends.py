@@ -238,6 +238,28 @@ def test_the_sources_agree(cables, backends, flowlog, tmp_path, case):
         assert not live.differences(seen[name], seen[backends[0]], name, backends[0])
 
 
+@pytest.mark.parametrize("backend", ["ebpf", "afpacket"])
+def test_the_daemon_delivers_what_the_sources_saw(cables, backends, flowlog, tmp_path, backend):
+    """The whole path, from the cable to compressed files, held against a capture of the same traffic."""
+    need(backends, backend)
+    if "run" not in flowlog("help", check=False).stdout:
+        pytest.skip("backend not built: no run without -Dcapture=true")
+    cable = cables()
+
+    def traffic():
+        tcp(cable, B4)
+        icmp(cable)
+        connections(cable)
+
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        directory.chmod(0o755)  # the daemon's roles are another user
+    store = tmp_path / "store"
+    seen = live.measure([live.CaptureFile(flowlog, cable.b, "b0", tmp_path / "frames.pcap", LOCAL),
+                         live.Daemon(flowlog, backend, cable.b, "b0", store)], traffic)
+    assert len(seen["file"].flows) > 6000
+    assert not live.differences(seen[f"run-{backend}"], seen["file"], "run", "file")
+
+
 def test_frames_from_a_tap(netns, backends, flowlog, tmp_path):
     """Frames written to a tap, plain and with a virtio-net header that asks for segmentation: gso_size without gso_segs."""
     from scapy.all import IP, TCP, Ether, Raw
@@ -264,6 +286,17 @@ def test_frames_from_a_tap(netns, backends, flowlog, tmp_path):
         assert seen[name].flows == {flow: live.Count(1 + 2 * 8, (payload + 40) + 2 * (payload + 8 * 40))}, name
         assert seen[name].skbs["ingress"] == 3, name
         live.check_balance(seen[name], name)
+
+
+def test_copies_of_own_multicast_are_no_traffic(cables, backends):
+    """What the stack gives back to the sender's own members passes tc ingress, but no interface counted it as received."""
+    cable = cables()
+    for name in backends:
+        seen = live.measure([live.Probe(name, cable.b, "b0")],
+                            lambda: cable.b(PYTHON, TRAFFIC, "multicast", B4, "239.7.7.7", 20))[name]
+        group = {f: c for f, c in seen.flows.items() if f.dport == 4001}
+        assert group == {live.Flow("egress", B4, "239.7.7.7", 4001, 4001, 17): live.Count(20, 20 * 128)}, name
+        assert seen.not_ip["ingress"] == live.NOTHING, name
 
 
 # ---- with offload on: a middle device sees the segments ----

@@ -52,6 +52,17 @@ def sink(port, family):
     sys.stdin.read()
 
 
+def multicast(address, group, n):
+    """Datagrams to a group this host is itself a member of: the stack gives its own members a copy that never crossed a cable."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("", 4001))
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton(address))
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
+    for _ in range(int(n)):
+        s.sendto(b"m" * 100, (group, 4001))
+        assert s.recv(200)
+
+
 def frames(device, source):
     """Frames as hexadecimal lines of a file, sent as they are."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -83,4 +94,5 @@ if __name__ == "__main__":
     if name == "serve":
         serve(int(arguments[0]), socket.AF_INET6 if arguments[1:] == ["6"] else socket.AF_INET)
     else:
-        {"connections": connections, "datagrams": datagrams, "sink": sink, "frames": frames, "tap": tap}[name](*arguments)
+        {"connections": connections, "datagrams": datagrams, "sink": sink, "frames": frames, "tap": tap,
+         "multicast": multicast}[name](*arguments)
