@@ -5,14 +5,22 @@ TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-d
 	iproute2 iputils-ping nftables iperf3 ethtool procps tshark
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: build deps test-deps test duckdb
+.PHONY: build deps run test-deps test duckdb
 
 build: build/build.ninja
 	ninja -C build
 	ln -sf src/daemon/flowlog build/flowlog
 
 build/build.ninja:
-	meson setup build
+	meson setup build $(if $(CAPTURE),-Dcapture=$(CAPTURE))
+
+# Installs what the build needs, builds as the user, and starts only the program itself with privilege:
+#   make run ARGS="--store /var/tmp/flows"
+run: deps
+	[ -f build/build.ninja ] || meson setup build -Dcapture=true
+	meson configure build -Dcapture=true
+	$(MAKE) build
+	$(SUDO) ./build/flowlog run $(ARGS)
 
 deps:
 	$(SUDO) apt-get install -y --no-install-recommends $(BUILD_DEPS)

@@ -21,11 +21,15 @@ struct fl_pcap_packet {
 	enum fl_link link;
 	uint16_t iface;	     /* pcapng interface number, 0 in pcap */
 	uint8_t direction;   /* enum fl_dir; pcapng epb_flags when the file has them */
+	uint16_t link_type;  /* LINKTYPE_ number, for messages */
 };
 int fl_pcap_open(struct fl_pcap **ret, const char *path);
 void fl_pcap_close(struct fl_pcap **p);
 /* 1: a packet; 0: end of file; negative: damaged at the offset the sentence names (packets before it are good). */
 int fl_pcap_next(struct fl_pcap *p, struct fl_pcap_packet *ret);
+/* As many as are at hand, at most max, *ret_n of them; all valid until the next call. 1: go on; 0 and negative as above, and the
+ * *ret_n packets before the end or the damage are good. */
+int fl_pcap_next_batch(struct fl_pcap *p, struct fl_pcap_packet *ret, size_t max, size_t *ret_n);
 uint64_t fl_pcap_offset(const struct fl_pcap *p); /* bytes of (decompressed) input consumed */
 const char *fl_pcap_interface_name(const struct fl_pcap *p, unsigned iface); /* "" when the file has none */
 

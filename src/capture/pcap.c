@@ -27,6 +27,7 @@ enum block {
 
 struct iface {
 	enum fl_link link;
+	uint16_t link_type; /* as the file has it */
 	uint32_t snaplen;
 	uint64_t ticks; /* a second, from if_tsresol */
 	int64_t offset_s;
@@ -39,6 +40,8 @@ struct fl_pcap {
 	bool ng, swapped;
 	struct iface *iface;
 	unsigned n_ifaces;
+	uint32_t record_header; /* pcap: 16 bytes, 24 in the variant of Linux 2.2 */
+	uint32_t tick_ns;	/* pcap: a unit of the fraction */
 };
 
 /* LINKTYPE_ numbers of the tcpdump.org registry. */
@@ -46,17 +49,22 @@ static const struct {
 	uint16_t type;
 	enum fl_link link;
 } links[] = {
-	{0, FL_LINK_NULL},	  {1, FL_LINK_ETHERNET}, {9, FL_LINK_PPP},	 {12, FL_LINK_RAW_IP},	{14, FL_LINK_RAW_IP},
-	{50, FL_LINK_PPP},	  {51, FL_LINK_PPPOE},	 {101, FL_LINK_RAW_IP},	 {108, FL_LINK_LOOP},	{113, FL_LINK_COOKED_V1},
-	{228, FL_LINK_RAW_IP},	  {229, FL_LINK_RAW_IP}, {276, FL_LINK_COOKED_V2},
+	{0, FL_LINK_NULL},	   {1, FL_LINK_ETHERNET},    {9, FL_LINK_PPP},	     {10, FL_LINK_FDDI},
+	{12, FL_LINK_RAW_IP},	   {14, FL_LINK_RAW_IP},     {50, FL_LINK_PPP},	     {51, FL_LINK_PPPOE},
+	{101, FL_LINK_RAW_IP},	   {104, FL_LINK_CHDLC},     {105, FL_LINK_WLAN},    {107, FL_LINK_FRAME_RELAY},
+	{108, FL_LINK_LOOP},	   {113, FL_LINK_COOKED_V1}, {127, FL_LINK_RADIOTAP}, {192, FL_LINK_PPI},
+	{228, FL_LINK_RAW_IP},	   {229, FL_LINK_RAW_IP},    {239, FL_LINK_NFLOG},   {242, FL_LINK_IPOIB},
+	{276, FL_LINK_COOKED_V2},
 };
 
-static enum fl_link link_of(uint32_t type)
+static void set_link(struct iface *i, uint32_t type)
 {
-	for (size_t i = 0; i < FL_ARRAY_LEN(links); i++)
-		if (links[i].type == (type & 0xffff))
-			return links[i].link;
-	return FL_LINK_UNSUPPORTED;
+	/* The upper half of pcap's word holds the length of a frame check sequence. */
+	i->link_type = (uint16_t)type;
+	i->link = FL_LINK_UNSUPPORTED;
+	for (size_t k = 0; k < FL_ARRAY_LEN(links); k++)
+		if (links[k].type == i->link_type)
+			i->link = links[k].link;
 }
 
 static uint16_t u16(const struct fl_pcap *p, struct fl_cursor *c)
@@ -75,16 +83,32 @@ static int damaged(const struct fl_pcap *p, const char *what)
 		       (unsigned long long)fl_input_offset(p->in));
 }
 
-/* n bytes or an error; end of file is 1 when nothing is left and an error in the middle. */
-static int need(struct fl_pcap *p, size_t n, const uint8_t **ret, const char *what)
-{
-	size_t have;
-	int r = fl_input_peek(p->in, n, ret, &have);
+#define NOT_AT_HAND 2
+#ifndef PREFETCH_BYTES
+#define PREFETCH_BYTES 4096
+#endif
 
-	if (have == n)
+/*
+ * n bytes: 0. End of the input: 1 when nothing is left, an error in the middle of a record. Without refill the bytes must be at
+ * hand already, so that what was handed out before in the same batch stays where it is: else NOT_AT_HAND.
+ */
+static inline int need(struct fl_pcap *p, size_t n, const uint8_t **ret, bool refill, const char *what)
+{
+	const struct fl_input_view *view = fl_input_view(p->in);
+	size_t have = (size_t)(view->end - view->at);
+	int r;
+
+	if (fl_likely(have >= n)) {
+		*ret = view->at;
 		return 0;
+	}
+	if (!refill)
+		return NOT_AT_HAND;
+	r = fl_input_peek(p->in, n, ret, &have);
 	if (r)
 		return r;
+	if (have == n)
+		return 0;
 	return have ? damaged(p, what) : 1;
 }
 
@@ -107,14 +131,15 @@ static int open_classic(struct fl_pcap *p, uint32_t magic)
 	struct iface i = {.ticks = magic == 0xa1b23c4d ? 1000000000 : 1000000};
 	const uint8_t *h;
 	struct fl_cursor c;
-	int r = need(p, 24, &h, "the file header is cut");
+	int r = need(p, 24, &h, true, "the file header is cut");
 
 	if (r)
 		return r < 0 ? r : damaged(p, "no file header");
 	c = fl_cursor(h, 24);
 	fl_cur_skip(&c, 16);
 	i.snaplen = u32(p, &c);
-	i.link = link_of(u32(p, &c));
+	set_link(&i, u32(p, &c));
+	p->tick_ns = (uint32_t)(1000000000 / i.ticks);
 	fl_input_advance(p->in, 24);
 	return add_iface(p, &i);
 }
@@ -133,17 +158,18 @@ int fl_pcap_open(struct fl_pcap **ret, const char *path)
 		return -ENOMEM;
 	r = fl_input_open(&p->in, path);
 	if (!r)
-		r = need(p, 4, &h, "the file is shorter than its first number");
+		r = need(p, 4, &h, true, "the file is shorter than its first number");
 	if (r)
 		return r < 0 ? r : fl_fail(-EBADMSG, "%s: empty, not a capture file", p->path);
 	memcpy(&magic, h, 4);
 	if (magic == BLOCK_SECTION) {
 		p->ng = true;
 	} else {
-		p->swapped = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
+		p->swapped = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1 || magic == 0x34cdb2a1;
 		if (p->swapped)
 			magic = __builtin_bswap32(magic);
-		if (magic != 0xa1b2c3d4 && magic != 0xa1b23c4d)
+		p->record_header = magic == 0xa1b2cd34 ? 24 : 16;
+		if (magic != 0xa1b2c3d4 && magic != 0xa1b23c4d && magic != 0xa1b2cd34)
 			return fl_fail(-EBADMSG, "%s: not a capture file (it begins with %02x %02x %02x %02x; pcap and pcapng are read)",
 				       p->path, h[0], h[1], h[2], h[3]);
 		r = open_classic(p, magic);
@@ -173,32 +199,37 @@ static uint64_t nanoseconds(const struct iface *i, uint64_t ticks)
 	return (uint64_t)ns + (uint64_t)(i->offset_s * 1000000000);
 }
 
-static int next_classic(struct fl_pcap *p, struct fl_pcap_packet *ret)
+static inline int next_classic(struct fl_pcap *p, struct fl_pcap_packet *ret, bool refill)
 {
-	const struct iface *i = &p->iface[0];
 	const uint8_t *h;
-	struct fl_cursor c;
-	uint64_t seconds, fraction;
-	int r = need(p, 16, &h, "a packet's header is cut");
+	uint32_t word[4];
+	size_t length;
+	int r = need(p, p->record_header, &h, refill, "a packet's header is cut");
 
 	if (r)
-		return r < 0 ? r : 0;
-	c = fl_cursor(h, 16);
-	seconds = u32(p, &c);
-	fraction = u32(p, &c);
-	ret->caplen = u32(p, &c);
-	ret->wire_len = u32(p, &c);
-	if (ret->caplen > RECORD_MAX)
+		return r == 1 ? 0 : r;
+	memcpy(word, h, sizeof word);
+	if (p->swapped)
+		for (unsigned i = 0; i < 4; i++)
+			word[i] = __builtin_bswap32(word[i]);
+	ret->caplen = word[2];
+	ret->wire_len = word[3];
+	if (fl_unlikely(ret->caplen > RECORD_MAX))
 		return damaged(p, "a packet of impossible length");
-	r = need(p, 16 + (size_t)ret->caplen, &h, "a packet is cut");
+	length = p->record_header + (size_t)ret->caplen;
+	r = need(p, length, &h, refill, "a packet is cut");
 	if (r)
 		return r;
-	ret->data = h + 16;
-	ret->time_ns = seconds * 1000000000 + fraction * (1000000000 / i->ticks);
-	ret->link = i->link;
+	/* The next length is known only once this one was read: ask for memory well ahead of that chain. */
+	__builtin_prefetch(h + PREFETCH_BYTES);
+	__builtin_prefetch(h + PREFETCH_BYTES + 64);
+	ret->data = h + p->record_header;
+	ret->time_ns = (uint64_t)word[0] * 1000000000 + (uint64_t)word[1] * p->tick_ns;
+	ret->link = p->iface->link;
+	ret->link_type = p->iface->link_type;
 	ret->iface = 0;
 	ret->direction = FL_DIR_NONE;
-	fl_input_advance(p->in, 16 + (size_t)ret->caplen);
+	fl_input_advance(p->in, length);
 	return 1;
 }
 
@@ -263,7 +294,7 @@ static int read_interface(struct fl_pcap *p, struct fl_cursor c)
 	struct iface i = {.ticks = 1000000};
 	struct option_ctx o = {.p = p, .iface = &i};
 
-	i.link = link_of(u16(p, &c));
+	set_link(&i, u16(p, &c));
 	fl_cur_skip(&c, 2);
 	i.snaplen = u32(p, &c);
 	if (c.bad)
@@ -303,6 +334,7 @@ static int read_packet(struct fl_pcap *p, struct fl_cursor c, uint32_t type, str
 		return damaged(p, "a packet of an interface that was not described");
 	ret->iface = (uint16_t)number;
 	ret->link = p->iface[number].link;
+	ret->link_type = p->iface[number].link_type;
 	ret->time_ns = nanoseconds(&p->iface[number], ticks);
 	fl_cur_skip(&c, (4 - ret->caplen % 4) % 4);
 	if (type == BLOCK_PACKET)
@@ -314,36 +346,51 @@ static int read_packet(struct fl_pcap *p, struct fl_cursor c, uint32_t type, str
 static int read_section(struct fl_pcap *p, const uint8_t *h)
 {
 	uint32_t order;
+	uint16_t major;
 
 	memcpy(&order, h + 8, 4);
 	if (order != 0x1a2b3c4d && order != 0x4d3c2b1a)
 		return damaged(p, "a section without a byte order");
 	p->swapped = order == 0x4d3c2b1a;
 	p->n_ifaces = 0;
+	memcpy(&major, h + 12, 2);
+	if (p->swapped)
+		major = __builtin_bswap16(major);
+	if (major != 1)
+		return damaged(p, "a section of a pcapng version that is not known (1 is read)");
 	return 0;
 }
 
-static int next_ng(struct fl_pcap *p, struct fl_pcap_packet *ret)
+static int next_ng(struct fl_pcap *p, struct fl_pcap_packet *ret, bool refill)
 {
 	for (;;) {
 		const uint8_t *h;
 		struct fl_cursor c;
 		uint32_t type, length;
-		int r = need(p, 12, &h, "a block's header is cut");
+		int r = need(p, 12, &h, refill, "a block's header is cut");
 
 		if (r)
-			return r < 0 ? r : 0;
+			return r == 1 ? 0 : r;
 		memcpy(&type, h, 4);
-		if (type == BLOCK_SECTION && (r = read_section(p, h)))
-			return r;
+		if (type == BLOCK_SECTION) {
+			r = need(p, 16, &h, refill, "a section's header is cut");
+			if (r)
+				return r == 1 ? 0 : r;
+			r = read_section(p, h);
+			if (r)
+				return r;
+		}
 		c = fl_cursor(h, 12);
 		type = u32(p, &c);
 		length = u32(p, &c);
 		if (length < 12 || length % 4 || length > RECORD_MAX)
 			return damaged(p, "a block of impossible length");
-		r = need(p, length, &h, "a block is cut");
+		r = need(p, length, &h, refill, "a block is cut");
 		if (r)
 			return r;
+		c = fl_cursor(h + length - 4, 4);
+		if (u32(p, &c) != length)
+			return damaged(p, "a block whose two lengths differ");
 		c = fl_cursor(h + 8, length - 12);
 		if (type == BLOCK_INTERFACE)
 			r = read_interface(p, c);
@@ -359,7 +406,20 @@ static int next_ng(struct fl_pcap *p, struct fl_pcap_packet *ret)
 
 int fl_pcap_next(struct fl_pcap *p, struct fl_pcap_packet *ret)
 {
-	return p->ng ? next_ng(p, ret) : next_classic(p, ret);
+	return p->ng ? next_ng(p, ret, true) : next_classic(p, ret, true);
+}
+
+int fl_pcap_next_batch(struct fl_pcap *p, struct fl_pcap_packet *ret, size_t max, size_t *ret_n)
+{
+	size_t n = 0;
+	int r = 1;
+
+	while (n < max && r == 1) {
+		r = p->ng ? next_ng(p, &ret[n], !n) : next_classic(p, &ret[n], !n);
+		n += r == 1;
+	}
+	*ret_n = n;
+	return r == NOT_AT_HAND ? 1 : r;
 }
 
 uint64_t fl_pcap_offset(const struct fl_pcap *p)

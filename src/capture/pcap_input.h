@@ -8,6 +8,15 @@
 
 struct fl_input;
 
+/* The bytes at hand, the first member of every input: the packet loop looks here and calls nothing while a record is in it. */
+struct fl_input_view {
+	const uint8_t *at, *end;
+};
+static inline struct fl_input_view *fl_input_view(struct fl_input *in)
+{
+	return (struct fl_input_view *)in;
+}
+
 /* path "-" is standard input. What it is compressed with is found by looking. */
 int fl_input_open(struct fl_input **ret, const char *path);
 void fl_input_close(struct fl_input **in);
@@ -15,5 +24,9 @@ void fl_input_close(struct fl_input **in);
  * before. 0, or a negative error for a read or decompression fault (bytes before it are delivered first). */
 #define FL_INPUT_MAX (1u << 22)
 int fl_input_peek(struct fl_input *in, size_t n, const uint8_t **ret, size_t *ret_have);
-void fl_input_advance(struct fl_input *in, size_t n);
+/* n of the bytes at hand are done with; what earlier calls returned stays valid until the next peek. */
+static inline void fl_input_advance(struct fl_input *in, size_t n)
+{
+	fl_input_view(in)->at += n;
+}
 uint64_t fl_input_offset(const struct fl_input *in); /* of decompressed bytes */

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum fl_opt_type { FL_OPT_FLAG, FL_OPT_STRING, FL_OPT_U64, FL_OPT_DURATION, FL_OPT_SIZE, FL_OPT_ENUM, FL_OPT_LIST /* repeatable */ };
+enum fl_opt_type { FL_OPT_FLAG, FL_OPT_STRING, FL_OPT_U64, FL_OPT_DURATION, FL_OPT_SIZE, FL_OPT_ENUM, FL_OPT_LIST /* repeatable */,
+		   FL_OPT_CONFIG /* the configuration file: cli/config.h */ };
 
 struct fl_option {
 	const char *name;    /* long option without dashes */
@@ -32,7 +33,8 @@ struct fl_command {
 };
 
 /* Strings point into argv, the environment or the configuration; lists are NULL-terminated arrays.
- * Offsets point to: bool, const char *, uint64_t, uint64_t (ns), uint64_t (bytes), int (index of the choice), const char *const *. */
+ * Offsets point to: bool, const char *, uint64_t, uint64_t (ns), uint64_t (bytes), int (index of the choice), const char *const *,
+ * struct fl_config * (NULL: no file). */
 
 /* Dispatch: returns the exit status. commands ends with name NULL; `run` comes from daemon/. */
 int fl_cli_main(const struct fl_command *const *commands, int argc, char **argv);

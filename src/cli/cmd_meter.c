@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,16 +14,21 @@
 #include "base/mem.h"
 #include "capture/capture.h"
 #include "cli/cli.h"
+#include "flow/decode_fast.h"
 #include "meter/meter.h"
 #include "record/record.h"
 
 #define BATCH 64
 #define OUT_BYTES (1u << 20)
 #define LOCALS_MAX 256
+#define INTERVAL_MAX 16777 /* seconds: times in a flow are 24 bits of milliseconds */
+#define GRACE_MS 2000	   /* a capture's packets are hardly ever further out of order */
+#define PROGRESS_BYTES (64u << 20)
+#define LINK_TYPES 65536
 
 struct conf {
-	const char *format, *ledger;
-	const char *const *local;
+	const char *format, *ledger, *exclude;
+	const char *const *local, *const *read;
 	uint64_t interval, memory_limit;
 	int output;
 	bool inner;
@@ -31,7 +37,8 @@ struct conf {
 struct run {
 	const struct conf *conf;
 	struct fl_cidr local[LOCALS_MAX];
-	size_t n_local;
+	struct fl_exclusions exclusions[LOCALS_MAX]; /* one a network; without --local one in all */
+	size_t n_local, n_exclusions;
 	struct fl_format *format;
 	struct fl_encoder *encoder;
 	struct fl_fragments *fragments;
@@ -39,8 +46,12 @@ struct run {
 	struct fl_buf out;
 	struct fl_obs batch[BATCH];
 	size_t n;
+	uint64_t window_start_ns, window_ns; /* of the last packet */
+	uint32_t window;
 	struct fl_ledger ledger;
-	bool warned_link;
+	uint64_t progress_at;
+	bool show_progress;
+	uint64_t unknown_link[LINK_TYPES / 64]; /* a bit a link type that was named already */
 };
 
 static int flush(struct run *r)
@@ -48,18 +59,26 @@ static int flush(struct run *r)
 	int result = fl_write_all(STDOUT_FILENO, r->out.data, r->out.len);
 
 	fl_buf_reset(&r->out);
+	if (result == -EPIPE)
+		return result; /* the reader has enough; nothing to tell */
 	return result ? fl_fail(result, "standard output: %s", strerror(-result)) : 0;
 }
 
-static int write_flow(void *ctx, const struct fl_flow *f, int64_t window_start)
+struct window_ctx {
+	struct run *run;
+	int64_t start;
+};
+
+static int write_flow(void *ctx, const struct fl_flow *f)
 {
-	struct run *r = ctx;
+	struct window_ctx *w = ctx;
+	struct run *r = w->run;
 	struct fl_flow_line line = {
 		.key = &f->key,
 		.packets = f->packets,
 		.bytes = f->bytes,
-		.start = window_start + f->first_ms / 1000,
-		.end = window_start + f->last_ms / 1000,
+		.start = w->start + f->first_ms / 1000,
+		.end = w->start + f->last_ms / 1000,
 		.tcp = f->tcp,
 		.action = f->action,
 	};
@@ -70,24 +89,16 @@ static int write_flow(void *ctx, const struct fl_flow *f, int64_t window_start)
 	return !result && r->out.len > OUT_BYTES - 2 * FL_RECORD_MAX ? flush(r) : result;
 }
 
-struct window_ctx {
-	struct run *run;
-	int64_t start;
-};
-
-static int each_flow(void *ctx, const struct fl_flow *f)
-{
-	struct window_ctx *w = ctx;
-
-	return write_flow(w->run, f, w->start);
-}
-
+/*
+ * Windows without traffic write nothing: a capture says what was on the wire, not how long somebody listened, so NODATA between
+ * two packets a year apart would be half a million lines that nobody measured.
+ */
 static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
 {
 	struct run *r = ctx;
 	struct window_ctx w = {.run = r, .start = (int64_t)(window * r->conf->interval)};
 
-	return fl_table_each(flows, each_flow, &w);
+	return fl_table_each(flows, write_flow, &w);
 }
 
 static bool is_local(const struct run *r, const struct fl_addr *a)
@@ -101,8 +112,6 @@ static bool is_local(const struct run *r, const struct fl_addr *a)
 /* A packet between two local addresses leaves one of them: egress. */
 static enum fl_dir direction(const struct run *r, const struct fl_key *key)
 {
-	if (!r->n_local)
-		return FL_DIR_NONE;
 	if (is_local(r, &key->src))
 		return FL_DIR_EGRESS;
 	return is_local(r, &key->dst) ? FL_DIR_INGRESS : FL_DIR_NONE;
@@ -116,58 +125,123 @@ static int drain(struct run *r)
 	return result;
 }
 
-static int add_packet(struct run *r, const struct fl_pcap_packet *in)
+static bool excluded(struct run *r, const struct fl_obs *o, int icmp_type)
+{
+	for (size_t i = 0; i < r->n_exclusions; i++) {
+		int rule = fl_exclusions_match(&r->exclusions[i], &o->key, icmp_type);
+
+		if (rule < 0)
+			continue;
+		r->ledger.excluded[rule].packets += o->packets;
+		r->ledger.excluded[rule].bytes += o->bytes;
+		return true;
+	}
+	return false;
+}
+
+/* false: there is no packet to meter; the ledger knows why. */
+static bool decode(struct run *r, const struct fl_pcap_packet *in, struct fl_obs *o, int16_t *ret_icmp_type)
 {
 	struct fl_frame_meta meta = {.wire_len = in->wire_len, .time_ns = in->time_ns};
-	uint64_t ms = in->time_ns / 1000000, window_ms = r->conf->interval * 1000;
 	struct fl_packet p;
-	struct fl_obs *o = &r->batch[r->n];
 
-	r->ledger.skbs++;
 	switch (fl_decode(in->link, in->data, in->caplen, &meta, r->conf->inner, r->fragments, &p)) {
 	case FL_DECODED_NOT_IP:
 		r->ledger.not_ip.packets++;
 		r->ledger.not_ip.bytes += in->wire_len;
-		return 0;
+		return false;
 	case FL_DECODED_TRUNCATED:
 		r->ledger.seen.packets++;
+		r->ledger.seen.bytes += p.bytes;
 		r->ledger.lost[FL_LOSS_TRUNCATED].packets++;
-		return 0;
+		r->ledger.lost[FL_LOSS_TRUNCATED].bytes += p.bytes;
+		return false;
 	default:
 		break;
 	}
-	r->ledger.seen.packets += p.packets;
-	r->ledger.seen.bytes += p.bytes;
-	*o = (struct fl_obs){
-		.key = p.key,
-		.bytes = p.bytes,
-		.packets = p.packets,
-		.window = (uint32_t)(ms / window_ms),
-		.first_ms = (uint32_t)(ms % window_ms),
-		.last_ms = (uint32_t)(ms % window_ms),
-		.tcp = p.tcp,
-	};
-	o->key.dirfam |= direction(r, &p.key);
+	o->key = p.key;
+	o->bytes = p.bytes;
+	o->packets = p.packets;
+	o->tcp = p.tcp;
+	*ret_icmp_type = p.icmp_type;
+	return true;
+}
+
+/* The window of a time. Neighbours are nearly always in the same one. */
+static void find_window(struct run *r, uint64_t time_ns)
+{
+	uint64_t number = time_ns / r->window_ns;
+
+	r->window = (uint32_t)FL_MIN(number, (uint64_t)UINT32_MAX);
+	r->window_start_ns = number * r->window_ns;
+}
+
+static inline int add_packet(struct run *r, const struct fl_pcap_packet *in)
+{
+	struct fl_obs *o = &r->batch[r->n];
+	int16_t icmp_type = -1;
+	bool fast = in->link == FL_LINK_ETHERNET && !r->conf->inner;
+
+	if (fl_unlikely(!(fast && fl_decode_fast(in->data, in->caplen, o, &icmp_type)) && !decode(r, in, o, &icmp_type)))
+		return 0;
+	if (fl_unlikely(in->time_ns - r->window_start_ns >= r->window_ns))
+		find_window(r, in->time_ns);
+	o->window = r->window;
+	o->first_ms = o->last_ms = (uint32_t)((in->time_ns - r->window_start_ns) / 1000000);
+	r->ledger.seen.packets += o->packets;
+	r->ledger.seen.bytes += o->bytes;
+	if (r->n_local)
+		o->key.dirfam |= direction(r, &o->key);
+	if (r->n_exclusions && excluded(r, o, icmp_type))
+		return 0;
 	return ++r->n == BATCH ? drain(r) : 0;
 }
 
-static int meter_file(struct run *r, const char *path)
+static void name_link(struct run *r, const char *path, uint16_t type)
+{
+	uint64_t bit = UINT64_C(1) << (type & 63);
+
+	if (r->unknown_link[type / 64] & bit)
+		return;
+	r->unknown_link[type / 64] |= bit;
+	fprintf(stderr, "flowlog: %s: link type %u is not decoded; its frames are counted as not_ip\n", path, type);
+}
+
+static void progress(struct run *r, const char *path, const struct fl_pcap *pcap)
+{
+	uint64_t at = fl_pcap_offset(pcap);
+
+	if (at < r->progress_at)
+		return;
+	r->progress_at = at + PROGRESS_BYTES;
+	fprintf(stderr, "\r%s: %llu MiB, %llu packets ", path, (unsigned long long)(at >> 20),
+		(unsigned long long)(r->ledger.seen.packets + r->ledger.not_ip.packets));
+}
+
+/* *ret_fault: the file is damaged or cannot be read; what was good before counts. */
+static int meter_file(struct run *r, const char *path, int *ret_fault)
 {
 	FL_CLEANUP(fl_pcap_close) struct fl_pcap *pcap = NULL;
-	struct fl_pcap_packet packet;
-	int result = fl_pcap_open(&pcap, path);
+	struct fl_pcap_packet packet[BATCH];
+	size_t n = 0;
+	int result = 0, more = fl_pcap_open(&pcap, path);
 
-	if (result)
-		return result;
-	while ((result = fl_pcap_next(pcap, &packet)) > 0) {
-		if (packet.link == FL_LINK_UNSUPPORTED && !r->warned_link) {
-			fprintf(stderr, "flowlog: %s: a link type that is not known; its frames are counted as not_ip\n", path);
-			r->warned_link = true;
+	for (r->progress_at = PROGRESS_BYTES; more >= 0 && pcap;) {
+		more = fl_pcap_next_batch(pcap, packet, BATCH, &n);
+		r->ledger.skbs += n;
+		for (size_t i = 0; !result && i < n; i++) {
+			if (fl_unlikely(packet[i].link == FL_LINK_UNSUPPORTED))
+				name_link(r, path, packet[i].link_type);
+			result = add_packet(r, &packet[i]);
 		}
-		result = add_packet(r, &packet);
-		if (result)
+		if (result || more <= 0)
 			break;
+		if (r->show_progress)
+			progress(r, path, pcap);
 	}
+	if (r->show_progress && r->progress_at > PROGRESS_BYTES)
+		fprintf(stderr, "\r\033[K");
+	*ret_fault = more < 0 ? more : 0;
 	return result;
 }
 
@@ -227,7 +301,65 @@ static int write_ledger(struct run *r)
 	return fl_file_write_atomic(AT_FDCWD, r->conf->ledger, buf.data, buf.len, 0644, false);
 }
 
+static struct fl_addr address_plus(const struct fl_addr *base, unsigned n)
+{
+	struct fl_addr a = *base;
+
+	for (int i = 15; n && i >= 0; i--, n >>= 8) {
+		n += a.b[i];
+		a.b[i] = (uint8_t)n;
+	}
+	return a;
+}
+
+static int prepare_networks(struct run *r)
+{
+	uint32_t on;
+	int result = fl_exclusions_parse(r->conf->exclude, &on);
+
+	for (const char *const *l = r->conf->local; !result && l && *l; l++)
+		result = r->n_local == LOCALS_MAX ? fl_fail(-E2BIG, "more than %d --local networks", LOCALS_MAX)
+						  : fl_cidr_parse(*l, strlen(*l), &r->local[r->n_local++]);
+	if (result || !on)
+		return result;
+	/* The VPC's router and DNS server have the network's second and third address (semantics.md section 3). */
+	r->n_exclusions = FL_MAX(r->n_local, (size_t)1);
+	for (size_t i = 0; i < r->n_exclusions; i++) {
+		r->exclusions[i].on = on;
+		if (i < r->n_local && r->local[i].bits <= 126) {
+			r->exclusions[i].router = address_plus(&r->local[i].base, 1);
+			r->exclusions[i].dns = address_plus(&r->local[i].base, 2);
+		}
+	}
+	return 0;
+}
+
+/* Names that only transit gateway flow logs have decide for their table. */
+static enum fl_log_kind kind_of(const char *format)
+{
+	return !strcmp(format, "tgw-default") || strstr(format, "${tgw-") || strstr(format, "${resource-type}") ||
+			       strstr(format, "${packets-lost-")
+		       ? FL_LOG_TGW
+		       : FL_LOG_VPC;
+}
+
+/* What the user asked for; a fault here is a usage error. */
 static int prepare(struct run *r)
+{
+	int result;
+
+	if (!r->conf->interval || r->conf->interval > INTERVAL_MAX)
+		return fl_fail(-EINVAL, "--interval %llu: a window is 1 to %d seconds long (AWS has 60 and 600)",
+			       (unsigned long long)r->conf->interval, INTERVAL_MAX);
+	result = prepare_networks(r);
+	if (!result)
+		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
+	if (!result)
+		result = fl_encoder_new(&r->encoder, r->format, (enum fl_output)r->conf->output);
+	return result;
+}
+
+static int begin(struct run *r)
 {
 	struct fl_identity_conf identity;
 	struct fl_eni eni;
@@ -236,20 +368,14 @@ static int prepare(struct run *r)
 		.memory_limit = r->conf->memory_limit,
 		.seed = fl_random_seed(),
 		.lateness = 1,
+		.grace_ms = GRACE_MS,
 		.on_window = on_window,
 		.ctx = r,
 	};
-	int result = 0;
+	int result;
 
-	for (const char *const *l = r->conf->local; !result && l && *l; l++)
-		result = r->n_local == LOCALS_MAX ? fl_fail(-E2BIG, "more than %d --local networks", LOCALS_MAX)
-						  : fl_cidr_parse(*l, strlen(*l), &r->local[r->n_local++]);
-	if (!result)
-		result = fl_format_parse(&r->format, FL_LOG_VPC, r->conf->format);
-	if (!result)
-		result = fl_encoder_new(&r->encoder, r->format, (enum fl_output)r->conf->output);
-	if (result)
-		return result;
+	r->window_ns = r->conf->interval * 1000000000;
+	find_window(r, 0);
 	fl_identity_defaults(&identity);
 	fl_eni_for_capture(&identity, "capture", &eni);
 	result = fl_encoder_set_eni(r->encoder, &eni);
@@ -260,49 +386,102 @@ static int prepare(struct run *r)
 	return result ? result : fl_encode_header(r->encoder, &r->out);
 }
 
-static int run(void *conf, int argc, char **argv)
+static void report(int error)
 {
-	struct run r = {.conf = conf, .out = FL_BUF(OUT_BYTES + FL_RECORD_MAX)};
-	int result, fault = 0;
+	if (error != -EPIPE)
+		fprintf(stderr, "flowlog: %s\n", fl_error_text(error));
+}
 
-	if (!argc) {
-		fprintf(stderr, "flowlog: meter: no capture file is named; \"-\" reads standard input\n");
-		return 2;
+/* A damaged file is named and the next one is read: the status says that something was amiss. */
+static int meter_files(struct run *r, const char *const *files, size_t n, bool *ret_fault)
+{
+	int result = 0, fault;
+
+	for (size_t i = 0; !result && i < n; i++) {
+		result = meter_file(r, files[i], &fault);
+		if (fault)
+			report(fault);
+		*ret_fault |= fault != 0;
 	}
-	result = prepare(&r);
-	for (int i = 0; !result && !fault && i < argc; i++)
-		fault = meter_file(&r, argv[i]);
-	/* What was good before the fault is still recorded. */
-	if (fault)
-		fprintf(stderr, "flowlog: %s\n", fl_error_text(fault));
+	return result;
+}
+
+static void note_verdicts(const struct run *r)
+{
+	if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
+		fprintf(stderr, "flowlog: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
+}
+
+static int run_prepared(struct run *r, int argc, char **argv)
+{
+	bool fault = false;
+	size_t n_read = 0;
+	int result = begin(r);
+
+	while (r->conf->read && r->conf->read[n_read])
+		n_read++;
+	r->show_progress = isatty(STDERR_FILENO);
 	if (!result)
-		result = drain(&r);
+		result = meter_files(r, r->conf->read, n_read, &fault);
 	if (!result)
-		result = fl_meter_finish(r.meter);
+		result = meter_files(r, (const char *const *)argv, (size_t)argc, &fault);
 	if (!result)
-		result = flush(&r);
+		result = drain(r);
 	if (!result)
-		result = write_ledger(&r);
+		result = fl_meter_finish(r->meter);
+	if (!result)
+		result = flush(r);
+	if (!result)
+		result = write_ledger(r);
 	if (result)
-		fprintf(stderr, "flowlog: %s\n", fl_error_text(result));
-	fl_meter_free(&r.meter);
-	fl_fragments_free(&r.fragments);
-	fl_encoder_free(&r.encoder);
-	fl_format_free(&r.format);
-	fl_buf_free(&r.out);
+		report(result);
+	else
+		note_verdicts(r);
 	return result || fault ? 1 : 0;
 }
 
+static int run(void *conf, int argc, char **argv)
+{
+	struct run *r = calloc(1, sizeof *r);
+	int status;
+
+	if (!r) {
+		report(-ENOMEM);
+		return 1;
+	}
+	r->conf = conf;
+	r->out = FL_BUF(OUT_BYTES + FL_RECORD_MAX);
+	if (!argc && !(r->conf->read && *r->conf->read)) {
+		fprintf(stderr, "flowlog: meter: no capture file is named; \"-\" reads standard input\n");
+		status = 2;
+	} else if ((status = prepare(r))) {
+		report(status);
+		status = 2;
+	} else {
+		status = run_prepared(r, argc, argv);
+	}
+	fl_meter_free(&r->meter);
+	fl_fragments_free(&r->fragments);
+	fl_encoder_free(&r->encoder);
+	fl_format_free(&r->format);
+	fl_buf_free(&r->out);
+	free(r);
+	return status;
+}
+
 static const struct fl_option options[] = {
-	{"format", 0, NULL, FL_OPT_STRING, "FORMAT", "default", NULL, "fields of a record: '${field} ...' or a preset (default, v5-all, v8-all, ...)",
-	 offsetof(struct conf, format)},
-	{"interval", 0, NULL, FL_OPT_U64, "SECONDS", "60", NULL, "length of a window", offsetof(struct conf, interval)},
+	{"format", 0, NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
+	 "fields of a record: '${field} ...' or a preset (default, v5-all, v7-all, v8-all, v11-all, tgw-default)", offsetof(struct conf, format)},
+	{"interval", 0, NULL, FL_OPT_U64, "SECONDS", "60", NULL, "length of a window, at most 16777", offsetof(struct conf, interval)},
 	{"local", 0, NULL, FL_OPT_LIST, "CIDR", NULL, NULL, "a network on the interface's side, so that direction is known; may be given again",
 	 offsetof(struct conf, local)},
 	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv", "form of the records", offsetof(struct conf, output)},
-	{"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL, "write what was seen, recorded and lost to FILE as JSON",
+	{"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL, "write what was seen, recorded, excluded and lost to FILE as JSON",
 	 offsetof(struct conf, ledger)},
 	{"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "log the packets inside IPIP, GRE, VXLAN and Geneve tunnels", offsetof(struct conf, inner)},
+	{"exclude", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
+	 "leave out, and count apart, what AWS does not log: aws for all of it, or rules by name (amazon-dns,dhcp,...)", offsetof(struct conf, exclude)},
+	{"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "a capture file, as an operand is; may be given again", offsetof(struct conf, read)},
 	{"memory-limit", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL, "most memory for open flows; what does not fit is counted as lost (0: none)",
 	 offsetof(struct conf, memory_limit)},
 	{0},
@@ -316,5 +495,7 @@ const struct fl_command fl_cmd_meter = {
 	.options = options,
 	.conf_size = sizeof(struct conf),
 	.run = run,
-	.examples = "flowlog meter capture.pcap\n  records in the default format\n",
+	.examples = "flowlog meter capture.pcap\n  records in the default format\n"
+		    "flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to version 5, direction known\n"
+		    "tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of everything seen\n",
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch and flowlog help, from the commands' tables. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,10 @@ static int run_command(const struct fl_command *cmd, int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	r = fl_opt_parse(cmd, conf, &argc, argv);
-	if (r < 0) {
+	if (r == -EBADMSG) {
+		fprintf(stderr, "%s\n", fl_error_text(r));
+		status = EXIT_FAILURE;
+	} else if (r < 0) {
 		fprintf(stderr, "flowlog %s: %s\n", cmd->name, fl_error_text(r));
 		status = EXIT_USAGE;
 	} else {

@@ -3,12 +3,15 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "cli/config.h"
 
 unsigned fl_opt_distance(const char *a, const char *b)
 {
@@ -106,21 +109,98 @@ static int set_value(const struct fl_option *o, void *conf, const char *value, c
 		return 0;
 	case FL_OPT_LIST:
 		return list_add(at, value);
+	case FL_OPT_CONFIG:
+		return 0; /* read before everything else */
 	}
 	return fl_fail(-EINVAL, "%s: unknown option type %u", where, o->type);
 }
 
+/* ---- the configuration file: a command that reads one has an option of type FL_OPT_CONFIG ---- */
+
+/* The file named on the command line, then by the environment, then the usual place; NULL: none. */
+static const char *config_path(const struct fl_option *o, int argc, char **argv)
+{
+	const char *found = NULL, *env = getenv("FL_CONFIG");
+	size_t n = strlen(o->name);
+
+	for (int i = 0; i < argc && strcmp(argv[i], "--"); i++) {
+		const char *arg = argv[i], *value = NULL;
+
+		if (o->letter && arg[0] == '-' && arg[1] == o->letter)
+			value = arg[2] ? arg + 2 : argv[i + 1];
+		else if (!strncmp(arg, "--", 2) && !strncmp(arg + 2, o->name, n) && (!arg[2 + n] || arg[2 + n] == '='))
+			value = arg[2 + n] ? arg + 3 + n : argv[i + 1];
+		found = value ? value : found;
+	}
+	if (found)
+		return found;
+	if (env && *env)
+		return env;
+	return access(FL_CONFIG_DEFAULT_PATH, F_OK) ? NULL : FL_CONFIG_DEFAULT_PATH;
+}
+
+static int load_config(const struct fl_command *cmd, void *conf, int argc, char **argv)
+{
+	for (const struct fl_option *o = cmd->options; o && o->name; o++)
+		if (o->type == FL_OPT_CONFIG) {
+			struct fl_config **at = (void *)((char *)conf + o->offset);
+			const char *path = config_path(o, argc, argv);
+
+			return path ? fl_config_load(at, cmd->options, path) : 0;
+		}
+	return 0;
+}
+
+static const struct fl_config *config_of(const struct fl_command *cmd, const void *conf)
+{
+	for (const struct fl_option *o = cmd->options; o && o->name; o++)
+		if (o->type == FL_OPT_CONFIG)
+			return *(struct fl_config *const *)(const void *)((const char *)conf + o->offset);
+	return NULL;
+}
+
+/* Returns 1 when the file sets this option. */
+static int set_from_config(const struct fl_option *o, void *conf, const struct fl_config *config)
+{
+	size_t n = 0;
+	const struct fl_config_value *v = config && o->key ? fl_config_values(config, &n) : NULL;
+	int found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		char where[512];
+		int r;
+
+		if (strcmp(v[i].key, o->key))
+			continue;
+		found = 1;
+		snprintf(where, sizeof where, "%s:%u: %s", fl_config_file(config), v[i].line, o->key);
+		r = v[i].text ? set_value(o, conf, v[i].text, where) : 0;
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			return fl_fail(-EBADMSG, "%s", fl_error_text(r));
+	}
+	return found;
+}
+
+/* Everything below the command line: default, then file, then environment; the strongest that is there is read. A value in the
+ * file is checked even when the environment overrides it. */
 static int set_defaults(const struct fl_command *cmd, void *conf)
 {
+	const struct fl_config *config = config_of(cmd, conf);
+
 	for (const struct fl_option *o = cmd->options; o && o->name; o++) {
 		char name[FL_OPT_ENV_MAX];
 		const char *env = o->key ? getenv(fl_opt_env_name(o->key, name)) : NULL;
-		int r = 0;
+		int r = set_from_config(o, conf, config);
 
-		if (env)
+		if (r >= 0 && env) {
+			if (o->type == FL_OPT_LIST)
+				fl_freep((char *)conf + o->offset);
 			r = set_value(o, conf, env, name);
-		else if (o->deflt)
+		} else if (!r && o->deflt) {
 			r = set_value(o, conf, o->deflt, o->name);
+		}
 		if (r < 0)
 			return r;
 	}
@@ -173,10 +253,12 @@ static int set_from_argv(const struct fl_option *o, void *conf, const char *valu
 
 int fl_opt_parse(const struct fl_command *cmd, void *conf, int *argc, char **argv)
 {
-	int operands = 0, r = set_defaults(cmd, conf);
+	int operands = 0, r = load_config(cmd, conf, *argc, argv);
 	uint64_t seen = 0;
 	bool ended = false;
 
+	if (!r)
+		r = set_defaults(cmd, conf);
 	for (int i = 0; r >= 0 && i < *argc; i++) {
 		char *arg = argv[i];
 		const struct fl_option *o = NULL;
@@ -230,4 +312,6 @@ void fl_opt_release(const struct fl_command *cmd, void *conf)
 	for (const struct fl_option *o = cmd->options; o && o->name; o++)
 		if (o->type == FL_OPT_LIST)
 			fl_freep((char *)conf + o->offset);
+		else if (o->type == FL_OPT_CONFIG)
+			fl_config_free((void *)((char *)conf + o->offset));
 }

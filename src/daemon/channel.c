@@ -29,24 +29,29 @@ int fl_channel_call(int fd, const struct fl_request *rq)
 	return fl_fail(reply.result < 0 ? reply.result : -EIO, "%s", reply.text);
 }
 
-/* The namespace's file by name; the name comes from the unprivileged side and must not leave the directory. */
-static int open_netns(const char *name)
+/* The name comes from the unprivileged side: it must be one of those that the configuration names. */
+int fl_run_open_netns(const struct fl_run *run, const char *name)
 {
-	char path[64];
-	int fd;
-
 	if (!*name)
 		return -1;
-	if (strchr(name, '/') || !strcmp(name, ".."))
-		return fl_fail(-EINVAL, "network namespace \"%s\": not a name below /run/netns", name);
-	snprintf(path, sizeof path, "/run/netns/%s", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? fl_fail(-errno, "network namespace %s: %m", path) : fd;
+	for (const char *const *n = run->discovery.netns; n && *n; n++) {
+		const char *base = strrchr(*n, '/');
+		char path[4096];
+		int fd;
+
+		/* An interface carries no more of the name than it has room for. */
+		if (strncmp(base ? base + 1 : *n, name, sizeof((struct fl_eni *)NULL)->netns - 1))
+			continue;
+		snprintf(path, sizeof path, "%s%s", base ? "" : "/run/netns/", *n);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		return fd < 0 ? fl_fail(errno == EPERM ? -EACCES : -errno, "network namespace %s: %m", path) : fd;
+	}
+	return fl_fail(-ENOENT, "network namespace \"%s\" is not followed", name);
 }
 
 static int do_attach(const struct fl_run *run, const struct fl_request *rq)
 {
-	int netns FL_CLEANUP(fl_closep) = open_netns(rq->netns);
+	int netns FL_CLEANUP(fl_closep) = fl_run_open_netns(run, rq->netns);
 
 	if (netns < -1)
 		return netns;
@@ -58,28 +63,38 @@ static int do_detach(const struct fl_run *run, const struct fl_request *rq)
 	return run->ops->detach(run->privileged, rq->slot);
 }
 
+static int do_ready(const struct fl_run *run, const struct fl_request *rq)
+{
+	return 0;
+}
+
 /* All that the privileged process does on request. */
 static int (*const requests[FL_REQUEST_N])(const struct fl_run *, const struct fl_request *) = {
 	[FL_REQUEST_ATTACH] = do_attach,
 	[FL_REQUEST_DETACH] = do_detach,
+	[FL_REQUEST_READY] = do_ready,
 };
 
-int fl_channel_answer(int fd, const struct fl_run *run)
+int fl_channel_answer(int fd, const struct fl_run *run, bool stopping)
 {
 	struct fl_request rq;
 	struct fl_reply reply = {0};
 	ssize_t n = recv(fd, &rq, sizeof rq, MSG_DONTWAIT);
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : 1;
+		return errno == EAGAIN || errno == EINTR ? 0 : FL_CHANNEL_GONE;
 	if (!n)
-		return 1;
+		return FL_CHANNEL_GONE;
 	rq.netns[sizeof rq.netns - 1] = '\0';
-	if (n != sizeof rq || rq.op >= FL_REQUEST_N || rq.slot >= FL_K_SLOTS || !run->privileged)
+	if (n != sizeof rq || rq.op >= FL_REQUEST_N || rq.slot >= FL_K_SLOTS || (!run->privileged && rq.op != FL_REQUEST_READY))
 		reply.result = fl_fail(-EINVAL, "the supervisor does not know this request");
+	else if (stopping && rq.op == FL_REQUEST_ATTACH)
+		reply.result = -ENODEV; /* as if the interface had just gone */
 	else
 		reply.result = requests[rq.op](run, &rq);
 	if (reply.result)
 		snprintf(reply.text, sizeof reply.text, "%s", fl_error_text(reply.result));
-	return send(fd, &reply, sizeof reply, MSG_NOSIGNAL) == sizeof reply ? 0 : 1;
+	if (send(fd, &reply, sizeof reply, MSG_NOSIGNAL) != sizeof reply)
+		return FL_CHANNEL_GONE;
+	return n == sizeof rq && rq.op == FL_REQUEST_READY ? FL_CHANNEL_READY : 0;
 }

@@ -26,7 +26,8 @@ struct fl_run {
 	struct fl_live_conf live;
 	const struct fl_live_ops *ops;
 	struct fl_live *privileged; /* the supervisor's side; NULL when the meter opens its sockets itself */
-	bool reused;
+	bool reused;		   /* the backend went on counting while no meter was there */
+	bool quiet;		   /* the live view has the terminal: only warnings are logged */
 	const char *fallback_reason;
 	uint64_t memory_limit, journal_bytes;
 	uint32_t exclusions;
@@ -35,7 +36,7 @@ struct fl_run {
 };
 
 /* ---- requests of the meter to the supervisor, over a SOCK_SEQPACKET pair ---- */
-enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_DETACH, FL_REQUEST_N };
+enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_DETACH, FL_REQUEST_READY, FL_REQUEST_N };
 struct fl_request {
 	uint32_t op;
 	uint16_t slot, arphrd;
@@ -47,11 +48,16 @@ struct fl_reply {
 	char text[252];
 };
 int fl_channel_call(int fd, const struct fl_request *rq);		/* meter: 0 or the supervisor's error, with its sentence */
-int fl_channel_answer(int fd, const struct fl_run *run); /* supervisor: one request; positive: the meter is gone */
+/* Supervisor: one request. stopping: attach nothing any more. */
+#define FL_CHANNEL_GONE 1
+#define FL_CHANNEL_READY 2 /* the meter meters */
+int fl_channel_answer(int fd, const struct fl_run *run, bool stopping);
+/* A followed namespace by the name its interfaces carry; -1: ours. -ENOENT: not one that is followed. */
+int fl_run_open_netns(const struct fl_run *run, const char *name);
 
 /* Bodies of the roles: called in the forked child, return its exit status. */
 int fl_role_meter(const struct fl_run *run, int channel);
 int fl_role_deliver(const struct fl_run *run);
 
 /* Runs until SIGTERM or SIGINT; exit status. view: draw the live view on the terminal. */
-int fl_supervise(const struct fl_run *run, bool view);
+int fl_supervise(struct fl_run *run, bool view);

@@ -2,10 +2,12 @@
 #include "daemon/engine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "bpf/shared.h"
 #include "daemon/engine_state.h"
@@ -13,6 +15,8 @@
 
 #define SETTLE_NS (FL_NS_PER_S / 2) /* after a window's end nobody writes to its half any more */
 #define OBS_BATCH 256
+#define SNAPSHOT_BYTES (1u << 20)
+#define FIRST_SHRINK (64ull << 20) /* a log may grow to this before it is rewritten within a window */
 
 /* ---- observations into windows ---- */
 
@@ -41,13 +45,12 @@ static void obs_of_partial(const struct slot *s, const struct fl_partial *p, str
 	ret->tcp = p->tcp;
 }
 
-static void lost_to_memory(void *ctx, const struct fl_obs *o)
+static int flush(struct window *w, struct fl_obs *batch, size_t *have)
 {
-	struct window *w = ctx;
-	struct fl_count *lost = &w->row[o->key.iface].dir[fl_key_dir(&o->key)].table_full;
-
-	lost->packets += o->packets;
-	lost->bytes += o->bytes;
+	if (*have)
+		fl_table_add(w->table, batch, *have, fl_state_lost, w);
+	*have = 0;
+	return 0;
 }
 
 /* Partials come in runs of the same window, so batches are cut where it changes. */
@@ -61,37 +64,35 @@ static int add_partials(struct fl_engine *e, const struct fl_partial *p, size_t 
 	for (size_t i = 0; i < n; i++) {
 		if (p[i].slot >= FL_K_SLOTS || !p[i].window || skip(e, &p[i]))
 			continue;
-		if (!w || w->number != p[i].window || have == OBS_BATCH) {
-			if (have)
-				fl_table_add(w->table, batch, have, lost_to_memory, w);
-			have = 0;
+		if (!w || w->number != p[i].window) {
+			flush(w, batch, &have);
 			w = fl_state_window(&e->state, p[i].window);
-			if (!w)
-				return fl_fail(-ENOMEM, "no memory for window %u", p[i].window);
 		}
+		/* The row must be there before the table says what it lost. */
+		if (!w || !fl_state_row(w, p[i].slot))
+			return fl_fail(-ENOMEM, "no memory for window %u", p[i].window);
 		obs_of_partial(&e->state.slot[p[i].slot], &p[i], &batch[have++]);
+		if (have == OBS_BATCH)
+			flush(w, batch, &have);
 	}
-	if (have)
-		fl_table_add(w->table, batch, have, lost_to_memory, w);
-	return 0;
+	return flush(w, batch, &have);
 }
 
-static int add_counts(struct fl_engine *e, const struct fl_live_counts *c, size_t n, bool from_half)
+static int add_counts(struct fl_engine *e, const struct fl_live_counts *c, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct window *w;
+		struct row *row;
 
-		if (c[i].slot >= FL_K_SLOTS || !c[i].window)
-			continue;
 		/* Already read with its half: the kernel had not been told yet when it needed the place. */
-		if (c[i].window <= e->state.drained[c[i].window & 1])
+		if (c[i].slot >= FL_K_SLOTS || !c[i].window || c[i].window <= e->state.drained[c[i].window & 1])
 			continue;
 		w = fl_state_window(&e->state, c[i].window);
-		if (!w)
+		row = w ? fl_state_row(w, c[i].slot) : NULL;
+		if (!row)
 			return fl_fail(-ENOMEM, "no memory for window %u", c[i].window);
-		fl_state_count(&w->row[c[i].slot].dir[eni_dir(&e->state.slot[c[i].slot], c[i].egress)], &c[i]);
+		fl_state_count(&row->dir[eni_dir(&e->state.slot[c[i].slot], c[i].egress)], &c[i]);
 	}
-	(void)from_half;
 	return 0;
 }
 
@@ -116,7 +117,7 @@ static int apply_ring(struct fl_engine *e, uint64_t to, const struct fl_partial 
 	int r = add_partials(e, p, n, skip_in_ring);
 
 	if (!r)
-		r = add_counts(e, c, n_counts, false);
+		r = add_counts(e, c, n_counts);
 	if (!r)
 		e->state.ring_position = to;
 	return r;
@@ -128,7 +129,7 @@ static int apply_half(struct fl_engine *e, uint32_t window, const struct fl_part
 	int r = add_partials(e, p, n, skip_in_half);
 
 	if (!r)
-		r = add_counts(e, c, n_counts, true);
+		r = add_counts(e, c, n_counts);
 	if (!r && e->state.drained[window & 1] < window)
 		e->state.drained[window & 1] = window;
 	return r;
@@ -150,7 +151,10 @@ static int log_batch(struct fl_engine *e, uint32_t type, struct batch_head head,
 		{.iov_base = (void *)c, .iov_len = head.n_counts * sizeof *c},
 	};
 
-	return fl_wal_append(e->wal, type, iov, 3);
+	int r = fl_wal_append(e->wal, type, iov, 3);
+
+	e->retry = r < 0;
+	return r;
 }
 
 static int sink_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n,
@@ -187,8 +191,7 @@ static int replay_batch(struct fl_engine *e, uint32_t type, struct fl_cursor *c)
 	counts = fl_cur_take(c, (size_t)head.n_counts * sizeof(struct fl_live_counts));
 	if (!partials || !counts)
 		return -EBADMSG;
-	/* Payloads start 16 bytes into a record of the mapping; every member is read through memcpy-sized
-	 * structures of 8-byte alignment, which record lengths keep. */
+	/* The log keeps payloads at 8 bytes, as these structures need it. */
 	if (type == FL_WAL_RING)
 		return apply_ring(e, head.to, (const void *)partials, head.n_partials, (const void *)counts,
 				  head.n_counts);
@@ -208,22 +211,35 @@ static int replay(void *ctx, uint32_t type, const void *data, size_t n)
 
 /* ---- the kernel's clock ---- */
 
-/* Publishes a row whose first window ends at the next multiple of the window length after now. */
+/*
+ * Publishes a row whose first window ends at the next multiple of the window length after now. Numbers only grow, also when
+ * the wall clock was set back; and they change sides: what the last window of the old row left in its half can then be read
+ * at once, while the first of the new row fills the other.
+ */
 static int start_clock(struct fl_engine *e)
 {
+	const struct fl_clock_row *old = fl_state_clock(&e->state);
 	uint64_t now = fl_now_ns(&e->conf.clock), mono = fl_mono_ns(&e->conf.clock);
 	uint64_t into = now % e->conf.window_ns;
 	struct fl_clock_row row = {
 		.mono_base = mono - FL_MIN(into, mono),
 		.wall_base = now - into,
+		.window_ns = e->conf.window_ns,
 		.window_base = (uint32_t)(now / e->conf.window_ns),
 	};
 	struct iovec iov = {.iov_base = &row, .iov_len = sizeof row};
 	int r;
 
-	/* Numbers only grow, also when the wall clock was set back. */
-	if (row.window_base <= fl_state_newest_window(&e->state))
-		row.window_base = fl_state_newest_window(&e->state) + 2;
+	if (old) {
+		uint32_t last = fl_state_window_at(&e->state, mono), after;
+
+		row.last_before = last;
+		/* + 3: the border may pass while we are at it. */
+		after = FL_MAX(last, e->state.newest_window) + 3;
+		row.window_base = FL_MAX(row.window_base, after);
+		row.window_base += (row.window_base & 1) == (last & 1);
+		e->settled_at = mono + SETTLE_NS;
+	}
 	r = fl_wal_append(e->wal, FL_WAL_CLOCK, &iov, 1);
 	if (!r)
 		r = fl_state_add_clock(&e->state, &row);
@@ -233,7 +249,7 @@ static int start_clock(struct fl_engine *e)
 }
 
 /* A step of the wall clock of more than a second starts a new row; slewing is left alone (a window is then as
- * long as the monotonic clock says). */
+ * long as the monotonic clock says). Another window length than the log's is a step too. */
 static int follow_clock(struct fl_engine *e)
 {
 	const struct fl_clock_row *row = fl_state_clock(&e->state);
@@ -241,40 +257,89 @@ static int follow_clock(struct fl_engine *e)
 	uint64_t expected = row->wall_base + (mono - row->mono_base);
 	uint64_t off = now > expected ? now - expected : expected - now;
 
-	if (off <= FL_NS_PER_S)
-		return 0;
-	fl_state_note_window(&e->state, fl_state_window_at(&e->state, mono, e->conf.window_ns));
-	return start_clock(e);
+	return off <= FL_NS_PER_S && row->window_ns == e->conf.window_ns ? 0 : start_clock(e);
 }
 
 /* ---- life ---- */
 
+/* What the log holds; a log that cannot be used is put away, and the window that is open has a gap. */
+static int open_log(struct fl_engine *e, bool *ret_lost)
+{
+	int r = fl_wal_open(&e->wal, e->conf.shmfd, replay, e);
+
+	*ret_lost = false;
+	if (r == -EBADMSG) {
+		*ret_lost = !e->state.other_boot;
+		fl_warn("%s; it is put away%s", fl_error_text(r), *ret_lost ? " and the open window has a gap" : "");
+		fl_state_deinit(&e->state);
+		fl_state_init(&e->state, e->conf.memory_limit, e->conf.seed, e->conf.boot_id);
+		r = fl_wal_remove(e->conf.shmfd);
+		if (!r)
+			r = fl_wal_open(&e->wal, e->conf.shmfd, replay, e);
+	}
+	e->shrink_at = FIRST_SHRINK;
+	return !r && !fl_wal_size(e->wal) ? fl_state_log_boot(&e->state, e->wal) : r;
+}
+
+/* The kernel side has begun anew while a log tells of an earlier life: nobody counted in between. */
+static int note_gap(struct fl_engine *e, uint32_t from)
+{
+	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock));
+	struct fresh_record f = {.gap = {.from = FL_MIN(from, now), .to = now}};
+	struct iovec iov = {.iov_base = &f, .iov_len = sizeof f};
+	int r;
+
+	f.drained[(now - 1) & 1] = now - 1;
+	f.drained[now & 1] = now - 2;
+	r = fl_wal_append(e->wal, FL_WAL_FRESH, &iov, 1);
+	if (!r)
+		fl_state_fresh(&e->state, &f);
+	return r;
+}
+
+/* The other side of the border: what it must know of what the log says. */
+static int tell_kernel(struct fl_engine *e)
+{
+	const struct fl_live_ops *ops = e->conf.ops;
+	const struct fl_clock_row *row = fl_state_clock(&e->state);
+
+	if (e->conf.reused && e->state.ring_position > ops->ring_position(e->conf.live))
+		ops->set_ring_position(e->conf.live, e->state.ring_position);
+	for (unsigned half = 0; e->conf.reused && half < 2; half++)
+		if (e->state.drained[half])
+			ops->set_drained(e->conf.live, half, e->state.drained[half]);
+	if (!row)
+		return start_clock(e);
+	if (row->window_ns != e->conf.window_ns)
+		return start_clock(e);
+	/* Again, because the process may have died between logging a row and publishing it. */
+	return ops->set_clock(e->conf.live, row->mono_base, row->window_base);
+}
+
 int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf)
 {
 	FL_CLEANUP(fl_engine_free) struct fl_engine *e = calloc(1, sizeof *e);
+	bool lost_log;
 	int r;
 
 	if (!e)
 		return -ENOMEM;
 	e->conf = *conf;
-	r = fl_state_init(&e->state, conf->memory_limit, conf->seed);
-	if (!r)
-		r = fl_wal_open(&e->wal, conf->shmfd, replay, e);
-	if (r)
-		return r;
+	if (!e->conf.snapshot_bytes)
+		e->conf.snapshot_bytes = SNAPSHOT_BYTES;
+	e->counts_socket = !strcmp(conf->ops->name, "afpacket");
+	fl_state_init(&e->state, conf->memory_limit, conf->seed, conf->boot_id);
 	e->sink = (struct fl_live_sink){.ring = sink_ring, .half = sink_half, .ctx = e};
-	if (conf->reused && e->state.ring_position > conf->ops->ring_position(conf->live))
-		conf->ops->set_ring_position(conf->live, e->state.ring_position);
-	for (unsigned half = 0; conf->reused && half < 2; half++)
-		if (e->state.drained[half])
-			conf->ops->set_drained(conf->live, half, e->state.drained[half]);
-	if (!conf->reused)
-		e->state.ring_position = 0;
-	/* What the log held is closed before anything new is read, so that a window that was already written
-	 * is recognised as the duplicate it is. */
-	r = fl_engine_close_due(e);
-	if (!r && (!conf->reused || !fl_state_clock(&e->state)))
-		r = start_clock(e);
+	r = open_log(e, &lost_log);
+	if (!r && !conf->reused && e->state.had_log)
+		r = note_gap(e, e->state.checked + 1);
+	if (!r)
+		r = tell_kernel(e);
+	if (!r && lost_log)
+		r = note_gap(e, UINT32_MAX);
+	/* What the log held is written before anything new is read. A journal that refuses is asked again with the next tick. */
+	if (!r)
+		(void)fl_engine_close_due(e);
 	if (r)
 		return r;
 	*ret = e;
@@ -292,46 +357,72 @@ void fl_engine_free(struct fl_engine **e)
 	*e = NULL;
 }
 
+const char *fl_engine_trouble(const struct fl_engine *e)
+{
+	return e->trouble;
+}
+
+bool fl_engine_had_log(const struct fl_engine *e)
+{
+	return e->state.had_log;
+}
+
+/* Shared memory that is full, or a late turn: the kernel keeps it, and counts what it cannot keep. */
+static int outcome(struct fl_engine *e, int r)
+{
+	if (r == -EAGAIN)
+		return 0;
+	if (r >= 0 || !e->retry)
+		return r;
+	snprintf(e->trouble, sizeof e->trouble, "%s", fl_error_text(r));
+	return FL_ENGINE_RETRY;
+}
+
+static int drain_last_half(struct fl_engine *e)
+{
+	uint64_t mono = fl_mono_ns(&e->conf.clock), border;
+	uint32_t now = fl_state_window_at(&e->state, mono);
+
+	border = fl_state_window_mono(&e->state, now);
+	if (mono < border + SETTLE_NS || mono < e->settled_at || e->state.drained[(now - 1) & 1] >= now - 1)
+		return 0;
+	/* The half of the last window is ours until the next window begins. */
+	return e->conf.ops->drain_half(e->conf.live, now - 1, border + fl_state_clock(&e->state)->window_ns, &e->sink);
+}
+
 int fl_engine_tick(struct fl_engine *e)
 {
-	const struct fl_live_ops *ops = e->conf.ops;
-	uint64_t mono, window_end;
-	uint32_t now_window;
-	int r = follow_clock(e);
+	int r, closed;
 
+	e->retry = false;
+	r = follow_clock(e);
 	if (!r)
-		r = ops->drain_ring(e->conf.live, &e->sink);
-	if (r)
+		r = outcome(e, e->conf.ops->drain_ring(e->conf.live, &e->sink));
+	if (!r)
+		r = outcome(e, drain_last_half(e));
+	if (r < 0)
 		return r;
-	mono = fl_mono_ns(&e->conf.clock);
-	now_window = fl_state_window_at(&e->state, mono, e->conf.window_ns);
-	window_end = fl_state_window_mono(&e->state, now_window, e->conf.window_ns);
-	if (mono < window_end + SETTLE_NS || e->state.drained[(now_window - 1) & 1] >= now_window - 1)
-		return fl_engine_close_due(e);
-	/* The half of the last window is ours until the next window begins. */
-	r = ops->drain_half(e->conf.live, now_window - 1, window_end + e->conf.window_ns, &e->sink);
-	if (r && r != -EAGAIN)
-		return r;
-	return fl_engine_close_due(e);
+	closed = fl_engine_close_due(e);
+	fl_engine_shrink_log(e);
+	return closed ? closed : r;
 }
 
 int fl_engine_finish(struct fl_engine *e)
 {
 	const struct fl_live_ops *ops = e->conf.ops;
-	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock), e->conf.window_ns);
+	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock));
 	int r = ops->drain_ring(e->conf.live, &e->sink);
 
 	for (uint32_t w = now - 1; !r && w != now + 1; w++)
 		r = ops->drain_half(e->conf.live, w, UINT64_MAX, &e->sink);
-	if (r)
-		return r;
-	e->state.drained[0] = e->state.drained[1] = UINT32_MAX;
-	return fl_engine_close_due(e);
+	if (!r)
+		r = fl_engine_close_due(e);
+	return r == FL_ENGINE_RETRY ? fl_fail(-EIO, "%s", e->trouble) : r;
 }
 
 const struct fl_table *fl_engine_peek(struct fl_engine *e, size_t max)
 {
-	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock), e->conf.window_ns);
+	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock));
 
 	return fl_state_peek(&e->state, now, e->conf.ops, e->conf.live, max, obs_of_partial);
 }

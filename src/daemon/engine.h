@@ -31,6 +31,7 @@ struct fl_engine_conf {
 	uint64_t memory_limit;
 	uint64_t seed;
 	uint32_t exclusions;		 /* bit per enum fl_rule */
+	uint64_t snapshot_bytes;	 /* a log shorter than this is not rewritten when a window has left it; 0: 1 MiB */
 	uint8_t boot_id[16];
 	bool reused;			 /* the backend went on counting while we were away */
 };
@@ -38,16 +39,25 @@ struct fl_engine_conf {
 int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf);
 void fl_engine_free(struct fl_engine **e);
 
-/* A free slot for this interface, or the one it already has (same interface id and ifindex). Negative: none free. */
+/* A free slot for this interface, or the one it already has (same id, ifindex and namespace). Negative: none free. */
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known);
+/* The slot is this interface's from now on. Before the attachment, so that no packet is counted in a slot that nobody knows. */
 int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 /* New name or address of an interface that stays attached. */
 int fl_engine_update(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 int fl_engine_vanished(struct fl_engine *e, uint16_t slot);
 const struct fl_eni *fl_engine_eni(const struct fl_engine *e, uint16_t slot); /* NULL: slot not in use */
 
-/* Read the ring; close what is due. Call at least twice a second. */
+/*
+ * Read the ring; close what is due. Call at least twice a second. FL_ENGINE_RETRY: the journal or shared memory refused
+ * (fl_engine_trouble says why); nothing was lost here, the next tick tries again, and the kernel counts what it cannot keep meanwhile.
+ * Negative: this process cannot go on; the next one can.
+ */
+#define FL_ENGINE_RETRY 1
 int fl_engine_tick(struct fl_engine *e);
+const char *fl_engine_trouble(const struct fl_engine *e); /* the sentence for FL_ENGINE_RETRY */
+/* An earlier life of the meter left its log. */
+bool fl_engine_had_log(const struct fl_engine *e);
 /* The end of metering, after the programs are detached: read everything, close every window. */
 int fl_engine_finish(struct fl_engine *e);
 

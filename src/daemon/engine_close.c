@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A window's end: its flows and counters become one journal frame an interface. Slots come and go here too. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,10 +10,13 @@
 #include "base/mem.h"
 #include "daemon/engine_state.h"
 
-#define SNAPSHOT_BYTES (1u << 20) /* a log smaller than this is not worth rewriting */
+#define SHRINK_STEP (64u << 20)
+#define CHUNK_FLOWS (1u << 15) /* flows a frame: 2 MiB, small beside the journal's segments */
+#define CHUNK_BITS 8
+#define CHUNKS_MAX ((1u << CHUNK_BITS) - 1)
 
 /* seen = recorded + excluded + lost is not forced here: recorded is summed from the flows themselves. */
-static void ledger_of_row(const struct row_dir *row, struct fl_ledger *ret)
+static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledger *ret)
 {
 	memset(ret, 0, sizeof *ret);
 	ret->skbs = row->skbs;
@@ -20,17 +24,15 @@ static void ledger_of_row(const struct row_dir *row, struct fl_ledger *ret)
 	ret->seen.bytes = row->packets.bytes + row->truncated.bytes;
 	ret->not_ip = row->not_ip;
 	ret->lost[FL_LOSS_TRUNCATED] = row->truncated;
-	ret->lost[FL_LOSS_RING_FULL] = row->ring_full;
+	ret->lost[socket ? FL_LOSS_SOCKET : FL_LOSS_RING_FULL] = row->ring_full;
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;
 }
 
-static void record_flows(struct fl_engine *e, const struct slot *slot, struct fl_flow *flows, size_t *n,
-			 struct fl_ledger ledger[FL_DIR_N])
+static void record_flows(const struct fl_engine *e, struct fl_flow *flows, size_t *n, struct fl_ledger ledger[FL_DIR_N])
 {
 	struct fl_exclusions x = {.on = e->conf.exclusions};
 	size_t kept = 0;
 
-	(void)slot;
 	for (size_t i = 0; i < *n; i++) {
 		struct fl_ledger *l = &ledger[fl_key_dir(&flows[i].key)];
 		int rule = x.on ? fl_exclusions_match(&x, &flows[i].key, -1) : -1;
@@ -49,18 +51,19 @@ static bool was_there(const struct slot *s, uint32_t window)
 	return s->used && window >= s->first_window && (!s->vanished || window <= s->last_window);
 }
 
-static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, struct fl_flow *flows, size_t n)
+/* One frame of an interface; ledger holds what the counters say, the flows' sums are added here. */
+static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, unsigned chunk, struct fl_flow *flows,
+			size_t n, struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
 {
-	static const enum fl_loss skips[] = {FL_LOSS_RING_FULL, FL_LOSS_TABLE_FULL, FL_LOSS_SOCKET};
 	struct slot *slot = &e->state.slot[number];
-	uint32_t part = fl_state_part(&e->state, w->number);
 	struct fl_frame f = {
 		.window = {
 			.epoch = slot->epoch,
 			.window = w->number,
-			.part = part,
-			.start = (int64_t)(fl_state_window_wall(&e->state, w->number, e->conf.window_ns) / FL_NS_PER_S),
-			.length = (uint32_t)(e->conf.window_ns / FL_NS_PER_S),
+			.part = w->part << CHUNK_BITS | chunk,
+			.flags = flags,
+			.start = fl_state_window_wall(&e->state, w->number),
+			.length = fl_state_window_seconds(&e->state, w->number),
 		},
 		.eni = slot->eni,
 		.flows = flows,
@@ -68,13 +71,8 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 	int r;
 
 	memcpy(f.window.boot_id, e->conf.boot_id, sizeof f.window.boot_id);
-	for (unsigned d = 0; d < FL_DIR_N; d++) {
-		ledger_of_row(&w->row[number].dir[d], &f.ledger[d]);
-		for (size_t i = 0; i < FL_ARRAY_LEN(skips); i++)
-			if (f.ledger[d].lost[skips[i]].packets)
-				f.window.flags |= FL_WINDOW_SKIPDATA;
-	}
-	record_flows(e, slot, flows, &n, f.ledger);
+	record_flows(e, flows, &n, ledger);
+	memcpy(f.ledger, ledger, sizeof f.ledger);
 	f.n_flows = n;
 	r = fl_journal_append(e->conf.journal, &f);
 	if (r < 0)
@@ -83,32 +81,74 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 		return 0;
 	for (unsigned d = 0; d < FL_DIR_N; d++) {
 		fl_ledger_add(&slot->total[d], &f.ledger[d]);
-		fl_ledger_add(&e->last.ledger, &f.ledger[d]);
+		if (w->first)
+			fl_ledger_add(&e->last.ledger, &f.ledger[d]);
 	}
-	e->last.flows += n;
+	if (w->first)
+		e->last.flows += n;
 	return 0;
 }
 
-/* The frames of one window. An interface with nothing to say gets a frame too: NODATA is a fact. */
-static int close_window(struct fl_engine *e, struct window *w)
+/* All of an interface in one window: the counters with the first frame, flows in frames of at most `each`. */
+static int append_interface(struct fl_engine *e, const struct window *w, unsigned number, const struct fl_flow *flows, size_t n)
 {
-	struct fl_flow *flows FL_CLEANUP(fl_freep) = NULL;
-	size_t n = 0, at = 0;
-	int64_t start = (int64_t)(fl_state_window_wall(&e->state, w->number, e->conf.window_ns) / FL_NS_PER_S);
-	uint32_t length = (uint32_t)(e->conf.window_ns / FL_NS_PER_S);
-	struct iovec iov = {.iov_base = &w->number, .iov_len = sizeof w->number};
-	int r = fl_table_take_sorted(w->table, &flows, &n);
+	static const enum fl_loss skips[] = {FL_LOSS_RING_FULL, FL_LOSS_TABLE_FULL, FL_LOSS_SOCKET};
+	const struct gap *gap = &e->state.gap;
+	size_t each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1), most = FL_MIN(each, n), done = 0;
+	struct fl_flow *copy FL_CLEANUP(fl_freep) = malloc((most + 1) * sizeof *copy);
+	uint32_t flags = w->number >= gap->from && w->number <= gap->to ? FL_WINDOW_SKIPDATA : 0;
+	struct fl_ledger ledger[FL_DIR_N] = {0};
+	int r = copy ? 0 : -ENOMEM;
 
+	for (unsigned d = 0; d < FL_DIR_N && number < w->rows; d++) {
+		ledger_of_row(&w->row[number].dir[d], e->counts_socket, &ledger[d]);
+		for (size_t i = 0; i < FL_ARRAY_LEN(skips); i++)
+			if (ledger[d].lost[skips[i]].packets)
+				flags |= FL_WINDOW_SKIPDATA;
+	}
+	for (unsigned chunk = 0; !r && (done < n || !chunk); chunk++) {
+		size_t now = FL_MIN(each, n - done);
+
+		/* Exclusions take flows out, and the window must stay as it is until all of it is written. */
+		if (now)
+			memcpy(copy, flows + done, now * sizeof *copy);
+		r = append_frame(e, w, number, chunk, copy, now, ledger, flags);
+		memset(ledger, 0, sizeof ledger);
+		done += now;
+	}
+	return r;
+}
+
+static bool has_counts(const struct window *w, unsigned slot)
+{
+	static const struct row none;
+
+	return slot < w->rows && memcmp(&w->row[slot], &none, sizeof none);
+}
+
+/* The frames of one frozen part. With the first part an interface with nothing to say gets a frame too: NODATA is a fact. */
+static int write_part(struct fl_engine *e, struct window *w)
+{
+	struct window_head head = {.window = w->number, .part = w->part, .first = w->first};
+	struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
+	uint32_t length = fl_state_window_seconds(&e->state, w->number);
+	int64_t start = fl_state_window_wall(&e->state, w->number);
+	size_t at = 0;
+	int r = 0;
+
+	if (!w->flows)
+		r = fl_table_take_sorted(w->table, &w->flows, &w->n_flows);
 	if (r)
 		return r;
-	memset(&e->last, 0, sizeof e->last);
+	if (w->first)
+		memset(&e->last, 0, sizeof e->last);
 	for (unsigned i = 0; !r && i < FL_K_SLOTS; i++) {
 		size_t from = at;
 
-		while (at < n && flows[at].key.iface == i)
+		while (at < w->n_flows && w->flows[at].key.iface == i)
 			at++;
-		if (at > from || was_there(&e->state.slot[i], w->number))
-			r = append_frame(e, w, i, flows + from, at - from);
+		if (at > from || has_counts(w, i) || (w->first && was_there(&e->state.slot[i], w->number)))
+			r = append_interface(e, w, i, w->flows + from, at - from);
 	}
 	if (!r)
 		r = fl_journal_commit(e->conf.journal, w->number, start, length);
@@ -116,67 +156,148 @@ static int close_window(struct fl_engine *e, struct window *w)
 		r = fl_wal_append(e->wal, FL_WAL_CLOSED, &iov, 1);
 	if (r)
 		return r;
-	e->last.window = (struct fl_engine_window){.number = w->number, .start = start, .length = length};
-	e->last.closed_at = (int64_t)(fl_now_ns(&e->conf.clock) / FL_NS_PER_S);
-	fl_state_note_closed(&e->state, w->number);
+	e->closed_since_snapshot = true;
+	if (w->first) {
+		e->last.window = (struct fl_engine_window){.number = w->number, .start = start, .length = length};
+		e->last.closed_at = (int64_t)(fl_now_ns(&e->conf.clock) / FL_NS_PER_S);
+	}
 	fl_state_drop_window(&e->state, w);
 	return 0;
 }
 
 /* A slot whose interface vanished is free again when no open window can still name it. */
-static void free_slots(struct state *s)
+static int free_slots(struct fl_engine *e)
 {
+	struct state *s = &e->state;
 	uint32_t oldest = s->windows ? s->windows->number : UINT32_MAX;
+	int r = 0;
 
-	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
+	for (unsigned i = 0; i < FL_K_SLOTS && !r; i++) {
 		struct slot *slot = &s->slot[i];
 
-		if (slot->used && slot->vanished && slot->last_window + 2 < oldest &&
-		    s->drained[0] > slot->last_window && s->drained[1] > slot->last_window)
-			memset(slot, 0, sizeof *slot);
+		if (!slot->used || !slot->vanished || oldest <= slot->last_window || s->checked <= slot->last_window + 1)
+			continue;
+		memset(slot, 0, sizeof *slot);
+		r = fl_state_log_slot(s, i, e->wal);
 	}
+	return r;
 }
 
-static int shrink_log(struct fl_engine *e)
+static bool anyone_there(const struct state *s, uint32_t window)
+{
+	for (unsigned i = 0; i < FL_K_SLOTS; i++)
+		if (was_there(&s->slot[i], window))
+			return true;
+	return false;
+}
+
+static struct window *find_open(const struct state *s, uint32_t number)
+{
+	struct window *w = s->windows;
+
+	while (w && (w->number != number || w->frozen))
+		w = w->next;
+	return w;
+}
+
+/* The first part of the next window, when its half has been read: also of a window that saw no packet. Positive: there is one. */
+static int freeze_next(struct fl_engine *e)
+{
+	struct state *s = &e->state;
+	uint32_t due = FL_MAX(s->drained[0], s->drained[1]), next;
+	struct window *w;
+	int r;
+
+	for (;;) {
+		next = fl_state_next_number(s, s->checked);
+		if (!s->n_clocks || next > s->drained[next & 1])
+			return 0;
+		w = find_open(s, next);
+		if (!w && due - next < FL_STATE_SILENT_MAX && anyone_there(s, next)) {
+			w = fl_state_window(s, next);
+			if (!w)
+				return -ENOMEM;
+		}
+		if (w)
+			break;
+		s->checked = next;
+	}
+	r = fl_state_freeze(s, w, true, e->wal);
+	return r ? r : 1;
+}
+
+/* What came for windows whose first part is written, and what would be too many windows at once. */
+static int freeze_late(struct fl_engine *e)
+{
+	struct state *s = &e->state;
+	size_t over = s->n_windows > FL_STATE_WINDOWS_MAX ? s->n_windows - FL_STATE_WINDOWS_MAX : 0;
+	int r = 0;
+
+	for (struct window *w = s->windows; w && !r; w = w->next)
+		if (!w->frozen && (w->number <= s->checked || over)) {
+			over -= over && w->number > s->checked;
+			r = fl_state_freeze(s, w, w->number > s->checked, e->wal);
+		}
+	return r;
+}
+
+static int write_frozen(struct fl_engine *e, bool *ret_wrote)
+{
+	struct window *w = e->state.windows, *next;
+	int r = 0;
+
+	for (; w && !r; w = next) {
+		next = w->next;
+		if (!w->frozen)
+			continue;
+		r = write_part(e, w);
+		*ret_wrote = *ret_wrote || !r;
+	}
+	return r;
+}
+
+int fl_engine_close_due(struct fl_engine *e)
+{
+	bool wrote = false;
+	int r, more;
+
+	do {
+		/* What an earlier life or a failed write left frozen goes first. */
+		r = write_frozen(e, &wrote);
+		more = r ? 0 : freeze_next(e);
+		if (!more && !r) {
+			r = freeze_late(e);
+			if (!r)
+				r = write_frozen(e, &wrote);
+		}
+	} while (!r && more > 0);
+	r = r ? r : more;
+	if (!r && wrote)
+		r = free_slots(e);
+	if (r < 0) {
+		snprintf(e->trouble, sizeof e->trouble, "%s", fl_error_text(r));
+		return FL_ENGINE_RETRY;
+	}
+	return 0;
+}
+
+/* A snapshot instead of a long log: when a window has left it, or when it has become long within one. */
+void fl_engine_shrink_log(struct fl_engine *e)
 {
 	int r;
 
-	if (fl_wal_size(e->wal) < SNAPSHOT_BYTES)
-		return 0;
+	if (e->closed_since_snapshot ? fl_wal_size(e->wal) < e->conf.snapshot_bytes : fl_wal_size(e->wal) < e->shrink_at)
+		return;
 	r = fl_wal_snapshot_begin(e->wal);
 	if (!r)
 		r = fl_state_snapshot(&e->state, e->wal);
 	if (!r)
 		r = fl_wal_snapshot_commit(e->wal);
-	return r;
-}
-
-/* Windows that have passed without a packet have no table yet, but their interfaces still say NODATA. */
-static int open_silent_windows(struct state *s)
-{
-	uint32_t last = FL_MIN(s->drained[0], s->drained[1]);
-
-	if (last == UINT32_MAX || !last || fl_state_part(s, last))
-		return 0;
-	for (unsigned i = 0; i < FL_K_SLOTS; i++)
-		if (was_there(&s->slot[i], last))
-			return fl_state_window(s, last) ? 0 : -ENOMEM;
-	return 0;
-}
-
-int fl_engine_close_due(struct fl_engine *e)
-{
-	bool closed = false;
-	int r = open_silent_windows(&e->state);
-
-	while (!r && e->state.windows && e->state.windows->number <= e->state.drained[e->state.windows->number & 1]) {
-		r = close_window(e, e->state.windows);
-		closed = true;
-	}
-	if (r || !closed)
-		return r;
-	free_slots(&e->state);
-	return shrink_log(e);
+	/* No room for a second log: the first one goes on, and the next try is when it has grown again. */
+	if (r)
+		fl_wal_snapshot_abort(e->wal);
+	e->closed_since_snapshot = false;
+	e->shrink_at = r ? fl_wal_size(e->wal) + SHRINK_STEP : FL_MAX(3 * fl_wal_size(e->wal), (uint64_t)SHRINK_STEP);
 }
 
 /* ---- slots ---- */
@@ -208,7 +329,7 @@ int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_know
 
 static uint32_t window_now(const struct fl_engine *e)
 {
-	return fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock), e->conf.window_ns);
+	return fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock));
 }
 
 int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni)
@@ -260,8 +381,8 @@ struct fl_engine_window fl_engine_open_window(const struct fl_engine *e)
 
 	return (struct fl_engine_window){
 		.number = now,
-		.start = (int64_t)(fl_state_window_wall(&e->state, now, e->conf.window_ns) / FL_NS_PER_S),
-		.length = (uint32_t)(e->conf.window_ns / FL_NS_PER_S),
+		.start = fl_state_window_wall(&e->state, now),
+		.length = fl_state_window_seconds(&e->state, now),
 	};
 }
 
@@ -280,6 +401,6 @@ uint64_t fl_engine_memory(const struct fl_engine *e)
 	uint64_t sum = sizeof *e;
 
 	for (const struct window *w = e->state.windows; w; w = w->next)
-		sum += sizeof *w + fl_table_bytes(w->table);
+		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row + w->n_flows * sizeof *w->flows;
 	return sum;
 }

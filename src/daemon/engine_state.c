@@ -8,13 +8,16 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-int fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed)
+#define ROWS_STEP 16
+#define PEEK_BYTES (32u << 20) /* the look at the open window may not cost more */
+#define LATE_PART (1u << 16)   /* parts of windows that were closed too long ago to remember how often */
+
+void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const uint8_t boot_id[16])
 {
 	memset(s, 0, sizeof *s);
-	/* Two windows are open around a border, so each may take half. */
-	s->memory_limit = memory_limit / 2;
+	s->memory_limit = memory_limit;
 	s->seed = seed;
-	return 0;
+	memcpy(s->boot_id, boot_id, sizeof s->boot_id);
 }
 
 void fl_state_deinit(struct state *s)
@@ -29,21 +32,32 @@ void fl_state_deinit(struct state *s)
 
 /* ---- windows ---- */
 
+/* Two windows are open around a border, so each may take half; when more are waiting, what is left. */
+static size_t table_limit(const struct state *s)
+{
+	size_t used = 0;
+
+	if (!s->memory_limit)
+		return 0;
+	for (const struct window *w = s->windows; w; w = w->next)
+		used += fl_table_bytes(w->table) + w->n_flows * sizeof *w->flows;
+	return used >= s->memory_limit ? 1 : FL_MIN(s->memory_limit / 2, s->memory_limit - used);
+}
+
 struct window *fl_state_window(struct state *s, uint32_t number)
 {
-	struct fl_table_conf conf = {.memory_limit = s->memory_limit, .seed = s->seed};
+	struct fl_table_conf conf = {.seed = s->seed};
 	struct window **at = &s->windows, *w;
 
-	while (*at && (*at)->number < number)
+	while (*at && ((*at)->number < number || ((*at)->number == number && (*at)->frozen)))
 		at = &(*at)->next;
 	if (*at && (*at)->number == number)
 		return *at;
-	if (s->n_windows == FL_STATE_WINDOWS_MAX)
-		return NULL;
 	w = calloc(1, sizeof *w);
 	if (!w)
 		return NULL;
-	if (s->spare) {
+	conf.memory_limit = w->limit = table_limit(s);
+	if (s->spare && s->spare_limit == w->limit) {
 		w->table = s->spare;
 		s->spare = NULL;
 	} else if (fl_table_new(&w->table, &conf)) {
@@ -54,8 +68,24 @@ struct window *fl_state_window(struct state *s, uint32_t number)
 	w->next = *at;
 	*at = w;
 	s->n_windows++;
-	fl_state_note_window(s, number);
+	s->newest_window = FL_MAX(s->newest_window, number);
 	return w;
+}
+
+/* Slots are handed out from the lowest, so rows stay few. */
+struct row *fl_state_row(struct window *w, unsigned slot)
+{
+	if (slot >= w->rows) {
+		unsigned rows = (slot / ROWS_STEP + 1) * ROWS_STEP;
+		struct row *grown = realloc(w->row, rows * sizeof *grown);
+
+		if (!grown)
+			return NULL;
+		memset(grown + w->rows, 0, (rows - w->rows) * sizeof *grown);
+		w->row = grown;
+		w->rows = rows;
+	}
+	return &w->row[slot];
 }
 
 void fl_state_drop_window(struct state *s, struct window *w)
@@ -66,12 +96,16 @@ void fl_state_drop_window(struct state *s, struct window *w)
 		at = &(*at)->next;
 	*at = w->next;
 	s->n_windows--;
-	if (!s->spare) {
+	if (!s->spare || s->spare_limit < w->limit) {
+		fl_table_free(&s->spare);
 		fl_table_clear(w->table);
 		s->spare = w->table;
+		s->spare_limit = w->limit;
 		w->table = NULL;
 	}
 	fl_table_free(&w->table);
+	free(w->flows);
+	free(w->row);
 	free(w);
 }
 
@@ -88,34 +122,67 @@ void fl_state_count(struct row_dir *row, const struct fl_live_counts *c)
 	row->ring_full.bytes += c->lost_bytes;
 }
 
-unsigned fl_state_part(const struct state *s, uint32_t window)
+void fl_state_lost(void *ctx, const struct fl_obs *o)
+{
+	struct window *w = ctx;
+	struct fl_count *lost = &w->row[o->key.iface].dir[fl_key_dir(&o->key)].table_full;
+
+	lost->packets += o->packets;
+	lost->bytes += o->bytes;
+}
+
+/* ---- freezing ---- */
+
+static uint32_t next_part(const struct state *s, uint32_t window)
 {
 	for (size_t i = 0; i < FL_ARRAY_LEN(s->closed); i++)
 		if (s->closed[i].window == window)
 			return s->closed[i].parts;
-	return 0;
+	return window <= s->checked ? LATE_PART + s->closings : 0;
 }
 
-void fl_state_note_closed(struct state *s, uint32_t window)
+static void freeze(struct state *s, struct window *w, uint32_t part, bool first)
 {
+	w->frozen = true;
+	w->first = first;
+	w->part = part;
+	s->closings++;
+	if (first)
+		s->checked = FL_MAX(s->checked, w->number);
 	for (size_t i = 0; i < FL_ARRAY_LEN(s->closed); i++)
-		if (s->closed[i].window == window) {
+		if (s->closed[i].window == w->number) {
 			s->closed[i].parts++;
 			return;
 		}
-	s->closed[s->n_closed++ % FL_ARRAY_LEN(s->closed)] = (struct closed){.window = window, .parts = 1};
+	if (part < LATE_PART)
+		s->closed[s->n_closed++ % FL_ARRAY_LEN(s->closed)] = (struct closed){.window = w->number, .parts = part + 1};
+}
+
+int fl_state_freeze(struct state *s, struct window *w, bool first, struct fl_wal *wal)
+{
+	struct window_head head = {.window = w->number, .part = next_part(s, w->number), .first = first};
+	struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
+	int r = fl_wal_append(wal, FL_WAL_CLOSING, &iov, 1);
+
+	if (!r)
+		freeze(s, w, head.part, first);
+	return r;
 }
 
 /* ---- clock ---- */
 
 int fl_state_add_clock(struct state *s, const struct fl_clock_row *row)
 {
+	if (!row->window_ns)
+		return -EBADMSG;
 	if (s->n_clocks == FL_STATE_CLOCKS_MAX) {
 		memmove(s->clock, s->clock + 1, sizeof s->clock - sizeof s->clock[0]);
 		s->n_clocks--;
 	}
+	if (!s->n_clocks)
+		s->checked = FL_MAX(s->checked, row->window_base - 1);
 	s->clock[s->n_clocks++] = *row;
-	fl_state_note_window(s, row->window_base);
+	s->newest_window = FL_MAX(s->newest_window, row->window_base);
 	return 0;
 }
 
@@ -125,7 +192,7 @@ const struct fl_clock_row *fl_state_clock(const struct state *s)
 }
 
 /* The row a window was numbered by. */
-static const struct fl_clock_row *row_of(const struct state *s, uint32_t window)
+const struct fl_clock_row *fl_state_row_of(const struct state *s, uint32_t window)
 {
 	for (unsigned i = s->n_clocks; i-- > 0;)
 		if (s->clock[i].window_base <= window)
@@ -133,38 +200,61 @@ static const struct fl_clock_row *row_of(const struct state *s, uint32_t window)
 	return s->n_clocks ? &s->clock[0] : NULL;
 }
 
-uint32_t fl_state_window_at(const struct state *s, uint64_t mono, uint64_t window_ns)
+uint32_t fl_state_window_at(const struct state *s, uint64_t mono)
 {
 	const struct fl_clock_row *row = fl_state_clock(s);
 
-	return row ? row->window_base + (uint32_t)((mono - row->mono_base) / window_ns) : 0;
+	if (!row || mono < row->mono_base)
+		return row ? row->window_base : 0;
+	return row->window_base + (uint32_t)((mono - row->mono_base) / row->window_ns);
 }
 
-uint64_t fl_state_window_mono(const struct state *s, uint32_t window, uint64_t window_ns)
+uint64_t fl_state_window_mono(const struct state *s, uint32_t window)
 {
-	const struct fl_clock_row *row = row_of(s, window);
+	const struct fl_clock_row *row = fl_state_row_of(s, window);
 
-	return row ? row->mono_base + (uint64_t)(window - row->window_base) * window_ns : 0;
+	/* Signed: a window may be older than the oldest row that is remembered. */
+	return row ? row->mono_base + (uint64_t)((int64_t)((int32_t)(window - row->window_base)) * (int64_t)row->window_ns) : 0;
 }
 
-uint64_t fl_state_window_wall(const struct state *s, uint32_t window, uint64_t window_ns)
+int64_t fl_state_window_wall(const struct state *s, uint32_t window)
 {
-	const struct fl_clock_row *row = row_of(s, window);
+	const struct fl_clock_row *row = fl_state_row_of(s, window);
+	int64_t away = row ? (int32_t)(window - row->window_base) : 0;
 
-	return row ? row->wall_base + (uint64_t)(window - row->window_base) * window_ns : 0;
+	return row ? ((int64_t)row->wall_base + away * (int64_t)row->window_ns) / (int64_t)FL_NS_PER_S : 0;
 }
 
-uint32_t fl_state_newest_window(const struct state *s)
+uint32_t fl_state_window_seconds(const struct state *s, uint32_t window)
 {
-	return s->newest_window;
+	const struct fl_clock_row *row = fl_state_row_of(s, window);
+
+	return row ? (uint32_t)(row->window_ns / FL_NS_PER_S) : 0;
 }
 
-void fl_state_note_window(struct state *s, uint32_t window)
+uint32_t fl_state_next_number(const struct state *s, uint32_t number)
 {
-	s->newest_window = FL_MAX(s->newest_window, window);
+	uint32_t next = number + 1;
+
+	for (unsigned i = 0; i < s->n_clocks; i++)
+		if (s->clock[i].last_before && next > s->clock[i].last_before && next < s->clock[i].window_base)
+			next = s->clock[i].window_base;
+	return next;
 }
 
-/* ---- the log's snapshot records ---- */
+void fl_state_fresh(struct state *s, const struct fresh_record *f)
+{
+	s->ring_position = 0;
+	for (unsigned half = 0; half < 2; half++)
+		s->drained[half] = FL_MAX(s->drained[half], f->drained[half]);
+	/* Two gaps with windows of neither between them do not happen: the first is closed before the second begins. */
+	if (s->gap.to < s->checked)
+		s->gap = f->gap;
+	else
+		s->gap.to = FL_MAX(s->gap.to, f->gap.to);
+}
+
+/* ---- replay ---- */
 
 struct slot_record {
 	uint32_t slot, used, vanished, epoch, first_window, last_window;
@@ -172,27 +262,51 @@ struct slot_record {
 };
 struct position_record {
 	uint64_t ring_position;
-	uint32_t drained[2], newest_window, n_closed;
-	struct closed closed[64];
+	uint32_t drained[2], newest_window, checked, n_closed, closings;
+	struct gap gap;
+	struct closed closed[FL_STATE_CLOSED_MAX];
 };
 struct rows_record {
 	uint32_t slot, pad;
 	struct row row;
 };
 
+static bool take(struct fl_cursor *c, void *to, size_t n)
+{
+	const uint8_t *b = fl_cur_take(c, n);
+
+	if (b)
+		memcpy(to, b, n);
+	return b;
+}
+
+/* The part a head names; a part of a snapshot that is not there yet is made. */
+static struct window *find_part(struct state *s, const struct window_head *h, bool make)
+{
+	struct window *w;
+
+	for (w = s->windows; w; w = w->next)
+		if (w->number == h->window && w->frozen && w->part == h->part)
+			return w;
+	return make ? fl_state_window(s, h->window) : NULL;
+}
+
 static int replay_flows(struct state *s, struct fl_cursor *c)
 {
-	uint32_t number = fl_cur_le32(c), n = fl_cur_le32(c);
-	const uint8_t *flows = fl_cur_take(c, (size_t)n * sizeof(struct fl_flow));
-	struct window *w = flows ? fl_state_window(s, number) : NULL;
+	struct window_head h;
+	const uint8_t *flows = NULL;
+	struct window *w;
 
-	if (!w)
-		return -EBADMSG;
-	for (uint32_t i = 0; i < n; i++) {
+	if (take(c, &h, sizeof h))
+		flows = fl_cur_take(c, (size_t)h.n * sizeof(struct fl_flow));
+	w = flows ? fl_state_window(s, h.window) : NULL;
+	for (uint32_t i = 0; w && i < h.n; i++) {
 		struct fl_flow f;
-		struct fl_obs o = {.window = number};
+		struct fl_obs o = {.window = h.window};
 
 		memcpy(&f, flows + i * sizeof f, sizeof f);
+		if (f.key.iface >= FL_K_SLOTS || !fl_state_row(w, f.key.iface))
+			return -EBADMSG;
 		o.key = f.key;
 		o.bytes = f.bytes;
 		o.first_ms = f.first_ms;
@@ -201,101 +315,138 @@ static int replay_flows(struct state *s, struct fl_cursor *c)
 		/* An observation counts packets in 32 bits, a flow in 64. */
 		do {
 			o.packets = (uint32_t)FL_MIN(f.packets, (uint64_t)UINT32_MAX);
-			fl_table_add(w->table, &o, 1, NULL, NULL);
+			fl_table_add(w->table, &o, 1, fl_state_lost, w);
 			f.packets -= o.packets;
 			o.bytes = 0;
 		} while (f.packets);
 	}
-	return 0;
+	return w ? 0 : -EBADMSG;
 }
 
 static int replay_rows(struct state *s, struct fl_cursor *c)
 {
-	uint32_t number = fl_cur_le32(c), n = fl_cur_le32(c);
-	struct window *w = fl_state_window(s, number);
+	struct window_head h;
+	struct rows_record r;
+	struct window *w;
+	struct row *row;
 
-	for (uint32_t i = 0; w && i < n; i++) {
-		const uint8_t *b = fl_cur_take(c, sizeof(struct rows_record));
-		struct rows_record r;
-
-		if (!b)
-			return -EBADMSG;
-		memcpy(&r, b, sizeof r);
-		if (r.slot < FL_K_SLOTS)
-			w->row[r.slot] = r.row;
-	}
-	return w ? 0 : -EBADMSG;
+	if (!take(c, &h, sizeof h) || !take(c, &r, sizeof r) || r.slot >= FL_K_SLOTS)
+		return -EBADMSG;
+	w = fl_state_window(s, h.window);
+	row = w ? fl_state_row(w, r.slot) : NULL;
+	if (!row)
+		return -ENOMEM;
+	*row = r.row;
+	return 0;
 }
 
 static int replay_slot(struct state *s, struct fl_cursor *c)
 {
-	const uint8_t *b = fl_cur_take(c, sizeof(struct slot_record));
 	struct slot_record r;
+	struct slot *slot;
 
-	if (!b)
+	if (!take(c, &r, sizeof r) || r.slot >= FL_K_SLOTS)
 		return -EBADMSG;
-	memcpy(&r, b, sizeof r);
-	if (r.slot >= FL_K_SLOTS)
-		return -EBADMSG;
-	s->slot[r.slot].used = r.used;
-	s->slot[r.slot].vanished = r.vanished;
-	s->slot[r.slot].epoch = r.epoch;
-	s->slot[r.slot].first_window = r.first_window;
-	s->slot[r.slot].last_window = r.last_window;
-	s->slot[r.slot].eni = r.eni;
+	slot = &s->slot[r.slot];
+	slot->used = r.used;
+	slot->vanished = r.vanished;
+	slot->epoch = r.epoch;
+	slot->first_window = r.first_window;
+	slot->last_window = r.last_window;
+	slot->eni = r.eni;
 	return 0;
 }
 
 static int replay_position(struct state *s, struct fl_cursor *c)
 {
-	const uint8_t *b = fl_cur_take(c, sizeof(struct position_record));
 	struct position_record r;
 
-	if (!b)
+	if (!take(c, &r, sizeof r))
 		return -EBADMSG;
-	memcpy(&r, b, sizeof r);
 	s->ring_position = r.ring_position;
 	memcpy(s->drained, r.drained, sizeof s->drained);
 	s->newest_window = r.newest_window;
+	s->checked = r.checked;
 	s->n_closed = r.n_closed;
+	s->closings = r.closings;
+	s->gap = r.gap;
 	memcpy(s->closed, r.closed, sizeof s->closed);
 	return 0;
 }
 
-int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c)
+static int replay_clock(struct state *s, struct fl_cursor *c)
 {
 	struct fl_clock_row row;
-	const uint8_t *b;
-	uint32_t window;
 
-	switch (type) {
-	case FL_WAL_CLOCK:
-		b = fl_cur_take(c, sizeof row);
-		if (!b)
-			return -EBADMSG;
-		memcpy(&row, b, sizeof row);
-		return fl_state_add_clock(s, &row);
-	case FL_WAL_SLOT:
-		return replay_slot(s, c);
-	case FL_WAL_CLOSED:
-		window = fl_cur_le32(c);
-		for (struct window *w = s->windows; w; w = w->next)
-			if (w->number == window) {
-				fl_state_drop_window(s, w);
-				break;
-			}
-		fl_state_note_closed(s, window);
-		return 0;
-	case FL_WAL_FLOWS:
-		return replay_flows(s, c);
-	case FL_WAL_COUNTS:
-		return replay_rows(s, c);
-	case FL_WAL_POSITION:
-		return replay_position(s, c);
-	default:
-		return fl_fail(-EBADMSG, "record type %u is not known: the log was written by another version", type);
-	}
+	if (!take(c, &row, sizeof row))
+		return -EBADMSG;
+	s->had_log = true;
+	return fl_state_add_clock(s, &row);
 }
+
+static int replay_closing(struct state *s, struct fl_cursor *c)
+{
+	struct window_head h;
+	struct window *w;
+
+	if (!take(c, &h, sizeof h))
+		return -EBADMSG;
+	w = fl_state_window(s, h.window);
+	if (!w)
+		return -ENOMEM;
+	freeze(s, w, h.part, h.first);
+	return 0;
+}
+
+static int replay_closed(struct state *s, struct fl_cursor *c)
+{
+	struct window_head h;
+	struct window *w;
+
+	if (!take(c, &h, sizeof h))
+		return -EBADMSG;
+	w = find_part(s, &h, false);
+	if (w)
+		fl_state_drop_window(s, w);
+	return 0;
+}
+
+static int replay_fresh(struct state *s, struct fl_cursor *c)
+{
+	struct fresh_record f;
+
+	if (!take(c, &f, sizeof f))
+		return -EBADMSG;
+	fl_state_fresh(s, &f);
+	return 0;
+}
+
+static int replay_boot(struct state *s, struct fl_cursor *c)
+{
+	uint8_t id[16];
+
+	if (!take(c, id, sizeof id))
+		return -EBADMSG;
+	if (!memcmp(id, s->boot_id, sizeof id))
+		return 0;
+	s->other_boot = true;
+	return fl_fail(-EBADMSG, "the meter's log in shared memory is of another boot");
+}
+
+static int (*const replays[])(struct state *, struct fl_cursor *) = {
+	[FL_WAL_CLOCK] = replay_clock,	 [FL_WAL_SLOT] = replay_slot,	[FL_WAL_CLOSING] = replay_closing,
+	[FL_WAL_CLOSED] = replay_closed, [FL_WAL_FRESH] = replay_fresh, [FL_WAL_FLOWS] = replay_flows,
+	[FL_WAL_COUNTS] = replay_rows,	 [FL_WAL_POSITION] = replay_position, [FL_WAL_BOOT] = replay_boot,
+};
+
+int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c)
+{
+	if (type >= FL_ARRAY_LEN(replays) || !replays[type])
+		return fl_fail(-EBADMSG, "record type %u is not known: the log was written by another version", type);
+	return replays[type](s, c);
+}
+
+/* ---- writing the snapshot ---- */
 
 int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal)
 {
@@ -314,7 +465,12 @@ int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal
 	return fl_wal_append(wal, FL_WAL_SLOT, &iov, 1);
 }
 
-/* ---- writing the snapshot ---- */
+int fl_state_log_boot(const struct state *s, struct fl_wal *wal)
+{
+	struct iovec iov = {.iov_base = (void *)s->boot_id, .iov_len = sizeof s->boot_id};
+
+	return fl_wal_append(wal, FL_WAL_BOOT, &iov, 1);
+}
 
 #define SNAPSHOT_FLOWS 65536 /* flows a record */
 
@@ -327,9 +483,9 @@ struct flow_writer {
 
 static int write_flows(struct flow_writer *fw)
 {
-	uint32_t head[2] = {fw->window, fw->n};
+	struct window_head head = {.window = fw->window, .n = fw->n};
 	struct iovec iov[2] = {
-		{.iov_base = head, .iov_len = sizeof head},
+		{.iov_base = &head, .iov_len = sizeof head},
 		{.iov_base = fw->buffer, .iov_len = fw->n * sizeof *fw->buffer},
 	};
 
@@ -347,48 +503,56 @@ static int collect_flow(void *ctx, const struct fl_flow *f)
 	return fw->error;
 }
 
+/* Rows first: what then no longer fits into a table is added to them. A frozen part ends with its CLOSING record. */
 static int snapshot_window(const struct window *w, struct fl_wal *wal, struct fl_flow *buffer)
 {
 	static const struct row no_row;
 	struct flow_writer fw = {.wal = wal, .buffer = buffer, .window = w->number};
-	uint32_t head[2] = {w->number, 1};
-	int r;
+	struct window_head head = {.window = w->number, .part = w->part, .first = w->first};
+	struct iovec closing = {.iov_base = &head, .iov_len = sizeof head};
+	int r = 0;
 
-	fl_table_each(w->table, collect_flow, &fw);
-	r = fw.error;
-	if (!r && fw.n)
-		r = write_flows(&fw);
-	for (unsigned i = 0; !r && i < FL_K_SLOTS; i++) {
+	for (unsigned i = 0; !r && i < w->rows; i++) {
 		struct rows_record record = {.slot = i, .row = w->row[i]};
-		struct iovec iov[2] = {
-			{.iov_base = head, .iov_len = sizeof head},
-			{.iov_base = &record, .iov_len = sizeof record},
-		};
+		struct iovec iov[2] = {closing, {.iov_base = &record, .iov_len = sizeof record}};
 
 		if (memcmp(&w->row[i], &no_row, sizeof no_row))
 			r = fl_wal_append(wal, FL_WAL_COUNTS, iov, 2);
 	}
-	return r;
+	if (!r && !fl_table_each(w->table, collect_flow, &fw))
+		for (size_t i = 0; i < w->n_flows && !fw.error; i++)
+			collect_flow(&fw, &w->flows[i]);
+	r = r ? r : fw.error;
+	if (!r && fw.n)
+		r = write_flows(&fw);
+	return r || !w->frozen ? r : fl_wal_append(wal, FL_WAL_CLOSING, &closing, 1);
+}
+
+static int snapshot_position(const struct state *s, struct fl_wal *wal)
+{
+	struct position_record pos = {
+		.ring_position = s->ring_position,
+		.drained = {s->drained[0], s->drained[1]},
+		.newest_window = s->newest_window,
+		.checked = s->checked,
+		.n_closed = s->n_closed,
+		.closings = s->closings,
+		.gap = s->gap,
+	};
+	struct iovec iov = {.iov_base = &pos, .iov_len = sizeof pos};
+
+	memcpy(pos.closed, s->closed, sizeof pos.closed);
+	return fl_wal_append(wal, FL_WAL_POSITION, &iov, 1);
 }
 
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal)
 {
 	struct fl_flow *buffer FL_CLEANUP(fl_freep) = malloc(SNAPSHOT_FLOWS * sizeof *buffer);
-	struct position_record pos = {
-		.ring_position = s->ring_position,
-		.drained = {s->drained[0], s->drained[1]},
-		.newest_window = s->newest_window,
-		.n_closed = s->n_closed,
-	};
-	struct iovec iov = {.iov_base = &pos, .iov_len = sizeof pos};
-	int r;
+	int r = buffer ? fl_state_log_boot(s, wal) : -ENOMEM;
 
-	if (!buffer)
-		return -ENOMEM;
-	memcpy(pos.closed, s->closed, sizeof pos.closed);
-	r = fl_wal_append(wal, FL_WAL_POSITION, &iov, 1);
 	for (unsigned i = 0; !r && i < s->n_clocks; i++) {
-		iov = (struct iovec){.iov_base = (void *)&s->clock[i], .iov_len = sizeof s->clock[i]};
+		struct iovec iov = {.iov_base = (void *)&s->clock[i], .iov_len = sizeof s->clock[i]};
+
 		r = fl_wal_append(wal, FL_WAL_CLOCK, &iov, 1);
 	}
 	for (unsigned i = 0; !r && i < FL_K_SLOTS; i++)
@@ -396,7 +560,8 @@ int fl_state_snapshot(const struct state *s, struct fl_wal *wal)
 			r = fl_state_log_slot(s, i, wal);
 	for (const struct window *w = s->windows; !r && w; w = w->next)
 		r = snapshot_window(w, wal, buffer);
-	return r;
+	/* Last: replaying the parts above counts closings, which this puts right. */
+	return r ? r : snapshot_position(s, wal);
 }
 
 /* ---- a look at the open window ---- */
@@ -421,7 +586,7 @@ const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const str
 				     size_t max,
 				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *))
 {
-	struct fl_table_conf conf = {.memory_limit = s->memory_limit, .seed = s->seed};
+	struct fl_table_conf conf = {.memory_limit = PEEK_BYTES, .seed = s->seed};
 	size_t n;
 
 	if (!s->peek && fl_table_new(&s->peek, &conf))

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's state: slots, open windows, clock rows. Private to engine*.c. Everything here can be rebuilt from the log. */
+/*
+ * The engine's state: slots, open windows, clock rows. Private to engine*.c. Everything here can be rebuilt from the log:
+ * what changes it is either a logged record or a function of logged records alone.
+ */
 #pragma once
 
 #include "base/cursor.h"
@@ -8,7 +11,9 @@
 #include "daemon/wal.h"
 
 #define FL_STATE_WINDOWS_MAX 4096 /* open at once: after days of a dead meter with a living kernel side */
+#define FL_STATE_SILENT_MAX 1500  /* windows in a row that are written without having seen a packet: a day of minutes */
 #define FL_STATE_CLOCKS_MAX 64
+#define FL_STATE_CLOSED_MAX 64
 
 /* What one (slot, ENI direction) saw in one window. */
 struct row_dir {
@@ -19,11 +24,21 @@ struct row {
 	struct row_dir dir[FL_DIR_N];
 };
 
+/*
+ * A window, or a part of one: once frozen it takes nothing more, and what comes later for the same number goes into another
+ * object, so that a part has the same content however often it is written.
+ */
 struct window {
-	struct window *next; /* ascending numbers */
-	uint32_t number;
+	struct window *next; /* ascending numbers, frozen ones first */
+	uint32_t number, part;
+	bool frozen;
+	bool first; /* the part in which every interface says something, were it NODATA */
 	struct fl_table *table;
-	struct row row[FL_K_SLOTS];
+	size_t limit;	 /* of the table */
+	struct row *row; /* by slot */
+	unsigned rows;
+	struct fl_flow *flows; /* sorted, once writing has begun */
+	size_t n_flows;
 };
 
 struct slot {
@@ -37,13 +52,18 @@ struct slot {
 
 /* A row of the kernel's clock with the wall time its first window starts at. */
 struct fl_clock_row {
-	uint64_t mono_base, wall_base;
-	uint32_t window_base, pad;
+	uint64_t mono_base, wall_base, window_ns;
+	uint32_t window_base, last_before; /* the last window of the row before; numbers between the two do not exist */
 };
 
 /* How often a window was written: the number of its next part. */
 struct closed {
 	uint32_t window, parts;
+};
+
+/* Windows in which something was not captured because nobody was there: from .. to. */
+struct gap {
+	uint32_t from, to;
 };
 
 struct state {
@@ -52,11 +72,16 @@ struct state {
 	size_t n_windows;
 	struct fl_clock_row clock[FL_STATE_CLOCKS_MAX];
 	unsigned n_clocks;
-	struct closed closed[64]; /* the newest, as a ring */
-	unsigned n_closed;
+	struct closed closed[FL_STATE_CLOSED_MAX]; /* the newest, as a ring */
+	uint32_t n_closed, closings;
 	uint32_t drained[2], newest_window;
+	uint32_t checked; /* every window up to this one has had its first part frozen, or had nothing to say */
+	struct gap gap;
 	uint64_t ring_position, memory_limit, seed;
+	uint8_t boot_id[16];
+	bool other_boot, had_log;
 	struct fl_table *spare, *peek;
+	size_t spare_limit;
 	struct fl_partial *peeked;
 };
 
@@ -66,27 +91,47 @@ struct fl_engine {
 	struct fl_wal *wal;
 	struct fl_live_sink sink;
 	struct fl_engine_last last;
+	uint64_t settled_at; /* monotonic: before it no half is read, the numbering has just been changed */
+	uint64_t shrink_at;  /* size of the log that calls for a snapshot */
+	bool counts_socket;  /* what the backend lost, its socket lost */
+	bool closed_since_snapshot;
+	char trouble[256];   /* why FL_ENGINE_RETRY */
+	bool retry;	     /* shared memory was full: nothing was taken, it may be tried again */
 };
 
-int fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed);
+void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const uint8_t boot_id[16]);
 void fl_state_deinit(struct state *s);
 
-struct window *fl_state_window(struct state *s, uint32_t number); /* created when there is none; NULL: no memory */
+struct window *fl_state_window(struct state *s, uint32_t number); /* not frozen; made when there is none; NULL: no memory */
+struct row *fl_state_row(struct window *w, unsigned slot);	  /* NULL: no memory */
 void fl_state_drop_window(struct state *s, struct window *w);
 void fl_state_count(struct row_dir *row, const struct fl_live_counts *c);
-unsigned fl_state_part(const struct state *s, uint32_t window);
-void fl_state_note_closed(struct state *s, uint32_t window);
+void fl_state_lost(void *ctx, const struct fl_obs *o); /* fl_table_lost_fn; ctx: a window that has the row */
+
+struct window_head { /* in the log */
+	uint32_t window, part, first, n;
+};
+/* Logs that the window is frozen, and freezes it. */
+int fl_state_freeze(struct state *s, struct window *w, bool first, struct fl_wal *wal);
 
 int fl_state_add_clock(struct state *s, const struct fl_clock_row *row);
 const struct fl_clock_row *fl_state_clock(const struct state *s); /* newest, NULL: none */
-uint32_t fl_state_window_at(const struct state *s, uint64_t mono, uint64_t window_ns);
-uint64_t fl_state_window_mono(const struct state *s, uint32_t window, uint64_t window_ns); /* its start */
-uint64_t fl_state_window_wall(const struct state *s, uint32_t window, uint64_t window_ns);
-uint32_t fl_state_newest_window(const struct state *s);
-void fl_state_note_window(struct state *s, uint32_t window);
+const struct fl_clock_row *fl_state_row_of(const struct state *s, uint32_t window);
+uint32_t fl_state_window_at(const struct state *s, uint64_t mono);
+uint64_t fl_state_window_mono(const struct state *s, uint32_t window); /* its start */
+int64_t fl_state_window_wall(const struct state *s, uint32_t window);  /* its start, Unix seconds */
+uint32_t fl_state_window_seconds(const struct state *s, uint32_t window);
+uint32_t fl_state_next_number(const struct state *s, uint32_t number); /* skips numbers that do not exist */
+
+struct fresh_record {
+	struct gap gap;
+	uint32_t drained[2];
+};
+void fl_state_fresh(struct state *s, const struct fresh_record *f);
 
 int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c);
 int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal);
+int fl_state_log_boot(const struct state *s, struct fl_wal *wal);
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal);
 
 const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
@@ -95,3 +140,4 @@ const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const str
 
 /* engine_close.c */
 int fl_engine_close_due(struct fl_engine *e);
+void fl_engine_shrink_log(struct fl_engine *e);

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#ifdef FL_CAPTURE
+#include "daemon/daemon.h"
+#endif
 
 int main(int argc, char **argv)
 {
 	/* One line a command; the order is that of `flowlog help`. */
 	static const struct fl_command *const commands[] = {
+#ifdef FL_CAPTURE
+		&fl_cmd_run,
+#endif
 		&fl_cmd_meter,
 		&fl_cmd_query,
 		&fl_cmd_tail,

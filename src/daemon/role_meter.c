@@ -2,7 +2,9 @@
 /* The meter: holds the maps, follows the interfaces, drives the engine. It opens no connection and listens to nobody. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "bpf/shared.h"
 #include "daemon/daemon.h"
 #include "daemon/meter_status.h"
@@ -33,18 +36,25 @@ struct meter {
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
+	bool gone[FL_K_SLOTS];	   /* said so */
 	int64_t started;
-	bool finish;
+	bool finish, ready;
+	bool quiet_so_far;	 /* no packet yet */
+	uint32_t said_window;	 /* whose ledger was told */
+	char said[256];		 /* the last trouble, so that a full disk is one line and not a thousand */
 };
 
 static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 {
 	struct fl_request rq = {.op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
+	int netns FL_CLEANUP(fl_closep) = -1;
 
-	if (!m->run->privileged)
-		return m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, -1);
-	memcpy(rq.netns, i->eni.netns, sizeof rq.netns);
-	return fl_channel_call(m->channel, &rq);
+	if (m->run->privileged) {
+		memcpy(rq.netns, i->eni.netns, sizeof rq.netns);
+		return fl_channel_call(m->channel, &rq);
+	}
+	netns = fl_run_open_netns(m->run, i->eni.netns);
+	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
 static int detach(struct meter *m, uint16_t slot)
@@ -60,33 +70,36 @@ static int detach(struct meter *m, uint16_t slot)
 static int meter_interface(struct meter *m, struct fl_interface *i, bool present[FL_K_SLOTS])
 {
 	bool known;
-	int slot = fl_engine_slot(m->engine, &i->eni, &known), r;
+	int slot = fl_engine_slot(m->engine, &i->eni, &known), r = 0;
 
 	if (slot < 0) {
 		fl_warn("%s", fl_error_text(slot));
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
-	if (!known || !m->attached[slot]) {
-		r = attach(m, (uint16_t)slot, i);
-		if (r == -EPIPE)
-			return r;
-		if (r) {
-			/* It may have gone between the listing and now; the next notification tells. */
-			if (r != -ENODEV && r != -ENXIO)
-				fl_warn("%s is not metered: %s", i->eni.device, fl_error_text(r));
-			i->skip = FL_SKIP_UNSUPPORTED;
-			return 0;
-		}
-	}
-	present[slot] = true;
 	/* Known from the log of an earlier life and still attached: its counting was never interrupted. */
-	if (known && (m->attached[slot] || m->run->reused)) {
-		m->attached[slot] = true;
-		return fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
+	if (known && (m->attached[slot] || m->run->reused))
+		r = fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
+	else
+		r = fl_engine_attached(m->engine, (uint16_t)slot, &i->eni);
+	if (r)
+		return r;
+	present[slot] = true;
+	if (m->attached[slot])
+		return 0;
+	r = attach(m, (uint16_t)slot, i);
+	m->attached[slot] = !r;
+	if (!r || r == -EPIPE) {
+		if (!r && m->ready)
+			fl_info("%s (%s) appeared and is metered as %s", i->eni.device, i->eni.name, i->eni.interface_id);
+		return r;
 	}
-	m->attached[slot] = true;
-	return fl_engine_attached(m->engine, (uint16_t)slot, &i->eni);
+	/* It may have gone between the listing and now; the next notification tells. */
+	if (r != -ENODEV && r != -ENXIO)
+		fl_warn("%s is not metered: %s", i->eni.device, fl_error_text(r));
+	i->skip = FL_SKIP_UNSUPPORTED;
+	present[slot] = false;
+	return 0;
 }
 
 static int sync_interfaces(struct meter *m)
@@ -105,11 +118,17 @@ static int sync_interfaces(struct meter *m)
 		if (list[i].skip == FL_SKIP_NONE)
 			r = meter_interface(m, &list[i], present);
 	for (unsigned slot = 0; !r && slot < FL_K_SLOTS; slot++) {
-		if (present[slot] || !fl_engine_eni(m->engine, (uint16_t)slot))
+		if (present[slot] || !fl_engine_eni(m->engine, (uint16_t)slot)) {
+			m->gone[slot] = false;
 			continue;
-		if (m->attached[slot])
+		}
+		if (!m->gone[slot] && m->ready)
+			fl_info("%s is gone", fl_engine_eni(m->engine, (uint16_t)slot)->device);
+		/* After a restart the kernel may still have what is not to be metered any more. */
+		if (m->attached[slot] || (m->run->reused && !m->ready))
 			r = detach(m, (uint16_t)slot);
 		m->attached[slot] = false;
+		m->gone[slot] = true;
 		if (r != -EPIPE)
 			r = fl_engine_vanished(m->engine, (uint16_t)slot);
 	}
@@ -126,21 +145,59 @@ static int on_discovery(void *ctx, int fd, uint32_t events)
 	return r > 0 ? sync_interfaces(m) : r;
 }
 
+/* Each closed window's ledger as one line. */
+static void say_window(struct meter *m)
+{
+	const struct fl_engine_last *last = fl_engine_last(m->engine);
+	const struct fl_ledger *l = &last->ledger;
+	struct fl_count excluded = {0}, lost = {0};
+	char start[24], bytes[16];
+
+	if (!last->window.number || last->window.number == m->said_window)
+		return;
+	m->said_window = last->window.number;
+	for (unsigned i = 0; i < FL_RULE_N; i++)
+		excluded.packets += l->excluded[i].packets;
+	for (unsigned i = 0; i < FL_LOSS_N; i++)
+		lost.packets += l->lost[i].packets;
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64 " excluded + %" PRIu64
+		" lost%s",
+		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows, fl_human_bytes(l->seen.bytes, bytes),
+		l->seen.packets, l->recorded.packets, excluded.packets, lost.packets,
+		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
+	if (l->seen.packets)
+		m->quiet_so_far = false;
+	else if (m->quiet_so_far)
+		fl_info("no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
+}
+
+static int turn(struct meter *m)
+{
+	int r = fl_engine_tick(m->engine);
+	const char *trouble = r > 0 ? fl_engine_trouble(m->engine) : "";
+
+	if (r < 0)
+		return r;
+	if (r > 0 && strcmp(trouble, m->said))
+		fl_warn("%s; metering goes on, it is tried again", trouble);
+	else if (!r && *m->said)
+		fl_warn("what was refused before works again");
+	snprintf(m->said, sizeof m->said, "%s", trouble);
+	say_window(m);
+	return 0;
+}
+
 static int on_ring(void *ctx, int fd, uint32_t events)
 {
-	struct meter *m = ctx;
-
 	(void)fd;
 	(void)events;
-	return fl_engine_tick(m->engine);
+	return turn(ctx);
 }
 
 static int on_tick(void *ctx, uint64_t expirations)
 {
-	struct meter *m = ctx;
-
 	(void)expirations;
-	return fl_engine_tick(m->engine);
+	return turn(ctx);
 }
 
 static int on_status(void *ctx, uint64_t expirations)
@@ -260,28 +317,42 @@ static int run_loop(struct meter *m)
 
 int fl_role_meter(const struct fl_run *run, int channel)
 {
+	enum fl_privilege_role role = run->privileged				    ? FL_ROLE_METER
+				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
+										    : FL_ROLE_METER_AFPACKET;
+	struct fl_request ready = {.op = FL_REQUEST_READY};
 	struct meter m = {
 		.run = run,
 		.channel = channel,
+		.quiet_so_far = true,
 		.started = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
 	};
 	int r;
 
+	if (run->quiet)
+		fl_log_set_level(FL_LOG_WARNING);
 	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the fallback. */
 	r = fl_discovery_new(&m.discovery, &run->discovery);
 	if (!r)
 		r = open_backend(&m);
+	/* Names of containers come from files of root: those that are there now are found and remembered. */
 	if (!r)
-		r = fl_privilege_drop(run->privileged ? FL_ROLE_METER : FL_ROLE_METER_AFPACKET, run->uid, run->gid);
+		r = fl_discovery_list(m.discovery, &m.interfaces, &m.n_interfaces);
+	if (!r)
+		r = fl_privilege_drop(role, run->uid, run->gid);
 	if (!r)
 		r = open_stages(&m);
 	if (!r)
 		r = sync_interfaces(&m);
 	if (!r)
+		r = fl_channel_call(channel, &ready);
+	m.ready = true;
+	if (!r)
 		r = run_loop(&m);
 	if (!r && m.finish)
 		r = fl_engine_finish(m.engine);
 	if (!r) {
+		say_window(&m);
 		on_status(&m, 1);
 		fl_wal_remove(run->shmfd);
 	}

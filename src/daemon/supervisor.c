@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -18,10 +19,12 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "daemon/daemon.h"
+#include "daemon/notify.h"
 #include "daemon/privilege.h"
 
 #define RESTART_DELAY_NS FL_NS_PER_S
 #define STOP_TIMEOUT_S 20
+#define TRIES_BEFORE_READY 3 /* a meter that never came up will not come up */
 
 struct supervisor;
 
@@ -41,11 +44,11 @@ static const struct {
 };
 
 struct supervisor {
-	const struct fl_run *run;
+	struct fl_run *run;
 	struct fl_loop *loop;
 	struct fl_source *channel_source, *restart_timer;
 	int channel, child_channel; /* our end and, between socketpair and fork, the meter's */
-	bool view, stopping;
+	bool view, stopping, ready, failed;
 	pid_t pid[ROLE_N];
 	unsigned restarts[ROLE_N];
 };
@@ -53,24 +56,40 @@ struct supervisor {
 static int start_meter(struct supervisor *s)
 {
 	fl_closep(&s->channel);
+	/* A meter that starts again finds the kernel's side as the one before left it. */
+	if (s->run->privileged && s->restarts[ROLE_METER])
+		s->run->reused = true;
 	return fl_role_meter(s->run, s->child_channel);
+}
+
+/* What only the meter may hold: maps with everybody's traffic. */
+static void forget_capture(struct supervisor *s)
+{
+	fl_closep(&s->channel);
+	if (s->run->privileged)
+		s->run->ops->close(&s->run->privileged, false);
+	fl_closep(&s->run->shmfd);
 }
 
 static int start_deliver(struct supervisor *s)
 {
+	forget_capture(s);
 	return fl_role_deliver(s->run);
 }
 
 static int start_view(struct supervisor *s)
 {
 	struct fl_view *view = NULL;
-	int r = fl_view_new(&view, s->run->store, STDOUT_FILENO);
+	int r;
 
+	forget_capture(s);
+	/* The user may be able to read the store but not the way to it. */
+	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store) : fl_view_new(&view, ".", STDOUT_FILENO);
 	if (!r)
 		r = fl_privilege_drop(FL_ROLE_VIEW, s->run->uid, s->run->gid);
 	while (!r) {
-		r = fl_view_draw(view);
 		sleep(1);
+		r = fl_view_draw(view);
 	}
 	fl_err("view: %s", fl_error_text(r));
 	fl_view_free(&view);
@@ -80,11 +99,15 @@ static int start_view(struct supervisor *s)
 static int on_channel(void *ctx, int fd, uint32_t events)
 {
 	struct supervisor *s = ctx;
+	int r = fl_channel_answer(fd, s->run, s->stopping);
 
 	(void)events;
-	if (fl_channel_answer(fd, s->run) > 0) {
+	if (r == FL_CHANNEL_GONE) {
 		fl_source_free(&s->channel_source);
 		fl_closep(&s->channel);
+	} else if (r == FL_CHANNEL_READY && !s->ready) {
+		s->ready = true;
+		fl_notify(s->run->privileged ? "READY=1\nSTATUS=metering with eBPF" : "READY=1\nSTATUS=metering with AF_PACKET");
 	}
 	return 0;
 }
@@ -158,6 +181,12 @@ static void reap(struct supervisor *s)
 			s->pid[i] = 0;
 			if (s->stopping)
 				continue;
+			if (i == ROLE_METER && !s->ready && s->restarts[i] + 1 >= TRIES_BEFORE_READY) {
+				s->failed = true;
+				fl_err("the meter does not come up; what it said last is why");
+				fl_loop_stop(s->loop);
+				continue;
+			}
 			if (WIFSIGNALED(status))
 				fl_warn("%s (pid %d) was killed by signal %d; it starts again in a second", roles[i].name, pid,
 					WTERMSIG(status));
@@ -191,7 +220,7 @@ static int write_status(void *ctx, uint64_t expirations)
 	fl_json_ki64(&j, "pid", getpid());
 	fl_json_ku64(&j, "time", fl_now_ns(&fl_clock_system) / FL_NS_PER_S);
 	fl_json_kstr(&j, "backend", s->run->ops->name);
-	fl_json_kstr(&j, "pins", s->run->live.pin_name);
+	fl_json_kstr(&j, "pins", s->run->live.pin_name ? s->run->live.pin_name : "");
 	fl_json_key(&j, "roles");
 	fl_json_array(&j);
 	for (unsigned i = 0; i < ROLE_N; i++) {
@@ -205,9 +234,14 @@ static int write_status(void *ctx, uint64_t expirations)
 	}
 	fl_json_end_array(&j);
 	fl_json_end_object(&j);
-	/* A status that cannot be written (full disk) must not stop anything. */
+	/* With the user's rights: the directory is theirs, and so is whatever they put into our way. A status that cannot be
+	 * written (full disk) must not stop anything. */
+	setfsgid(s->run->gid);
+	setfsuid(s->run->uid);
 	if (!fl_json_done(&j))
 		(void)fl_file_write_atomic(s->run->statefd, "status/supervisor.json", buf.data, buf.len, 0640, false);
+	setfsuid(geteuid());
+	setfsgid(getegid());
 	return 0;
 }
 
@@ -219,18 +253,23 @@ static void stop_role(struct supervisor *s, unsigned role)
 	kill(s->pid[role], SIGTERM);
 	for (unsigned i = 0; s->pid[role] && i < STOP_TIMEOUT_S * 20; i++) {
 		usleep(50000);
+		/* A meter that waits for an answer could not end. */
+		if (role == ROLE_METER && s->channel >= 0 && fl_channel_answer(s->channel, s->run, true) == FL_CHANNEL_GONE)
+			fl_closep(&s->channel);
 		reap(s);
 	}
 	if (s->pid[role]) {
 		fl_warn("%s did not end within %d s and is killed; its log is kept for the next start", roles[role].name,
 			STOP_TIMEOUT_S);
 		kill(s->pid[role], SIGKILL);
+		s->failed = true;
 	}
 }
 
 static void stop_all(struct supervisor *s)
 {
 	s->stopping = true;
+	fl_notify("STOPPING=1\nSTATUS=closing the open window");
 	stop_role(s, ROLE_VIEW);
 	/* The programs go first: what the meter then reads is final. */
 	if (s->run->privileged)
@@ -240,7 +279,7 @@ static void stop_all(struct supervisor *s)
 	stop_role(s, ROLE_DELIVER);
 }
 
-int fl_supervise(const struct fl_run *run, bool view)
+int fl_supervise(struct fl_run *run, bool view)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD, 0};
 	struct supervisor s = {.run = run, .channel = -1, .child_channel = -1, .view = view};
@@ -260,8 +299,11 @@ int fl_supervise(const struct fl_run *run, bool view)
 		r = fl_loop_run(s.loop);
 	if (r)
 		fl_err("%s", fl_error_text(r));
+	if (view)
+		fputs("\nclosing the open window ...\n", stderr);
 	stop_all(&s);
+	fl_source_free(&s.channel_source);
 	fl_closep(&s.channel);
 	fl_loop_free(&s.loop);
-	return r ? 1 : 0;
+	return r || s.failed ? 1 : 0;
 }

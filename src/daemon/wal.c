@@ -18,7 +18,10 @@
 #define WAL_NAME "wal"
 #define WAL_NEW "wal.new"
 #define WAL_MAGIC 0x4c57464cu /* "LFWL" */
-#define WAL_PARTS 7
+#define WAL_PARTS 6
+#define WAL_ALIGN 8
+#define WAL_AHEAD (1u << 20)   /* memory is reserved in steps of this */
+#define WAL_SET_ASIDE (1u << 16) /* of it, what only small records may use */
 
 struct wal_header {
 	uint32_t magic, type, length, crc; /* crc of type, length and payload */
@@ -27,7 +30,7 @@ struct wal_header {
 struct fl_wal {
 	int dirfd, fd;	/* fd: what append writes to */
 	int old_fd;	/* during a snapshot: the log still in force */
-	uint64_t size;
+	uint64_t size, reserved, old_size, old_reserved;
 };
 
 static uint32_t header_crc(const struct wal_header *h)
@@ -92,7 +95,7 @@ int fl_wal_open(struct fl_wal **ret, int dirfd, fl_wal_replay_fn replay, void *c
 		if (good != (size_t)st.st_size && ftruncate(w->fd, (off_t)good))
 			return fl_fail(-errno, "the torn end of the meter's log cannot be cut: %m");
 	}
-	w->size = good;
+	w->size = w->reserved = good;
 	*ret = w;
 	w = NULL;
 	return 0;
@@ -108,35 +111,66 @@ void fl_wal_close(struct fl_wal **w)
 	*w = NULL;
 }
 
+/* Memory for n bytes more, so that a write cannot fail half-way and small records find room when there is none left. */
+static int reserve(struct fl_wal *w, size_t n)
+{
+	uint64_t need = w->size + n + (n < FL_WAL_SMALL ? 0 : WAL_SET_ASIDE);
+
+	if (need <= w->reserved)
+		return 0;
+	for (unsigned ahead = WAL_AHEAD;; ahead = 0) {
+		uint64_t to = need + ahead;
+
+		if (!fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->reserved, (off_t)(to - w->reserved))) {
+			w->reserved = to;
+			return 0;
+		}
+		if (errno == EOPNOTSUPP)
+			return 0;
+		if (!ahead)
+			return fl_fail(-ENOSPC, "shared memory is full (%s): the meter cannot log what it reads; enlarge /dev/shm",
+				       strerror(errno));
+	}
+}
+
 int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsigned n)
 {
+	static const uint8_t zeroes[WAL_ALIGN];
 	struct wal_header h = {.magic = WAL_MAGIC, .type = type};
-	struct iovec all[WAL_PARTS + 1] = {{.iov_base = &h, .iov_len = sizeof h}};
-	size_t length = 0;
+	struct iovec all[WAL_PARTS + 2] = {{.iov_base = &h, .iov_len = sizeof h}};
+	size_t length = 0, fill;
 	ssize_t done;
+	int r;
 
 	if (n > WAL_PARTS)
 		return fl_fail(-EINVAL, "a log record has %u parts, at most %d are possible", n, WAL_PARTS);
-	for (unsigned i = 0; i < n; i++)
-		length += iov[i].iov_len;
-	if (length > FL_WAL_RECORD_MAX)
-		return fl_fail(-E2BIG, "a log record of %zu bytes is over the limit of %u", length,
-			       FL_WAL_RECORD_MAX);
-	h.length = (uint32_t)length;
-	h.crc = header_crc(&h);
 	for (unsigned i = 0; i < n; i++) {
 		all[i + 1] = iov[i];
-		h.crc = fl_crc32c(h.crc, iov[i].iov_base, iov[i].iov_len);
+		length += iov[i].iov_len;
 	}
-	done = pwritev(w->fd, all, (int)n + 1, (off_t)w->size);
+	fill = (WAL_ALIGN - length % WAL_ALIGN) % WAL_ALIGN;
+	all[n + 1] = (struct iovec){.iov_base = (void *)zeroes, .iov_len = fill};
+	length += fill;
+	if (length > FL_WAL_RECORD_MAX)
+		return fl_fail(-E2BIG, "a log record of %zu bytes is over the limit of %u", length, FL_WAL_RECORD_MAX);
+	h.length = (uint32_t)length;
+	h.crc = header_crc(&h);
+	for (unsigned i = 1; i <= n + 1; i++)
+		h.crc = fl_crc32c(h.crc, all[i].iov_base, all[i].iov_len);
+	r = reserve(w, length + sizeof h);
+	if (r)
+		return r;
+	done = pwritev(w->fd, all, (int)n + 2, (off_t)w->size);
 	if (done != (ssize_t)(length + sizeof h)) {
 		int err = done < 0 ? errno : ENOSPC;
 
-		/* The next record overwrites what was written of this one. */
-		return fl_fail(-err, "shared memory is full (%s): the meter cannot log what it read; enlarge /dev/shm",
-			       strerror(err));
+		/* Half a record must not stand where the next one ends. */
+		if (done > 0 && !ftruncate(w->fd, (off_t)w->size))
+			w->reserved = w->size;
+		return fl_fail(-err, "the meter's log in shared memory cannot be written: %s", strerror(err));
 	}
 	w->size += length + sizeof h;
+	w->reserved = FL_MAX(w->reserved, w->size);
 	return 0;
 }
 
@@ -147,8 +181,10 @@ int fl_wal_snapshot_begin(struct fl_wal *w)
 	if (fd < 0)
 		return fl_fail(-errno, "a fresh meter's log cannot be created: %m");
 	w->old_fd = w->fd;
+	w->old_size = w->size;
+	w->old_reserved = w->reserved;
 	w->fd = fd;
-	w->size = 0;
+	w->size = w->reserved = 0;
 	return 0;
 }
 
@@ -158,6 +194,18 @@ int fl_wal_snapshot_commit(struct fl_wal *w)
 		return fl_fail(-errno, "the fresh meter's log cannot take the old one's place: %m");
 	fl_closep(&w->old_fd);
 	return 0;
+}
+
+void fl_wal_snapshot_abort(struct fl_wal *w)
+{
+	if (w->old_fd < 0)
+		return;
+	fl_closep(&w->fd);
+	unlinkat(w->dirfd, WAL_NEW, 0);
+	w->fd = w->old_fd;
+	w->size = w->old_size;
+	w->reserved = w->old_reserved;
+	w->old_fd = -1;
 }
 
 uint64_t fl_wal_size(const struct fl_wal *w)

@@ -8,25 +8,14 @@
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "flow/fragments.h"
+#include "flow/links.h"
 
-#define TAGS_MAX 8	  /* VLAN, MPLS and PPPoE headers one after another */
 #define EXTENSIONS_MAX 16 /* IPv6 extension headers */
 #define TUNNELS_MAX 4	  /* with --inner */
 
-enum ethertype {
-	ET_IPV4 = 0x0800,
-	ET_TEB = 0x6558, /* transparent Ethernet bridging, RFC 1701 */
-	ET_VLAN = 0x8100,
-	ET_IPV6 = 0x86dd,
-	ET_MPLS = 0x8847,
-	ET_MPLS_UP = 0x8848,
-	ET_PPPOE = 0x8864,
-	ET_QINQ = 0x88a8,
-	ET_QINQ_OLD = 0x9100,
-};
-
 enum protocol {
 	P_HOPOPT = 0,
+	P_ICMP = 1,
 	P_IPIP = 4,
 	P_TCP = 6,
 	P_UDP = 17,
@@ -36,6 +25,7 @@ enum protocol {
 	P_FRAGMENT = 44,
 	P_GRE = 47,
 	P_AH = 51,
+	P_ICMPV6 = 58,
 	P_DSTOPTS = 60,
 	P_SCTP = 132,
 	P_MOBILITY = 135,
@@ -56,142 +46,21 @@ struct ip {
 static enum fl_decoded decode_ip(struct fl_cursor c, const struct fl_frame_meta *meta, uint32_t l3_wire, bool inner,
 				 unsigned depth, struct fl_fragments *fragments, struct fl_packet *ret);
 
-/* ---- link layers: leave the cursor at the IP header ---- */
-
-static bool is_ip(uint16_t ethertype)
-{
-	return ethertype == ET_IPV4 || ethertype == ET_IPV6;
-}
-
-/* A PPP protocol field of one or two bytes (RFC 1661 section 2), behind address and control or not. */
-static bool skip_ppp(struct fl_cursor *c)
-{
-	uint16_t protocol;
-
-	if (fl_cur_left(c) >= 2 && c->p[0] == 0xff && c->p[1] == 0x03)
-		fl_cur_skip(c, 2);
-	protocol = fl_cur_u8(c);
-	if (!(protocol & 1))
-		protocol = (uint16_t)(protocol << 8 | fl_cur_u8(c));
-	return !c->bad && (protocol == 0x21 || protocol == 0x57);
-}
-
-/* The label stack ends at its bottom bit; what follows has no type, so the version nibble decides (RFC 4928). */
-static bool skip_mpls(struct fl_cursor *c)
-{
-	for (unsigned i = 0; i < TAGS_MAX; i++) {
-		uint32_t label = fl_cur_be32(c);
-
-		if (c->bad)
-			return false;
-		if (label & 0x100)
-			return fl_cur_left(c) && (c->p[0] >> 4 == 4 || c->p[0] >> 4 == 6);
-	}
-	return false;
-}
-
-static bool skip_tags(struct fl_cursor *c, uint16_t ethertype)
-{
-	for (unsigned i = 0; i < TAGS_MAX; i++) {
-		switch (ethertype) {
-		case ET_IPV4:
-		case ET_IPV6:
-			return true;
-		case ET_VLAN:
-		case ET_QINQ:
-		case ET_QINQ_OLD:
-			fl_cur_skip(c, 2);
-			ethertype = fl_cur_be16(c);
-			break;
-		case ET_MPLS:
-		case ET_MPLS_UP:
-			return skip_mpls(c);
-		case ET_PPPOE:
-			fl_cur_skip(c, 6);
-			return skip_ppp(c);
-		default:
-			return false;
-		}
-		if (c->bad)
-			return false;
-	}
-	return false;
-}
-
-static bool skip_ethernet(struct fl_cursor *c)
-{
-	uint16_t ethertype;
-
-	fl_cur_skip(c, 12);
-	ethertype = fl_cur_be16(c);
-	return !c->bad && (is_ip(ethertype) || skip_tags(c, ethertype));
-}
-
-static bool skip_raw(struct fl_cursor *c)
-{
-	return fl_cur_left(c) && (c->p[0] >> 4 == 4 || c->p[0] >> 4 == 6);
-}
-
-static bool skip_cooked_v1(struct fl_cursor *c)
-{
-	uint16_t ethertype;
-
-	fl_cur_skip(c, 14);
-	ethertype = fl_cur_be16(c);
-	return !c->bad && skip_tags(c, ethertype);
-}
-
-static bool skip_cooked_v2(struct fl_cursor *c)
-{
-	uint16_t ethertype = fl_cur_be16(c);
-
-	fl_cur_skip(c, 18);
-	return !c->bad && skip_tags(c, ethertype);
-}
-
-/* AF_INET is 2 everywhere; AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs. The version nibble agrees or it is no IP. */
-static bool skip_family(struct fl_cursor *c)
-{
-	uint32_t family = fl_cur_be32(c);
-
-	if (family > 0xffff)
-		family = __builtin_bswap32(family);
-	if (c->bad || (family != 2 && family != 10 && family != 24 && family != 28 && family != 30))
-		return false;
-	return skip_raw(c);
-}
-
-static bool skip_pppoe(struct fl_cursor *c)
-{
-	return skip_tags(c, ET_PPPOE);
-}
-
-static bool skip_nothing(struct fl_cursor *c)
-{
-	(void)c;
-	return false;
-}
-
-static bool (*const links[FL_LINK_N])(struct fl_cursor *) = {
-	[FL_LINK_ETHERNET] = skip_ethernet,   [FL_LINK_RAW_IP] = skip_raw,     [FL_LINK_COOKED_V1] = skip_cooked_v1,
-	[FL_LINK_COOKED_V2] = skip_cooked_v2, [FL_LINK_NULL] = skip_family,    [FL_LINK_LOOP] = skip_family,
-	[FL_LINK_PPP] = skip_ppp,	      [FL_LINK_PPPOE] = skip_pppoe,    [FL_LINK_UNSUPPORTED] = skip_nothing,
-};
-
 /* ---- network layer ---- */
 
 static bool parse_v4(struct fl_cursor *c, uint32_t l3_wire, struct ip *ip, struct fl_packet *ret)
 {
-	const uint8_t *h = fl_cur_take(c, 20);
+	const uint8_t *h = c->p;
 	uint32_t header;
 	uint16_t offset;
 
-	if (!h)
+	if (fl_cur_left(c) >= 4)
+		ip->total = (uint32_t)h[2] << 8 | h[3]; /* for the ledger, even if the rest is not there */
+	if (!fl_cur_skip(c, 20))
 		return false;
 	header = (uint32_t)(h[0] & 15) * 4;
 	if (header < 20)
 		return false;
-	ip->total = (uint32_t)h[2] << 8 | h[3];
 	/* Zero: the card segments later, the length on the wire is the frame's. */
 	if (!ip->total)
 		ip->total = l3_wire;
@@ -273,10 +142,12 @@ static uint8_t skip_extensions(struct fl_cursor *c, uint8_t next, struct ip *ip)
 
 static bool parse_v6(struct fl_cursor *c, uint32_t l3_wire, struct ip *ip, struct fl_packet *ret)
 {
-	const uint8_t *h = fl_cur_take(c, 40);
+	const uint8_t *h = c->p;
 	uint32_t payload;
 
-	if (!h)
+	if (fl_cur_left(c) >= 6)
+		ip->total = ((uint32_t)h[4] << 8 | h[5]) + 40;
+	if (!fl_cur_skip(c, 40))
 		return false;
 	payload = (uint32_t)h[4] << 8 | h[5];
 	/* Zero: a jumbogram (RFC 2675) or segmentation offload; a real empty payload has "no next header". */
@@ -356,7 +227,7 @@ static bool open_gre(struct fl_cursor *c)
 	fl_cur_skip(c, (flags & 0x8000 ? 4u : 0) + (flags & 0x2000 ? 4u : 0) + (flags & 0x1000 ? 4u : 0));
 	if (c->bad)
 		return false;
-	return type == ET_TEB ? skip_ethernet(c) : skip_tags(c, type);
+	return fl_link_skip_type(c, type);
 }
 
 static bool open_udp_tunnel(struct fl_cursor *c, uint16_t dport)
@@ -368,7 +239,7 @@ static bool open_udp_tunnel(struct fl_cursor *c, uint16_t dport)
 	first = fl_cur_u8(c);
 	if (dport == 4789) { /* RFC 7348 section 5: the I flag, then VNI */
 		fl_cur_skip(c, 7);
-		return !c->bad && (first & 0x08) && skip_ethernet(c);
+		return !c->bad && (first & 0x08) && fl_link_skip(FL_LINK_ETHERNET, c);
 	}
 	/* Geneve, RFC 8926 section 3.4 */
 	fl_cur_skip(c, 1);
@@ -376,7 +247,7 @@ static bool open_udp_tunnel(struct fl_cursor *c, uint16_t dport)
 	fl_cur_skip(c, 4 + (size_t)(first & 0x3f) * 4);
 	if (c->bad || first >> 6)
 		return false;
-	return type == ET_TEB ? skip_ethernet(c) : skip_tags(c, type);
+	return fl_link_skip_type(c, type);
 }
 
 static bool open_tunnel(struct fl_cursor *c, const struct fl_packet *outer)
@@ -384,7 +255,7 @@ static bool open_tunnel(struct fl_cursor *c, const struct fl_packet *outer)
 	switch (outer->key.proto) {
 	case P_IPIP:
 	case P_IPV6:
-		return skip_raw(c);
+		return fl_link_skip(FL_LINK_RAW_IP, c);
 	case P_GRE:
 		return open_gre(c);
 	case P_UDP:
@@ -420,6 +291,7 @@ static enum fl_decoded decode_ip(struct fl_cursor c, const struct fl_frame_meta 
 	bool ports = false, good;
 
 	memset(ret, 0, sizeof *ret);
+	ret->icmp_type = -1;
 	if (!fl_cur_left(&c))
 		return FL_DECODED_TRUNCATED;
 	switch (c.p[0] >> 4) {
@@ -432,12 +304,17 @@ static enum fl_decoded decode_ip(struct fl_cursor c, const struct fl_frame_meta 
 	default:
 		good = false;
 	}
-	if (!good)
+	if (!good) {
+		ret->bytes = ip.total;
+		ret->packets = 1;
 		return FL_DECODED_TRUNCATED;
+	}
 	ip.payload = c;
 	ret->bytes = ip.total;
 	ret->packets = 1;
 	ret->fragment = ip.fragment;
+	if ((ret->key.proto == P_ICMP || ret->key.proto == P_ICMPV6) && !ip.later && fl_cur_left(&c))
+		ret->icmp_type = c.p[0];
 	if (has_ports(ret->key.proto)) {
 		if (ip.later)
 			ports_of_fragment(&ip, meta, fragments, ret);
@@ -463,7 +340,7 @@ enum fl_decoded fl_decode(enum fl_link link, const uint8_t *frame, size_t caplen
 	struct fl_cursor c = fl_cursor(frame, caplen);
 	uint32_t l2;
 
-	if (!links[link](&c) || c.bad)
+	if (!fl_link_skip(link, &c) || c.bad)
 		return FL_DECODED_NOT_IP;
 	l2 = (uint32_t)(c.p - frame);
 	return decode_ip(c, meta, meta->wire_len > l2 ? meta->wire_len - l2 : 0, inner, 0, fragments, ret);

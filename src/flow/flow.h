@@ -67,6 +67,14 @@ enum fl_link {
 	FL_LINK_LOOP,	     /* DLT_LOOP: address family big-endian */
 	FL_LINK_PPP,	     /* DLT_PPP, with or without HDLC address and control */
 	FL_LINK_PPPOE,	     /* DLT_PPP_ETHER */
+	FL_LINK_CHDLC,	     /* Cisco HDLC */
+	FL_LINK_FRAME_RELAY,
+	FL_LINK_FDDI,
+	FL_LINK_WLAN,	     /* IEEE 802.11, data in the clear */
+	FL_LINK_RADIOTAP,    /* the same behind a radiotap header */
+	FL_LINK_PPI,	     /* per-packet information around Ethernet or 802.11 */
+	FL_LINK_NFLOG,
+	FL_LINK_IPOIB,
 	FL_LINK_UNSUPPORTED, /* every frame is "not IP", and the reader says so once */
 	FL_LINK_N
 };
@@ -86,7 +94,7 @@ enum fl_decoded {
 	FL_DECODED_IP = 0,
 	FL_DECODED_NOT_IP,    /* counted, not an error */
 	FL_DECODED_TRUNCATED, /* says IP, but its fixed header is not there or impossible: not an IP packet
-				 that can be attributed; counted apart */
+				 that can be attributed; counted apart. bytes is the length it claims, 0 without one */
 };
 
 /* Result of decoding: key without iface and direction filled in by the caller, and the counts. */
@@ -97,6 +105,7 @@ struct fl_packet {
 	uint8_t tcp;
 	bool fragment;	  /* any fragment */
 	bool ports_unknown; /* a later fragment whose first was not seen: ports 0 */
+	int16_t icmp_type;  /* of ICMP and ICMPv6; -1: another protocol, or not in the frame */
 };
 
 struct fl_fragments; /* bounded table: (src, dst, id, protocol) -> ports */

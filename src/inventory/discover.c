@@ -1,33 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Which interfaces there are and which of them are ENIs, over rtnetlink. A namespace has two sockets,
- * opened inside it once: a netlink socket stays in the namespace it was born in, so later dumps need
- * no privilege.
- */
-#include <arpa/inet.h>
+/* Which interfaces are ENIs, and whose (../shared/design/architecture.md, "What is an ENI here"). */
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_arp.h>
-#include <linux/if_link.h>
-#include <linux/net_namespace.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "inventory/inventory.h"
+#include "inventory/discover.h"
+#include "inventory/names.h"
 
-#define MAX_NAMESPACES 256
-#define MAX_INTERFACES 65536
-#define DUMP_TRIES 4 /* a dump during changes is inconsistent (EINTR) and asked again */
+#define NAMED_NS_MAX 1024 /* namespaces of processes that are looked at for names */
 
 const char *const fl_skip_reasons[FL_SKIP_N] = {
 	[FL_SKIP_NONE] = "metered",
@@ -40,306 +30,7 @@ const char *const fl_skip_reasons[FL_SKIP_N] = {
 	[FL_SKIP_UNSUPPORTED] = "link type without IP frames",
 };
 
-struct netns {
-	int fd; /* names the namespace for RTM_GETNSID */
-	char name[32];
-	struct mnl_socket *ask, *notify;
-};
-
-struct fl_discovery {
-	struct fl_discovery_conf conf;
-	int epoll_fd;
-	size_t n;
-	struct netns ns[MAX_NAMESPACES];
-};
-
-struct link {
-	struct fl_interface out;
-	size_t ns;
-	int32_t peer_ns; /* index into the namespaces followed; -1: not visible */
-	uint32_t flags, master;
-	uint8_t prefix_bits;
-	char kind[16], master_kind[16];
-};
-
-struct links {
-	const struct fl_discovery *d;
-	struct link *v;
-	size_t n, cap, ns, ns_first; /* the dump under way: namespace and its first row */
-	int error;
-};
-
-static int open_socket(unsigned groups, struct mnl_socket **ret)
-{
-	*ret = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK * (groups != 0));
-	if (!*ret || mnl_socket_bind(*ret, groups, MNL_SOCKET_AUTOPID) < 0)
-		return fl_fail(-errno, "rtnetlink socket: %s", strerror(errno));
-	return 0;
-}
-
-static int add_namespace(struct fl_discovery *d, const char *name, const char *path)
-{
-	struct netns *ns = &d->ns[d->n];
-	struct epoll_event ev = {.events = EPOLLIN};
-	int r;
-
-	ns->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns->fd < 0)
-		return fl_fail(-errno, "network namespace %s: %s", path, strerror(errno));
-	d->n++;
-	snprintf(ns->name, sizeof ns->name, "%s", name);
-	if (*name && setns(ns->fd, CLONE_NEWNET))
-		return fl_fail(-errno, "network namespace %s: cannot enter (%s); run as root", path,
-			       strerror(errno));
-	r = open_socket(0, &ns->ask);
-	if (!r)
-		r = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR, &ns->notify);
-	if (!r && epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, mnl_socket_get_fd(ns->notify), &ev))
-		r = fl_fail(-errno, "epoll: %s", strerror(errno));
-	return r;
-}
-
-static int add_followed(struct fl_discovery *d, const char *const *names)
-{
-	int r = 0;
-
-	for (; names && *names && !r; names++) {
-		const char *base = strrchr(*names, '/');
-		char path[4096];
-
-		if (d->n == MAX_NAMESPACES)
-			return fl_fail(-E2BIG, "more than %d network namespaces", MAX_NAMESPACES);
-		snprintf(path, sizeof path, "%s%s", base ? "" : "/run/netns/", *names);
-		r = add_namespace(d, base ? base + 1 : *names, path);
-		if (setns(d->ns[0].fd, CLONE_NEWNET) && !r)
-			r = fl_fail(-errno, "cannot return to our network namespace: %s",
-				    strerror(errno));
-	}
-	return r;
-}
-
-int fl_discovery_new(struct fl_discovery **ret, const struct fl_discovery_conf *conf)
-{
-	struct fl_discovery *d = calloc(1, sizeof *d);
-	int r;
-
-	if (!d)
-		return -ENOMEM;
-	d->conf = *conf;
-	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	r = d->epoll_fd < 0 ? -errno : add_namespace(d, "", "/proc/self/ns/net");
-	if (!r)
-		r = add_followed(d, conf->netns);
-	if (r)
-		fl_discovery_free(&d);
-	*ret = d;
-	return r;
-}
-
-void fl_discovery_free(struct fl_discovery **d)
-{
-	if (!*d)
-		return;
-	for (size_t i = 0; i < (*d)->n; i++) {
-		struct netns *ns = &(*d)->ns[i];
-
-		if (ns->ask)
-			mnl_socket_close(ns->ask);
-		if (ns->notify)
-			mnl_socket_close(ns->notify);
-		close(ns->fd);
-	}
-	if ((*d)->epoll_fd >= 0)
-		close((*d)->epoll_fd);
-	free(*d);
-	*d = NULL;
-}
-
-int fl_discovery_fd(const struct fl_discovery *d)
-{
-	return d->epoll_fd;
-}
-
-int fl_discovery_poll(struct fl_discovery *d)
-{
-	char buf[8192];
-	int changed = 0;
-
-	for (size_t i = 0; i < d->n; i++) {
-		ssize_t n;
-
-		/* ENOBUFS: notifications were lost, which is a change like any other */
-		while ((n = mnl_socket_recvfrom(d->ns[i].notify, buf, sizeof buf)) > 0 ||
-		       (n < 0 && (errno == ENOBUFS || errno == ENOSPC || errno == EINTR)))
-			changed = 1;
-	}
-	return changed;
-}
-
-static int32_t followed_nsid(const struct fl_discovery *d, size_t from, int32_t nsid)
-{
-	char buf[1024];
-
-	if (nsid < 0)
-		return (int32_t)from;
-	for (size_t i = 0; i < d->n; i++) {
-		struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-		const struct nlattr *a;
-		ssize_t n;
-
-		h->nlmsg_type = RTM_GETNSID;
-		h->nlmsg_flags = NLM_F_REQUEST;
-		mnl_nlmsg_put_extra_header(h, sizeof(struct rtgenmsg));
-		mnl_attr_put_u32(h, NETNSA_FD, (uint32_t)d->ns[i].fd);
-		if (mnl_socket_sendto(d->ns[from].ask, h, h->nlmsg_len) < 0)
-			return -1;
-		n = mnl_socket_recvfrom(d->ns[from].ask, buf, sizeof buf);
-		if (n < (ssize_t)sizeof *h || h->nlmsg_type != RTM_NEWNSID)
-			continue;
-		mnl_attr_for_each(a, h, sizeof(struct rtgenmsg))
-			if (mnl_attr_get_type(a) == NETNSA_NSID &&
-			    (int32_t)mnl_attr_get_u32(a) == nsid)
-				return (int32_t)i;
-	}
-	return -1;
-}
-
-static void read_kind(const struct nlattr *info, struct link *l)
-{
-	const struct nlattr *a;
-
-	mnl_attr_for_each_nested(a, info) {
-		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
-			snprintf(l->kind, sizeof l->kind, "%s", mnl_attr_get_str(a));
-		else if (mnl_attr_get_type(a) == IFLA_INFO_SLAVE_KIND)
-			snprintf(l->master_kind, sizeof l->master_kind, "%s", mnl_attr_get_str(a));
-	}
-}
-
-static void read_stats(const struct nlattr *a, struct fl_interface *o)
-{
-	struct rtnl_link_stats64 s = {0};
-
-	memcpy(&s, mnl_attr_get_payload(a), FL_MIN(sizeof s, (size_t)mnl_attr_get_payload_len(a)));
-	o->rx_packets = s.rx_packets;
-	o->rx_bytes = s.rx_bytes;
-	o->tx_packets = s.tx_packets;
-	o->tx_bytes = s.tx_bytes;
-	o->rx_dropped = s.rx_dropped;
-	o->tx_dropped = s.tx_dropped;
-}
-
-static void read_link_attr(const struct nlattr *a, struct link *l)
-{
-	struct fl_interface *o = &l->out;
-
-	switch (mnl_attr_get_type(a)) {
-	case IFLA_IFNAME:
-		snprintf(o->eni.device, sizeof o->eni.device, "%s", mnl_attr_get_str(a));
-		break;
-	case IFLA_ADDRESS:
-		if (mnl_attr_get_payload_len(a) == 6)
-			memcpy(o->eni.mac, mnl_attr_get_payload(a), 6);
-		break;
-	case IFLA_MTU:
-		o->mtu = mnl_attr_get_u32(a);
-		break;
-	case IFLA_LINK:
-		o->link_ifindex = (int32_t)mnl_attr_get_u32(a);
-		break;
-	case IFLA_LINK_NETNSID:
-		o->link_netnsid = (int32_t)mnl_attr_get_u32(a);
-		break;
-	case IFLA_MASTER:
-		l->master = mnl_attr_get_u32(a);
-		break;
-	case IFLA_LINKINFO:
-		read_kind(a, l);
-		break;
-	case IFLA_STATS64:
-		read_stats(a, o);
-		break;
-	}
-}
-
-static int on_link(const struct nlmsghdr *h, void *ctx)
-{
-	struct links *all = ctx;
-	const struct ifinfomsg *info = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a;
-	struct link *l;
-
-	if (all->n == all->cap) {
-		size_t cap = all->cap ? all->cap * 2 : 64;
-		struct link *v = cap > MAX_INTERFACES ? NULL : realloc(all->v, cap * sizeof *v);
-
-		if (!v) {
-			all->error = -ENOMEM;
-			return MNL_CB_OK; /* read on, so that the socket is empty afterwards */
-		}
-		all->v = v;
-		all->cap = cap;
-	}
-	l = &all->v[all->n++];
-	*l = (struct link){.ns = all->ns, .peer_ns = -1, .flags = info->ifi_flags};
-	l->out.link_ifindex = l->out.link_netnsid = -1;
-	l->out.eni.ifindex = (uint32_t)info->ifi_index;
-	l->out.arphrd = info->ifi_type;
-	memcpy(l->out.eni.netns, all->d->ns[all->ns].name, sizeof l->out.eni.netns);
-	mnl_attr_for_each(a, h, sizeof *info)
-		read_link_attr(a, l);
-	return MNL_CB_OK;
-}
-
-static int on_address(const struct nlmsghdr *h, void *ctx)
-{
-	struct links *all = ctx;
-	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(h);
-	const struct nlattr *a, *local = NULL;
-
-	mnl_attr_for_each(a, h, sizeof *info)
-		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
-			local = a;
-	for (size_t i = all->ns_first; local && i < all->n; i++) {
-		struct link *l = &all->v[i];
-
-		if (l->out.eni.ifindex != info->ifa_index || l->out.eni.has_v4 ||
-		    info->ifa_flags & IFA_F_SECONDARY)
-			continue;
-		l->out.eni.has_v4 = true;
-		l->out.eni.primary_v4 = fl_addr_v4(mnl_attr_get_payload(local));
-		l->prefix_bits = (uint8_t)FL_MIN((int)info->ifa_prefixlen, 32);
-	}
-	return MNL_CB_OK;
-}
-
-static int dump(struct netns *ns, uint16_t type, uint8_t family, mnl_cb_t fn, struct links *all)
-{
-	static unsigned sequence; /* tells a late answer from ours */
-	char buf[32768];
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	struct ifinfomsg *info; /* the longer of the two headers; both begin with the family */
-	unsigned seq = ++sequence;
-	ssize_t n;
-	int r = MNL_CB_OK;
-
-	h->nlmsg_type = type;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	h->nlmsg_seq = seq;
-	info = mnl_nlmsg_put_extra_header(h, sizeof *info);
-	info->ifi_family = family;
-	if (mnl_socket_sendto(ns->ask, h, h->nlmsg_len) < 0)
-		return -errno;
-	while (r > MNL_CB_STOP) {
-		n = mnl_socket_recvfrom(ns->ask, buf, sizeof buf);
-		if (n < 0)
-			return -errno;
-		r = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(ns->ask), fn, all);
-		if (r < 0)
-			return -errno;
-	}
-	return all->error;
-}
+/* ---- which are ENIs ---- */
 
 static bool matches(const char *const *patterns, const char *device)
 {
@@ -349,70 +40,293 @@ static bool matches(const char *const *patterns, const char *device)
 	return false;
 }
 
-static enum fl_skip skip_of(const struct fl_discovery_conf *conf, const struct link *l)
+/* Link types whose frames the decoder reads. */
+static bool carries_ip(uint16_t arphrd)
+{
+	static const uint16_t known[] = {ARPHRD_ETHER, ARPHRD_NONE,  ARPHRD_RAWIP, ARPHRD_PPP,	  ARPHRD_TUNNEL,
+					 ARPHRD_TUNNEL6, ARPHRD_SIT, ARPHRD_IPGRE, ARPHRD_IP6GRE};
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(known); i++)
+		if (known[i] == arphrd)
+			return true;
+	return false;
+}
+
+static enum fl_skip skip_of(const struct fl_discovery_conf *conf, const struct fl_link_row *l)
 {
 	const char *device = l->out.eni.device;
 
 	if (l->flags & IFF_LOOPBACK)
 		return FL_SKIP_LOOPBACK;
-	if ((conf->include && !matches(conf->include, device)) || matches(conf->exclude, device))
+	if ((conf->include && *conf->include && !matches(conf->include, device)) || matches(conf->exclude, device))
 		return FL_SKIP_CONFIGURED;
 	if (!(l->flags & IFF_UP))
 		return FL_SKIP_DOWN;
 	if (strcmp(l->master_kind, "bond") == 0)
 		return FL_SKIP_BOND_MEMBER;
+	if (!carries_ip(l->out.arphrd))
+		return FL_SKIP_UNSUPPORTED;
 	return FL_SKIP_NONE;
 }
 
 /* The guest's end: outside our namespace, else not in a bridge, else with an address, else the later one. */
-static int guest_rank(const struct link *l)
+static int guest_rank(const struct fl_link_row *l)
 {
 	return (l->ns != 0) * 4 + (l->master == 0) * 2 + l->out.eni.has_v4;
 }
 
-static void judge_pairs(struct links *all)
+static struct fl_link_row *find_peer(struct fl_links *all, struct fl_link_row *l)
+{
+	if (l->out.link_ifindex < 0)
+		return NULL;
+	l->peer_ns = fl_rtnl_followed(all->d, l->ns, l->out.link_netnsid);
+	for (size_t j = 0; j < all->n && l->peer_ns >= 0; j++)
+		if (all->v[j].ns == (size_t)l->peer_ns && (int32_t)all->v[j].out.eni.ifindex == l->out.link_ifindex)
+			return &all->v[j];
+	return NULL;
+}
+
+static bool is_candidate(const struct fl_link_row *l)
+{
+	return l->out.skip == FL_SKIP_NONE || l->out.skip == FL_SKIP_PEER_METERED;
+}
+
+static void judge_pairs(struct fl_links *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
-		struct link *l = &all->v[i], *peer = NULL;
+		struct fl_link_row *l = &all->v[i], *peer;
+		int mine, its;
 
 		if (strcmp(l->kind, "veth") != 0)
 			continue;
-		l->peer_ns = followed_nsid(all->d, l->ns, l->out.link_netnsid);
-		for (size_t j = 0; j < all->n && l->peer_ns >= 0; j++)
-			if (all->v[j].ns == (size_t)l->peer_ns &&
-			    (int32_t)all->v[j].out.eni.ifindex == l->out.link_ifindex)
-				peer = &all->v[j];
-		if (!peer || peer->out.skip == FL_SKIP_CONFIGURED || peer->out.skip == FL_SKIP_DOWN)
-			l->out.eni.flip = !peer || guest_rank(l) < guest_rank(peer);
-		else if (l->out.skip == FL_SKIP_NONE &&
-			 (guest_rank(l) < guest_rank(peer) ||
-			  (guest_rank(l) == guest_rank(peer) && l < peer)))
+		peer = find_peer(all, l);
+		mine = guest_rank(l);
+		its = peer ? guest_rank(peer) : 0;
+		if (!peer || !is_candidate(peer)) {
+			/* Only one end can be metered. With the far end in a namespace that we do not see, this is the host's. */
+			l->out.eni.flip = peer ? mine < its : l->out.link_netnsid >= 0 && l->ns == 0;
+			continue;
+		}
+		if (l->out.skip == FL_SKIP_NONE && (mine < its || (mine == its && l < peer)))
 			l->out.skip = FL_SKIP_PEER_METERED;
 	}
 }
 
 /* A bridge is left out only when a port of it is metered: here, or at the far end of its cable. */
-static void judge_bridges(struct links *all)
+static void judge_bridges(struct fl_links *all)
 {
 	for (size_t i = 0; i < all->n; i++) {
-		struct link *b = &all->v[i];
+		struct fl_link_row *b = &all->v[i];
 
 		if (b->out.skip != FL_SKIP_NONE || strcmp(b->kind, "bridge") != 0)
 			continue;
 		for (size_t j = 0; j < all->n; j++) {
-			const struct link *p = &all->v[j];
+			const struct fl_link_row *p = &all->v[j];
 
-			if (p->ns == b->ns && p->master == b->out.eni.ifindex &&
-			    (p->out.skip == FL_SKIP_NONE || p->out.skip == FL_SKIP_PEER_METERED))
+			if (p->ns == b->ns && p->master == b->out.eni.ifindex && is_candidate(p))
 				b->out.skip = FL_SKIP_BRIDGE;
 		}
 	}
 }
 
-static void identify(const struct fl_identity_conf *conf, struct link *l)
-{
-	struct fl_eni *e = &l->out.eni;
-	char what[128], mac[13], net[64] = "none";
+/* ---- whose ---- */
 
-	fl_eni_for_capture(conf, e->device, e);
+static const char *kind_of(const struct fl_link_row *l)
+{
+	static const char *const tunnels[] = {"vxlan", "geneve", "gre",	 "gretap", "ip6gre", "ip6gretap", "ipip", "sit",
+					      "ip6tnl", "vti",	 "vti6", "wireguard", "erspan", "ip6erspan", "fou"};
+
+	if (!strcmp(l->kind, "bridge"))
+		return "bridge";
+	for (size_t i = 0; i < FL_ARRAY_LEN(tunnels); i++)
+		if (!strcmp(l->kind, tunnels[i]))
+			return "tunnel";
+	return !strcmp(l->kind, "tun") && l->out.arphrd == ARPHRD_NONE ? "tunnel" : "host";
+}
+
+/* The network an interface is in: its own, else that of the bridge it is plugged into. */
+static void network_of(const struct fl_links *all, const struct fl_link_row *l, char *ret, size_t size)
+{
+	const struct fl_link_row *from = l->out.eni.has_v4 ? l : NULL;
+	char text[FL_ADDR_TEXT_MAX + 1];
+	struct fl_addr net;
+
+	for (size_t i = 0; !from && l->master && i < all->n; i++)
+		if (all->v[i].ns == l->ns && all->v[i].out.eni.ifindex == l->master && all->v[i].out.eni.has_v4)
+			from = &all->v[i];
+	*ret = '\0';
+	if (!from)
+		return;
+	net = from->out.eni.primary_v4;
+	for (unsigned bit = from->prefix_bits; bit < 32; bit++)
+		net.b[12 + bit / 8] = (uint8_t)(net.b[12 + bit / 8] & ~(0x80u >> bit % 8));
+	*fl_addr_print(text, &net, false) = '\0';
+	snprintf(ret, size, "%s/%u", text, from->prefix_bits);
+}
+
+static bool id_taken(const struct fl_links *all, const struct fl_link_row *l)
+{
+	for (const struct fl_link_row *other = all->v; other < l; other++)
+		if (!strcmp(other->out.eni.interface_id, l->out.eni.interface_id))
+			return true;
+	return false;
+}
+
+/* Ids from machine, MAC and network. Devices stacked on another often share its address: those are told apart by name. */
+static void identify(const struct fl_identity_conf *conf, struct fl_links *all, struct fl_link_row *l)
+{
+	static const uint8_t no_mac[6];
+	struct fl_eni *e = &l->out.eni;
+	char what[160], net[64];
+
+	memcpy(e->account_id, conf->account_id, sizeof e->account_id);
+	memcpy(e->region, conf->region, sizeof e->region);
+	if (memcmp(e->mac, no_mac, 6))
+		snprintf(what, sizeof what, "%s/%02x:%02x:%02x:%02x:%02x:%02x", e->netns, e->mac[0], e->mac[1], e->mac[2],
+			 e->mac[3], e->mac[4], e->mac[5]);
+	else
+		snprintf(what, sizeof what, "%s/%s", e->netns, e->device);
+	fl_derive_id(conf, "eni", what, e->interface_id, sizeof e->interface_id);
+	if (id_taken(all, l)) {
+		snprintf(what + strlen(what), sizeof what - strlen(what), "/%s", e->device);
+		fl_derive_id(conf, "eni", what, e->interface_id, sizeof e->interface_id);
+	}
+	network_of(all, l, net, sizeof net);
+	if (*net) {
+		fl_derive_id(conf, "subnet", net, e->subnet_id, sizeof e->subnet_id);
+		fl_derive_id(conf, "vpc", net, e->vpc_id, sizeof e->vpc_id);
+	}
+	fl_derive_id(conf, "i", "host", e->instance_id, sizeof e->instance_id);
+	snprintf(e->az_id, sizeof e->az_id, "%s", strcmp(e->region, "us-east-1") ? "" : "use1-az1");
+}
+
+/* ---- names ---- */
+
+/* Network namespaces of running processes, one process each. */
+struct process_ns {
+	ino_t inode;
+	int pid;
+	int32_t nsid; /* as our namespace calls it; negative: not at all */
+};
+struct processes {
+	struct process_ns v[NAMED_NS_MAX];
+	size_t n;
+	bool read;
+};
+
+static void read_processes(const struct fl_discovery *d, struct processes *p)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+
+	p->read = true;
+	while (dir && p->n < NAMED_NS_MAX && (e = readdir(dir))) {
+		char path[300];
+		struct stat st;
+		size_t i = 0;
+		int fd;
+
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		snprintf(path, sizeof path, "/proc/%s/ns/net", e->d_name);
+		if (stat(path, &st) || st.st_ino == d->ns[0].inode)
+			continue;
+		while (i < p->n && p->v[i].inode != st.st_ino)
+			i++;
+		if (i < p->n)
+			continue;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		p->v[p->n++] = (struct process_ns){.inode = st.st_ino, .pid = atoi(e->d_name), .nsid = fl_rtnl_nsid(d, 0, fd)};
+		close(fd);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static bool container_name(const struct fl_discovery *d, const struct fl_link_row *l, struct processes *p, char *ret)
+{
+	if (!l->ns && (l->peer_ns >= 0 || l->out.link_netnsid < 0))
+		return false;
+	if (!p->read)
+		read_processes(d, p);
+	for (size_t i = 0; i < p->n; i++)
+		if ((l->ns ? p->v[i].inode == d->ns[l->ns].inode : p->v[i].nsid == l->out.link_netnsid) &&
+		    fl_name_of_process("", p->v[i].pid, ret))
+			return true;
+	return false;
+}
+
+static const struct fl_known_name *known_name(const struct fl_discovery *d, const struct fl_link_row *l)
+{
+	for (size_t i = 0; i < d->n_known; i++)
+		if (d->known[i].ns == l->ns && d->known[i].ifindex == l->out.eni.ifindex &&
+		    !memcmp(d->known[i].mac, l->out.eni.mac, 6))
+			return &d->known[i];
+	return NULL;
+}
+
+static void remember(struct fl_discovery *d, const struct fl_link_row *l)
+{
+	struct fl_known_name *k = d->n_known < FL_NAMES_MAX ? realloc(d->known, (d->n_known + 1) * sizeof *k) : NULL;
+
+	if (!k)
+		return; /* it is looked for again */
+	d->known = k;
+	k = &d->known[d->n_known++];
+	*k = (struct fl_known_name){.ns = l->ns, .ifindex = l->out.eni.ifindex};
+	memcpy(k->mac, l->out.eni.mac, 6);
+	memcpy(k->name, l->out.eni.name, sizeof k->name);
+	memcpy(k->kind, l->out.eni.kind, sizeof k->kind);
+}
+
+static void name(struct fl_discovery *d, struct fl_link_row *l, struct processes *p)
+{
+	const struct fl_known_name *k = known_name(d, l);
+	struct fl_eni *e = &l->out.eni;
+
+	snprintf(e->kind, sizeof e->kind, "%s", kind_of(l));
+	if (k) {
+		memcpy(e->name, k->name, sizeof e->name);
+		memcpy(e->kind, k->kind, sizeof e->kind);
+	} else if (container_name(d, l, p, e->name)) {
+		snprintf(e->kind, sizeof e->kind, "container");
+		remember(d, l);
+	} else if (!strcmp(l->kind, "tun") && fl_name_of_tap("", e->device, e->name)) {
+		snprintf(e->kind, sizeof e->kind, "vm");
+		remember(d, l);
+	} else {
+		snprintf(e->name, sizeof e->name, "%s%s%s", e->netns, *e->netns ? "/" : "", e->device);
+	}
+}
+
+/* ---- the list ---- */
+
+int fl_discovery_list(struct fl_discovery *d, struct fl_interface **ret, size_t *ret_n)
+{
+	struct fl_links all = {.d = d};
+	struct processes *p FL_CLEANUP(fl_freep) = calloc(1, sizeof *p);
+	struct fl_interface *out;
+	int r = p ? fl_rtnl_links(d, &all) : -ENOMEM;
+
+	out = r ? NULL : calloc(FL_MAX(all.n, (size_t)1), sizeof *out);
+	if (!out) {
+		free(all.v);
+		return r ? r : -ENOMEM;
+	}
+	for (size_t i = 0; i < all.n; i++)
+		all.v[i].out.skip = skip_of(&d->conf, &all.v[i]);
+	judge_pairs(&all);
+	judge_bridges(&all);
+	/* The kernel lists each namespace by ifindex and we ask them in their order: the list is sorted as the face says. */
+	for (size_t i = 0; i < all.n; i++) {
+		identify(&d->conf.identity, &all, &all.v[i]);
+		name(d, &all.v[i], p);
+		out[i] = all.v[i].out;
+	}
+	free(all.v);
+	*ret = out;
+	*ret_n = all.n;
+	return 0;
 }

@@ -80,6 +80,8 @@ int fl_table_each(const struct fl_table *t, int (*fn)(void *ctx, const struct fl
 /* All flows sorted by (iface, key); malloc'd, *ret_n entries; the table is left empty with its memory kept. */
 int fl_table_take_sorted(struct fl_table *t, struct fl_flow **ret, size_t *ret_n);
 void fl_table_clear(struct fl_table *t);
+/* Adds the flows of from to the empty table to and empties from. false: to has not enough lines without growing; nothing changed. */
+bool fl_table_move(struct fl_table *to, struct fl_table *from);
 
 /* ---- windows by packet time, for capture files and other offline sources ---- */
 
@@ -93,6 +95,7 @@ struct fl_meter_conf {
 	size_t memory_limit;
 	uint64_t seed;
 	unsigned lateness; /* windows kept open beside the newest; default 1 */
+	uint32_t grace_ms; /* older windows close when the newest is that old; 0: when lateness says so */
 	/* A window has closed. The table is the meter's; walk it, then return. */
 	int (*on_window)(void *ctx, uint32_t window, const struct fl_table *flows);
 	void *ctx;

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "meter/meter.h"
 
-#define PARTS 64
+#define PARTS 16 /* few, so that a million flows fill huge pages */
 #define FIRST_LINES 64
 #define LOAD_NUM 4 /* a part grows when more than 4/5 of it is used */
 #define LOAD_DEN 5
@@ -29,7 +29,7 @@ struct fl_table {
 	size_t count, bytes;
 };
 
-static uint64_t hash_key(const struct fl_key *key, uint64_t seed)
+static inline uint64_t hash_key(const struct fl_key *key, uint64_t seed)
 {
 	uint64_t k[5];
 
@@ -40,13 +40,13 @@ static uint64_t hash_key(const struct fl_key *key, uint64_t seed)
 
 static struct part *part_of(struct fl_table *t, uint64_t hash)
 {
-	return &t->part[hash >> 58];
+	return &t->part[hash >> 60];
 }
 
 /* The high half of a product spreads the hash over any number of lines, not only powers of two. */
 static size_t line_of(const struct part *p, uint64_t hash)
 {
-	return (size_t)(((hash & 0xffffffffffffffull) * p->lines) >> 56);
+	return (size_t)((((hash >> 28) & 0xffffffffu) * p->lines) >> 32);
 }
 
 static size_t part_bytes(size_t lines)
@@ -75,13 +75,24 @@ void fl_table_free(struct fl_table **t)
 	*t = NULL;
 }
 
-static struct fl_flow *find(const struct part *p, const struct fl_key *key, uint64_t hash)
+static inline bool same_key(const struct fl_key *a, const struct fl_key *b)
 {
-	size_t i = line_of(p, hash);
+	uint64_t x[5], y[5];
 
-	while (p->line[i].packets && memcmp(&p->line[i].key, key, sizeof *key))
-		i = i + 1 == p->lines ? 0 : i + 1;
-	return &p->line[i];
+	memcpy(x, a, sizeof x);
+	memcpy(y, b, sizeof y);
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+}
+
+/* The flow's line, or the empty one where it belongs. */
+static inline struct fl_flow *find(const struct part *p, const struct fl_key *key, uint64_t hash)
+{
+	struct fl_flow *f = &p->line[line_of(p, hash)], *end = p->line + p->lines;
+
+	while (f->packets && !same_key(&f->key, key))
+		if (++f == end)
+			f = p->line;
+	return f;
 }
 
 /* false: over the memory limit, or none to be had. */
@@ -104,12 +115,12 @@ static bool grow(struct fl_table *t, struct part *p)
 	return true;
 }
 
-static bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t hash)
+static inline bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t hash)
 {
 	struct part *p = part_of(t, hash);
 	struct fl_flow *f = p->lines ? find(p, &o->key, hash) : NULL;
 
-	if (!f || !f->packets) {
+	if (fl_unlikely(!f || !f->packets)) {
 		if ((p->used + 1) * LOAD_DEN > p->lines * LOAD_NUM) {
 			if (!grow(t, p))
 				return false;
@@ -170,7 +181,7 @@ int fl_table_each(const struct fl_table *t, int (*fn)(void *ctx, const struct fl
 	int r = 0;
 
 	for (unsigned i = 0; i < PARTS; i++)
-		for (size_t j = 0; !r && j < t->part[i].lines; j++)
+		for (size_t j = 0; !r && t->part[i].used && j < t->part[i].lines; j++)
 			if (t->part[i].line[j].packets)
 				r = fn(ctx, &t->part[i].line[j]);
 	return r;
@@ -186,13 +197,111 @@ void fl_table_clear(struct fl_table *t)
 	t->count = 0;
 }
 
-static int by_key(const void *a, const void *b)
+bool fl_table_move(struct fl_table *to, struct fl_table *from)
 {
-	const struct fl_flow *x = a, *y = b;
+	/* The seed is the same, so a flow's part is too. */
+	if (to->count || to->conf.seed != from->conf.seed)
+		return false;
+	for (unsigned i = 0; i < PARTS; i++)
+		if (from->part[i].used * LOAD_DEN > to->part[i].lines * LOAD_NUM)
+			return false;
+	for (unsigned i = 0; i < PARTS; i++) {
+		struct part *p = &to->part[i], *f = &from->part[i];
 
+		for (size_t j = 0; f->used && j < f->lines; j++)
+			if (f->line[j].packets)
+				*find(p, &f->line[j].key, hash_key(&f->line[j].key, to->conf.seed)) = f->line[j];
+		p->used = f->used;
+	}
+	to->count = from->count;
+	fl_table_clear(from);
+	return true;
+}
+
+#define SMALL 24 /* runs up to here are sorted by insertion */
+
+struct order {
+	uint64_t word;
+	uint32_t at;
+};
+
+/* Word n of a flow, so that comparing numbers compares (iface, key) as bytes. */
+static uint64_t word_of(const struct fl_flow *f, unsigned n)
+{
+	uint64_t w;
+
+	if (!n)
+		return f->key.iface;
+	memcpy(&w, (const char *)&f->key + (n - 1) * sizeof w, sizeof w);
+	return __builtin_bswap64(w);
+}
+
+static int by_key(const struct fl_flow *x, const struct fl_flow *y)
+{
 	if (x->key.iface != y->key.iface)
 		return x->key.iface < y->key.iface ? -1 : 1;
 	return memcmp(&x->key, &y->key, sizeof x->key);
+}
+
+static void sort_few(const struct fl_flow *flows, struct order *o, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct order x = o[i];
+		size_t j = i;
+
+		for (; j && by_key(&flows[o[j - 1].at], &flows[x.at]) > 0; j--)
+			o[j] = o[j - 1];
+		o[j] = x;
+	}
+}
+
+/* By the bytes of the word that differ, the lowest first; every pass is stable. The result is in o. */
+static void sort_word(struct order *o, struct order *spare, size_t n)
+{
+	uint64_t differ = 0;
+	struct order *from = o, *to = spare;
+
+	for (size_t i = 1; i < n; i++)
+		differ |= o[i].word ^ o[0].word;
+	for (unsigned shift = 0; shift < 64; shift += 8) {
+		size_t place[256] = {0}, sum = 0;
+		struct order *swap = from;
+
+		if (!(differ >> shift & 0xff))
+			continue;
+		for (size_t i = 0; i < n; i++)
+			place[from[i].word >> shift & 0xff]++;
+		for (unsigned b = 0; b < 256; b++) {
+			size_t here = place[b];
+
+			place[b] = sum;
+			sum += here;
+		}
+		for (size_t i = 0; i < n; i++)
+			to[place[from[i].word >> shift & 0xff]++] = from[i];
+		from = to;
+		to = swap;
+	}
+	if (from != o)
+		memcpy(o, from, n * sizeof *o);
+}
+
+/* Runs of equal words go on to the next word: as deep as a key has words. */
+static void sort_flows(const struct fl_flow *flows, struct order *o, struct order *spare, size_t n, unsigned word)
+{
+	if (n <= SMALL || word > sizeof(struct fl_key) / 8) {
+		sort_few(flows, o, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		o[i].word = word_of(&flows[o[i].at], word);
+	sort_word(o, spare, n);
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && o[end].word == o[i].word; end++)
+			;
+		if (end - i > 1)
+			sort_flows(flows, o + i, spare + i, end - i, word + 1);
+	}
 }
 
 struct copy {
@@ -210,14 +319,32 @@ static int copy_flow(void *ctx, const struct fl_flow *f)
 
 int fl_table_take_sorted(struct fl_table *t, struct fl_flow **ret, size_t *ret_n)
 {
-	struct copy c = {.to = malloc(FL_MAX(t->count, (size_t)1) * sizeof *c.to)};
+	size_t n = FL_MAX(t->count, (size_t)1);
+	struct order *order = NULL;
+	struct copy c = {0};
+	struct fl_flow *sorted = NULL;
 
-	if (!c.to)
+	if (t->count <= UINT32_MAX) {
+		c.to = malloc(n * sizeof *c.to);
+		sorted = malloc(n * sizeof *sorted);
+		order = malloc(2 * n * sizeof *order);
+	}
+	if (!c.to || !sorted || !order) {
+		free(c.to);
+		free(sorted);
+		free(order);
 		return -ENOMEM;
+	}
 	fl_table_each(t, copy_flow, &c);
-	qsort(c.to, c.n, sizeof *c.to, by_key);
+	for (size_t i = 0; i < c.n; i++)
+		order[i].at = (uint32_t)i;
+	sort_flows(c.to, order, order + n, c.n, 0);
+	for (size_t i = 0; i < c.n; i++)
+		sorted[i] = c.to[order[i].at];
+	free(c.to);
+	free(order);
 	fl_table_clear(t);
-	*ret = c.to;
+	*ret = sorted;
 	*ret_n = c.n;
 	return 0;
 }

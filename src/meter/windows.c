@@ -73,6 +73,29 @@ static int close_oldest(struct fl_meter *m)
 	return r;
 }
 
+/* The few flows of the newest window's first seconds move into the large table that has become free. */
+static void take_spare(struct fl_meter *m)
+{
+	struct fl_table **newest = &m->open[m->n - 1].table, *small = *newest;
+
+	if (!m->spare || fl_table_bytes(m->spare) <= fl_table_bytes(small) || !fl_table_move(m->spare, small))
+		return;
+	*newest = m->spare;
+	fl_table_free(&small);
+	m->spare = NULL;
+}
+
+static int close_before(struct fl_meter *m, uint32_t number)
+{
+	int r = 0;
+
+	while (!r && m->n > 1 && m->open[0].number < number)
+		r = close_oldest(m);
+	if (!r)
+		take_spare(m);
+	return r;
+}
+
 static int open_window(struct fl_meter *m, uint32_t number, struct fl_table **ret)
 {
 	struct fl_table_conf conf = {.memory_limit = m->conf.memory_limit / m->limit, .seed = m->conf.seed};
@@ -121,7 +144,7 @@ int fl_meter_add(struct fl_meter *m, const struct fl_obs *obs, size_t n)
 	for (size_t i = 0; i < n;) {
 		struct fl_table *t = find(m, obs[i].window);
 		size_t end = i;
-		int r;
+		int r = 0;
 
 		if (!t || obs[i].window > m->newest) {
 			r = open_window(m, obs[i].window, &t);
@@ -133,6 +156,12 @@ int fl_meter_add(struct fl_meter *m, const struct fl_obs *obs, size_t n)
 			m->ledger.seen.bytes += obs[end].bytes;
 		}
 		fl_table_add(t, obs + i, end - i, lost, m);
+		if (fl_unlikely(m->n > 1) && m->conf.grace_ms && obs[end - 1].window == m->newest &&
+		    obs[end - 1].last_ms >= m->conf.grace_ms) {
+			r = close_before(m, m->newest);
+			if (r)
+				return r;
+		}
 		i = end;
 	}
 	return 0;

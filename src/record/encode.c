@@ -14,6 +14,7 @@
 
 #define COLUMNS_MAX 96
 #define VALUE_MAX 64 /* longest value of a flow: an address in quotes */
+#define SLACK 16     /* copies are made in whole blocks; what is written over is written again */
 
 struct values {
 	const struct fl_flow_line *line;
@@ -27,11 +28,12 @@ struct step {
 	writer_fn write; /* NULL ends the program */
 	uint16_t field, literal_len;
 	uint32_t literal;
+	uint8_t origin; /* enum fl_origin; FL_FROM_N: only write knows */
 };
 
 struct program {
 	struct step step[COLUMNS_MAX + 1];
-	char literals[FL_RECORD_MAX];
+	char literals[FL_RECORD_MAX + SLACK];
 	size_t literals_len, max_len;
 };
 
@@ -47,14 +49,9 @@ static struct {
 	char text[4]; /* "255." */
 	uint8_t len;
 } octets[256];
-static char pairs[200];
 
-__attribute__((constructor)) static void fill_tables(void)
+__attribute__((constructor)) static void fill_octets(void)
 {
-	for (unsigned i = 0; i < 100; i++) {
-		pairs[2 * i] = (char)('0' + i / 10);
-		pairs[2 * i + 1] = (char)('0' + i % 10);
-	}
 	for (unsigned i = 0; i < 256; i++) {
 		char *p = octets[i].text;
 
@@ -68,23 +65,49 @@ __attribute__((constructor)) static void fill_tables(void)
 	}
 }
 
+/* Eight digits in memory order, one a byte, without the '0'. v < 100,000,000. */
+static inline uint64_t eight_digits(uint64_t v)
+{
+	uint64_t x = v / 10000 | v % 10000 << 32, high;
+
+	high = x * 10486 >> 20 & 0x0000007f0000007fu; /* a hundredth of each half: exact below 10,000 */
+	x = high | (x - high * 100) << 16;
+	high = x * 103 >> 10 & 0x000f000f000f000fu; /* a tenth of each quarter: exact below 100 */
+	return high | (x - high * 10) << 8;
+}
+
+#define ZEROS 0x3030303030303030u
+
+/* Lengths vary from value to value: no loop and no branch depends on them. Writes up to 8 bytes beyond the end. */
+static inline char *put_short(char *p, uint64_t v)
+{
+	uint64_t digits = eight_digits(v);
+	/* The last digit is written even when it is 0. */
+	unsigned leading = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
+
+	digits = (digits | ZEROS) >> (8 * leading);
+	memcpy(p, &digits, 8);
+	return p + 8 - leading;
+}
+
+static inline char *put_eight(char *p, uint64_t v)
+{
+	uint64_t digits = eight_digits(v) | ZEROS;
+
+	memcpy(p, &digits, 8);
+	return p + 8;
+}
+
 static inline char *put_u64(char *p, uint64_t v)
 {
-	char digits[20], *end = digits + sizeof(digits), *q = end;
+	const uint64_t unit = 100000000;
 
-	while (v >= 100) {
-		q -= 2;
-		memcpy(q, pairs + 2 * (v % 100), 2);
-		v /= 100;
-	}
-	if (v >= 10) {
-		q -= 2;
-		memcpy(q, pairs + 2 * v, 2);
-	} else {
-		*--q = (char)('0' + v);
-	}
-	memcpy(p, q, (size_t)(end - q));
-	return p + (end - q);
+	if (fl_likely(v < unit))
+		return put_short(p, v);
+	if (v < unit * unit)
+		return put_eight(put_short(p, v / unit), v % unit);
+	p = put_short(p, v / unit / unit);
+	return put_eight(put_eight(p, v / unit % unit), v % unit);
 }
 
 static inline char *put_i64(char *p, int64_t v)
@@ -282,8 +305,7 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 		const char *name = fl_format_name(e->format, i);
 
 		/* the longest ENI member, escaped, and a key */
-		if ((size_t)(p - g->literals) + 7 * sizeof(eni->name) + strlen(name) >
-		    sizeof(g->literals))
+		if ((size_t)(p - g->literals) + 7 * sizeof(eni->name) + strlen(name) > FL_RECORD_MAX)
 			return fl_fail(-E2BIG, "format: records would be longer than %d bytes",
 				       FL_RECORD_MAX);
 		if (e->output == FL_OUTPUT_JSON) {
@@ -299,11 +321,12 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 			continue;
 		}
 		*s++ = (struct step){writer_of(f), (uint16_t)fl_field_number(f),
-				     (uint16_t)(p - from), (uint32_t)(from - g->literals)};
+				     (uint16_t)(p - from), (uint32_t)(from - g->literals),
+				     (uint8_t)fl_field_origin(f)};
 		from = p;
 	}
 	p = stpcpy(p, e->output == FL_OUTPUT_JSON ? "}\n" : "\n");
-	*s = (struct step){NULL, 0, (uint16_t)(p - from), (uint32_t)(from - g->literals)};
+	*s = (struct step){NULL, 0, (uint16_t)(p - from), (uint32_t)(from - g->literals), FL_FROM_N};
 	g->literals_len = (size_t)(p - g->literals);
 	g->max_len = g->literals_len + (size_t)(s - g->step) * VALUE_MAX;
 	return 0;
@@ -358,22 +381,33 @@ int fl_encode_header(const struct fl_encoder *e, struct fl_buf *out)
 	return r < 0 ? r : fl_buf_add(out, "\n", 1);
 }
 
+static inline char *put_literal(char *p, const struct program *g, const struct step *s)
+{
+	const char *from = g->literals + s->literal;
+
+	memcpy(p, from, SLACK);
+	if (s->literal_len > SLACK)
+		memcpy(p + SLACK, from + SLACK, s->literal_len - SLACK);
+	return p + s->literal_len;
+}
+
+static int room_for(struct fl_buf *out, size_t need)
+{
+	need += SLACK;
+	return fl_likely(out->cap - out->len >= need) ? 0 : fl_buf_reserve(out, need);
+}
+
 static int run(const struct program *g, const struct values *v, struct fl_buf *out, size_t extra)
 {
 	const struct step *s = g->step;
-	size_t need = g->max_len + extra;
+	int r = room_for(out, g->max_len + extra);
 	char *p;
 
-	if (fl_unlikely(out->cap - out->len < need)) {
-		int r = fl_buf_reserve(out, need);
-
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	p = out->data + out->len;
 	for (;; s++) {
-		memcpy(p, g->literals + s->literal, s->literal_len);
-		p += s->literal_len;
+		p = put_literal(p, g, s);
 		if (!s->write)
 			break;
 		p = s->write(p, v, s->field);
@@ -382,11 +416,69 @@ static int run(const struct program *g, const struct values *v, struct fl_buf *o
 	return 0;
 }
 
+/* The same program in line, for outputs that write numbers and addresses bare. */
+static int run_bare(const struct program *g, const struct values *v, struct fl_buf *out)
+{
+	const struct fl_flow_line *l = v->line;
+	const struct step *s = g->step;
+	int r = room_for(out, g->max_len);
+	char *p;
+
+	if (r < 0)
+		return r;
+	p = out->data + out->len;
+	for (;; s++) {
+		p = put_literal(p, g, s);
+		if (!s->write)
+			break;
+		switch (s->origin) {
+		case FL_FROM_SRC:
+		case FL_FROM_PKT_SRC:
+			p = put_address(p, &l->key->src, is_v6(v));
+			break;
+		case FL_FROM_DST:
+		case FL_FROM_PKT_DST:
+			p = put_address(p, &l->key->dst, is_v6(v));
+			break;
+		case FL_FROM_SPORT:
+			p = put_short(p, l->key->sport);
+			break;
+		case FL_FROM_DPORT:
+			p = put_short(p, l->key->dport);
+			break;
+		case FL_FROM_PROTO:
+			p = put_short(p, l->key->proto);
+			break;
+		case FL_FROM_PACKETS:
+			p = put_u64(p, l->packets);
+			break;
+		case FL_FROM_BYTES:
+			p = put_u64(p, l->bytes);
+			break;
+		case FL_FROM_START:
+			p = put_i64(p, l->start);
+			break;
+		case FL_FROM_END:
+			p = put_i64(p, l->end);
+			break;
+		case FL_FROM_ACTION:
+			memcpy(p, l->action == FL_ACTION_REJECT ? "REJECT" : "ACCEPT", 6);
+			p += 6;
+			break;
+		default:
+			p = s->write(p, v, s->field);
+		}
+	}
+	out->len = (size_t)(p - out->data);
+	return 0;
+}
+
 int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out)
 {
 	const struct values v = {l, NULL, e->output};
+	const struct program *g = &e->program[FL_STATUS_OK];
 
-	return run(&e->program[FL_STATUS_OK], &v, out, 0);
+	return e->output == FL_OUTPUT_JSON ? run(g, &v, out, 0) : run_bare(g, &v, out);
 }
 
 int fl_encode(struct fl_encoder *e, const struct fl_record *r, const struct fl_record_meta *meta,

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A kernel side, a journal and a clock for tests of the engine. They live in memory that outlives the process, as the real
+ * ones do: a "meter" is a forked child, which may be made to die at any of its steps.
+ */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bpf/shared.h"
+#include "capture/capture.h"
+#include "daemon/engine.h"
+
+#define SIM_SLOTS 4
+#define SIM_CACHE 16
+#define SIM_RING 4096
+#define SIM_FRAMES 4096
+#define SIM_FLOWS 65536
+
+struct sim_entry {
+	bool is_count;
+	struct fl_partial partial;
+	struct fl_live_counts count;
+};
+
+struct sim_frame {
+	struct fl_window window;
+	char interface_id[22];
+	struct fl_ledger ledger[FL_DIR_N];
+	uint32_t first_flow, n_flows;
+	bool committed;
+};
+
+struct sim {
+	/* the clock */
+	struct fl_clock_sim time;
+	/* the kernel */
+	struct fl_kclock_row row;
+	uint64_t window_ns;
+	uint32_t drained[2];
+	struct fl_partial cache[2][SIM_CACHE];
+	struct fl_live_counts counts[2][SIM_SLOTS][2];
+	struct sim_entry ring[SIM_RING];
+	uint64_t prod, cons, ring_size;
+	/* the journal */
+	struct sim_frame frame[SIM_FRAMES];
+	struct fl_flow flow[SIM_FLOWS];
+	uint32_t n_frames, n_flows;
+	unsigned duplicates;
+	bool journal_refuses;
+	/* death: the fuse burns down with every step; 0: it does not burn */
+	unsigned fuse, burnt;
+	/* shared memory */
+	bool shm_full;
+	unsigned half_write; /* a pwritev writes half and the process dies: with this fuse */
+	/* truth, by slot and tc direction */
+	struct fl_count sent[SIM_SLOTS][2];
+	unsigned step;
+};
+
+extern struct sim *sim;
+extern const struct fl_live_ops sim_ops;
+
+void sim_new(uint64_t window_ns, uint64_t ring_size); /* at a wall time in the middle of a window */
+void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
+void sim_pass(uint64_t ns);
+void sim_step(void); /* one step towards death */
+void sim_kernel_dies(void); /* pins gone: maps and programs are new */

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds of the fuzz targets: small inputs of our own, one a shape. Crashers that were found stand beside them by name."""
+import gzip
+import pathlib
+import struct
+
+from scapy.all import (ARP, AH, Dot1AD, Dot1Q, Ether, GRE, ICMP, IP, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, PPP, PPPoE,
+                       SCTP, TCP, UDP, VXLAN, ICMPv6ND_NS, Raw)
+from scapy.contrib.mpls import MPLS
+
+HERE = pathlib.Path(__file__).parent / "seeds"
+E, P4, P6 = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02"), IP(src="10.0.0.1", dst="10.0.0.2"), IPv6(src="2001:db8::1", dst="2001:db8::2")
+
+FRAMES = {
+    "tcp4": E / P4 / TCP(sport=50000, dport=80, flags="S"),
+    "udp4": E / P4 / UDP(sport=50000, dport=53) / b"question",
+    "icmp4": E / P4 / ICMP(),
+    "options4": E / IP(src="10.0.0.1", dst="10.0.0.2", options=[b"\x94\x04\0\0"]) / UDP(sport=1, dport=2),
+    "fragment4": E / IP(src="10.0.0.1", dst="10.0.0.2", flags="MF", id=7) / UDP(sport=1, dport=2) / (b"x" * 24),
+    "tcp6": E / P6 / TCP(sport=50000, dport=443, flags="SA"),
+    "nd6": E / P6 / ICMPv6ND_NS(tgt="2001:db8::2"),
+    "extensions6": E / P6 / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment(id=9, m=1) / UDP(sport=1, dport=2) / b"12345678",
+    "ah": E / P4 / AH(nh=6, payloadlen=4, icv=b"123456789012") / TCP(),
+    "sctp": E / P4 / SCTP(sport=1, dport=2),
+    "vlan": E / Dot1AD(vlan=1) / Dot1Q(vlan=2) / P4 / UDP(sport=1, dport=2),
+    "mpls": E / MPLS(label=16, s=0) / MPLS(label=17, s=1) / P6 / UDP(sport=1, dport=2),
+    "pppoe": E / PPPoE(sessionid=1) / PPP(proto=0x21) / P4 / UDP(sport=1, dport=2),
+    "arp": E / ARP(),
+    "gre": E / P4 / GRE() / P6 / TCP(flags="F"),
+    "vxlan": E / P4 / UDP(sport=9, dport=4789) / VXLAN(vni=5) / E / P4 / UDP(sport=1, dport=2),
+    "sixinfour": E / P4 / P6 / UDP(sport=1, dport=2),
+    "llc": Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02", type=36) / Raw(b"\xaa\xaa\x03\0\0\0\x08\0" + bytes(P4 / UDP(sport=1, dport=2))),
+}
+LINKS = 16  # more than there are; the target takes the remainder
+
+
+def put(target, name, data):
+    (HERE / target).mkdir(parents=True, exist_ok=True)
+    (HERE / target / name).write_bytes(data)
+
+
+def block(kind, body):
+    body += b"\0" * (-len(body) % 4)
+    return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+
+def captures():
+    frames = [bytes(FRAMES[n]) for n in ("tcp4", "udp4", "arp")]
+    for name, order, magic, unit in (("le_us", "<", 0xa1b2c3d4, 1000), ("be_ns", ">", 0xa1b23c4d, 1)):
+        data = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, 1)
+        for i, f in enumerate(frames):
+            data += struct.pack(order + "IIII", 1700000000 + i, 500 // unit, len(f), len(f)) + f
+        put("pcap", name + ".pcap", data)
+        put("pcap", name + ".pcap.gz", gzip.compress(data, mtime=0))
+    ng = block(0x0a0d0d0a, struct.pack("<IHHq", 0x1a2b3c4d, 1, 0, -1))
+    ng += block(1, struct.pack("<HHI", 1, 0, 0) + struct.pack("<HH4s", 2, 4, b"eth0") + struct.pack("<HHB3x", 9, 1, 9) + struct.pack("<HH", 0, 0))
+    ng += block(1, struct.pack("<HHI", 101, 0, 64) + struct.pack("<HHB3x", 9, 1, 0x80 | 20) + struct.pack("<HHq", 14, 8, 5) + struct.pack("<HH", 0, 0))
+    for i, f in enumerate(frames):
+        ng += block(6, struct.pack("<IIIII", i % 2, 0x61, 5 + i, len(f), len(f)) + f + b"\0" * (-len(f) % 4) + struct.pack("<HHI", 2, 4, 1 + i % 2) +
+                    struct.pack("<HH", 0, 0))
+    ng += block(3, struct.pack("<I", len(frames[0])) + frames[0])
+    ng += block(2, struct.pack("<HHIIII", 0, 0, 0, 9, len(frames[1]), len(frames[1])) + frames[1])
+    put("pcap", "sections.pcapng", ng + ng)
+
+
+def main():
+    for number, (name, frame) in enumerate(FRAMES.items()):
+        put("decode", name, bytes((0, number & 7)) + bytes(frame))
+    ip = bytes(FRAMES["udp4"])[14:]
+    for link in range(LINKS):
+        put("decode", f"link{link:02}", bytes((link, 0)) + b"\0\0\0\x02" + ip)
+    for name, head in (("raw", (1, b"")), ("sll", (2, b"\0\0\0\1\0\6\2\0\0\0\0\1\0\0\x08\0")), ("sll2", (3, b"\x08\0" + b"\0" * 18)),
+                       ("ppp", (6, b"\xff\3\0\x21"))):
+        put("decode", name, bytes((head[0], 0)) + head[1] + ip)
+    captures()
+    for name, text in {
+            "default": "default", "tgw": "tgw-default", "all": "v11-all", "one": "${version}", "two": "${srcaddr} ${bytes}", "space": "${srcaddr} ",
+            "double": "${srcaddr}  ${bytes}", "twice": "${bytes} ${bytes}", "unknown": "${scraddr}", "open": "${srcaddr", "empty": "",
+            "mixed": "${version} ${tgw-id} ${packets-lost-no-route}"}.items():
+        put("format", name, text.encode())
+    v2 = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
+    for name, text in {
+            "ok": v2 + "2 111122223333 eni-0a1b2c3d4e5f60718 10.20.1.15 10.20.4.9 51512 443 6 25 10240 1735689600 1735689655 ACCEPT OK\n",
+            "v6": v2 + "2 111122223333 eni-0a1b2c3d4e5f60718 2001:db8::7 2001:db8:20:b::9 34892 22 6 54 8855 1735689600 1735689658 REJECT OK\n",
+            "nodata": v2 + "2 111122223333 eni-0a1b2c3d4e5f60718 - - - - - - - 1735689600 1735689658 - NODATA\n",
+            "skipdata": v2 + "2 111122223333 eni-0a1b2c3d4e5f60718 - - - - - - - 1735689600 1735689658 - SKIPDATA\n",
+            "custom": "version vpc-id type tcp-flags pkt-srcaddr srcaddr flow-direction traffic-path other\n"
+                      "5 vpc-0123 IPv6 19 2001:db8::1 2001:db8::1 egress 8 text\n",
+            "short": v2 + "2 1 eni-1\n",
+            "tgw": "version resource-type tgw-id packets-lost-no-route tcp-flags srcaddr\n6 TransitGateway tgw-1 7 24 10.0.0.1\n"}.items():
+        put("record", name, text.encode())
+
+
+if __name__ == "__main__":
+    main()
