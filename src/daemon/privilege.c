@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -143,10 +144,14 @@ static int drop_capabilities(unsigned role, uid_t uid, gid_t gid)
 
 int fl_privilege_drop(enum fl_privilege_role role, uid_t uid, gid_t gid)
 {
+	pid_t parent = getppid();
 	int r = drop_capabilities(role, uid, gid);
 
 	if (r)
 		return r;
+	/* A role does not outlive its supervisor. The kernel forgets that wish with every change of credentials. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		return fl_fail(-ESRCH, "the supervisor is gone");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return fl_fail(-errno, "no_new_privs: %m");
 	/* Other processes of the same user cannot attach to it: deliver holds credentials, the meter everybody's traffic. */
