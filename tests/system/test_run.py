@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -46,12 +47,12 @@ def pair(netns):
 
 
 class Daemon:
-    def __init__(self, flowlog, netns, tmp_path, *args, store=None):
+    def __init__(self, flowlog, netns, tmp_path, *args, store=None, inside=None):
         self.store = store or tmp_path / "store"
         self.log = open(tmp_path / "log", "ab")
         self.path = tmp_path / "log"
         # nsenter and not "ip netns exec": that would give it a /sys of its own, and the pins would die with it.
-        self.argv = ["nsenter", f"--net=/run/netns/{netns.name}", flowlog.path, "run", "--store", str(self.store), *args]
+        self.argv = [*(inside or ["nsenter", f"--net=/run/netns/{netns.name}"]), flowlog.path, "run", "--store", str(self.store), *args]
         self.start()
 
     def start(self):
@@ -265,6 +266,37 @@ def test_another_namespace_is_followed(daemon, pair, backend):
     assert there[(pair.b.name, "v1")]["metered"] and not there[("", "v0")]["metered"]
     assert d.stop() == 0
     assert packets(d.records(), "10.77.0.2") == (5, 5)
+
+
+def test_without_bpf_it_falls_back_and_says_why(daemon, tmp_path):
+    """As in a user namespace, where the kernel refuses BPF and where there is no user to become."""
+    inside = ["unshare", "-Urn", "sh", "-c", "ip link add w0 type veth peer name w1 && ip link set w0 up && ip link set w1 up && exec \"$0\" \"$@\""]
+    if subprocess.run(["unshare", "-Urn", "true"], check=False).returncode:
+        pytest.skip("the kernel refuses user namespaces")
+    d = daemon(None, *FAST, inside=inside)
+    assert d.status("meter")["backend"] == "afpacket" and d.status("meter")["reason"]
+    assert re.search(r"falling back to AF_PACKET: \w+", d.text())
+    assert d.stop() == 0
+
+
+def test_under_sudo_the_store_is_the_callers(flowlog, daemon, pair, tmp_path):
+    place = pathlib.Path(tempfile.mkdtemp(prefix="fl-sudo-"))  # pytest's own directory is closed to other users
+    os.chmod(place, 0o755)
+    os.environ.update(SUDO_UID="4242", SUDO_GID="4343")
+    try:
+        d = daemon(pair.a, *FAST, store=place / "store")
+    finally:
+        del os.environ["SUDO_UID"], os.environ["SUDO_GID"]
+    pair.b("ping", "-q", "-c", "5", "-i", "0.05", "10.77.0.1")
+    time.sleep(2)
+    program = place / "flowlog"
+    shutil.copy(flowlog.path, program)
+    tail = sh("setpriv", "--reuid=4242", "--regid=4343", "--clear-groups", program, "tail", "--store", d.store)
+    assert "10.77.0.2" in tail.stdout
+    assert d.stop() == 0
+    for path in [d.store, *d.store.rglob("*")]:
+        assert (path.stat().st_uid, path.stat().st_gid) == (4242, 4343), path
+    shutil.rmtree(place)
 
 
 def test_service_manager_is_told(flowlog, daemon, pair, tmp_path):
