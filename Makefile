@@ -34,7 +34,7 @@ duckdb: build
 
 # AddressSanitizer and UBSan on every test.
 test: test-deps
-	[ -f build-test/build.ninja ] || meson setup build-test -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
+	[ -f build-test/build.ninja ] || meson setup build-test -Dcapture=true -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 	ninja -C build-test
 	-tools/get-duckdb.sh build-test/src/daemon
 	tools/test.sh build-test
