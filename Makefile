@@ -6,6 +6,7 @@ TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-d
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: build deps run demo test-deps test lint format duckdb
+.PHONY: build deps run test-deps test duckdb
 
 build: build/build.ninja
 	ninja -C build
@@ -34,7 +35,7 @@ duckdb: build
 
 # AddressSanitizer and UBSan on every test.
 test: test-deps
-	[ -f build-test/build.ninja ] || meson setup build-test -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
+	[ -f build-test/build.ninja ] || meson setup build-test -Dcapture=true -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
 	ninja -C build-test
 	-tools/get-duckdb.sh build-test/src/daemon
 	tools/test.sh build-test

@@ -36,6 +36,7 @@ struct reader {
 	yaml_parser_t yaml;
 	yaml_event_t event;
 	size_t scalars;
+	size_t list_from; /* how many values there were before the list under way */
 };
 
 static int fail_at(const struct reader *r, unsigned line, const char *text)
@@ -46,6 +47,12 @@ static int fail_at(const struct reader *r, unsigned line, const char *text)
 static unsigned line_of(const struct reader *r)
 {
 	return (unsigned)r->event.start_mark.line + 1;
+}
+
+/* Room for one more behind n: doubled whenever it is full. */
+static void *grow(void *p, size_t n, size_t size)
+{
+	return n & (n - 1) ? p : realloc(p, (n ? 2 * n : 1) * size);
 }
 
 /* ---- events ---- */
@@ -78,7 +85,7 @@ static int keep(struct reader *r, const char **ret)
 
 	if (memchr(text, '\0', n))
 		return fail_at(r, line_of(r), "a value with a NUL character");
-	grown = realloc(r->c->strings, (r->c->n_strings + 1) * sizeof *grown);
+	grown = grow(r->c->strings, r->c->n_strings, sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
 	r->c->strings = grown;
@@ -94,11 +101,13 @@ static int add_value(struct reader *r, const struct fl_option *o, const char *te
 {
 	struct fl_config_value *grown;
 
-	for (size_t i = 0; i < r->c->n; i++)
-		if (r->c->values[i].key == o->key && !(in_list && r->c->values[i].in_list))
+	bool goes_on = in_list && r->c->n > r->list_from;
+
+	for (size_t i = 0; i < r->c->n && !goes_on; i++)
+		if (r->c->values[i].key == o->key)
 			return fl_fail(-EBADMSG, "%s:%u: %s is set twice (first in line %u)", r->c->file, line_of(r), o->key,
 				       r->c->values[i].line);
-	grown = realloc(r->c->values, (r->c->n + 1) * sizeof *grown);
+	grown = grow(r->c->values, r->c->n, sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
 	r->c->values = grown;
@@ -188,6 +197,7 @@ static int read_value(struct reader *r, const struct fl_option *o)
 	const char *text;
 	int e;
 
+	r->list_from = r->c->n;
 	if (r->event.type == YAML_SEQUENCE_START_EVENT)
 		return read_list(r, o);
 	if (r->event.type != YAML_SCALAR_EVENT)

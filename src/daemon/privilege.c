@@ -7,8 +7,10 @@
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -143,10 +145,14 @@ static int drop_capabilities(unsigned role, uid_t uid, gid_t gid)
 
 int fl_privilege_drop(enum fl_privilege_role role, uid_t uid, gid_t gid)
 {
+	pid_t parent = getppid();
 	int r = drop_capabilities(role, uid, gid);
 
 	if (r)
 		return r;
+	/* A role does not outlive its supervisor. The kernel forgets that wish with every change of credentials. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		return fl_fail(-ESRCH, "the supervisor is gone");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return fl_fail(-errno, "no_new_privs: %m");
 	/* Other processes of the same user cannot attach to it: deliver holds credentials, the meter everybody's traffic. */
@@ -171,6 +177,20 @@ static bool env_id(const char *name, uint64_t *ret)
 	return text && !fl_parse_u64(text, 0, UINT32_MAX - 1, ret);
 }
 
+/* In a user namespace most users do not exist; there we stay who we are. */
+static bool is_mapped(uint64_t id)
+{
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	unsigned long long inside, outside, count;
+	bool found = !f;
+
+	while (f && !found && fscanf(f, "%llu %llu %llu", &inside, &outside, &count) == 3)
+		found = id >= inside && id - inside < count;
+	if (f)
+		fclose(f);
+	return found;
+}
+
 int fl_privilege_owner(const char *user, const char *store, uid_t *ret_uid, gid_t *ret_gid)
 {
 	static const char *const system_users[] = {"flowlog", "nobody"};
@@ -187,19 +207,19 @@ int fl_privilege_owner(const char *user, const char *store, uid_t *ret_uid, gid_
 	}
 	if (*ret_uid)
 		return 0;
-	if (env_id("SUDO_UID", &uid) && env_id("SUDO_GID", &gid) && uid) {
+	if (env_id("SUDO_UID", &uid) && env_id("SUDO_GID", &gid) && uid && is_mapped(uid)) {
 		*ret_uid = (uid_t)uid;
 		*ret_gid = (gid_t)gid;
 		return 0;
 	}
-	if (!stat(store, &st) && st.st_uid) {
+	if (!stat(store, &st) && st.st_uid && is_mapped(st.st_uid)) {
 		*ret_uid = st.st_uid;
 		*ret_gid = st.st_gid;
 		return 0;
 	}
 	for (size_t i = 0; i < FL_ARRAY_LEN(system_users); i++) {
 		pw = getpwnam(system_users[i]);
-		if (pw)
+		if (pw && is_mapped(pw->pw_uid))
 			return take_user(pw, ret_uid, ret_gid);
 	}
 	return 0;

@@ -51,6 +51,8 @@ static void errors(void **state)
 		{"flow_log: []\n", "f.yaml:1: unknown key flow_log; did you mean flow_logs?"},
 		{"completely_else: 1\n", "f.yaml:1: unknown key completely_else; flowlog run --help lists the keys"},
 		{"store: a\nstore: b\n", "f.yaml:2: store is set twice (first in line 1)"},
+		{"interfaces:\n  exclude: [a, b]\n  exclude: [c]\n", "f.yaml:3: interfaces.exclude is set twice (first in line 2)"},
+		{"interfaces: {exclude: [a, b], exclude: [c]}\n", "f.yaml:1: interfaces.exclude is set twice (first in line 1)"},
 		{"store:\n", "f.yaml:1: store has no value; give one or leave the line out"},
 		{"store: [a]\n", "f.yaml:1: store takes one value, not a list"},
 		{"store: {a: b}\n", "f.yaml:1: store takes a value, not a section"},

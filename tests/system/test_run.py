@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -46,12 +47,12 @@ def pair(netns):
 
 
 class Daemon:
-    def __init__(self, flowlog, netns, tmp_path, *args, store=None):
+    def __init__(self, flowlog, netns, tmp_path, *args, store=None, inside=None):
         self.store = store or tmp_path / "store"
         self.log = open(tmp_path / "log", "ab")
         self.path = tmp_path / "log"
         # nsenter and not "ip netns exec": that would give it a /sys of its own, and the pins would die with it.
-        self.argv = ["nsenter", f"--net=/run/netns/{netns.name}", flowlog.path, "run", "--store", str(self.store), *args]
+        self.argv = [*(inside or ["nsenter", f"--net=/run/netns/{netns.name}"]), flowlog.path, "run", "--store", str(self.store), *args]
         self.start()
 
     def start(self):
@@ -267,6 +268,37 @@ def test_another_namespace_is_followed(daemon, pair, backend):
     assert packets(d.records(), "10.77.0.2") == (5, 5)
 
 
+def test_without_bpf_it_falls_back_and_says_why(daemon, tmp_path):
+    """As in a user namespace, where the kernel refuses BPF and where there is no user to become."""
+    inside = ["unshare", "-Urn", "sh", "-c", "ip link add w0 type veth peer name w1 && ip link set w0 up && ip link set w1 up && exec \"$0\" \"$@\""]
+    if subprocess.run(["unshare", "-Urn", "true"], check=False).returncode:
+        pytest.skip("the kernel refuses user namespaces")
+    d = daemon(None, *FAST, inside=inside)
+    assert d.status("meter")["backend"] == "afpacket" and d.status("meter")["reason"]
+    assert re.search(r"falling back to AF_PACKET: \w+", d.text())
+    assert d.stop() == 0
+
+
+def test_under_sudo_the_store_is_the_callers(flowlog, daemon, pair, tmp_path):
+    place = pathlib.Path(tempfile.mkdtemp(prefix="fl-sudo-"))  # pytest's own directory is closed to other users
+    os.chmod(place, 0o755)
+    os.environ.update(SUDO_UID="4242", SUDO_GID="4343")
+    try:
+        d = daemon(pair.a, *FAST, store=place / "store")
+    finally:
+        del os.environ["SUDO_UID"], os.environ["SUDO_GID"]
+    pair.b("ping", "-q", "-c", "5", "-i", "0.05", "10.77.0.1")
+    time.sleep(2)
+    program = place / "flowlog"
+    shutil.copy(flowlog.path, program)
+    tail = sh("setpriv", "--reuid=4242", "--regid=4343", "--clear-groups", program, "tail", "--store", d.store)
+    assert "10.77.0.2" in tail.stdout
+    assert d.stop() == 0
+    for path in [d.store, *d.store.rglob("*")]:
+        assert (path.stat().st_uid, path.stat().st_gid) == (4242, 4343), path
+    shutil.rmtree(place)
+
+
 def test_service_manager_is_told(flowlog, daemon, pair, tmp_path):
     import socket
 
@@ -293,6 +325,14 @@ def test_an_empty_list_of_flow_logs_touches_nothing(daemon, pair, tmp_path):
     assert not d.records()
 
 
+def wait_until(what, seconds=10):
+    for _ in range(seconds * 50):
+        if what():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
 def flood(pair):
     """UDP both ways from many ports until it is stopped; how much is sent the interface counts."""
     code = ("import socket,itertools,time\n"
@@ -311,7 +351,7 @@ def stop_flood(processes):
     time.sleep(0.2)
 
 
-@pytest.mark.parametrize("victim", ["meter", "deliver", "all"])
+@pytest.mark.parametrize("victim", ["meter", "deliver", "supervisor", "all"])
 def test_kill_at_random_moments_costs_nothing(daemon, pair, victim):
     rounds = int(os.environ.get("FLOWLOG_KILLS", "6"))
     seed = random.randrange(1 << 32)
@@ -321,8 +361,12 @@ def test_kill_at_random_moments_costs_nothing(daemon, pair, victim):
     try:
         for _ in range(rounds):
             time.sleep(rnd.uniform(0.1, 2.5))
-            if victim == "all":
-                d.kill_all()
+            if victim in ("all", "supervisor"):
+                roles = list(d.pids().values())
+                d.process.kill() if victim == "supervisor" else d.kill_all()
+                d.process.wait()
+                for pid in roles:  # nobody outlives the supervisor
+                    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or "Z (zombie)" in open(f"/proc/{pid}/status").read())
                 time.sleep(rnd.uniform(0, 1.5))
                 d.start()
             else:
@@ -336,6 +380,59 @@ def test_kill_at_random_moments_costs_nothing(daemon, pair, victim):
     records = d.records()
     assert packets(records) == pair.counters() > (2000, 2000), f"seed {seed}\n{d.text()}"
     assert not [r for r in records if r["log-status"] == "SKIPDATA"]
+
+
+def test_a_full_ring_is_counted_to_the_packet(daemon, pair):
+    """While the meter stands still, more flows come than cache and ring hold."""
+    d = daemon(pair.a, *FAST, "--backend", "ebpf", "--ring-size", "64KiB")
+    os.kill(d.pids()["meter"], signal.SIGSTOP)
+    code = ("import socket\ns=[socket.socket(socket.AF_INET,socket.SOCK_DGRAM) for _ in range(20)]\n"
+            "for r in range(2):\n"
+            "  for p in range(1,30000):\n"
+            "    try: s[p%20].sendto(b'x',('10.77.0.1',p))\n"
+            "    except OSError: pass\n")
+    pair.a("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", check=False)
+    pair.b("python3", "-c", code)
+    os.kill(d.pids()["meter"], signal.SIGCONT)
+    time.sleep(3)
+    totals = d.status("meter")["totals"]
+    assert d.stop() == 0
+    assert totals["lost"]["causes"]["ring-full"]["packets"] > 1000
+    assert totals["seen"]["packets"] == sum(pair.counters())
+    assert totals["seen"]["packets"] == totals["recorded"]["packets"] + totals["lost"]["packets"]
+    records = d.records()
+    assert sum(packets(records)) == totals["recorded"]["packets"]
+    assert [r for r in records if r["log-status"] == "SKIPDATA"]
+
+
+def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
+    import pty
+
+    os.chmod(tmp_path, 0o755)
+    master, slave = pty.openpty()
+    argv = ["nsenter", f"--net=/run/netns/{pair.a.name}", flowlog.path, "run", "--store", str(tmp_path / "s"), *FAST]
+    p = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    os.set_blocking(master, False)
+    seen = b""
+    pair.b("ping", "-q", "-c", "30", "-i", "0.1", "10.77.0.1")
+    time.sleep(1)
+    p.terminate()
+    assert p.wait(60) == 0
+    while True:
+        try:
+            more = os.read(master, 65536)
+        except OSError:
+            break
+        if not more:
+            break
+        seen += more
+    os.close(master)
+    text = seen.decode(errors="replace")
+    first = text[:text.index("next: ")]
+    assert re.search(r"eni-[0-9a-f]{17}  host +v0", first)
+    assert "not metered: lo (loopback never leaves the host)" in first
+    assert "flowlog tail" in text and "10.77.0.2" in text
 
 
 def test_the_fallback_announces_its_gap(daemon, pair):
