@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "bpf/shared.h"
 #include "daemon/daemon.h"
+#include "daemon/last_window.h"
 #include "daemon/meter_status.h"
 #include "daemon/privilege.h"
 #include "daemon/wal.h"
@@ -36,6 +37,8 @@ struct meter {
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
+	int journalfd;
+	uint8_t boot_id[16];
 	bool gone[FL_K_SLOTS];	   /* said so */
 	int64_t started;
 	bool finish, ready;
@@ -156,6 +159,8 @@ static void say_window(struct meter *m)
 	if (!last->window.number || last->window.number == m->said_window)
 		return;
 	m->said_window = last->window.number;
+	/* A full disk must not stop the metering. */
+	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
 	for (unsigned i = 0; i < FL_RULE_N; i++)
 		excluded.packets += l->excluded[i].packets;
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
@@ -278,7 +283,7 @@ static int open_stages(struct meter *m)
 		.exclusions = m->run->exclusions,
 		.reused = m->run->reused,
 	};
-	int journalfd, r = read_boot_id(ec.boot_id);
+	int r = read_boot_id(m->boot_id);
 
 	if (!r)
 		r = fl_mkdirs(m->run->statefd, "journal", 0750);
@@ -286,13 +291,23 @@ static int open_stages(struct meter *m)
 		r = fl_mkdirs(m->run->statefd, "status", 0750);
 	if (r)
 		return r;
-	journalfd = openat(m->run->statefd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (journalfd < 0)
+	memcpy(ec.boot_id, m->boot_id, sizeof ec.boot_id);
+	m->journalfd = openat(m->run->statefd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->journalfd < 0)
 		return fl_fail(-errno, "%s/journal: %m", m->run->store);
-	r = fl_journal_open(&m->journal, journalfd, &jc);
+	r = fl_journal_open(&m->journal, m->journalfd, &jc);
 	ec.journal = m->journal;
 	ec.live = m->live;
-	return r ? r : fl_engine_new(&m->engine, &ec);
+	if (!r)
+		r = fl_engine_new(&m->engine, &ec);
+	if (r || fl_engine_had_log(m->engine))
+		return r;
+	r = fl_last_window_settle(m->journalfd, m->journal);
+	if (r > 0)
+		fl_warn("the last run ended with the power or without its log: the window that was open then is marked SKIPDATA");
+	else if (r < 0)
+		fl_warn("%s", fl_error_text(r));
+	return 0;
 }
 
 static int run_loop(struct meter *m)
@@ -325,6 +340,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		.run = run,
 		.channel = channel,
 		.quiet_so_far = true,
+		.journalfd = -1,
 		.started = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
 	};
 	int r;
@@ -355,11 +371,13 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		say_window(&m);
 		on_status(&m, 1);
 		fl_wal_remove(run->shmfd);
+		fl_last_window_forget(m.journalfd);
 	}
 	if (r)
 		fl_err("%s", fl_error_text(r));
 	fl_engine_free(&m.engine);
 	fl_journal_close(&m.journal);
+	fl_closep(&m.journalfd);
 	if (m.live)
 		run->ops->close(&m.live, false);
 	fl_discovery_free(&m.discovery);

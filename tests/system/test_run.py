@@ -435,6 +435,28 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     assert "flowlog tail" in text and "10.77.0.2" in text
 
 
+def test_a_power_cut_is_announced(daemon, flowlog, pair):
+    """With the power go shared memory, the pins and every process; the disk stays."""
+    d = daemon(pair.a, *FAST)
+    pair.b("ping", "-q", "-c", "10", "-i", "0.1", "10.77.0.1")
+    time.sleep(1)
+    d.kill_all()
+    sh(flowlog.path, "detach", "--force", "--store", d.store)
+    for log in pathlib.Path("/dev/shm").glob("flowlog-*"):
+        if (log / "store").read_text() == str(d.store):
+            shutil.rmtree(log)
+    time.sleep(1)
+    d.start()
+    d.wait_for(lambda: "marked SKIPDATA" in d.text())
+    time.sleep(1.5)
+    assert d.stop() == 0
+    records = d.records()
+    skipped = {int(r["start"]) for r in records if r["log-status"] == "SKIPDATA"}
+    assert len(skipped) == 1
+    assert max(int(r["start"]) for r in records if r["log-status"] == "OK") < skipped.pop() + 1
+    assert not (d.store / "journal/last").exists()
+
+
 def test_the_fallback_announces_its_gap(daemon, pair):
     d = daemon(pair.a, *FAST, "--backend", "afpacket")
     pair.b("ping", "-q", "-c", "10", "-i", "0.1", "10.77.0.1")
