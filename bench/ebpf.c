@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nanoseconds a packet of the tc program, beside an empty one: BPF_PROG_TEST_RUN repeats a packet whose destination the
- * program varies, and the ring is read between the runs, outside the time that counts. The cost of varying is measured
- * and taken off. usage: bench_ebpf [MILLION_PACKETS]
- * "bench_ebpf veth [MILLION_PACKETS]": the same on real packets, through a cable in a network namespace of its own; the
- * kernel's run time statistics of the metering program beside those of an empty one at the other end.
+ * Nanoseconds a packet of the tc program, beside an empty one: BPF_PROG_TEST_RUN repeats a packet
+ * whose destination the program varies, and the ring is read between the runs, outside the time
+ * that counts. The cost of varying is measured and taken off. usage: bench_ebpf [MILLION_PACKETS]
+ * "bench_ebpf veth [MILLION_PACKETS]": the same on real packets, through a cable in a network
+ * namespace of its own; the kernel's run time statistics of the metering program beside those of an
+ * empty one at the other end.
  */
 #include <net/if.h>
 #include <netpacket/packet.h>
@@ -17,14 +18,16 @@
 
 #include <linux/bpf.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "capture/ebpf.h"
 
 #define CHUNK 50000 /* packets of one test run: fewer than a ring holds */
 
-static const uint8_t tcp[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
-			     "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
+static const uint8_t tcp[] =
+    "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
+    "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
 
 static uint64_t in_ring, in_cache, entries, counted, lost;
 
@@ -73,8 +76,8 @@ static double measure(struct fl_live *l, uint64_t conf, uint32_t flows, unsigned
 		exit(1);
 	for (unsigned i = 0; i < runs; i++) {
 		struct __sk_buff ctx = {.mark = flows - 1};
-		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = tcp, .data_size_in = sizeof tcp - 1, .ctx_in = &ctx,
-			    .ctx_size_in = sizeof ctx, .repeat = CHUNK);
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = tcp, .data_size_in = sizeof tcp - 1,
+			    .ctx_in = &ctx, .ctx_size_in = sizeof ctx, .repeat = CHUNK);
 
 		if (bpf_prog_test_run_opts(prog, &opts)) {
 			perror("test run");
@@ -107,14 +110,14 @@ static int open_socket(const char *dev)
 	return fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof to) ? -1 : fd;
 }
 
-/* Datagrams to `flows` destinations in a random order, the ring read in between as the meter would. */
+/* Datagrams to `flows` destinations in a random order; the ring is read in between. */
 static void send_packets(struct fl_live *l, int fd, uint32_t flows, uint64_t packets)
 {
 	const struct fl_live_sink sink = {.ring = count_ring, .half = count_half};
 	static const struct frame model = {
-		.eth = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0},
-		.ip = {0x45, 0, 0, 46, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2},
-		.udp = {0xc3, 0x50, 0, 80, 0, 26, 0, 0},
+	    .eth = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0},
+	    .ip = {0x45, 0, 0, 46, 0, 7, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2},
+	    .udp = {0xc3, 0x50, 0, 80, 0, 26, 0, 0},
 	};
 	struct frame frames[MESSAGES];
 	struct iovec iov[MESSAGES];
@@ -166,7 +169,8 @@ static int attached_program(uint32_t ifindex)
 		uint32_t size = sizeof info;
 		int fd = bpf_prog_get_fd_by_id(id);
 
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) && !strcmp(info.name, "fl_meter")) {
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) &&
+		    !strcmp(info.name, "fl_meter")) {
 			fl_closep(&best);
 			best = fd;
 		} else {
@@ -184,7 +188,9 @@ static int bench_veth(struct fl_live *l, uint64_t packets)
 	LIBBPF_OPTS(bpf_link_create_opts, opts);
 	int empty, meter, fd, stats;
 
-	if (unshare(CLONE_NEWNET) || system("ip link add va type veth peer name vb && ip link set va up && ip link set vb up"))
+	if (unshare(CLONE_NEWNET) ||
+	    system(
+		"ip link add va type veth peer name vb && ip link set va up && ip link set vb up"))
 		return 1;
 	if (fl_live_ebpf.attach(l, 0, if_nametoindex("va"), 1, -1))
 		return 1;
@@ -202,10 +208,13 @@ static int bench_veth(struct fl_live *l, uint64_t packets)
 		send_packets(l, fd, flows[i], packets);
 		read_stats(meter, &ns[2], &n[2]);
 		read_stats(empty, &ns[3], &n[3]);
-		printf("%7u flows: %.0f ns a packet, empty program %.0f, difference %.0f (bar %u), %.0f %% evict another\n",
-		       flows[i], (double)(ns[2] - ns[0]) / (double)(n[2] - n[0]), (double)(ns[3] - ns[1]) / (double)(n[3] - n[1]),
-		       (double)(ns[2] - ns[0]) / (double)(n[2] - n[0]) - (double)(ns[3] - ns[1]) / (double)(n[3] - n[1]), bars[i],
-		       100.0 * (double)(entries - before) / (double)packets);
+		printf("%7u flows: %.0f ns a packet, empty program %.0f, difference %.0f (bar %u), "
+		       "%.0f %% evict another\n",
+		       flows[i], (double)(ns[2] - ns[0]) / (double)(n[2] - n[0]),
+		       (double)(ns[3] - ns[1]) / (double)(n[3] - n[1]),
+		       (double)(ns[2] - ns[0]) / (double)(n[2] - n[0]) -
+			   (double)(ns[3] - ns[1]) / (double)(n[3] - n[1]),
+		       bars[i], 100.0 * (double)(entries - before) / (double)packets);
 	}
 	close(stats);
 	close(fd);
@@ -222,7 +231,7 @@ int main(int argc, char **argv)
 	const struct fl_live_sink sink = {.ring = count_ring, .half = count_half};
 	struct fl_live *l = NULL;
 	double empty, parse, varied;
-	uint64_t sent = 0;
+	uint64_t sent = 0, start;
 	cpu_set_t one;
 	bool reused;
 	int r = fl_live_ebpf.open(&l, &conf, &reused);
@@ -236,7 +245,13 @@ int main(int argc, char **argv)
 	sched_setaffinity(0, sizeof one, &one);
 	fl_live_ebpf.set_clock(l, 0, 2);
 	if (argc > 1 && !strcmp(argv[1], "veth"))
-		return bench_veth(l, (argc > 2 ? (uint64_t)atoi(argv[2]) : 3) * 1000000 / MESSAGES * MESSAGES);
+		return bench_veth(l, (argc > 2 ? (uint64_t)atoi(argv[2]) : 3) * 1000000 / MESSAGES *
+					 MESSAGES);
+	start = fl_mono_ns(&fl_clock_system);
+	for (unsigned i = 0; i < 20; i++)
+		close(fl_ebpf_program(l, i));
+	printf("a copy of the program is loaded in %.1f ms\n",
+	       (double)(fl_mono_ns(&fl_clock_system) - start) / 20e6);
 	empty = measure(l, FL_K_CONF_EMPTY, 1, runs);
 	parse = measure(l, FL_K_CONF_PARSE_ONLY, 1, runs);
 	varied = measure(l, FL_K_CONF_PARSE_ONLY | FL_K_CONF_VARY, 1024, runs);
@@ -246,12 +261,16 @@ int main(int argc, char **argv)
 		double ns = measure(l, FL_K_CONF_VARY, flows[i], runs) - (varied - parse);
 
 		sent += (uint64_t)runs * CHUNK;
-		printf("%7u flows: %.0f ns a packet with test run's own, %.0f above an empty program (bar %u), %.0f %% evict "
-		       "another\n", flows[i], ns, ns - empty, bars[i], 100.0 * (double)(entries - before) / runs / CHUNK);
+		printf("%7u flows: %.0f ns a packet with test run's own, %.0f above an empty "
+		       "program (bar %u), %.0f %% evict "
+		       "another\n",
+		       flows[i], ns, ns - empty, bars[i],
+		       100.0 * (double)(entries - before) / runs / CHUNK);
 	}
 	fl_live_ebpf.drain_half(l, 2, UINT64_MAX, &sink);
-	printf("%llu packets: %llu through the ring, %llu in the cache, %llu lost; counted %llu\n", (unsigned long long)sent,
-	       (unsigned long long)in_ring, (unsigned long long)in_cache, (unsigned long long)lost, (unsigned long long)counted);
+	printf("%llu packets: %llu through the ring, %llu in the cache, %llu lost; counted %llu\n",
+	       (unsigned long long)sent, (unsigned long long)in_ring, (unsigned long long)in_cache,
+	       (unsigned long long)lost, (unsigned long long)counted);
 	fl_live_ebpf.close(&l, true);
 	return in_ring + in_cache + lost == sent && counted == sent ? 0 : 1;
 }

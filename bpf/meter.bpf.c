@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* The meter in the kernel: every frame that passes tc is counted, and added to the cache of partial flows. See shared.h. */
+/* The meter in the kernel: every frame that passes tc is counted, and added to the cache of partial
+ * flows. See shared.h. */
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
@@ -8,13 +9,15 @@
 #include "shared.h"
 #include "parse.h"
 
-#define PACKETS_FULL 0xff000000u /* of a partial: no socket buffer has more segments than what is left */
+#define PACKETS_FULL                                                                               \
+	0xff000000u /* of a partial: no socket buffer has more segments than what is left */
 
 char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 fl_cache_bits = FL_K_CACHE_BITS;
 const volatile __u32 fl_ring_bits = 12;
-const volatile __u64 fl_seed[6]; /* odd multipliers: multiply-shift hashing, the sender does not know them */
+const volatile __u64
+    fl_seed[6]; /* odd multipliers: multiply-shift hashing, the sender does not know them */
 
 /* Sizes are set when the maps are made. */
 struct {
@@ -178,7 +181,8 @@ static __always_inline int find_place(__u64 conf, __u64 now, struct place *ret)
 	return !!ret->count;
 }
 
-/* Puts the packet's window into the counter row. 0: the row of an older window could not be handed over and stays. */
+/* Puts the packet's window into the counter row. 0: the row of an older window could not be handed
+ * over and stays. */
 static __always_inline int open_count(__u64 conf, const struct place *at)
 {
 	struct fl_kcount *c = at->count;
@@ -197,11 +201,12 @@ static __always_inline int open_count(__u64 conf, const struct place *at)
 
 static __always_inline __u32 slot_of(const struct packet *p, const struct place *at)
 {
-	__u64 h = p->key[0] * fl_seed[0] + p->key[1] * fl_seed[1] + p->key[2] * fl_seed[2] + p->key[3] * fl_seed[3] +
-		  p->key[4] * fl_seed[4];
+	__u64 h = p->key[0] * fl_seed[0] + p->key[1] * fl_seed[1] + p->key[2] * fl_seed[2] +
+		  p->key[3] * fl_seed[3] + p->key[4] * fl_seed[4];
 
 	h = (h ^ h >> 32) * fl_seed[5];
-	return (at->cpu << 1 | (at->window & 1)) << fl_cache_bits | (__u32)(h >> (64 - fl_cache_bits));
+	return (at->cpu << 1 | (at->window & 1)) << fl_cache_bits |
+	       (__u32)(h >> (64 - fl_cache_bits));
 }
 
 /* 0: the ring is full and the packet is lost. */
@@ -214,8 +219,8 @@ static __always_inline int add(const struct packet *p, const struct place *at)
 	if (!f)
 		return 0;
 	if (f->window > at->drained) {
-		int same = f->window == at->window && key[4] == p->key[4] && key[3] == p->key[3] && key[1] == p->key[1] &&
-			   key[2] == p->key[2] && key[0] == p->key[0];
+		int same = f->window == at->window && key[4] == p->key[4] && key[3] == p->key[3] &&
+			   key[1] == p->key[1] && key[2] == p->key[2] && key[0] == p->key[0];
 
 		if (same && f->packets < PACKETS_FULL) {
 			f->packets += p->packets;
@@ -224,7 +229,9 @@ static __always_inline int add(const struct packet *p, const struct place *at)
 			f->last = at->time;
 			return 1;
 		}
-		reason = same ? FL_EVICT_FULL : f->window == at->window ? FL_EVICT_COLLISION : FL_EVICT_STALE;
+		reason = same                      ? FL_EVICT_FULL
+			 : f->window == at->window ? FL_EVICT_COLLISION
+						   : FL_EVICT_STALE;
 		if (!evict(f, at->cpu, reason))
 			return 0;
 	}
@@ -243,7 +250,8 @@ static __always_inline int add(const struct packet *p, const struct place *at)
 	return 1;
 }
 
-/* A test run repeats one packet; benchmarks make many flows of it. Not in the copies that are attached. */
+/* A test run repeats one packet; benchmarks make many flows of it. Not in the copies that are
+ * attached. */
 static __u64 fl_vary;
 
 static __always_inline void vary(struct packet *p, __u32 mask)
@@ -252,8 +260,7 @@ static __always_inline void vary(struct packet *p, __u32 mask)
 	p->key[3] ^= (fl_vary >> 33 & mask) << 32;
 }
 
-SEC("tc")
-int fl_meter(struct __sk_buff *skb)
+static __always_inline int meter(struct __sk_buff *skb, const int inner)
 {
 	struct packet p;
 	struct place at;
@@ -265,7 +272,7 @@ int fl_meter(struct __sk_buff *skb)
 	if (conf & FL_K_CONF_EMPTY)
 		return -1;
 	now = bpf_ktime_get_coarse_ns();
-	outcome = parse(skb, conf, now, &p);
+	outcome = parse(skb, conf, now, inner, &p);
 	if (conf & FL_K_CONF_VARY && outcome == IS_IP)
 		vary(&p, skb->mark);
 	/* Stored so that the compiler does not leave the parsing out. */
@@ -294,4 +301,17 @@ int fl_meter(struct __sk_buff *skb)
 	}
 	/* TC_ACT_UNSPEC and TCX_NEXT: whatever the others decide. */
 	return -1;
+}
+
+SEC("tc")
+int fl_meter(struct __sk_buff *skb)
+{
+	return meter(skb, 0);
+}
+
+/* The same where a tunnel's inner packets are the flows. */
+SEC("tc")
+int fl_meter_inner(struct __sk_buff *skb)
+{
+	return meter(skb, 1);
 }

@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Headers of one frame, with the outcomes of src/flow/decode.c (tests/capture/test_ebpf_parse.c holds the two against
- * each other). Everything is read through take(), which finds bytes outside the linear part too; a read past the
- * end is NULL. Everything is inlined: a copy of the program is one function without relocations.
+ * Headers of one frame, with the outcomes of src/flow/decode.c (tests/capture/test_ebpf_parse.c
+ * holds the two against each other). Everything is read through take(), which finds bytes outside
+ * the linear part too; a read past the end is NULL. Everything is inlined: a copy of the program is
+ * one function without relocations.
  */
 #ifndef FL_BPF_PARSE_H
 #define FL_BPF_PARSE_H
 
 #define TAGS_MAX 8
 #define EXTENSIONS_MAX 16
-#define OFFSET_MAX 0xff00 /* of a header in a frame; the verifier accepts 0xffff with what is read behind it */
+#define TUNNELS_MAX 4
+#define OFFSET_MAX                                                                                 \
+	0xff00 /* of a header in a frame; the verifier accepts 0xffff with what is read behind it  \
+		*/
 
 enum outcome { IS_IP, NOT_IP, TRUNCATED };
 
 struct packet {
-	__u64 key[5];	    /* as the first 40 bytes of struct fl_partial, without slot and direction */
+	__u64 key[5]; /* as the first 40 bytes of struct fl_partial, without slot and direction */
 	__u64 bytes;
 	__u32 packets;
 	__u32 tcp;
 };
 
 struct network {
-	__u64 off; /* of the payload */
-	__u32 headers;
+	__u64 off;                /* of the payload */
+	__u32 headers, transport; /* bytes that segments repeat */
 	__u32 id;
 	__u32 proto, v6;
 	__u32 fragment, later;
@@ -44,15 +48,27 @@ struct {
 	__type(value, struct fragment_ports);
 } fl_fragments SEC(".maps");
 
-static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64 off, const __u32 n, void *scratch)
+/* The compiler would share the address of a member between loads; the verifier wants the context
+ * itself. */
+#define CONTEXT(skb, member)                                                                       \
+	({                                                                                         \
+		__u64 v_;                                                                          \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                              \
+			     : "=r"(v_)                                                            \
+			     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, member)));       \
+		v_;                                                                                \
+	})
+
+static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64 off, const __u32 n,
+					void *scratch)
 {
 	if (off > OFFSET_MAX)
 		return 0;
 	barrier_var(off);
 	if (!(conf & FL_K_CONF_NONLINEAR)) {
-		const void *p = (const void *)(long)skb->data + off;
+		const void *p = (const void *)CONTEXT(skb, data) + off;
 
-		if (p + n <= (const void *)(long)skb->data_end)
+		if (p + n <= (const void *)CONTEXT(skb, data_end))
 			return p;
 	}
 	return bpf_skb_load_bytes(skb, off, scratch, n) ? 0 : scratch;
@@ -63,8 +79,8 @@ static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64
 #define RAW32(p, at) (*(const __u32 *)((const __u8 *)(p) + (at)))
 #define RAW64(p, at) (*(const __u64 *)((const __u8 *)(p) + (at)))
 
-/* Always zero, which the verifier does not know: an offset that passes here may be anything to it, so that it need not
- * walk every path behind every combination of tags and extension headers. */
+/* Always zero, which the verifier does not know: an offset that passes here may be anything to it,
+ * so that it need not walk every path behind every combination of tags and extension headers. */
 static volatile __u32 fl_zero;
 
 static __always_inline __u64 forget(__u64 off)
@@ -123,21 +139,11 @@ static __always_inline int skip_pppoe(struct __sk_buff *skb, __u64 conf, __u64 *
 	return protocol == 0x21 || protocol == 0x57;
 }
 
-/* A tag the kernel moved into the socket buffer is not in the frame: nothing to skip. */
-static __always_inline int skip_link(struct __sk_buff *skb, __u64 conf, __u64 *off)
+static __always_inline int skip_tags(struct __sk_buff *skb, __u64 conf, __u64 *off, __u32 type)
 {
 	__u64 scratch;
 	const void *p;
-	__u32 type;
 
-	*off = 0;
-	if (conf & FL_K_CONF_RAW)
-		return is_ip_nibble(skb, conf, 0);
-	p = take(skb, conf, 12, 2, &scratch);
-	if (!p)
-		return 0;
-	type = BE16(p, 0);
-	*off = 14;
 	for (int i = 0; i < TAGS_MAX; i++) {
 		if (type == 0x0800 || type == 0x86dd)
 			return 1;
@@ -154,6 +160,26 @@ static __always_inline int skip_link(struct __sk_buff *skb, __u64 conf, __u64 *o
 		*off = forget(*off + 4);
 	}
 	return 0;
+}
+
+static __always_inline int skip_ethernet(struct __sk_buff *skb, __u64 conf, __u64 *off)
+{
+	__u64 scratch;
+	const void *p = take(skb, conf, *off + 12, 2, &scratch);
+
+	if (!p)
+		return 0;
+	*off += 14;
+	return skip_tags(skb, conf, off, BE16(p, 0));
+}
+
+/* A tag the kernel moved into the socket buffer is not in the frame: nothing to skip. */
+static __always_inline int skip_link(struct __sk_buff *skb, __u64 conf, __u64 *off)
+{
+	*off = 0;
+	if (conf & FL_K_CONF_RAW)
+		return is_ip_nibble(skb, conf, 0);
+	return skip_ethernet(skb, conf, off);
 }
 
 /* Walks to the first header that is no extension. Comments on the cases: src/flow/decode.c. */
@@ -179,7 +205,8 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, __u64 conf, s
 				return;
 			continue;
 		}
-		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 139 && next != 140)
+		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 139 &&
+		    next != 140)
 			return;
 		p = take(skb, conf, n->off, 2, &scratch);
 		if (!p)
@@ -194,8 +221,8 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, __u64 conf, s
 	}
 }
 
-static __always_inline enum outcome parse_network(struct __sk_buff *skb, __u64 conf, __u64 off, struct network *n,
-						   struct packet *ret)
+static __always_inline enum outcome parse_network(struct __sk_buff *skb, __u64 conf, __u64 off,
+						  struct network *n, struct packet *ret)
 {
 	__u64 scratch[5];
 	const void *p = take(skb, conf, off, 20, scratch);
@@ -247,7 +274,8 @@ static __always_inline int has_ports(__u32 proto)
 	return proto == 6 || proto == 17 || proto == 132 || proto == 136 || proto == 33;
 }
 
-static __always_inline void fragment_key(const struct network *n, const struct packet *p, struct fragment_key *ret)
+static __always_inline void fragment_key(const struct network *n, const struct packet *p,
+					 struct fragment_key *ret)
 {
 	ret->address[0] = p->key[0];
 	ret->address[1] = p->key[1];
@@ -270,7 +298,8 @@ static __always_inline void ports_of_fragment(struct network *n, const struct pa
 	n->dport = ports->dport;
 }
 
-static __always_inline void first_fragment(const struct network *n, const struct packet *p, __u64 now)
+static __always_inline void first_fragment(const struct network *n, const struct packet *p,
+					   __u64 now)
 {
 	struct fragment_key key;
 	struct fragment_ports ports = {.seen_ns = now, .sport = n->sport, .dport = n->dport};
@@ -280,8 +309,8 @@ static __always_inline void first_fragment(const struct network *n, const struct
 }
 
 /* Returns the bytes of the transport header that segments repeat. */
-static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, struct network *n, struct packet *ret,
-					      __u64 now)
+static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, struct network *n,
+					     struct packet *ret, __u64 now)
 {
 	__u64 scratch[2];
 	__u32 length = 8, flags;
@@ -307,40 +336,140 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, 
 	return length;
 }
 
-static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now, struct packet *ret)
+static __always_inline enum outcome parse_ip(struct __sk_buff *skb, __u64 conf, __u64 off,
+					     __u64 now, struct network *n, struct packet *ret)
+{
+	if (parse_network(skb, conf, off, n, ret) != IS_IP)
+		return TRUNCATED;
+	ret->packets = 1;
+	if (has_ports(n->proto)) {
+		if (n->later)
+			ports_of_fragment(n, ret, now);
+		else
+			n->transport = parse_transport(skb, conf, n, ret, now);
+	}
+	return IS_IP;
+}
+
+/* Buffers of segmentation offload: one is many packets, and every one carries the headers. */
+static __always_inline void count_segments(struct __sk_buff *skb, __u64 off,
+					   const struct network *n, struct packet *ret)
+{
+	__u32 segments = skb->gso_segs, size = skb->gso_size, headers = n->headers + n->transport;
+	__u64 payload = ret->bytes > headers ? ret->bytes - headers : 0;
+
+	if (!segments && size)
+		segments = (__u32)((payload + size - 1) / size);
+	if (segments <= 1)
+		return;
+	ret->packets = segments;
+	ret->bytes += (__u64)(segments - 1) * headers;
+	/* On egress the stack has counted what every segment carries, inner headers of a tunnel
+	 * too. On ingress wire_len is the buffer's length. */
+	payload = skb->wire_len - segments * off;
+	if (skb->wire_len > skb->len && payload < 1u << 31 && payload > ret->bytes)
+		ret->bytes = payload;
+}
+
+/* ---- tunnels, on request ---- */
+
+static __always_inline int open_gre(struct __sk_buff *skb, __u64 conf, __u64 *off)
+{
+	__u64 scratch;
+	const void *p = take(skb, conf, *off, 4, &scratch);
+	__u32 flags, type;
+
+	if (!p)
+		return 0;
+	flags = BE16(p, 0);
+	type = BE16(p, 2);
+	if (flags & 7)
+		return 0;
+	*off = forget(*off + 4 + (flags & 0x8000 ? 4 : 0) + (flags & 0x2000 ? 4 : 0) +
+		      (flags & 0x1000 ? 4 : 0));
+	return type == 0x6558 ? skip_ethernet(skb, conf, off) : skip_tags(skb, conf, off, type);
+}
+
+static __always_inline int open_udp_tunnel(struct __sk_buff *skb, __u64 conf, __u32 dport,
+					   __u64 *off)
+{
+	__u64 scratch;
+	const void *p = take(skb, conf, *off + 8, 8, &scratch);
+	__u32 type;
+
+	if (!p)
+		return 0;
+	if (dport == 4789) {
+		if (!(U8(p, 0) & 0x08))
+			return 0;
+		*off += 16;
+		return skip_ethernet(skb, conf, off);
+	}
+	if (U8(p, 0) >> 6)
+		return 0;
+	type = BE16(p, 2);
+	*off = forget(*off + 16 + (U8(p, 0) & 0x3f) * 4);
+	return type == 0x6558 ? skip_ethernet(skb, conf, off) : skip_tags(skb, conf, off, type);
+}
+
+static __always_inline int open_tunnel(struct __sk_buff *skb, __u64 conf, const struct network *n,
+				       __u64 *ret_off)
+{
+	*ret_off = forget(n->off);
+	if (n->later)
+		return 0;
+	if (n->proto == 4 || n->proto == 41)
+		return is_ip_nibble(skb, conf, *ret_off);
+	if (n->proto == 47)
+		return open_gre(skb, conf, ret_off);
+	if (n->proto == 17 && (n->dport == 4789 || n->dport == 6081))
+		return open_udp_tunnel(skb, conf, n->dport, ret_off);
+	return 0;
+}
+
+/* The innermost packet that is complete enough takes the outer one's place. */
+static __always_inline void parse_inner(struct __sk_buff *skb, __u64 conf, __u64 now,
+					struct network *n, struct packet *ret)
+{
+	for (int i = 0; i < TUNNELS_MAX; i++) {
+		struct network inner = {};
+		struct packet packet = {};
+		__u64 off;
+
+		n->proto = forget(n->proto);
+		n->later = forget(n->later);
+		n->dport = forget(n->dport);
+		if (!open_tunnel(skb, conf, n, &off))
+			return;
+		off = forget(off);
+		if (parse_ip(skb, conf, off, now, &inner, &packet) != IS_IP)
+			return;
+		packet.packets = ret->packets;
+		*ret = packet;
+		*n = inner;
+	}
+}
+
+static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now,
+					  const int inner, struct packet *ret)
 {
 	struct network n = {};
-	__u32 segments, size, transport = 0;
-	__u64 off, payload;
+	__u64 off;
 
 	if (!skip_link(skb, conf, &off))
 		return NOT_IP;
 	ret->tcp = 0;
-	if (parse_network(skb, conf, off, &n, ret) != IS_IP) {
+	if (parse_ip(skb, conf, off, now, &n, ret) != IS_IP) {
 		ret->bytes = skb->len > off ? skb->len - off : 0;
 		return TRUNCATED;
 	}
-	if (has_ports(n.proto)) {
-		if (n.later)
-			ports_of_fragment(&n, ret, now);
-		else
-			transport = parse_transport(skb, conf, &n, ret, now);
-	}
-	ret->packets = 1;
-	segments = skb->gso_segs;
-	size = skb->gso_size;
-	if (segments | size) {
-		n.headers += transport;
-		payload = ret->bytes > n.headers ? ret->bytes - n.headers : 0;
-		if (!segments)
-			segments = (__u32)((payload + size - 1) / size);
-		if (segments > 1) {
-			ret->packets = segments;
-			ret->bytes += (__u64)(segments - 1) * n.headers;
-		}
-	}
+	if (skb->gso_segs | skb->gso_size)
+		count_segments(skb, off, &n, ret);
+	if (inner)
+		parse_inner(skb, conf, now, &n, ret);
 	ret->key[4] = n.sport | (__u64)n.dport << 16 | (conf & FL_K_CONF_SLOT) << 32 |
-		      (__u64)(n.v6 | (conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0)) << 48 | (__u64)n.proto << 56;
+		      (__u64)(n.v6 | (conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0)) << 48 |
+		      (__u64)n.proto << 56;
 	return IS_IP;
 }
 #endif

@@ -32,7 +32,8 @@ static void close_live(struct fl_live **live, bool unpin)
 	if (!l)
 		return;
 	for (unsigned slot = 0; l->att && slot < FL_K_SLOTS; slot++) {
-		/* With pins the programs stay when they shall; a filter of clsact without a pin would outlive us. */
+		/* With pins the programs stay when they shall; a filter of clsact without a pin
+		 * would outlive us. */
 		if (unpin || l->dirfd < 0)
 			fl_ebpf_detach(l, (uint16_t)slot);
 	}
@@ -63,11 +64,13 @@ static bool kernel_is_rt(void)
 {
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(16);
 
-	return access("/sys/kernel/realtime", R_OK) == 0 && !fl_file_read(AT_FDCWD, "/sys/kernel/realtime", &text) &&
-	       text.len && text.data[0] == '1';
+	return access("/sys/kernel/realtime", R_OK) == 0 &&
+	       !fl_file_read(AT_FDCWD, "/sys/kernel/realtime", &text) && text.len &&
+	       text.data[0] == '1';
 }
 
-static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool clsact, bool *ret_reused)
+static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool clsact,
+		     bool *ret_reused)
 {
 	struct fl_live *l FL_CLEANUP(cleanup_live) = new_live();
 	bool found = false;
@@ -75,10 +78,10 @@ static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool
 
 	*ret_reused = false;
 	fl_ebpf_quiet();
-	if (conf->inner)
-		return fl_fail(FL_LIVE_UNAVAILABLE, "the eBPF program does not open tunnels; AF_PACKET does");
 	if (kernel_is_rt())
-		return fl_fail(FL_LIVE_UNAVAILABLE, "this kernel is PREEMPT_RT, where the eBPF program cannot count exactly");
+		return fl_fail(
+		    FL_LIVE_UNAVAILABLE,
+		    "this kernel is PREEMPT_RT, where the eBPF program cannot count exactly");
 	if (!l || !(l->att = calloc(FL_K_SLOTS * 2, sizeof *l->att)))
 		return fl_fail(-ENOMEM, "no memory for the eBPF backend");
 	l->clsact = clsact;
@@ -90,7 +93,8 @@ static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool
 		r = fl_ebpf_map(l);
 	if (!r && found && l->clock->window_ns != conf->window_ns)
 		r = fl_fail(-EBUSY,
-			    "%s still counts in windows of %llu ms from a run that was killed: start with that window length, "
+			    "%s still counts in windows of %llu ms from a run that was killed: "
+			    "start with that window length, "
 			    "or give up what it counted with \"flowlog detach\"",
 			    l->dir, (unsigned long long)(l->clock->window_ns / 1000000));
 	if (!r)
@@ -128,7 +132,8 @@ static int export_fds(struct fl_live *l, int *fds, size_t max, size_t *ret_n)
 	return 0;
 }
 
-static int import_fds(struct fl_live **ret, const struct fl_live_conf *conf, const int *fds, size_t n)
+static int import_fds(struct fl_live **ret, const struct fl_live_conf *conf, const int *fds,
+		      size_t n)
 {
 	struct fl_live *l FL_CLEANUP(cleanup_live) = new_live();
 	int r;
@@ -136,7 +141,8 @@ static int import_fds(struct fl_live **ret, const struct fl_live_conf *conf, con
 	if (!l)
 		return fl_fail(-ENOMEM, "no memory for the eBPF backend");
 	if (n != FL_MAP_N)
-		return fl_fail(-EINVAL, "the meter got %zu file descriptors instead of %d", n, FL_MAP_N);
+		return fl_fail(-EINVAL, "the meter got %zu file descriptors instead of %d", n,
+			       FL_MAP_N);
 	l->window_ns = conf->window_ns;
 	for (unsigned i = 0; i < FL_MAP_N; i++)
 		l->map_fd[i] = fds[i];
@@ -154,7 +160,7 @@ static int set_clock(struct fl_live *l, uint64_t mono_base, uint32_t window_base
 	uint32_t other = !(l->clock->current & 1);
 
 	l->clock->row[other] = (struct fl_kclock_row){
-		.mono_base = mono_base, .window_ns = l->window_ns, .window_base = window_base};
+	    .mono_base = mono_base, .window_ns = l->window_ns, .window_base = window_base};
 	__atomic_store_n(&l->clock->current, other, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -175,13 +181,14 @@ static uint64_t ring_position(struct fl_live *l)
 	return l->clock->position;
 }
 
-#define OPS(name_, open_)                                                                                    \
-	{                                                                                                    \
-		.name = name_, .open = open_, .attach = fl_ebpf_attach, .detach = fl_ebpf_detach,            \
-		.export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock,                  \
-		.poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring, .drain_half = fl_ebpf_drain_half,      \
-		.set_drained = set_drained, .ring_position = ring_position,                                  \
-		.set_ring_position = fl_ebpf_set_position, .peek = fl_ebpf_peek, .close = close_live,        \
+#define OPS(name_, open_)                                                                          \
+	{                                                                                          \
+		.name = name_, .open = open_, .attach = fl_ebpf_attach, .detach = fl_ebpf_detach,  \
+		.export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock,        \
+		.poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring,                              \
+		.drain_half = fl_ebpf_drain_half, .set_drained = set_drained,                      \
+		.ring_position = ring_position, .set_ring_position = fl_ebpf_set_position,         \
+		.peek = fl_ebpf_peek, .close = close_live,                                         \
 	}
 
 const struct fl_live_ops fl_live_ebpf = OPS("ebpf", open_ebpf);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Programs on interfaces: a TCX link where the kernel has them (6.6), else a filter of our own priority and handle below a
- * clsact qdisc, which is shared and therefore stays. First on ingress, last on egress.
+ * Programs on interfaces: a TCX link where the kernel has them (6.6), else a filter of our own
+ * priority and handle below a clsact qdisc, which is shared and therefore stays.
+ *
+ * First on ingress and on egress. Last on egress would show what others rewrote, but a program
+ * before us that says TC_ACT_OK or TCX_PASS ends the walk, and then its packets would be missed
+ * without a trace; what is dropped behind us is a difference that has a name.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,12 +25,9 @@
 #define TCX_INGRESS 46
 #define TCX_EGRESS 47
 #define TCX_BEFORE (1u << 3)
-#define TCX_AFTER (1u << 4)
 
 #define HANDLE 0xf10c
-#define EGRESS_PRIORITY 0xfffe
 #define PRIORITY_TRIES 16
-
 
 /* ---- network namespaces ---- */
 
@@ -53,7 +54,8 @@ static int enter(struct netns_visit *v, int netns_fd)
 
 static void leave(struct netns_visit *v)
 {
-	/* Cannot fail: the file descriptor is of the namespace we came from, and we had the privilege to leave it. */
+	/* Cannot fail: the file descriptor is of the namespace we came from, and we had the
+	 * privilege to leave it. */
 	if (v->own >= 0 && setns(v->own, CLONE_NEWNET))
 		_exit(1);
 	fl_closep(&v->own);
@@ -63,10 +65,13 @@ static uint64_t netns_inode(int netns_fd)
 {
 	struct stat st;
 
-	return netns_fd >= 0 ? (fstat(netns_fd, &st) ? 0 : st.st_ino) : stat("/proc/thread-self/ns/net", &st) ? 0 : st.st_ino;
+	return netns_fd >= 0                           ? (fstat(netns_fd, &st) ? 0 : st.st_ino)
+	       : stat("/proc/thread-self/ns/net", &st) ? 0
+						       : st.st_ino;
 }
 
-/* A filter of an earlier life may sit in a namespace that is known by its number only. -1: it is ours. */
+/* A filter of an earlier life may sit in a namespace that is known by its number only. -1: it is
+ * ours. */
 static int open_netns(uint64_t inode, int *ret)
 {
 	DIR *d;
@@ -93,8 +98,9 @@ static int open_netns(uint64_t inode, int *ret)
 
 static int attach_tcx(struct fl_ebpf_attachment *a, int prog, bool egress)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = egress ? TCX_AFTER : TCX_BEFORE);
-	int fd = bpf_link_create(prog, (int)a->ifindex, (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), &opts);
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = TCX_BEFORE);
+	int fd = bpf_link_create(prog, (int)a->ifindex,
+				 (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), &opts);
 
 	if (fd < 0)
 		return -errno;
@@ -105,14 +111,15 @@ static int attach_tcx(struct fl_ebpf_attachment *a, int prog, bool egress)
 
 static int attach_clsact(struct fl_ebpf_attachment *a, int prog, bool egress)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex,
+		    .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 	int r = bpf_tc_hook_create(&hook);
 
 	if (r && r != -EEXIST)
 		return fl_fail(r, "no clsact qdisc: %s", strerror(-r));
 	for (unsigned i = 0; i < PRIORITY_TRIES; i++) {
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .prog_fd = prog,
-			    .priority = egress ? EGRESS_PRIORITY - i : 1 + i);
+			    .priority = 1 + i);
 
 		r = bpf_tc_attach(&hook, &opts);
 		if (!r) {
@@ -145,7 +152,8 @@ static int attach_direction(struct fl_live *l, uint16_t slot, bool egress, uint6
 			    const struct fl_ebpf_attachment *wanted, int netns_fd)
 {
 	struct fl_ebpf_attachment a = *wanted;
-	int prog FL_CLEANUP(fl_closep) = fl_ebpf_program(l, conf | slot | (egress ? FL_K_CONF_EGRESS : 0));
+	int prog FL_CLEANUP(fl_closep) =
+	    fl_ebpf_program(l, conf | slot | (egress ? FL_K_CONF_EGRESS : 0));
 	struct netns_visit v;
 	int r = prog < 0 ? prog : enter(&v, netns_fd);
 
@@ -160,7 +168,8 @@ static int attach_direction(struct fl_live *l, uint16_t slot, bool egress, uint6
 			*a.pin = '\0';
 			fl_ebpf_drop(NULL, &a, egress);
 		} else {
-			/* The pin holds it; the roles that are forked from us get no handle on it. */
+			/* The pin holds it; the roles that are forked from us get no handle on it.
+			 */
 			fl_closep(&a.fd);
 		}
 	}
@@ -173,7 +182,8 @@ static int attach_direction(struct fl_live *l, uint16_t slot, bool egress, uint6
 
 static int drop_clsact(const struct fl_ebpf_attachment *a, bool egress)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex,
+		    .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = a->priority);
 	struct netns_visit v;
 	int netns FL_CLEANUP(fl_closep) = -1;
@@ -188,7 +198,8 @@ static int drop_clsact(const struct fl_ebpf_attachment *a, bool egress)
 	return r == -ENOENT || r == -ENODEV || r == -EINVAL ? 0 : r;
 }
 
-/* Detached before the pin goes, not by its going: the kernel does that later, and the counters must be final now. */
+/* Detached before the pin goes, not by its going: the kernel does that later, and the counters must
+ * be final now. */
 static int drop_tcx(const char *dir, const struct fl_ebpf_attachment *a)
 {
 	int fd = a->fd >= 0 ? a->fd : dir && *a->pin ? fl_ebpf_get(dir, a->pin) : -1;
@@ -201,7 +212,9 @@ static int drop_tcx(const char *dir, const struct fl_ebpf_attachment *a)
 int fl_ebpf_drop(const char *dir, struct fl_ebpf_attachment *a, bool egress)
 {
 	char path[256];
-	int r = a->hook == FL_HOOK_TCX ? drop_tcx(dir, a) : a->hook == FL_HOOK_CLSACT ? drop_clsact(a, egress) : 0;
+	int r = a->hook == FL_HOOK_TCX      ? drop_tcx(dir, a)
+		: a->hook == FL_HOOK_CLSACT ? drop_clsact(a, egress)
+					    : 0;
 
 	if (dir && *a->pin) {
 		snprintf(path, sizeof path, "%s/%s", dir, a->pin);
@@ -228,14 +241,16 @@ int fl_ebpf_detach(struct fl_live *l, uint16_t slot)
 
 /* ---- what is attached already ---- */
 
-/* A link whose interface is gone says ifindex 0. struct bpf_link_info of old headers has no tcx; xdp begins alike. */
+/* A link whose interface is gone says ifindex 0. struct bpf_link_info of old headers has no tcx;
+ * xdp begins alike. */
 static bool link_alive(const struct fl_live *l, const struct fl_ebpf_attachment *a)
 {
 	int pinned FL_CLEANUP(fl_closep) = a->fd < 0 ? fl_ebpf_get(l->dir, a->pin) : -1;
 	struct bpf_link_info info = {0};
 	uint32_t size = sizeof info;
 
-	return !bpf_obj_get_info_by_fd(a->fd < 0 ? pinned : a->fd, &info, &size) && info.xdp.ifindex == a->ifindex;
+	return !bpf_obj_get_info_by_fd(a->fd < 0 ? pinned : a->fd, &info, &size) &&
+	       info.xdp.ifindex == a->ifindex;
 }
 
 static uint32_t program_id(const struct fl_live *l, const char *pin)
@@ -247,9 +262,11 @@ static uint32_t program_id(const struct fl_live *l, const char *pin)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
 }
 
-static bool filter_alive(const struct fl_live *l, const struct fl_ebpf_attachment *a, bool egress, int netns_fd)
+static bool filter_alive(const struct fl_live *l, const struct fl_ebpf_attachment *a, bool egress,
+			 int netns_fd)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex, .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex,
+		    .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .priority = a->priority);
 	struct netns_visit v;
 	int r = enter(&v, netns_fd);
@@ -261,14 +278,16 @@ static bool filter_alive(const struct fl_live *l, const struct fl_ebpf_attachmen
 	return !r && (!*a->pin || opts.prog_id == program_id(l, a->pin));
 }
 
-static bool is_attached(const struct fl_live *l, uint16_t slot, const struct fl_ebpf_attachment *wanted, int netns_fd)
+static bool is_attached(const struct fl_live *l, uint16_t slot,
+			const struct fl_ebpf_attachment *wanted, int netns_fd)
 {
 	for (unsigned egress = 0; egress < 2; egress++) {
 		const struct fl_ebpf_attachment *a = &l->att[slot * 2 + egress];
 
 		if (!a->hook || a->ifindex != wanted->ifindex || a->netns != wanted->netns)
 			return false;
-		if (a->hook == FL_HOOK_TCX ? !link_alive(l, a) : !filter_alive(l, a, egress, netns_fd))
+		if (a->hook == FL_HOOK_TCX ? !link_alive(l, a)
+					   : !filter_alive(l, a, egress, netns_fd))
 			return false;
 	}
 	return true;
@@ -319,13 +338,16 @@ static int link_conf(uint16_t arphrd, uint64_t *ret)
 		*ret = FL_K_CONF_RAW;
 		return 0;
 	default:
-		return fl_fail(-EOPNOTSUPP, "interfaces of hardware type %u (ARPHRD_*) are not metered", arphrd);
+		return fl_fail(-EOPNOTSUPP,
+			       "interfaces of hardware type %u (ARPHRD_*) are not metered", arphrd);
 	}
 }
 
-int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd)
+int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd,
+		   int netns_fd)
 {
-	struct fl_ebpf_attachment wanted = {.ifindex = ifindex, .netns = netns_inode(netns_fd), .fd = -1};
+	struct fl_ebpf_attachment wanted = {
+	    .ifindex = ifindex, .netns = netns_inode(netns_fd), .fd = -1};
 	uint64_t conf = 0;
 	int r;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading what the kernel side counted. Mapped memory only; the protocol is told in bpf/shared.h. */
+/* Reading what the kernel side counted. Mapped memory only; the protocol is told in bpf/shared.h.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,25 +49,26 @@ static const struct fl_partial *entry(const struct fl_live *l, unsigned cpu, uin
 	return &l->entries[(size_t)cpu << l->ring_bits | (at & ((1ull << l->ring_bits) - 1))];
 }
 
-static void row_of_record(const struct fl_partial *head, const struct fl_partial *tail, struct fl_live_counts *ret)
+static void row_of_record(const struct fl_partial *head, const struct fl_partial *tail,
+			  struct fl_live_counts *ret)
 {
 	struct fl_kcount_record r;
 
 	memcpy(&r, head, sizeof *head);
 	memcpy((char *)&r + sizeof *head, tail, sizeof *tail);
 	*ret = (struct fl_live_counts){
-		.slot = r.slot,
-		.egress = r.egress,
-		.window = r.window,
-		.skbs = r.skbs,
-		.packets = r.packets,
-		.bytes = r.bytes,
-		.not_ip_packets = r.not_ip_packets,
-		.not_ip_bytes = r.not_ip_bytes,
-		.truncated_packets = r.truncated_packets,
-		.truncated_bytes = r.truncated_bytes,
-		.lost_packets = r.lost_packets,
-		.lost_bytes = r.lost_bytes,
+	    .slot = r.slot,
+	    .egress = r.egress,
+	    .window = r.window,
+	    .skbs = r.skbs,
+	    .packets = r.packets,
+	    .bytes = r.bytes,
+	    .not_ip_packets = r.not_ip_packets,
+	    .not_ip_bytes = r.not_ip_bytes,
+	    .truncated_packets = r.truncated_packets,
+	    .truncated_bytes = r.truncated_bytes,
+	    .lost_packets = r.lost_packets,
+	    .lost_bytes = r.lost_bytes,
 	};
 }
 
@@ -102,13 +104,15 @@ static void take_next(struct fl_live *l)
 
 int fl_ebpf_drain_ring(struct fl_live *l, const struct fl_live_sink *sink)
 {
-	/* More than the rings hold is not read in one call: the producers may be faster than we are. */
+	/* More than the rings hold is not read in one call: the producers may be faster than we
+	 * are. */
 	uint64_t budget = (uint64_t)l->cpus << l->ring_bits;
 	int r = reserve_partials(l, BATCH);
 
 	if (!r)
 		r = reserve_rows(l, BATCH);
-	__atomic_store_n(l->bell_cons, __atomic_load_n(l->bell_prod, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+	__atomic_store_n(l->bell_cons, __atomic_load_n(l->bell_prod, __ATOMIC_ACQUIRE),
+			 __ATOMIC_RELEASE);
 	while (!r) {
 		size_t n = 0, n_rows = 0;
 		uint64_t from = l->clock->position;
@@ -150,7 +154,8 @@ static int read_cache(struct fl_live *l, uint32_t window, size_t *ret_n)
 	uint32_t drained = l->clock->drained[window & 1];
 
 	for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-		const struct fl_partial *p = l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
+		const struct fl_partial *p =
+		    l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
 		int r = reserve_partials(l, n + per_half);
 
 		if (r)
@@ -163,13 +168,15 @@ static int read_cache(struct fl_live *l, uint32_t window, size_t *ret_n)
 	return 0;
 }
 
-static void add_row(struct fl_live *l, unsigned slot, bool egress, const struct fl_kcount *c, size_t *n)
+static void add_row(struct fl_live *l, unsigned slot, bool egress, const struct fl_kcount *c,
+		    size_t *n)
 {
 	struct fl_live_counts *row = *n ? &l->rows[*n - 1] : NULL;
 
 	if (!row || row->slot != slot || row->egress != egress || row->window != c->window) {
 		row = &l->rows[(*n)++];
-		*row = (struct fl_live_counts){.slot = (uint16_t)slot, .egress = egress, .window = c->window};
+		*row = (struct fl_live_counts){
+		    .slot = (uint16_t)slot, .egress = egress, .window = c->window};
 	}
 	row->skbs += c->skbs;
 	row->packets += c->packets;
@@ -193,7 +200,8 @@ static int read_counts(struct fl_live *l, uint32_t window, size_t *ret_n)
 		if (r)
 			return r;
 		for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-			const struct fl_kcount *c = &l->counts[((size_t)cpu << 1 | (window & 1)) * FL_K_SLOTS * 2 + i];
+			const struct fl_kcount *c =
+			    &l->counts[((size_t)cpu << 1 | (window & 1)) * FL_K_SLOTS * 2 + i];
 
 			if (c->window > drained && c->window <= window)
 				add_row(l, i / 2, i & 1, c, &n);
@@ -203,7 +211,8 @@ static int read_counts(struct fl_live *l, uint32_t window, size_t *ret_n)
 	return 0;
 }
 
-int fl_ebpf_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns, const struct fl_live_sink *sink)
+int fl_ebpf_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns,
+		       const struct fl_live_sink *sink)
 {
 	uint64_t position = l->clock->position;
 	size_t n = 0, n_rows = 0;
@@ -233,7 +242,8 @@ size_t fl_ebpf_peek(struct fl_live *l, uint32_t window, struct fl_partial *ret, 
 	size_t per_half = (size_t)1 << l->cache_bits, n = 0;
 
 	for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-		const struct fl_partial *p = l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
+		const struct fl_partial *p =
+		    l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
 
 		for (size_t i = 0; i < per_half && n < max; i++) {
 			if (__atomic_load_n(&p[i].window, __ATOMIC_ACQUIRE) != window)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A live backend alone, without the daemon: attach, count, sum, print JSON. What the engine keeps in its log the probe
- * keeps in --state FILE, so that a probe killed at any instruction can be started again and the sums must be the same.
+ * A live backend alone, without the daemon: attach, count, sum, print JSON. What the engine keeps
+ * in its log the probe keeps in --state FILE, so that a probe killed at any instruction can be
+ * started again and the sums must be the same.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,11 +39,11 @@
 
 static const struct fl_live_ops *const backends[] = {
 #ifdef PROBE_EBPF
-	&fl_live_ebpf,
-	&fl_live_ebpf_clsact,
+    &fl_live_ebpf,
+    &fl_live_ebpf_clsact,
 #endif
 #ifdef PROBE_AFPACKET
-	&fl_live_afpacket,
+    &fl_live_afpacket,
 #endif
 };
 
@@ -115,7 +116,8 @@ static void keep_counts(struct probe *pr, const struct fl_live_counts *c, size_t
 			pr->counts[pr->n_counts++] = c[i];
 }
 
-static void apply(struct probe *pr, const struct record *r, const struct fl_partial *p, const struct fl_live_counts *c)
+static void apply(struct probe *pr, const struct record *r, const struct fl_partial *p,
+		  const struct fl_live_counts *c)
 {
 	keep_partials(pr, p, r->n, r->type == RECORD_RING);
 	keep_counts(pr, c, r->n_counts);
@@ -140,7 +142,8 @@ static int log_record(struct probe *pr, const struct record *r, const struct fl_
 	return e;
 }
 
-static int sink(struct probe *pr, const struct record *r, const struct fl_partial *p, const struct fl_live_counts *c)
+static int sink(struct probe *pr, const struct record *r, const struct fl_partial *p,
+		const struct fl_live_counts *c)
 {
 	int e = log_record(pr, r, p, c);
 
@@ -155,15 +158,17 @@ static int sink(struct probe *pr, const struct record *r, const struct fl_partia
 static int sink_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n,
 		     const struct fl_live_counts *c, size_t n_counts)
 {
-	struct record r = {.type = RECORD_RING, .from = from, .to = to, .n = n, .n_counts = n_counts};
+	struct record r = {
+	    .type = RECORD_RING, .from = from, .to = to, .n = n, .n_counts = n_counts};
 
 	return sink(ctx, &r, p, c);
 }
 
-static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
-		     const struct fl_live_counts *c, size_t n_counts)
+static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
+		     size_t n, const struct fl_live_counts *c, size_t n_counts)
 {
-	struct record r = {.type = RECORD_HALF, .window = window, .to = ring_to, .n = n, .n_counts = n_counts};
+	struct record r = {
+	    .type = RECORD_HALF, .window = window, .to = ring_to, .n = n, .n_counts = n_counts};
 
 	return sink(ctx, &r, p, c);
 }
@@ -175,14 +180,16 @@ static int replay(struct probe *pr)
 	off_t good = 0;
 
 	while (pread(pr->statefd, &r, sizeof r, good) == sizeof r) {
-		size_t bytes = r.n * sizeof(struct fl_partial), more = r.n_counts * sizeof(struct fl_live_counts);
+		size_t bytes = r.n * sizeof(struct fl_partial),
+		       more = r.n_counts * sizeof(struct fl_live_counts);
 		char *data FL_CLEANUP(fl_freep) = malloc(bytes + more + 1);
 
 		if (r.type == RECORD_CLOCK) {
 			pr->mono_base = r.from;
 			pr->window_base = (uint32_t)r.to;
 		} else {
-			if (pread(pr->statefd, data, bytes + more, good + (off_t)sizeof r) != (ssize_t)(bytes + more))
+			if (pread(pr->statefd, data, bytes + more, good + (off_t)sizeof r) !=
+			    (ssize_t)(bytes + more))
 				break;
 			apply(pr, &r, (const void *)data, (const void *)(data + bytes));
 		}
@@ -197,7 +204,8 @@ static int replay(struct probe *pr)
 
 static int start_clock(struct probe *pr)
 {
-	uint64_t now = fl_now_ns(&fl_clock_system), mono = fl_mono_ns(&fl_clock_system), into = now % pr->conf.window_ns;
+	uint64_t now = fl_now_ns(&fl_clock_system), mono = fl_mono_ns(&fl_clock_system),
+		 into = now % pr->conf.window_ns;
 	struct record r = {.type = RECORD_CLOCK};
 
 	if (pr->reused && pr->window_base)
@@ -248,7 +256,8 @@ static int attach_all(struct probe *pr, struct fl_live *live)
 		if (there >= 0)
 			enter_netns(own);
 		if (!r)
-			r = pr->ops->attach(live, (uint16_t)i, (uint32_t)s, ifr.ifr_hwaddr.sa_family, there);
+			r = pr->ops->attach(live, (uint16_t)i, (uint32_t)s,
+					    ifr.ifr_hwaddr.sa_family, there);
 		if (r)
 			return fl_wrap(r, "attaching to %s", pr->names[i]);
 	}
@@ -416,15 +425,19 @@ static int print(struct probe *pr)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: live_probe BACKEND IFNAME[,IFNAME...] [--netns NAME] [--window-ms N] [--seconds N]\n"
-			"  [--pin NAME] [--ring BYTES] [--cache-bits N] [--afpacket-bytes N] [--inner] [--state FILE]\n"
+	fprintf(stderr, "usage: live_probe BACKEND IFNAME[,IFNAME...] [--netns NAME] [--window-ms "
+			"N] [--seconds N]\n"
+			"  [--pin NAME] [--ring BYTES] [--cache-bits N] [--afpacket-bytes N] "
+			"[--inner] [--state FILE]\n"
 			"  [--crash-after N] [--ring-delay-ms N] [--keep] [--drop]\n"
 			"or: live_probe detach PINS\n"
 			"backends:");
 	for (size_t i = 0; i < FL_ARRAY_LEN(backends); i++)
 		fprintf(stderr, " %s", backends[i]->name);
-	fprintf(stderr, "\nRuns until --seconds have passed or SIGTERM. \"ready\" on standard error when attached.\n"
-			"--keep: leave pins and programs. --drop: give up all privilege after the start (needs a backend whose "
+	fprintf(stderr, "\nRuns until --seconds have passed or SIGTERM. \"ready\" on standard "
+			"error when attached.\n"
+			"--keep: leave pins and programs. --drop: give up all privilege after the "
+			"start (needs a backend whose "
 			"meter is unprivileged).\n");
 	return 2;
 }
@@ -432,11 +445,13 @@ static int usage(void)
 static int parse(struct probe *pr, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"netns", 1, NULL, 'n'},      {"window-ms", 1, NULL, 'w'},   {"seconds", 1, NULL, 's'},
-		{"pin", 1, NULL, 'p'},	      {"ring", 1, NULL, 'r'},	     {"cache-bits", 1, NULL, 'b'},
-		{"afpacket-bytes", 1, NULL, 'a'}, {"inner", 0, NULL, 'i'},   {"state", 1, NULL, 'f'},
-		{"crash-after", 1, NULL, 'c'}, {"keep", 0, NULL, 'k'},	     {"drop", 0, NULL, 'd'},
-		{"ring-delay-ms", 1, NULL, 'D'}, {0},
+	    {"netns", 1, NULL, 'n'},          {"window-ms", 1, NULL, 'w'},
+	    {"seconds", 1, NULL, 's'},        {"pin", 1, NULL, 'p'},
+	    {"ring", 1, NULL, 'r'},           {"cache-bits", 1, NULL, 'b'},
+	    {"afpacket-bytes", 1, NULL, 'a'}, {"inner", 0, NULL, 'i'},
+	    {"state", 1, NULL, 'f'},          {"crash-after", 1, NULL, 'c'},
+	    {"keep", 0, NULL, 'k'},           {"drop", 0, NULL, 'd'},
+	    {"ring-delay-ms", 1, NULL, 'D'},  {0},
 	};
 	int o;
 
@@ -444,20 +459,47 @@ static int parse(struct probe *pr, int argc, char **argv)
 		uint64_t v = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (o) {
-		case 'n': pr->netns = optarg; break;
-		case 'w': pr->conf.window_ns = v * FL_NS_PER_MS; break;
-		case 's': pr->seconds = v; break;
-		case 'p': pr->conf.pin_name = optarg; break;
-		case 'r': pr->conf.ring_bytes = v; break;
-		case 'b': pr->conf.cache_bits = (unsigned)v; break;
-		case 'a': pr->conf.afpacket_bytes = v; break;
-		case 'i': pr->conf.inner = true; break;
-		case 'f': pr->state_path = optarg; break;
-		case 'c': pr->crash_after = (long)v; break;
-		case 'k': pr->keep = true; break;
-		case 'd': pr->drop = true; break;
-		case 'D': pr->ring_delay_ns = v * FL_NS_PER_MS; break;
-		default: return -EINVAL;
+		case 'n':
+			pr->netns = optarg;
+			break;
+		case 'w':
+			pr->conf.window_ns = v * FL_NS_PER_MS;
+			break;
+		case 's':
+			pr->seconds = v;
+			break;
+		case 'p':
+			pr->conf.pin_name = optarg;
+			break;
+		case 'r':
+			pr->conf.ring_bytes = v;
+			break;
+		case 'b':
+			pr->conf.cache_bits = (unsigned)v;
+			break;
+		case 'a':
+			pr->conf.afpacket_bytes = v;
+			break;
+		case 'i':
+			pr->conf.inner = true;
+			break;
+		case 'f':
+			pr->state_path = optarg;
+			break;
+		case 'c':
+			pr->crash_after = (long)v;
+			break;
+		case 'k':
+			pr->keep = true;
+			break;
+		case 'd':
+			pr->drop = true;
+			break;
+		case 'D':
+			pr->ring_delay_ns = v * FL_NS_PER_MS;
+			break;
+		default:
+			return -EINVAL;
 		}
 	}
 	if (argc - optind != 2 || pr->conf.window_ns <= SETTLE_NS)
@@ -465,7 +507,8 @@ static int parse(struct probe *pr, int argc, char **argv)
 	for (size_t i = 0; i < FL_ARRAY_LEN(backends); i++)
 		if (!strcmp(backends[i]->name, argv[optind]))
 			pr->ops = backends[i];
-	for (char *t = strtok(argv[optind + 1], ","); t && pr->n_names < INTERFACES_MAX; t = strtok(NULL, ","))
+	for (char *t = strtok(argv[optind + 1], ","); t && pr->n_names < INTERFACES_MAX;
+	     t = strtok(NULL, ","))
 		pr->names[pr->n_names++] = t;
 	return pr->ops ? 0 : -EINVAL;
 }
@@ -487,7 +530,8 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 		r = start_clock(pr);
 	if (!r)
 		r = attach_all(pr, privileged);
-	if (!r && pr->drop && (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
+	if (!r && pr->drop &&
+	    (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
 		r = fl_fail(-errno, "giving up privilege: %m");
 	if (r)
 		return r;
@@ -498,7 +542,8 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 		return fl_fail(-errno, "taking privilege back: %m");
 	for (unsigned i = 0; !r && !pr->keep && i < pr->n_names; i++)
 		r = pr->ops->detach(privileged, (uint16_t)i);
-	if (pr->drop && (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
+	if (pr->drop &&
+	    (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
 		return fl_fail(-errno, "giving up privilege: %m");
 	if (!r)
 		r = finish(pr);
@@ -510,7 +555,9 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 int main(int argc, char **argv)
 {
 	struct probe pr = {.statefd = -1,
-			   .conf = {.window_ns = FL_NS_PER_S, .ring_bytes = 16u << 20, .afpacket_bytes = 16u << 20}};
+			   .conf = {.window_ns = FL_NS_PER_S,
+				    .ring_bytes = 16u << 20,
+				    .afpacket_bytes = 16u << 20}};
 	struct sigaction sa = {.sa_handler = on_signal};
 	struct fl_live *privileged = NULL;
 	int r;

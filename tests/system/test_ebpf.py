@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The eBPF backend on real interfaces, driven by tests/capture/live_probe.c: counted exactly, lost only when it says so."""
-import fcntl
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import struct
@@ -134,7 +134,7 @@ SEND = """
 import socket, sys
 n, ports, size = map(int, sys.argv[1:4])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("10.99.0.1", 7000))
+s.bind((sys.argv[4] if len(sys.argv) > 4 else "10.99.0.1", int(sys.argv[5]) if len(sys.argv) > 5 else 7000))
 for i in range(n):
     try:
         s.sendto(bytes(size), ("10.99.%d.2" % (i % ports // 50000), 10000 + i % ports % 50000))
@@ -182,6 +182,34 @@ def test_exact_counts(netns, backend):
     assert summed(datagrams) == (33, 11 * (4008 + 3 * 20))
 
 
+def test_all_cpus_at_once(cable, backend):
+    """Both ways, several senders, more flows than the cache holds, a border every 600 ms, and a reader without privilege."""
+    quiet(cable)
+    for ns, dev, peer in ((cable.b, "vb", "va"), (cable.a, "va", "vb")):
+        other = cable.a if ns is cable.b else cable.b
+        mac = json.loads(other("ip", "-j", "link", "show", peer).stdout)[0]["address"]
+        for i in range(8):
+            ns("ip", "neigh", "replace", f"10.99.{i}.{2 if ns is cable.a else 1}", "lladdr", mac, "dev", dev, "nud", "permanent")
+    cable.a("nft", "add table inet t; add chain inet t c { type filter hook prerouting priority -300; }; "
+            "add rule inet t c ip protocol udp drop")
+    before = cable.statistics()
+    probe = Probe(backend, "va", "--netns", cable.a.name, "--window-ms", 600, "--cache-bits", 10)
+    back = SEND.replace('"10.99.%d.2"', '"10.99.%d.1"')
+    senders = [cable.a.popen("/usr/bin/python3", "-c", SEND, "60000", "20000", "32", "10.99.0.1", str(7000 + i)) for i in range(2)]
+    senders += [cable.b.popen("/usr/bin/python3", "-c", back, "60000", "20000", "32", "10.99.0.2", str(7000 + i)) for i in range(2)]
+    assert [s.wait(60) for s in senders] == [0] * 4
+    after = cable.statistics()
+    result = probe.done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert result["ring_collision"] > 10000
+    for direction in ("ingress", "egress"):
+        udp = flows(result, direction=direction, proto=17)
+        assert total(result, direction, "lost_packets") == 0
+        assert len({(f["sport"], f["dport"]) for f in udp}) == 40000
+        assert summed(udp) == (120000, 120000 * 60)
+
+
 def test_tcp_flags_and_many_windows(cable, backend):
     before = cable.statistics()
     probe = Probe(backend, "va", "--netns", cable.a.name, "--window-ms", 600)
@@ -199,7 +227,30 @@ def test_tcp_flags_and_many_windows(cable, backend):
     assert any(f["tcp"] & 0x40 for f in flows(result, direction="ingress", proto=6, sport=5201))
 
 
-def test_segmentation_against_a_device_that_sees_segments(netns, backend):
+def test_inner_packets_of_a_tunnel(cable, backend):
+    """VXLAN, GRE and IP in IP by hand; without the option the outer flow is what counts."""
+    inner = udp4(bytes(60))
+    outer = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(inner), 1, 0, 64, 4, 0, socket.inet_aton("10.97.1.1"),
+                        socket.inet_aton("10.97.1.2"))
+    vxlan = struct.pack("!HHHH", 1000, 4789, 8 + 8 + 14 + len(inner), 0) + b"\x08\0\0\0\0\0\7\0" + bytes(12) + b"\x08\0" + inner
+    frames = [b"\xff" * 6 + b"\2\0\0\0\0\7\x08\0" + outer + inner,
+              b"\xff" * 6 + b"\2\0\0\0\0\7\x08\0" + outer[:2] + struct.pack("!H", 20 + len(vxlan)) + outer[4:9] + b"\x11" +
+              outer[10:] + vxlan,
+              b"\xff" * 6 + b"\2\0\0\0\0\7\x08\0" + outer[:2] + struct.pack("!H", 24 + len(inner)) + outer[4:9] + b"\x2f" +
+              outer[10:] + b"\0\0\x08\0" + inner]
+    outside = Probe(backend, "va", "--netns", cable.a.name)
+    inside = Probe(backend, "vb", "--netns", cable.b.name, "--inner")
+    cable.a("/usr/bin/python3", "-c", FRAME, *[f.hex() for f in frames])
+    outside, inside = outside.done(), inside.done()
+    balanced(inside)
+    assert {(f["proto"], f["packets"], f["bytes"]) for f in flows(outside, direction="egress", src="10.97.1.1")} == \
+        {(4, 1, 20 + 88), (17, 1, 20 + 8 + 8 + 14 + 88), (47, 1, 24 + 88)}
+    assert summed(flows(inside, direction="ingress", src="10.97.0.9", proto=17, sport=4000, dport=5000)) == (3, 3 * 88)
+    assert not flows(inside, src="10.97.1.1")
+
+
+@pytest.mark.parametrize("tunnel", [False, True], ids=["plain", "vxlan"])
+def test_segmentation_against_a_device_that_sees_segments(netns, backend, tunnel):
     """a sends buffers of many segments; the middle's second leg cuts them and counts packets."""
     a, m, b = netns(), netns(), netns()
     sh("ip", "link", "add", "va", "netns", a.name, "type", "veth", "peer", "name", "vm", "netns", m.name)
@@ -213,18 +264,29 @@ def test_segmentation_against_a_device_that_sees_segments(netns, backend):
     m("sysctl", "-qw", "net.ipv4.ip_forward=1")
     a("ip", "route", "add", "10.98.2.0/24", "via", "10.98.1.2")
     b("ip", "route", "add", "10.98.1.0/24", "via", "10.98.2.1")
-    a("ping", "-qc", "1", "10.98.2.2")
+    server_address = "10.98.2.2"
+    want = {"dst": "10.98.2.2", "proto": 6, "dport": 5201}
+    if tunnel:
+        server_address = "10.96.0.2"
+        want = {"dst": "10.98.2.2", "proto": 17, "dport": 4789}
+        for ns, n, remote in ((a, 1, "10.98.2.2"), (b, 2, "10.98.1.1")):
+            if ns("ip", "link", "add", "vx", "type", "vxlan", "id", 7, "dstport", 4789, "remote", remote,
+                  "local", "10.98.1.1" if ns is a else "10.98.2.2", check=False).returncode:
+                pytest.skip("CONFIG_VXLAN")
+            ns("ip", "link", "set", "vx", "addrgenmode", "none")
+            ns("ip", "addr", "add", f"10.96.0.{n}/24", "dev", "vx")
+            ns("ip", "link", "set", "vx", "up", "mtu", 1400)
+    a("ping", "-qc", "1", server_address)
     probe = Probe(backend, "va", "--netns", a.name)
     cut = Probe(backend, "vb", "--netns", b.name)
     server = b.popen("iperf3", "-s", "-1", stdout=subprocess.DEVNULL)
     time.sleep(0.4)
-    a("iperf3", "-c", "10.98.2.2", "-n", "200M")
+    a("iperf3", "-c", server_address, "-n", "200M")
     server.wait(20)
     whole, segments = probe.done(), cut.done()
     balanced(whole)
     balanced(segments)
     assert total(whole, "egress", "skbs") * 2 < total(whole, "egress", "packets")
-    want = {"dst": "10.98.2.2", "proto": 6, "dport": 5201}
     assert summed(flows(whole, direction="egress", **want)) == summed(flows(segments, direction="ingress", **want))
     assert summed(flows(segments, direction="ingress", **want))[0] > 100000
 
@@ -274,6 +336,30 @@ def test_kill_loses_nothing_and_counts_nothing_twice(cable, backend, pins, tmp_p
     assert not (BPFFS / pins).exists()
 
 
+def test_random_kills_under_load(cable, backend, pins, tmp_path):
+    """Lives of up to 0.3 s under a steady load, ended from outside or in the middle of a batch."""
+    quiet(cable)
+    before = cable.statistics()
+    args = ["--netns", cable.a.name, "--pin", pins, "--state", tmp_path / "state", "--cache-bits", 8, "--window-ms", 600]
+    Probe(backend, "va", *args).kill()
+    slow = SEND.replace("for i", "import time\nfor i").replace("    try:", "    i % 50 or time.sleep(0.004)\n    try:")
+    sender = cable.a.popen("/usr/bin/python3", "-c", slow, "50000", "3000", "32")
+    chance = random.Random(7)
+    lives = 0
+    while sender.poll() is None:
+        crash = ["--crash-after", chance.randint(1, 12)] if lives % 2 else []
+        probe = Probe(backend, "va", *args, *crash)
+        time.sleep(chance.random() * 0.3)
+        probe.kill()
+        lives += 1
+    after = cable.statistics()
+    result = Probe(backend, "va", *args).done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert lives > 5 and total(result, "egress", "lost_packets") == 0
+    assert summed(flows(result, direction="egress", proto=17))[0] == 50000
+
+
 def filters(ns, dev):
     return sum((json.loads(ns("tc", "-j", "filter", "show", "dev", dev, way).stdout or "[]") for way in ("ingress", "egress")), [])
 
@@ -283,7 +369,7 @@ def test_others_are_left_alone(cable, backend, pins):
     # what matches nothing, at the places ours wants to have: of our kind with our handle, and of another kind
     for handle in ("1", "0xf10c"):
         cable.a("tc", "filter", "add", "dev", "va", "ingress", "prio", "1", "handle", handle, "bpf", "bytecode", "1,6 0 0 0,")
-    cable.a("tc", "filter", "add", "dev", "va", "egress", "prio", "65534", "protocol", "all", "u32",
+    cable.a("tc", "filter", "add", "dev", "va", "egress", "prio", "1", "protocol", "all", "u32",
             "match", "u32", "0x12345678", "0xffffffff", "at", "12", "flowid", "1:1")
     theirs = filters(cable.a, "va")
     before = cable.statistics()
@@ -294,6 +380,19 @@ def test_others_are_left_alone(cable, backend, pins):
     against_interface(probe.done(), before, cable.statistics())
     assert [{k: v for k, v in f.items() if k != "options"} for f in filters(cable.a, "va")] == \
         [{k: v for k, v in f.items() if k != "options"} for f in theirs]
+
+
+def test_others_verdicts_hide_nothing(cable, backend):
+    """A program that ends the walk with TC_ACT_OK is behind ours, in both directions."""
+    cable.a("tc", "qdisc", "add", "dev", "va", "clsact")
+    for way in ("ingress", "egress"):
+        cable.a("tc", "filter", "add", "dev", "va", way, "prio", "10", "bpf", "da", "bytecode", "1,6 0 0 0,")
+    before = cable.statistics()
+    probe = Probe(backend, "va", "--netns", cable.a.name)
+    cable.a("ping", "-qc", "3", "-i", "0.05", "10.99.0.2")
+    result = probe.done()
+    against_interface(result, before, cable.statistics())
+    assert summed(flows(result, direction="egress", proto=1)) == (3, 3 * 84)
 
 
 def programs():
@@ -329,7 +428,6 @@ def test_a_vanished_interface_keeps_its_counts(cable, backend, pins):
     assert summed(flows(result, direction="egress", proto=1)) == (3, 3 * 84)
 
 
-TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 1, 2, 0x1000, 0x4000
 
 TUN = """
@@ -375,7 +473,9 @@ def test_device_without_ethernet(netns, backend):
     probe = Probe(backend, "tun9", "--netns", ns.name)
     for _ in range(5):
         tun.write(udp4(bytes(100)))
+    ns("ping", "-c", "1", "-W", "0.2", "10.97.0.9", check=False)
     result = probe.done()
+    assert summed(flows(result, direction="egress", dst="10.97.0.9", proto=1)) == (1, 84)
     tun.close()
     assert summed(flows(result, direction="ingress", src="10.97.0.9", proto=17, sport=4000, dport=5000)) == (5, 5 * 128)
     balanced(result)
@@ -397,3 +497,74 @@ def test_segments_of_a_tap_have_a_size_and_no_number(netns, backend):
     tap.close()
     assert summed(flows(result, direction="ingress", proto=6, sport=4000)) == (4, 5000 + 4 * 40)
     balanced(result)
+
+
+def test_a_dead_meter_loses_only_what_is_counted(cable, backend, pins, tmp_path):
+    """Nobody reads for many windows, and the ring is too small for them: even the counters find no place in it."""
+    quiet(cable)
+    before = cable.statistics()
+    args = ["--netns", cable.a.name, "--pin", pins, "--state", tmp_path / "state", "--cache-bits", 3, "--ring", 4096,
+            "--window-ms", 600]
+    probe = Probe(backend, "va", *args)
+    send(cable, 100, ports=10)
+    probe.kill()
+    for _ in range(6):
+        send(cable, 400, ports=100)
+        cable.a("ping", "-qc", "1", "10.99.0.2")
+        time.sleep(0.65)
+    after = cable.statistics()
+    result = Probe(backend, "va", *args).done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert result["reused"]
+    lost = total(result, "egress", "lost_packets")
+    assert 0 < lost < 2500 and summed(flows(result, direction="egress"))[0] + lost == 2500 + 6
+
+
+def test_a_dead_meter_with_room_loses_nothing(cable, backend, pins, tmp_path):
+    """Nobody reads for many windows: what is in the way of a new one goes to the ring, flows and counters."""
+    quiet(cable)
+    before = cable.statistics()
+    args = ["--netns", cable.a.name, "--pin", pins, "--state", tmp_path / "state", "--window-ms", 600]
+    Probe(backend, "va", *args).kill()
+    for _ in range(5):
+        send(cable, 400, ports=100)
+        time.sleep(0.65)
+    after = cable.statistics()
+    result = Probe(backend, "va", *args).done()
+    against_interface(result, before, after)
+    balanced(result)
+    assert result["ring_stale"] > 0 and total(result, "egress", "lost_packets") == 0
+    assert summed(flows(result, direction="egress"))[0] == 2000
+    assert len({f["window"] for f in result["flows"]}) >= 4
+
+
+FRAME = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("va", 0))
+for line in sys.argv[1:]:
+    s.send(bytes.fromhex(line))
+"""
+
+
+def test_vlan_tags_in_the_frame_and_beside_it(cable, backend):
+    """On the way out the tag is in the frame; on the way in the kernel has moved the outer one into the socket buffer."""
+    packet = b"\x08\0" + udp4(bytes(60))
+    macs = b"\xff" * 6 + b"\2\0\0\0\0\7"
+    tagged, twice = b"\x81\0\0\5" + packet, b"\x88\xa8\0\6\x81\0\0\5" + packet
+    outside = Probe(backend, "va", "--netns", cable.a.name)
+    inside = Probe(backend, "vb", "--netns", cable.b.name)
+    cable.a("/usr/bin/python3", "-c", FRAME, *[(macs + f).hex() for f in (packet, tagged, twice, twice)])
+    want = {"src": "10.97.0.9", "dst": "10.97.0.1", "proto": 17, "sport": 4000, "dport": 5000}
+    for probe, direction in ((outside, "egress"), (inside, "ingress")):
+        result = probe.done()
+        assert summed(flows(result, direction=direction, **want)) == (4, 4 * 88)
+        assert total(result, direction, "not_ip_packets") == 0
+
+
+def test_refusal_gives_its_reason(backend):
+    done = sh("setpriv", "--reuid", "65534", "--clear-groups", "--inh-caps=-all", PROBE, backend, "lo", check=False)
+    assert done.returncode == UNAVAILABLE and "the kernel refuses the BPF program (Operation not permitted)" in done.stderr
+    done = sh(PROBE, backend, "lo", "--pin", "a/b", check=False)
+    assert done.returncode == 1 and '"a/b"' in done.stderr
