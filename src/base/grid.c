@@ -9,15 +9,20 @@
 
 #include "base/error.h"
 
-#define GAP 2	   /* spaces between columns */
+#define GAP 2       /* spaces between columns */
 #define NARROWEST 6 /* a column is not cut below this */
 #define CELL_MAX 4096
 
-/* Length of the UTF-8 sequence at p, or 0 when it is none. Overlong forms and surrogates do not matter here. */
+/* Length of the UTF-8 sequence at p, or 0 when it is none. Overlong forms and surrogates do not
+ * matter here. */
 static size_t sequence(const char *p, size_t left)
 {
 	unsigned char c = (unsigned char)*p;
-	size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+	size_t n = c < 0x80                ? 1
+		   : c >= 0xc2 && c < 0xe0 ? 2
+		   : c >= 0xe0 && c < 0xf0 ? 3
+		   : c >= 0xf0 && c < 0xf5 ? 4
+					   : 0;
 
 	if (n > left)
 		return 0;
@@ -54,7 +59,9 @@ int fl_grid_init(struct fl_grid *g, size_t columns, size_t max_bytes)
 {
 	*g = (struct fl_grid){.columns = columns, .text = FL_BUF(max_bytes)};
 	if (!columns || columns > FL_GRID_COLUMNS)
-		return fl_fail(-E2BIG, "a table of %zu columns cannot be shown (1 to %d); choose fewer or another output",
+		return fl_fail(-E2BIG,
+			       "a table of %zu columns cannot be shown (1 to %d); choose fewer or "
+			       "another output",
 			       columns, FL_GRID_COLUMNS);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside flowlog audit: findings, and the checks of the journal and of what was delivered from it. */
+/* Inside flowlog audit: findings, and the checks of the journal and of what was delivered from it.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -20,7 +21,8 @@ struct fl_audit {
 };
 
 /* Something does not balance. */
-int fl_audit_finding(struct fl_audit *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int fl_audit_finding(struct fl_audit *a, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 int fl_audit_note(struct fl_audit *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct fl_audit_row {
@@ -32,5 +34,6 @@ struct fl_audit_row {
 };
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *row);
 
-/* Every frame that the journal holds: balance, sums, duplicates; and the delivered objects against the frames they were made from. */
+/* Every frame that the journal holds: balance, sums, duplicates; and the delivered objects against
+ * the frames they were made from. */
 int fl_audit_journal(struct fl_audit *a);

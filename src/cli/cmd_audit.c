@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flowlog audit: does what was seen equal what was recorded, excluded and lost, and was all of it delivered once? */
+/* flowlog audit: does what was seen equal what was recorded, excluded and lost, and was all of it
+ * delivered once? */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -21,7 +22,9 @@ struct conf {
 	bool windows;
 };
 
-static const char *const heads[] = {"WINDOW", "INTERFACE", "DIRECTION", "SEEN", "RECORDED", "EXCLUDED", "LOST", "NOT IP", "SYSTEM", "DIFFERENCE TO THE SYSTEM"};
+static const char *const heads[] = {
+    "WINDOW",   "INTERFACE", "DIRECTION", "SEEN",   "RECORDED",
+    "EXCLUDED", "LOST",      "NOT IP",    "SYSTEM", "DIFFERENCE TO THE SYSTEM"};
 
 static int add_line(struct fl_audit *a, const char *kind, const char *text)
 {
@@ -100,7 +103,8 @@ static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 
 static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 {
-	const uint64_t counts[] = {w->seen.packets, w->recorded.packets, w->excluded.packets, w->lost.packets, w->not_ip.packets};
+	const uint64_t counts[] = {w->seen.packets, w->recorded.packets, w->excluded.packets,
+				   w->lost.packets, w->not_ip.packets};
 	char at[24];
 	int r = fl_grid_adds(g, w->start ? fl_time_rfc3339(w->start, at) : "all");
 
@@ -114,15 +118,18 @@ static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *w)
 {
-	int64_t packets = (int64_t)(w->seen.packets - w->recorded.packets - w->excluded.packets - w->lost.packets);
+	int64_t packets = (int64_t)(w->seen.packets - w->recorded.packets - w->excluded.packets -
+				    w->lost.packets);
 	char where[160], at[24];
 	int r = a->json ? row_json(a, w) : row_grid(&a->print.grid, w);
 
 	if (r || !packets)
 		return r;
-	snprintf(where, sizeof where, "%s %s%s%s", *w->name ? w->name : w->eni, w->direction, w->start ? ", window " : "",
-		 w->start ? fl_time_rfc3339(w->start, at) : "");
-	return fl_audit_finding(a, "%s: %" PRId64 " packets seen are neither recorded, excluded nor lost", where, packets);
+	snprintf(where, sizeof where, "%s %s%s%s", *w->name ? w->name : w->eni, w->direction,
+		 w->start ? ", window " : "", w->start ? fl_time_rfc3339(w->start, at) : "");
+	return fl_audit_finding(
+	    a, "%s: %" PRId64 " packets seen are neither recorded, excluded nor lost", where,
+	    packets);
 }
 
 /* ---- the meter's totals and the system's counters ---- */
@@ -138,14 +145,16 @@ static void cause(struct causes *c, const char *what, int64_t n, const char *uni
 
 	if (!n)
 		return;
-	k = snprintf(c->text + c->n, sizeof c->text - c->n, "%s%s %+" PRId64 "%s", c->n ? ", " : "", what, n, unit);
+	k = snprintf(c->text + c->n, sizeof c->text - c->n, "%s%s %+" PRId64 "%s", c->n ? ", " : "",
+		     what, n, unit);
 	if (k > 0)
 		c->n = FL_MIN(c->n + (size_t)k, sizeof c->text - 1);
 }
 
-/* The system counts buffers and whole frames; we count IP packets on the wire. Every part of the difference has a name. */
-static const char *compare(struct fl_status_file *s, const json_t *system, const char *direction, const struct fl_status_ledger *l, struct causes *c,
-			   char packets[24])
+/* The system counts buffers and whole frames; we count IP packets on the wire. Every part of the
+ * difference has a name. */
+static const char *compare(struct fl_status_file *s, const json_t *system, const char *direction,
+			   const struct fl_status_ledger *l, struct causes *c, char packets[24])
 {
 	const json_t *o = fl_status_object(s, system, direction);
 	uint64_t counted = fl_status_u64(s, o, "packets"), dropped = fl_status_u64(s, o, "dropped");
@@ -155,7 +164,8 @@ static const char *compare(struct fl_status_file *s, const json_t *system, const
 	if (!o)
 		return NULL;
 	snprintf(packets, 24, "%" PRIu64, counted);
-	/* Before tc on the way in, after it on the way out: drops there are missing from one side only. */
+	/* Before tc on the way in, after it on the way out: drops there are missing from one side
+	 * only. */
 	rest = (int64_t)(counted - l->skbs - l->not_ip.packets) + (egress ? (int64_t)dropped : 0);
 	cause(c, "not IP", (int64_t)l->not_ip.packets, "");
 	if (egress)
@@ -163,7 +173,8 @@ static const char *compare(struct fl_status_file *s, const json_t *system, const
 	else
 		cause(c, "dropped before tc (not counted as received)", (int64_t)dropped, "");
 	cause(c, "open window, XDP, or past the qdisc", rest, "");
-	cause(c, "layer 2 and segments", (int64_t)(fl_status_u64(s, o, "bytes") - l->seen.bytes), " bytes");
+	cause(c, "layer 2 and segments", (int64_t)(fl_status_u64(s, o, "bytes") - l->seen.bytes),
+	      " bytes");
 	if (!c->n)
 		snprintf(c->text, sizeof c->text, "none");
 	return packets;
@@ -172,7 +183,8 @@ static const char *compare(struct fl_status_file *s, const json_t *system, const
 static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const json_t *o)
 {
 	static const char *const directions[] = {"ingress", "egress"};
-	const json_t *ledger = fl_status_object(s, o, "ledger"), *system = fl_status_object(s, o, "system");
+	const json_t *ledger = fl_status_object(s, o, "ledger"),
+		     *system = fl_status_object(s, o, "system");
 	int r = 0;
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(directions); i++) {
@@ -180,9 +192,9 @@ static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const j
 		struct causes c = {0};
 		char packets[24];
 		struct fl_audit_row w = {
-			.eni = fl_status_str(s, o, "eni"),
-			.name = fl_status_str(s, o, "name"),
-			.direction = directions[i],
+		    .eni = fl_status_str(s, o, "eni"),
+		    .name = fl_status_str(s, o, "name"),
+		    .direction = directions[i],
 		};
 
 		fl_status_ledger(s, ledger, directions[i], &l);
@@ -199,7 +211,8 @@ static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const j
 	return r;
 }
 
-static int note_losses(struct fl_audit *a, struct fl_status_file *s, const struct fl_status_ledger *l)
+static int note_losses(struct fl_audit *a, struct fl_status_file *s,
+		       const struct fl_status_ledger *l)
 {
 	const struct {
 		const char *what;
@@ -210,8 +223,10 @@ static int note_losses(struct fl_audit *a, struct fl_status_file *s, const struc
 	int r = 0;
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(kinds); i++)
-		json_object_foreach((json_t *)kinds[i].parts, name, part)
-			r = r ? r : fl_audit_note(a, "%s %s: %" PRIu64 " packets", kinds[i].what, name, fl_status_u64(s, part, "packets"));
+		json_object_foreach((json_t *)kinds[i].parts, name, part) r =
+		    r ? r
+		      : fl_audit_note(a, "%s %s: %" PRIu64 " packets", kinds[i].what, name,
+				      fl_status_u64(s, part, "packets"));
 	return r ? r : s->error;
 }
 
@@ -222,9 +237,11 @@ static int audit_meter(struct fl_audit *a)
 	const json_t *list;
 	int r = fl_status_read(&s, a->store, "meter");
 
-	/* A store that only holds what was metered elsewhere or before has a journal and no status. */
+	/* A store that only holds what was metered elsewhere or before has a journal and no status.
+	 */
 	if (r == -ENOENT)
-		return fl_audit_note(a, "no meter has written a status here: its counters are not compared");
+		return fl_audit_note(
+		    a, "no meter has written a status here: its counters are not compared");
 	if (r)
 		return r;
 	list = fl_status_array(&s, s.root, "interfaces");
@@ -254,24 +271,33 @@ static int finish(struct fl_audit *a)
 		r = fl_json_done(&j);
 		r = r ? r : fl_buf_adds(&a->notes, "\n");
 	} else if (a->findings) {
-		r = fl_buf_printf(&a->notes, "does not balance: %" PRIu64 " finding%s\n", a->findings, a->findings == 1 ? "" : "s");
+		r = fl_buf_printf(&a->notes, "does not balance: %" PRIu64 " finding%s\n",
+				  a->findings, a->findings == 1 ? "" : "s");
 	} else {
 		r = fl_buf_adds(&a->notes, "balanced: seen = recorded + excluded + lost\n");
 	}
 	r = r ? r : fl_buf_add(&a->print.out, a->notes.data, a->notes.len);
 	if (r)
 		return r;
-	return a->json || fl_grid_rows(&a->print.grid) == 1 ? fl_print_flush(&a->print) : fl_print_table(&a->print);
+	return a->json || fl_grid_rows(&a->print.grid) == 1 ? fl_print_flush(&a->print)
+							    : fl_print_table(&a->print);
 }
 
 static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
-	struct fl_audit a = {.store = c->store, .flow_log = c->flow_log, .json = c->output == 1, .windows = c->windows, .notes = FL_BUF(NOTES_MAX)};
+	struct fl_audit a = {.store = c->store,
+			     .flow_log = c->flow_log,
+			     .json = c->output == 1,
+			     .windows = c->windows,
+			     .notes = FL_BUF(NOTES_MAX)};
 	int r;
 
 	if (argc) {
-		fprintf(stderr, "flowlog audit: %s: audit takes no operands; name a state directory with --store\n", argv[0]);
+		fprintf(stderr,
+			"flowlog audit: %s: audit takes no operands; name a state directory with "
+			"--store\n",
+			argv[0]);
 		return 2;
 	}
 	r = fl_print_begin(&a.print, heads, FL_ARRAY_LEN(heads));
@@ -291,28 +317,36 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is audited.", offsetof(struct conf, store)},
-	{"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL, "The flow log whose objects are compared; without it the only or first one.",
-	 offsetof(struct conf, flow_log)},
-	{"windows", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Show a row for each window that the journal holds.", offsetof(struct conf, windows)},
-	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json", "Form of the answer; json is one object a line, the last one the result.",
-	 offsetof(struct conf, output)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory that is audited.", offsetof(struct conf, store)},
+    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
+     "The flow log whose objects are compared; without it the only or first one.",
+     offsetof(struct conf, flow_log)},
+    {"windows", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Show a row for each window that the journal holds.", offsetof(struct conf, windows)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
+     "Form of the answer; json is one object a line, the last one the result.",
+     offsetof(struct conf, output)},
+    {0},
 };
 
 const struct fl_command fl_cmd_audit = {
-	.name = "audit",
-	.summary = "check that the numbers add up",
-	.synopsis = "[OPTION]...",
-	.description =
-		"Prints the ledger of each interface and direction: packets seen = recorded + excluded by a rule + lost by a cause. It is checked against "
-		"the system's interface counters, with a name for every part of the difference: frames that are not IP, drops before and after the hook, the "
-		"window that is still open, layer-2 bytes. System counters are buffers; a buffer may be many packets on the wire.\n\n"
-		"Then the journal is read: each frame's ledger, its flows against what the ledger says was recorded, and that no frame is there twice. "
-		"Last, the delivered objects are read and compared, interface by interface and interval by interval, with the frames they were made from.\n\n"
-		"The exit status is 1 when anything does not balance.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog audit && echo 'every packet is accounted for'\n  a check for a script\n",
+    .name = "audit",
+    .summary = "check that the numbers add up",
+    .synopsis = "[OPTION]...",
+    .description = "Prints the ledger of each interface and direction: packets seen = recorded + "
+		   "excluded by a rule + lost by a cause. It is checked against "
+		   "the system's interface counters, with a name for every part of the difference: "
+		   "frames that are not IP, drops before and after the hook, the "
+		   "window that is still open, layer-2 bytes. System counters are buffers; a "
+		   "buffer may be many packets on the wire.\n\n"
+		   "Then the journal is read: each frame's ledger, its flows against what the "
+		   "ledger says was recorded, and that no frame is there twice. "
+		   "Last, the delivered objects are read and compared, interface by interface and "
+		   "interval by interval, with the frames they were made from.\n\n"
+		   "The exit status is 1 when anything does not balance.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog audit && echo 'every packet is accounted for'\n  a check for a script\n",
 };

@@ -25,8 +25,11 @@ static int pins_of(const struct conf *c, struct fl_status_file *s, const char **
 	if (s->error)
 		return s->error;
 	if (fl_status_age(s) < FL_STATUS_STALE_S && !c->force)
-		return fl_fail(-EBUSY, "the daemon of %s is running (pid %lld) and removes its programs itself when it ends; --force takes them away "
-				       "under it", c->store, (long long)fl_status_u64(s, s->root, "pid"));
+		return fl_fail(-EBUSY,
+			       "the daemon of %s is running (pid %lld) and removes its programs "
+			       "itself when it ends; --force takes them away "
+			       "under it",
+			       c->store, (long long)fl_status_u64(s, s->root, "pid"));
 	return 0;
 }
 
@@ -38,7 +41,10 @@ static int run(void *conf, int argc, char **argv)
 	int r;
 
 	if (argc) {
-		fprintf(stderr, "flowlog detach: %s: detach takes no operands; name a state directory with --store\n", argv[0]);
+		fprintf(stderr,
+			"flowlog detach: %s: detach takes no operands; name a state directory with "
+			"--store\n",
+			argv[0]);
 		return 2;
 	}
 	r = pins_of(c, &s, &pins);
@@ -53,21 +59,23 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon that is gone.",
-	 offsetof(struct conf, store)},
-	{"force", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Detach even while the daemon runs.", offsetof(struct conf, force)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory of the daemon that is gone.", offsetof(struct conf, store)},
+    {"force", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Detach even while the daemon runs.",
+     offsetof(struct conf, force)},
+    {0},
 };
 
 const struct fl_command fl_cmd_detach = {
-	.name = "detach",
-	.summary = "remove what a crashed daemon left attached",
-	.synopsis = "[OPTION]...",
-	.description =
-		"A daemon that is killed leaves its programs attached, so that nothing is missed until it starts again. When it is not to start again, detach "
-		"removes the programs and the pins below the BPF file system, by the name that the daemon wrote into its state directory. It needs root.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "sudo flowlog detach --store /var/lib/flowlog\n  clean up after a crash\n",
+    .name = "detach",
+    .summary = "remove what a crashed daemon left attached",
+    .synopsis = "[OPTION]...",
+    .description = "A daemon that is killed leaves its programs attached, so that nothing is "
+		   "missed until it starts again. When it is not to start again, detach "
+		   "removes the programs and the pins below the BPF file system, by the name that "
+		   "the daemon wrote into its state directory. It needs root.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "sudo flowlog detach --store /var/lib/flowlog\n  clean up after a crash\n",
 };

@@ -33,7 +33,9 @@ static const char *const heads[] = {"ENI", "NAME", "KIND", "DEVICE", "NAMESPACE"
 static int add_row(struct list *l, const struct row *w)
 {
 	struct fl_json j = FL_JSON(&l->print.out);
-	const char *const cells[] = {w->metered ? w->eni : "-", w->name, w->kind, w->device, w->netns, w->metered ? "yes" : w->skip};
+	const char *const cells[] = {
+	    w->metered ? w->eni : "-",   w->name, w->kind, w->device, w->netns,
+	    w->metered ? "yes" : w->skip};
 	int r = 0;
 
 	if (!l->json) {
@@ -63,13 +65,13 @@ static int from_status(struct list *l, struct fl_status_file *s)
 		const json_t *o = json_array_get(all, i);
 
 		r = add_row(l, &(struct row){
-				       .eni = fl_status_str(s, o, "eni"),
-				       .name = fl_status_str(s, o, "name"),
-				       .kind = fl_status_str(s, o, "kind"),
-				       .device = fl_status_str(s, o, "device"),
-				       .netns = fl_status_str(s, o, "netns"),
-				       .skip = fl_status_str(s, o, "skip"),
-				       .metered = fl_status_bool(s, o, "metered"),
+				   .eni = fl_status_str(s, o, "eni"),
+				   .name = fl_status_str(s, o, "name"),
+				   .kind = fl_status_str(s, o, "kind"),
+				   .device = fl_status_str(s, o, "device"),
+				   .netns = fl_status_str(s, o, "netns"),
+				   .skip = fl_status_str(s, o, "skip"),
+				   .metered = fl_status_bool(s, o, "metered"),
 			       });
 	}
 	return r ? r : s->error;
@@ -89,8 +91,11 @@ static int from_discovery(struct list *l)
 	if (!r)
 		r = fl_discovery_list(d, &found, &n);
 	for (size_t i = 0; !r && i < n; i++)
-		r = add_row(l, &(struct row){found[i].eni.interface_id, found[i].eni.name, found[i].eni.kind, found[i].eni.device,
-					     found[i].eni.netns, found[i].skip ? fl_skip_reasons[found[i].skip] : "", !found[i].skip});
+		r = add_row(l, &(struct row){found[i].eni.interface_id, found[i].eni.name,
+					     found[i].eni.kind, found[i].eni.device,
+					     found[i].eni.netns,
+					     found[i].skip ? fl_skip_reasons[found[i].skip] : "",
+					     !found[i].skip});
 	free(found);
 	fl_discovery_free(&d);
 	return r;
@@ -99,7 +104,8 @@ static int from_discovery(struct list *l)
 static int from_discovery(struct list *l)
 {
 	(void)l;
-	return fl_fail(-ENOTSUP, "no daemon runs on this store, and this flowlog was built without live capture: it cannot look itself");
+	return fl_fail(-ENOTSUP, "no daemon runs on this store, and this flowlog was built without "
+				 "live capture: it cannot look itself");
 }
 #endif
 
@@ -123,7 +129,9 @@ static int run(void *conf, int argc, char **argv)
 		r = from_status(&l, &s);
 	} else if (!r || r == -ENOENT) {
 		if (isatty(STDERR_FILENO))
-			fputs("flowlog interfaces: no daemon runs on this store; this is what one would meter\n", stderr);
+			fputs("flowlog interfaces: no daemon runs on this store; this is what one "
+			      "would meter\n",
+			      stderr);
 		r = from_discovery(&l);
 	}
 	fl_status_free(&s);
@@ -136,20 +144,23 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.", offsetof(struct conf, store)},
-	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json", "Form of the list; json is one object a line.",
-	 offsetof(struct conf, output)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory of the daemon.", offsetof(struct conf, store)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
+     "Form of the list; json is one object a line.", offsetof(struct conf, output)},
+    {0},
 };
 
 const struct fl_command fl_cmd_interfaces = {
-	.name = "interfaces",
-	.summary = "which interfaces are metered, which are not and why",
-	.synopsis = "[OPTION]...",
-	.description = "Lists interfaces with their ENI ids, the names people know them by (container, VM, else the interface) and, where one is not metered, the "
-		       "reason. While a daemon runs on the store, its list is shown; else what a daemon would find.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog interfaces -o json\n  the list for a script\n",
+    .name = "interfaces",
+    .summary = "which interfaces are metered, which are not and why",
+    .synopsis = "[OPTION]...",
+    .description = "Lists interfaces with their ENI ids, the names people know them by (container, "
+		   "VM, else the interface) and, where one is not metered, the "
+		   "reason. While a daemon runs on the store, its list is shown; else what a "
+		   "daemon would find.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog interfaces -o json\n  the list for a script\n",
 };

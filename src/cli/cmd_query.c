@@ -19,16 +19,17 @@ static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
 	struct fl_query_conf q = {
-		.store = c->store,
-		.flow_log = c->flow_log,
-		.open_window = c->open_window,
-		.output = outputs[c->output],
-		.out_fd = STDOUT_FILENO,
+	    .store = c->store,
+	    .flow_log = c->flow_log,
+	    .open_window = c->open_window,
+	    .output = outputs[c->output],
+	    .out_fd = STDOUT_FILENO,
 	};
 	int r;
 
 	if (!argc) {
-		fputs("flowlog query: no question; for example: flowlog query 'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 DESC'\n",
+		fputs("flowlog query: no question; for example: flowlog query 'SELECT srcaddr, "
+		      "sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 DESC'\n",
 		      stderr);
 		return 2;
 	}
@@ -42,36 +43,43 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is read when no SOURCE is named.",
-	 offsetof(struct conf, store)},
-	{"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL, "The flow log of the store; without it the only or first one.",
-	 offsetof(struct conf, flow_log)},
-	{"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
-	 "Add the open window; the column provisional is true there, and its numbers still grow.", offsetof(struct conf, open_window)},
-	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|csv|text", "Form of the answer; json is one object a line.",
-	 offsetof(struct conf, output)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory that is read when no SOURCE is named.", offsetof(struct conf, store)},
+    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
+     "The flow log of the store; without it the only or first one.",
+     offsetof(struct conf, flow_log)},
+    {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Add the open window; the column provisional is true there, and its numbers still grow.",
+     offsetof(struct conf, open_window)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|csv|text",
+     "Form of the answer; json is one object a line.", offsetof(struct conf, output)},
+    {0},
 };
 
 const struct fl_command fl_cmd_query = {
-	.name = "query",
-	.summary = "SQL over the recorded flows",
-	.synopsis = "[OPTION]... SQL [SOURCE]...",
-	.description =
-		"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as underscores (\"end\" is a word of "
-		"SQL and needs its quotes); a field that is - is NULL.\n\n"
-		"Without SOURCE the store is read: its delivered objects and the journal beyond them, each record once. A SOURCE is a state directory, a "
-		"file of records with a header line, plain or gzip, or a directory that is searched for .log and .log.gz. Files of different formats are "
-		"joined by the names of their columns.\n\n"
-		"The engine is DuckDB, 1.4 or later, looked for in FL_DUCKDB, beside the program, in ../lib/flowlog, in /usr/local/lib and on the "
-		"loader's path. Nothing else of Flowlog needs it.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog query 'SELECT srcaddr, dstaddr, sum(bytes) AS bytes FROM flows GROUP BY ALL ORDER BY bytes DESC LIMIT 10'\n"
-		    "  who moved most\n"
-		    "flowlog query -o csv 'SELECT * FROM flows WHERE dstport = 22' /backup/vpcflowlogs >ssh.csv\n"
-		    "  records of other files, to a file\n"
-		    "flowlog query --open 'SELECT provisional, count(*) FROM flows GROUP BY 1'\n"
-		    "  with the window that is still open\n",
+    .name = "query",
+    .summary = "SQL over the recorded flows",
+    .synopsis = "[OPTION]... SQL [SOURCE]...",
+    .description = "Answers SQL over the view flows. It has a column for each field of the flow "
+		   "log, hyphens written as underscores (\"end\" is a word of "
+		   "SQL and needs its quotes); a field that is - is NULL.\n\n"
+		   "Without SOURCE the store is read: its delivered objects and the journal beyond "
+		   "them, each record once. A SOURCE is a state directory, a "
+		   "file of records with a header line, plain or gzip, or a directory that is "
+		   "searched for .log and .log.gz. Files of different formats are "
+		   "joined by the names of their columns.\n\n"
+		   "The engine is DuckDB, 1.4 or later, looked for in FL_DUCKDB, beside the "
+		   "program, in ../lib/flowlog, in /usr/local/lib and on the "
+		   "loader's path. Nothing else of Flowlog needs it.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog query 'SELECT srcaddr, dstaddr, sum(bytes) AS bytes FROM flows GROUP BY "
+		"ALL ORDER BY bytes DESC LIMIT 10'\n"
+		"  who moved most\n"
+		"flowlog query -o csv 'SELECT * FROM flows WHERE dstport = 22' /backup/vpcflowlogs "
+		">ssh.csv\n"
+		"  records of other files, to a file\n"
+		"flowlog query --open 'SELECT provisional, count(*) FROM flows GROUP BY 1'\n"
+		"  with the window that is still open\n",
 };

@@ -28,16 +28,17 @@ struct picture {
 
 static int read_all(struct picture *p, const char *store)
 {
-	int first = 0;
+	static const size_t order[ROLES] = {METER, SUPERVISOR, DELIVER};
 
 	for (size_t i = 0; i < ROLES; i++) {
-		int r = fl_status_read(&p->role[i], store, roles[i]);
+		size_t k = order[i];
+		int r = fl_status_read(&p->role[k], store, roles[k]);
 
-		p->there[i] = !r;
-		if (r && (r != -ENOENT || i == METER))
-			first = first ? first : r;
+		p->there[k] = !r;
+		if (r && (r != -ENOENT || k == METER))
+			return r;
 	}
-	return first;
+	return 0;
 }
 
 /* Whole documents, one a line: what a script wants is already JSON. */
@@ -74,9 +75,12 @@ static int add_roles(struct picture *p, struct fl_print *print)
 				restarts = fl_status_u64(sup, json_array_get(list, k), "restarts");
 		r = fl_grid_adds(&print->grid, roles[i]);
 		r = r ? r : fl_grid_adds(&print->grid, running ? "running" : "not running");
-		r = r ? r : fl_grid_addf(&print->grid, "%" PRIu64, fl_status_u64(s, s->root, "pid"));
+		r = r ? r
+		      : fl_grid_addf(&print->grid, "%" PRIu64, fl_status_u64(s, s->root, "pid"));
 		r = r ? r : fl_grid_addf(&print->grid, "%" PRIu64, restarts);
-		r = r ? r : p->there[i] ? fl_grid_addf(&print->grid, "%" PRId64 " s ago", age) : fl_grid_adds(&print->grid, "never");
+		r = r             ? r
+		    : p->there[i] ? fl_grid_addf(&print->grid, "%" PRId64 " s ago", age)
+				  : fl_grid_adds(&print->grid, "never");
 		if (s->error)
 			return s->error;
 	}
@@ -85,7 +89,8 @@ static int add_roles(struct picture *p, struct fl_print *print)
 
 static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 {
-	const json_t *journal = fl_status_object(s, s->root, "journal"), *list = fl_status_array(s, s->root, "interfaces");
+	const json_t *journal = fl_status_object(s, s->root, "journal"),
+		     *list = fl_status_array(s, s->root, "interfaces");
 	const char *reason = fl_status_str(s, s->root, "reason");
 	struct fl_status_ledger l;
 	char memory[16], bytes[16];
@@ -95,18 +100,29 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 	for (size_t i = 0; i < json_array_size(list); i++)
 		metered += fl_status_bool(s, json_array_get(list, i), "metered");
 	fl_status_ledger(s, s->root, "totals", &l);
-	r = fl_buf_printf(out, "\nbackend     %s%s%s%s\n", fl_status_str(s, s->root, "backend"), *reason ? " (" : "", reason, *reason ? ")" : "");
-	r = r ? r : fl_buf_printf(out, "interfaces  %zu metered of %zu\n", metered, json_array_size(list));
+	r = fl_buf_printf(out, "\nbackend     %s%s%s%s\n", fl_status_str(s, s->root, "backend"),
+			  *reason ? " (" : "", reason, *reason ? ")" : "");
 	r = r ? r
-	      : fl_buf_printf(out, "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64 " excluded, %" PRIu64 " lost\n", l.seen.packets,
-			      l.recorded.packets, l.excluded.packets, l.lost.packets);
+	      : fl_buf_printf(out, "interfaces  %zu metered of %zu\n", metered,
+			      json_array_size(list));
 	r = r ? r
-	      : fl_buf_printf(out, "open        %" PRIu64 " flows, %s of memory\n", fl_status_u64(s, s->root, "flows_active"),
+	      : fl_buf_printf(out,
+			      "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64
+			      " excluded, %" PRIu64 " lost\n",
+			      l.seen.packets, l.recorded.packets, l.excluded.packets,
+			      l.lost.packets);
+	r = r ? r
+	      : fl_buf_printf(out, "open        %" PRIu64 " flows, %s of memory\n",
+			      fl_status_u64(s, s->root, "flows_active"),
 			      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
 	r = r ? r
-	      : fl_buf_printf(out, "journal     %" PRIu64 " frames, %" PRIu64 " flows, %s written; %" PRIu64 " windows dropped unread\n",
-			      fl_status_u64(s, journal, "frames"), fl_status_u64(s, journal, "flows"),
-			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes), fl_status_u64(s, journal, "dropped_windows"));
+	      : fl_buf_printf(out,
+			      "journal     %" PRIu64 " frames, %" PRIu64
+			      " flows, %s written; %" PRIu64 " windows dropped unread\n",
+			      fl_status_u64(s, journal, "frames"),
+			      fl_status_u64(s, journal, "flows"),
+			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes),
+			      fl_status_u64(s, journal, "dropped_windows"));
 	return r ? r : s->error;
 }
 
@@ -119,16 +135,20 @@ static int add_deliver(struct fl_status_file *s, struct fl_buf *out)
 		const json_t *o = json_array_get(logs, i);
 		const char *error = fl_status_str(s, o, "last_error");
 
-		r = fl_buf_printf(out, "flow log    %s: %" PRIu64 " objects, %" PRIu64 " records, %" PRIu64 " failures, %" PRIu64 " s behind\n",
-				  fl_status_str(s, o, "id"), fl_status_u64(s, o, "objects"), fl_status_u64(s, o, "records"),
-				  fl_status_u64(s, o, "failures"), fl_status_u64(s, o, "lag_seconds"));
+		r = fl_buf_printf(out,
+				  "flow log    %s: %" PRIu64 " objects, %" PRIu64
+				  " records, %" PRIu64 " failures, %" PRIu64 " s behind\n",
+				  fl_status_str(s, o, "id"), fl_status_u64(s, o, "objects"),
+				  fl_status_u64(s, o, "records"), fl_status_u64(s, o, "failures"),
+				  fl_status_u64(s, o, "lag_seconds"));
 		if (!r && *error)
 			r = fl_buf_printf(out, "            %s\n", error);
 	}
 	return r ? r : s->error;
 }
 
-/* Strings of the status go through the grid or are cleaned here: they must not drive the terminal. */
+/* Strings of the status go through the grid or are cleaned here: they must not drive the terminal.
+ */
 static int clean(struct fl_buf *text)
 {
 	struct fl_buf out = FL_BUF(text->max);
@@ -168,7 +188,10 @@ static int run(void *conf, int argc, char **argv)
 	int r;
 
 	if (argc) {
-		fprintf(stderr, "flowlog status: %s: status takes no operands; name a state directory with --store\n", argv[0]);
+		fprintf(stderr,
+			"flowlog status: %s: status takes no operands; name a state directory with "
+			"--store\n",
+			argv[0]);
 		return 2;
 	}
 	r = fl_print_begin(&print, heads, FL_ARRAY_LEN(heads));
@@ -189,20 +212,24 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.", offsetof(struct conf, store)},
-	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json", "table for people; json is each role's status file, one a line.",
-	 offsetof(struct conf, output)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory of the daemon.", offsetof(struct conf, store)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
+     "table for people; json is each role's status file, one a line.",
+     offsetof(struct conf, output)},
+    {0},
 };
 
 const struct fl_command fl_cmd_status = {
-	.name = "status",
-	.summary = "how the daemon is doing",
-	.synopsis = "[OPTION]...",
-	.description = "Shows the daemon's roles and when each last wrote its status, the capture backend, the ledger of all closed windows, the journal, and "
-		       "for each flow log what was delivered, how far delivery is behind and its last error.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog status\n  the state at a glance\n",
+    .name = "status",
+    .summary = "how the daemon is doing",
+    .synopsis = "[OPTION]...",
+    .description =
+	"Shows the daemon's roles and when each last wrote its status, the capture backend, the "
+	"ledger of all closed windows, the journal, and "
+	"for each flow log what was delivered, how far delivery is behind and its last error.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog status\n  the state at a glance\n",
 };

@@ -18,6 +18,7 @@
 #include "scan/scan.h"
 
 #define LINES_MAX 1000000
+#define DAMAGE_MAX 512
 #define POLL_NS 250000000l
 
 struct conf {
@@ -43,6 +44,7 @@ struct tail {
 	struct fl_buf text;
 	struct line *ring; /* the newest conf->n records */
 	size_t at, held;
+	char damage[DAMAGE_MAX];  /* the last damaged place that was passed over */
 	bool provisional, direct; /* direct: written at once, past the ring */
 };
 
@@ -72,12 +74,16 @@ static int resolve_eni(struct tail *t)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *o = json_array_get(list, i);
 
-		if (!strcmp(fl_status_str(&s, o, "name"), t->conf->eni) || !strcmp(fl_status_str(&s, o, "device"), t->conf->eni))
+		if (!strcmp(fl_status_str(&s, o, "name"), t->conf->eni) ||
+		    !strcmp(fl_status_str(&s, o, "device"), t->conf->eni))
 			snprintf(t->eni, sizeof t->eni, "%s", fl_status_str(&s, o, "eni"));
 	}
 	r = s.error;
 	if (!r && strncmp(t->eni, "eni-", 4))
-		r = fl_fail(-EINVAL, "--eni %s is neither an id (eni-...) nor the name of an interface of this store; see flowlog interfaces", t->conf->eni);
+		r = fl_fail(-EINVAL,
+			    "--eni %s is neither an id (eni-...) nor the name of an interface of "
+			    "this store; see flowlog interfaces",
+			    t->conf->eni);
 	fl_status_free(&s);
 	return r;
 }
@@ -90,7 +96,8 @@ static int parse_filters(struct tail *t)
 	if (c->port > UINT16_MAX)
 		r = fl_fail(-EINVAL, "--port %llu is not a port", (unsigned long long)c->port);
 	if (c->n > LINES_MAX)
-		r = fl_fail(-EINVAL, "--lines %llu: at most %d; flowlog query shows all", (unsigned long long)c->n, LINES_MAX);
+		r = fl_fail(-EINVAL, "--lines %llu: at most %d; flowlog query shows all",
+			    (unsigned long long)c->n, LINES_MAX);
 	if (!r && c->src)
 		r = fl_wrap(fl_cidr_parse(c->src, strlen(c->src), &t->src), "--src");
 	if (!r && c->dst)
@@ -107,9 +114,11 @@ static bool wanted(const struct tail *t, const struct fl_record *r, const char *
 	if (!c->src && !c->dst && !c->port && c->action == ANY_ACTION)
 		return true;
 	/* What has no flow has none of these. */
-	return r->status == FL_STATUS_OK && (!c->src || fl_cidr_has(&t->src, &r->key.src)) && (!c->dst || fl_cidr_has(&t->dst, &r->key.dst)) &&
+	return r->status == FL_STATUS_OK && (!c->src || fl_cidr_has(&t->src, &r->key.src)) &&
+	       (!c->dst || fl_cidr_has(&t->dst, &r->key.dst)) &&
 	       (!c->port || r->key.sport == c->port || r->key.dport == c->port) &&
-	       (c->action == ANY_ACTION || r->action == (c->action == ONLY_ACCEPT ? FL_ACTION_ACCEPT : FL_ACTION_REJECT));
+	       (c->action == ANY_ACTION ||
+		r->action == (c->action == ONLY_ACCEPT ? FL_ACTION_ACCEPT : FL_ACTION_REJECT));
 }
 
 /* ---- their text ---- */
@@ -127,7 +136,8 @@ static int mark(struct tail *t, bool header)
 		t->text.len--; /* the brace */
 		return fl_buf_printf(&t->text, ",\"provisional\":%s}\n", word);
 	}
-	return fl_buf_printf(&t->text, "%s%s\n", t->conf->output == FL_OUTPUT_CSV ? "," : " ", word);
+	return fl_buf_printf(&t->text, "%s%s\n", t->conf->output == FL_OUTPUT_CSV ? "," : " ",
+			     word);
 }
 
 /* t->text into the ring, or out. */
@@ -181,7 +191,8 @@ static int on_line(struct tail *t, const char *line, size_t n)
 	struct fl_eni eni;
 	int r;
 
-	if (fl_decode_line(t->format, line, n, &values) != FL_LINE_OK || fl_decode_record(t->format, &values, &record, &eni, &meta))
+	if (fl_decode_line(t->format, line, n, &values) != FL_LINE_OK ||
+	    fl_decode_record(t->format, &values, &record, &eni, &meta))
 		return 0; /* not a record of this format; query names the file and the line */
 	if (!wanted(t, &record, eni.interface_id))
 		return 0;
@@ -249,13 +260,34 @@ static int read_objects(struct tail *t, size_t first)
 	return r;
 }
 
+/* After a damaged place the reader goes on with the next segment; a damaged snapshot it does not
+ * pass: last, the reader's own, tells. */
+static int next_frame(struct tail *t, struct fl_store *store, char last[DAMAGE_MAX],
+		      bool open_window, struct fl_frame *ret)
+{
+	int r;
+
+	while ((r = fl_store_next_frame(store, open_window, ret)) == -EBADMSG) {
+		const char *text = fl_error_text(r);
+
+		if (!strcmp(last, text))
+			return 0;
+		snprintf(last, DAMAGE_MAX, "%s", text);
+		if (strcmp(t->damage, last) != 0)
+			fprintf(stderr, "flowlog tail: %s\n", last);
+		memcpy(t->damage, last, DAMAGE_MAX);
+	}
+	return r;
+}
+
 /* What is committed and was not read before; the end leaves the store's reader waiting for more. */
 static int read_journal(struct tail *t)
 {
+	char last[DAMAGE_MAX] = "";
 	struct fl_frame frame;
 	int r;
 
-	while ((r = fl_store_next_frame(t->store, false, &frame)) > 0) {
+	while ((r = next_frame(t, t->store, last, false, &frame)) > 0) {
 		/* A gap is a SKIPDATA record, as it is in delivered objects. */
 		r = r == FL_READER_WINDOW_END ? 0 : on_frame(t, &frame);
 		if (r)
@@ -268,10 +300,11 @@ static int read_journal(struct tail *t)
 static int read_open_window(struct tail *t)
 {
 	struct fl_store *store = NULL;
+	char last[DAMAGE_MAX] = "";
 	struct fl_frame frame;
 	int r = fl_store_open(&store, t->conf->store, t->conf->flow_log);
 
-	while (!r && (r = fl_store_next_frame(store, true, &frame)) > 0)
+	while (!r && (r = next_frame(t, store, last, true, &frame)) > 0)
 		r = r == 1 && frame.window.flags & FL_WINDOW_PROVISIONAL ? on_frame(t, &frame) : 0;
 	fl_store_close(&store);
 	return r;
@@ -370,7 +403,10 @@ static int run(void *conf, int argc, char **argv)
 	int r;
 
 	if (argc) {
-		fprintf(stderr, "flowlog tail: %s: tail takes no operands; name a state directory with --store\n", argv[0]);
+		fprintf(stderr,
+			"flowlog tail: %s: tail takes no operands; name a state directory with "
+			"--store\n",
+			argv[0]);
 		return 2;
 	}
 	r = work(&t);
@@ -379,38 +415,50 @@ static int run(void *conf, int argc, char **argv)
 		return 0; /* the reader has seen enough */
 	if (r)
 		fprintf(stderr, "flowlog tail: %s\n", fl_error_text(r));
-	return r ? 1 : 0;
+	return r || *t.damage ? 1 : 0;
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is read.", offsetof(struct conf, store)},
-	{"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL, "The flow log of the store; without it the only or first one.",
-	 offsetof(struct conf, flow_log)},
-	{"lines", 'n', NULL, FL_OPT_U64, "N", "10", NULL, "How many of the newest records to show.", offsetof(struct conf, n)},
-	{"follow", 'f', NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Go on with each window as it closes.", offsetof(struct conf, follow)},
-	{"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
-	 "End with the window that is still open; a last column provisional says of each record whether it may still grow.",
-	 offsetof(struct conf, open_window)},
-	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv", "Form of the records; json is one object a line.",
-	 offsetof(struct conf, output)},
-	{"eni", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL, "Only this interface: its id, or its name while the daemon's status is there.",
-	 offsetof(struct conf, eni)},
-	{"src", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL, "Only records whose source is this address or in this network.", offsetof(struct conf, src)},
-	{"dst", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL, "Only records whose destination is this address or in this network.",
-	 offsetof(struct conf, dst)},
-	{"port", 0, NULL, FL_OPT_U64, "PORT", "0", NULL, "Only records with this source or destination port (0: any).", offsetof(struct conf, port)},
-	{"action", 0, NULL, FL_OPT_ENUM, "ACTION", "any", "any|ACCEPT|REJECT", "Only records with this action.", offsetof(struct conf, action)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory that is read.", offsetof(struct conf, store)},
+    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
+     "The flow log of the store; without it the only or first one.",
+     offsetof(struct conf, flow_log)},
+    {"lines", 'n', NULL, FL_OPT_U64, "N", "10", NULL, "How many of the newest records to show.",
+     offsetof(struct conf, n)},
+    {"follow", 'f', NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Go on with each window as it closes.",
+     offsetof(struct conf, follow)},
+    {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "End with the window that is still open; a last column provisional says of each record "
+     "whether it may still grow.",
+     offsetof(struct conf, open_window)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
+     "Form of the records; json is one object a line.", offsetof(struct conf, output)},
+    {"eni", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
+     "Only this interface: its id, or its name while the daemon's status is there.",
+     offsetof(struct conf, eni)},
+    {"src", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL,
+     "Only records whose source is this address or in this network.", offsetof(struct conf, src)},
+    {"dst", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL,
+     "Only records whose destination is this address or in this network.",
+     offsetof(struct conf, dst)},
+    {"port", 0, NULL, FL_OPT_U64, "PORT", "0", NULL,
+     "Only records with this source or destination port (0: any).", offsetof(struct conf, port)},
+    {"action", 0, NULL, FL_OPT_ENUM, "ACTION", "any", "any|ACCEPT|REJECT",
+     "Only records with this action.", offsetof(struct conf, action)},
+    {0},
 };
 
 const struct fl_command fl_cmd_tail = {
-	.name = "tail",
-	.summary = "the newest records, and new ones as windows close",
-	.synopsis = "[OPTION]...",
-	.description = "Shows the newest records of a store, delivered or still in the journal, oldest first, after a header line. As text and without --open each line "
-		       "is exactly what the delivered object holds.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog tail -f\n  watch records appear\nflowlog tail -n 100 --port 22 --action REJECT\n  the newest refused attempts at SSH\n",
+    .name = "tail",
+    .summary = "the newest records, and new ones as windows close",
+    .synopsis = "[OPTION]...",
+    .description = "Shows the newest records of a store, delivered or still in the journal, oldest "
+		   "first, after a header line. As text and without --open each line "
+		   "is exactly what the delivered object holds.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog tail -f\n  watch records appear\nflowlog tail -n 100 --port 22 --action "
+		"REJECT\n  the newest refused attempts at SSH\n",
 };

@@ -85,9 +85,9 @@ static int live(struct fl_view *view)
 		if (!r)
 			wait_or_key(keyboard);
 	}
-	(void)fl_write_all(STDOUT_FILENO, SCREEN_LEAVE, strlen(SCREEN_LEAVE));
 	if (keyboard)
 		tcsetattr(STDIN_FILENO, TCSANOW, &before);
+	(void)fl_write_all(STDOUT_FILENO, SCREEN_LEAVE, strlen(SCREEN_LEAVE));
 	return r;
 }
 
@@ -98,7 +98,10 @@ static int run(void *conf, int argc, char **argv)
 	int r;
 
 	if (argc) {
-		fprintf(stderr, "flowlog top: %s: top takes no operands; name a state directory with --store\n", argv[0]);
+		fprintf(
+		    stderr,
+		    "flowlog top: %s: top takes no operands; name a state directory with --store\n",
+		    argv[0]);
 		return 2;
 	}
 	r = fl_view_new(&view, c->store, STDOUT_FILENO);
@@ -115,21 +118,24 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the running daemon.",
-	 offsetof(struct conf, store)},
-	{"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.",
-	 offsetof(struct conf, live)},
-	{0},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory of the running daemon.", offsetof(struct conf, store)},
+    {"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.",
+     offsetof(struct conf, live)},
+    {0},
 };
 
 const struct fl_command fl_cmd_top = {
-	.name = "top",
-	.summary = "who is talking to whom in the open window",
-	.synopsis = "[OPTION]...",
-	.description = "Shows the largest flows of the window that is still open: who opened the connection, to whom, bytes, packets and the interface. The "
-		       "numbers are provisional: they still grow. Below them stand the ledger of the window that closed last and of all windows.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog top --live\n  keep looking; q ends\n",
+    .name = "top",
+    .summary = "who is talking to whom in the open window",
+    .synopsis = "[OPTION]...",
+    .description = "Shows the largest flows of the window that is still open: who opened the "
+		   "connection, to whom, bytes, packets and the interface. The "
+		   "numbers are provisional: they still grow. Below them stand the ledger of the "
+		   "window that closed last and of all windows.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog top --live\n  keep looking; q ends\n",
 };

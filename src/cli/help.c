@@ -126,20 +126,24 @@ static int help(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option help_options[] = {
-	{"man", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Print the manual page of the command, or of flowlog, in roff.", offsetof(struct help_conf, man)},
-	{"completion", 0, NULL, FL_OPT_ENUM, "SHELL", "none", "none|bash", "Print a script that completes commands and options in a shell.",
-	 offsetof(struct help_conf, completion)},
-	{0},
+    {"man", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Print the manual page of the command, or of flowlog, in roff.",
+     offsetof(struct help_conf, man)},
+    {"completion", 0, NULL, FL_OPT_ENUM, "SHELL", "none", "none|bash",
+     "Print a script that completes commands and options in a shell.",
+     offsetof(struct help_conf, completion)},
+    {0},
 };
 
 const struct fl_command fl_cmd_help = {
-	.name = "help",
-	.summary = "the commands, and the options of one",
-	.synopsis = "[OPTION]... [COMMAND]",
-	.description = "Without COMMAND lists the commands. Help, manual pages and completion are printed from one table, so that they always agree.",
-	.options = help_options,
-	.conf_size = sizeof(struct help_conf),
-	.run = help,
-	.examples = "flowlog help --man query | man -l -\n  the manual page, without installing it\n"
-		    "source <(flowlog help --completion bash)\n  complete options in this shell\n",
+    .name = "help",
+    .summary = "the commands, and the options of one",
+    .synopsis = "[OPTION]... [COMMAND]",
+    .description = "Without COMMAND lists the commands. Help, manual pages and completion are "
+		   "printed from one table, so that they always agree.",
+    .options = help_options,
+    .conf_size = sizeof(struct help_conf),
+    .run = help,
+    .examples = "flowlog help --man query | man -l -\n  the manual page, without installing it\n"
+		"source <(flowlog help --completion bash)\n  complete options in this shell\n",
 };

@@ -15,7 +15,8 @@
 #define ROFF_LINE 66 /* with room for escapes */
 
 /* Accepted by every command beside its own. */
-static const struct fl_option help_option = {.name = "help", .letter = 'h', .help = "Show the options and examples of the command."};
+static const struct fl_option help_option = {
+    .name = "help", .letter = 'h', .help = "Show the options and examples of the command."};
 
 void fl_manual_list(const struct fl_command *const *commands, FILE *to)
 {
@@ -87,7 +88,8 @@ void fl_manual_help(const struct fl_command *cmd)
 {
 	size_t width = help_width();
 
-	printf("Usage: flowlog %s %s\n\n%s: %s\n\n", cmd->name, cmd->synopsis, cmd->name, cmd->summary);
+	printf("Usage: flowlog %s %s\n\n%s: %s\n\n", cmd->name, cmd->synopsis, cmd->name,
+	       cmd->summary);
 	if (cmd->description) {
 		wrap(cmd->description, 0, width);
 		putchar('\n');
@@ -169,7 +171,8 @@ static void prose(const char *text)
 		size_t n = strcspn(text, "\n");
 		const char *stop = text;
 
-		while ((stop = memchr(stop, '.', n - (size_t)(stop - text))) && !(stop[1] == ' ' && isupper((unsigned char)stop[2])))
+		while ((stop = memchr(stop, '.', n - (size_t)(stop - text))) &&
+		       !(stop[1] == ' ' && isupper((unsigned char)stop[2])))
 			stop++;
 		if (stop) {
 			sentence(text, (size_t)(stop + 1 - text));
@@ -188,7 +191,8 @@ static void title(const char *name, const char *summary)
 	printf(".\\\" Written by flowlog help \\-\\-man from the table of options.\n.TH ");
 	for (const char *p = name; *p; p++)
 		putchar(toupper((unsigned char)*p));
-	printf(" 1 \"" MANUAL_DATE "\" \"flowlog " FL_VERSION "\" \"Flowlog\"\n.SH NAME\n%s \\- ", name);
+	printf(" 1 \"" MANUAL_DATE "\" \"flowlog " FL_VERSION "\" \"Flowlog\"\n.SH NAME\n%s \\- ",
+	       name);
 	roffs(summary);
 	puts("\n.SH SYNOPSIS");
 }
@@ -279,8 +283,10 @@ void fl_manual_overview(const struct fl_command *const *commands)
 {
 	title("flowlog", "AWS VPC Flow Logs for any Linux network");
 	puts("\\fBflowlog\\fR \\fICOMMAND\\fR [OPTION]... [OPERAND]...\n.SH DESCRIPTION\n"
-	     "Meters the traffic of network interfaces or capture files and writes\nflow log records in the formats of AWS.\n"
-	     "Its numbers add up: what was seen is recorded, excluded by a named\nrule or lost by a named cause.\n.SH COMMANDS");
+	     "Meters the traffic of network interfaces or capture files and writes\nflow log "
+	     "records in the formats of AWS.\n"
+	     "Its numbers add up: what was seen is recorded, excluded by a named\nrule or lost by "
+	     "a named cause.\n.SH COMMANDS");
 	for (const struct fl_command *const *c = commands; *c; c++) {
 		printf(".TP\n\\fB%s\\fR\n", (*c)->name);
 		roffs((*c)->summary);
@@ -318,8 +324,10 @@ static void bash_values(const struct fl_command *cmd)
 
 void fl_manual_bash(const struct fl_command *const *commands)
 {
-	puts("# Written by flowlog help --completion bash from the table of options.\n_flowlog()\n{\n"
-	     "\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} words=\n"
+	puts("# Written by flowlog help --completion bash from the table of "
+	     "options.\n_flowlog()\n{\n"
+	     "\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} "
+	     "command=${COMP_WORDS[1]} words=\n"
 	     "\tif [ \"$COMP_CWORD\" = 1 ]; then");
 	fputs("\t\twords=\"--help --version", stdout);
 	for (const struct fl_command *const *c = commands; *c; c++)
@@ -336,5 +344,6 @@ void fl_manual_bash(const struct fl_command *const *commands)
 		puts("\" ;;");
 	}
 	puts("\t\t\tesac\n\t\t\t[[ $current == -* ]] || words= ;;\n\t\tesac\n\tfi\n"
-	     "\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n}\ncomplete -o default -o bashdefault -F _flowlog flowlog");
+	     "\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n}\ncomplete -o "
+	     "default -o bashdefault -F _flowlog flowlog");
 }

@@ -23,17 +23,23 @@ int fl_status_read(struct fl_status_file *ret, const char *store, const char *ro
 		return fl_fail(-ENAMETOOLONG, "%.60s...: the path of the store is too long", store);
 	r = fl_file_read(AT_FDCWD, path, &text);
 	if (r == -ENOENT)
-		return fl_fail(r, "%s is not there: no 'flowlog run' has used %s; start one, or name its directory with --store", path, store);
+		return fl_fail(r,
+			       "%s is not there: no 'flowlog run' has used %s; start one, or name "
+			       "its directory with --store",
+			       path, store);
 	if (r)
 		return fl_wrap(r, "%s", path);
 	ret->root = json_loadb(text.data ? text.data : "", text.len, JSON_REJECT_DUPLICATES, &why);
 	if (!ret->root)
-		return fl_fail(-EPROTO, "%s: not the JSON that is documented (line %d: %s); a running daemon rewrites it each second", path,
-			       why.line, why.text);
+		return fl_fail(-EPROTO,
+			       "%s: not the JSON that is documented (line %d: %s); a running "
+			       "daemon rewrites it each second",
+			       path, why.line, why.text);
 	if (json_is_object(ret->root))
 		return 0;
 	fl_status_free(ret);
-	return fl_fail(-EPROTO, "%s: not an object; a running daemon rewrites it each second", path);
+	return fl_fail(-EPROTO, "%s: not an object; a running daemon rewrites it each second",
+		       path);
 }
 
 void fl_status_free(struct fl_status_file *s)
@@ -42,7 +48,8 @@ void fl_status_free(struct fl_status_file *s)
 	s->root = NULL;
 }
 
-static const json_t *member(struct fl_status_file *s, const json_t *object, const char *key, bool (*is)(const json_t *), const char *what)
+static const json_t *member(struct fl_status_file *s, const json_t *object, const char *key,
+			    bool (*is)(const json_t *), const char *what)
 {
 	const json_t *m = json_object_get(object, key);
 
@@ -51,7 +58,8 @@ static const json_t *member(struct fl_status_file *s, const json_t *object, cons
 	if (is(m))
 		return m;
 	if (!s->error)
-		s->error = fl_fail(-EPROTO, "status/%s.json: the member \"%s\" is not %s", s->role, key, what);
+		s->error = fl_fail(-EPROTO, "status/%s.json: the member \"%s\" is not %s", s->role,
+				   key, what);
 	return NULL;
 }
 
@@ -114,19 +122,20 @@ static struct fl_count count(struct fl_status_file *s, const json_t *object, con
 	return (struct fl_count){fl_status_u64(s, c, "packets"), fl_status_u64(s, c, "bytes")};
 }
 
-void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key, struct fl_status_ledger *ret)
+void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key,
+		      struct fl_status_ledger *ret)
 {
 	const json_t *l = fl_status_object(s, object, key);
 
 	*ret = (struct fl_status_ledger){
-		.skbs = fl_status_u64(s, l, "skbs"),
-		.seen = count(s, l, "seen"),
-		.recorded = count(s, l, "recorded"),
-		.excluded = count(s, l, "excluded"),
-		.lost = count(s, l, "lost"),
-		.not_ip = count(s, l, "not_ip"),
-		.rules = fl_status_object(s, fl_status_object(s, l, "excluded"), "rules"),
-		.causes = fl_status_object(s, fl_status_object(s, l, "lost"), "causes"),
+	    .skbs = fl_status_u64(s, l, "skbs"),
+	    .seen = count(s, l, "seen"),
+	    .recorded = count(s, l, "recorded"),
+	    .excluded = count(s, l, "excluded"),
+	    .lost = count(s, l, "lost"),
+	    .not_ip = count(s, l, "not_ip"),
+	    .rules = fl_status_object(s, fl_status_object(s, l, "excluded"), "rules"),
+	    .causes = fl_status_object(s, fl_status_object(s, l, "lost"), "causes"),
 	};
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading status/<role>.json (docs/status.md). The files are other processes' and may be torn by a crash, old or hostile: a
- * ceiling on the size, and members of another type than documented are an error that names them. A member that is
- * missing reads as zero, "" or nothing, so that old and new versions understand each other.
+ * Reading status/<role>.json (docs/status.md). The files are other processes' and may be torn by a
+ * crash, old or hostile: a ceiling on the size, and members of another type than documented are an
+ * error that names them. A member that is missing reads as zero, "" or nothing, so that old and new
+ * versions understand each other.
  */
 #pragma once
 
@@ -27,8 +28,10 @@ void fl_status_free(struct fl_status_file *s);
 
 uint64_t fl_status_u64(struct fl_status_file *s, const json_t *object, const char *key);
 bool fl_status_bool(struct fl_status_file *s, const json_t *object, const char *key);
-const char *fl_status_str(struct fl_status_file *s, const json_t *object, const char *key); /* never NULL */
-const json_t *fl_status_object(struct fl_status_file *s, const json_t *object, const char *key); /* NULL when missing */
+const char *fl_status_str(struct fl_status_file *s, const json_t *object,
+			  const char *key); /* never NULL */
+const json_t *fl_status_object(struct fl_status_file *s, const json_t *object,
+			       const char *key); /* NULL when missing */
 const json_t *fl_status_array(struct fl_status_file *s, const json_t *object, const char *key);
 
 /* A LEDGER of docs/status.md. */
@@ -37,8 +40,10 @@ struct fl_status_ledger {
 	struct fl_count seen, recorded, excluded, lost, not_ip;
 	const json_t *rules, *causes;
 };
-void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key, struct fl_status_ledger *ret);
+void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key,
+		      struct fl_status_ledger *ret);
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l);
 
-/* Seconds since the file was written; positive FL_STATUS_STALE_S and more means that the role does not run. */
+/* Seconds since the file was written; positive FL_STATUS_STALE_S and more means that the role does
+ * not run. */
 int64_t fl_status_age(struct fl_status_file *s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The live view. A frame is composed in memory and written at once: cursor home, each line with "clear to the end of
- * the line", then "clear below", so nothing flickers. Not a terminal: plain lines, one frame.
+ * The live view. A frame is composed in memory and written at once: cursor home, each line with
+ * "clear to the end of the line", then "clear below", so nothing flickers. Not a terminal: plain
+ * lines, one frame.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +23,9 @@
 
 #define FRAME_MAX (1u << 20)
 #define ROWS_WITHOUT_TERMINAL 20
-#define LINES_AROUND 9 /* what is not the table of flows */
+#define LINES_AROUND 10    /* what is neither flows nor interfaces */
+#define LINES_BELOW 6      /* the heads of the flows, and what follows them */
+#define INTERFACES_SHARE 5 /* of the room, one part in so many */
 
 struct fl_view {
 	char *store;
@@ -96,13 +99,14 @@ static void line(struct frame *f, const char *text, size_t n)
 			bytes++;
 		shown++;
 	}
-	/* No newline after the last line of the terminal: it would scroll. */
-	if (v->terminal && f->lines)
-		f->error = fl_buf_adds(&f->out, "\r\n");
+	/* No newline after the last line of the terminal: it would scroll. Cleared before it is
+	 * written: after a full line the cursor still stands on its last character. */
+	if (v->terminal)
+		f->error = fl_buf_adds(&f->out, f->lines ? "\n\033[K" : "\033[K");
 	if (!f->error)
 		f->error = fl_buf_add(&f->out, text, bytes);
-	if (!f->error)
-		f->error = fl_buf_adds(&f->out, v->terminal ? "\033[K" : "\n");
+	if (!f->error && !v->terminal)
+		f->error = fl_buf_adds(&f->out, "\n");
 	f->lines++;
 }
 
@@ -125,47 +129,103 @@ static void linef(struct frame *f, const char *fmt, ...)
 static void draw_head(struct frame *f, struct fl_status_file *s)
 {
 	const json_t *w = fl_status_object(s, s->root, "window");
-	uint64_t start = fl_status_u64(s, w, "start"), length = fl_status_u64(s, w, "length"), now = fl_status_u64(s, s->root, "time");
+	uint64_t start = fl_status_u64(s, w, "start"), length = fl_status_u64(s, w, "length"),
+		 now = fl_status_u64(s, s->root, "time");
 	const char *reason = fl_status_str(s, s->root, "reason");
 	int64_t age = fl_status_age(s);
 	char at[24];
 
-	linef(f, "flowlog  open window %.8s + %" PRIu64 " s, %" PRIu64 " s old, provisional  (%s%s%s)", fl_time_rfc3339((int64_t)start, at) + 11,
-	      length, now > start ? now - start : 0, fl_status_str(s, s->root, "backend"), *reason ? ": " : "", reason);
+	linef(f,
+	      "flowlog  open window %.8s + %" PRIu64 " s, %" PRIu64 " s old, provisional  (%s%s%s)",
+	      fl_time_rfc3339((int64_t)start, at) + 11, length, now > start ? now - start : 0,
+	      fl_status_str(s, s->root, "backend"), *reason ? ": " : "", reason);
 	if (age >= FL_STATUS_STALE_S)
-		linef(f, "! not written for %" PRId64 " s: the meter does not run; what follows is its last word", age);
+		linef(f,
+		      "! not written for %" PRId64
+		      " s: the meter does not run; what follows is its last word",
+		      age);
 }
 
-static void draw_interfaces(struct frame *f, struct fl_status_file *s)
+/* The lines of a grid into the frame. */
+static int draw_grid(struct frame *f, const struct fl_grid *g)
 {
-	const json_t *list = fl_status_array(s, s->root, "interfaces");
-	size_t metered = 0, skipped = 0;
-	char names[512] = "";
+	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FRAME_MAX);
+	int r = fl_grid_print(g, f->view->width, &text);
+
+	for (const char *p = text.data, *end = p + text.len; !r && p < end;) {
+		size_t n = (size_t)((const char *)memchr(p, '\n', (size_t)(end - p)) - p);
+
+		line(f, p, n);
+		p += n + 1;
+	}
+	return r;
+}
+
+/* What is not metered and why, in one line. */
+static void draw_skipped(struct frame *f, struct fl_status_file *s, const json_t *list)
+{
+	char text[512] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *o = json_array_get(list, i);
 		int n;
 
-		if (!fl_status_bool(s, o, "metered")) {
-			skipped++;
+		if (fl_status_bool(s, o, "metered"))
 			continue;
-		}
-		metered++;
-		n = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", fl_status_str(s, o, "name"));
+		n = snprintf(text + used, sizeof text - used, "%s%s (%s)", used ? ", " : "",
+			     fl_status_str(s, o, "device"), fl_status_str(s, o, "skip"));
 		if (n > 0)
-			used = FL_MIN(used + (size_t)n, sizeof names - 1);
+			used = FL_MIN(used + (size_t)n, sizeof text - 1);
 	}
-	linef(f, "%zu interfaces metered, %zu skipped: %s", metered, skipped, names);
+	if (used)
+		linef(f, "not metered: %s", text);
+}
+
+static int add_interface(struct fl_grid *g, struct fl_status_file *s, const json_t *o)
+{
+	const json_t *open = fl_status_object(s, o, "open");
+	char bytes[16];
+	int r = fl_grid_adds(g, fl_status_str(s, o, "name"));
+
+	r = r ? r : fl_grid_adds(g, fl_status_str(s, o, "kind"));
+	r = r ? r : fl_grid_adds(g, fl_status_str(s, o, "eni"));
+	r = r ? r : fl_grid_adds(g, fl_human_bytes(fl_status_u64(s, open, "bytes"), bytes));
+	return r ? r : fl_grid_addf(g, "%" PRIu64, fl_status_u64(s, open, "packets"));
+}
+
+/* At most rows interfaces; a low terminal gets only their number. */
+static int draw_interfaces(struct frame *f, struct fl_status_file *s, size_t rows)
+{
+	static const char *const heads[] = {"INTERFACE", "KIND", "ENI", "BYTES", "PACKETS"};
+	const json_t *list = fl_status_array(s, s->root, "interfaces");
+	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
+	size_t metered = 0;
+	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
+
+	g.right[3] = g.right[4] = true;
+	for (size_t i = 0; !r && i < FL_ARRAY_LEN(heads); i++)
+		r = fl_grid_adds(&g, heads[i]);
+	for (size_t i = 0; !r && i < json_array_size(list); i++)
+		if (fl_status_bool(s, json_array_get(list, i), "metered") && metered++ < rows)
+			r = add_interface(&g, s, json_array_get(list, i));
+	linef(f, "%zu interface%s metered%s", metered, metered == 1 ? "" : "s",
+	      rows && metered > rows ? "; the first:" : "");
+	if (!r && rows && metered)
+		r = draw_grid(f, &g);
+	draw_skipped(f, s, list);
+	return r;
 }
 
 static void draw_ledger(struct frame *f, const char *label, const struct fl_status_ledger *l)
 {
 	char bytes[16];
 
-	linef(f, "%s seen %" PRIu64 " packets %s = recorded %" PRIu64 " + excluded %" PRIu64 " + lost %" PRIu64 "; not IP %" PRIu64, label,
-	      l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), l->recorded.packets, l->excluded.packets, l->lost.packets,
-	      l->not_ip.packets);
+	linef(f,
+	      "%s seen %" PRIu64 " packets %s = recorded %" PRIu64 " + excluded %" PRIu64
+	      " + lost %" PRIu64 "; not IP %" PRIu64,
+	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), l->recorded.packets,
+	      l->excluded.packets, l->lost.packets, l->not_ip.packets);
 }
 
 static void draw_last_window(struct frame *f, struct fl_status_file *s)
@@ -179,7 +239,8 @@ static void draw_last_window(struct frame *f, struct fl_status_file *s)
 		return;
 	}
 	fl_status_ledger(s, last, "ledger", &l);
-	snprintf(label, sizeof label, "closed %.8s, %" PRIu64 " flows:", fl_time_rfc3339((int64_t)fl_status_u64(s, last, "start"), at) + 11,
+	snprintf(label, sizeof label, "closed %.8s, %" PRIu64 " flows:",
+		 fl_time_rfc3339((int64_t)fl_status_u64(s, last, "start"), at) + 11,
 		 fl_status_u64(s, last, "flows"));
 	draw_ledger(f, label, &l);
 }
@@ -188,15 +249,18 @@ static int endpoint(struct fl_grid *g, const char *address, uint64_t port)
 {
 	if (!port)
 		return fl_grid_adds(g, address);
-	return strchr(address, ':') ? fl_grid_addf(g, "[%s]:%" PRIu64, address, port) : fl_grid_addf(g, "%s:%" PRIu64, address, port);
+	return strchr(address, ':') ? fl_grid_addf(g, "[%s]:%" PRIu64, address, port)
+				    : fl_grid_addf(g, "%s:%" PRIu64, address, port);
 }
 
 /* The opener stands left, whichever way this flow's packets go: the arrow says which. */
 static int add_flow(struct fl_grid *g, struct fl_status_file *s, const json_t *o)
 {
 	bool opener = fl_status_bool(s, o, "opener");
-	const char *src = fl_status_str(s, o, "src"), *dst = fl_status_str(s, o, "dst"), *dir = fl_status_str(s, o, "dir");
-	uint64_t sport = fl_status_u64(s, o, "sport"), dport = fl_status_u64(s, o, "dport"), protocol = fl_status_u64(s, o, "protocol");
+	const char *src = fl_status_str(s, o, "src"), *dst = fl_status_str(s, o, "dst"),
+		   *dir = fl_status_str(s, o, "dir");
+	uint64_t sport = fl_status_u64(s, o, "sport"), dport = fl_status_u64(s, o, "dport"),
+		 protocol = fl_status_u64(s, o, "protocol");
 	const char *name = protocol < 256 ? fl_protocol_name((uint8_t)protocol) : NULL;
 	char bytes[16];
 	int r = endpoint(g, opener ? src : dst, opener ? sport : dport);
@@ -212,14 +276,15 @@ static int add_flow(struct fl_grid *g, struct fl_status_file *s, const json_t *o
 
 static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 {
-	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "INTERFACE"};
+	static const char *const heads[] = {"OPENED BY", "",        "TO",       "PROTO",
+					    "BYTES",     "PACKETS", "INTERFACE"};
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
-	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FRAME_MAX);
 	const json_t *top = fl_status_array(s, s->root, "top");
 	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
 
 	if (!json_array_size(top)) {
-		linef(f, "no traffic in this window yet; try: ping -c 3 ADDRESS, or open a web page from this machine");
+		linef(f, "no traffic in this window yet; try: ping -c 3 ADDRESS, or open a web "
+			 "page from this machine");
 		return r;
 	}
 	g.right[4] = g.right[5] = true;
@@ -227,43 +292,41 @@ static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 		r = fl_grid_adds(&g, heads[i]);
 	for (size_t i = 0; !r && i < json_array_size(top) && i < rows; i++)
 		r = add_flow(&g, s, json_array_get(top, i));
-	if (!r)
-		r = fl_grid_print(&g, f->view->width, &text);
-	for (const char *p = text.data, *end = text.data + text.len; !r && p < end;) {
-		size_t n = (size_t)((const char *)memchr(p, '\n', (size_t)(end - p)) - p);
-
-		line(f, p, n);
-		p += n + 1;
-	}
-	return r;
+	return r ? r : draw_grid(f, &g);
 }
 
 static int compose(struct frame *f, struct fl_status_file *s)
 {
-	size_t height = f->view->height;
-	size_t rows = !height ? ROWS_WITHOUT_TERMINAL : height > LINES_AROUND ? height - LINES_AROUND : 1;
+	size_t height = f->view->height, room = height > LINES_AROUND ? height - LINES_AROUND : 1;
+	size_t rows = height ? room : ROWS_WITHOUT_TERMINAL;
+	size_t interfaces = height ? room / INTERFACES_SHARE : ROWS_WITHOUT_TERMINAL;
 	struct fl_status_ledger totals;
 	char memory[16];
 	int r;
 
 	draw_head(f, s);
-	draw_interfaces(f, s);
+	r = draw_interfaces(f, s, interfaces);
 	linef(f, "%s", "");
-	r = draw_flows(f, s, rows);
+	/* What the interfaces took is not there for flows. */
+	if (height)
+		rows = height > f->lines + LINES_BELOW ? height - f->lines - LINES_BELOW : 1;
+	r = r ? r : draw_flows(f, s, rows);
 	linef(f, "%s", "");
 	draw_last_window(f, s);
 	fl_status_ledger(s, s->root, "totals", &totals);
 	draw_ledger(f, "in all:", &totals);
 	linef(f, "%" PRIu64 " flows open, %s of memory", fl_status_u64(s, s->root, "flows_active"),
 	      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
-	linef(f, "next: flowlog query 'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 DESC'");
+	linef(f, "next: flowlog query 'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 "
+		 "DESC'");
 	return r ? r : s->error;
 }
 
 /* A daemon that has just begun has not written anything: that is a frame too, not an error. */
 static void draw_waiting(struct frame *f)
 {
-	linef(f, "flowlog  %s: the meter has not written anything yet; is 'flowlog run' on?", f->view->store);
+	linef(f, "flowlog  %s: the meter has not written anything yet; is 'flowlog run' on?",
+	      f->view->store);
 }
 
 int fl_view_draw(struct fl_view *v)
@@ -285,8 +348,8 @@ int fl_view_draw(struct fl_view *v)
 	}
 	if (!r)
 		r = f.error;
-	if (!r && v->terminal)
-		r = fl_buf_adds(&f.out, "\033[J");
+	if (!r && v->terminal && f.lines < v->height)
+		r = fl_buf_adds(&f.out, "\n\033[J");
 	if (!r)
 		r = fl_write_all(v->fd, f.out.data, f.out.len);
 	fl_buf_free(&f.out);

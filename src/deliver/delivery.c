@@ -34,7 +34,9 @@ struct log {
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
 	struct fl_batch batch;
-	bool ready;	 /* the state file is there and the journal knows its reader */
+	struct fl_position held_from; /* what the batch was read from must still be held from here on */
+	bool announced;	 /* the state file is there and the journal knows its reader */
+	bool ready;	 /* and the journal is there */
 	bool finishing;	 /* the batch is complete: plan, put, move */
 	bool resuming;	 /* the plan is to be encoded again */
 	uint64_t windows_ahead, windows_done;
@@ -100,9 +102,42 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		return fl_wrap(r, "flow log %s", conf->id);
 	l->batch = (struct fl_batch){.log = conf, .encoder = l->encoder, .seen = &l->state.seen};
 	l->resuming = l->state.plan.on;
-	l->batch_end = l->state.cursor;
+	l->batch_end = l->held_from = l->state.cursor;
 	r = fl_reader_open(&l->reader, d->journalfd, l->state.cursor);
 	return r ? r : fl_reader_open(&l->ahead, d->journalfd, l->state.cursor);
+}
+
+/* A cursor at the beginning is made one of this journal's positions, so that what is dropped from there on is noticed. */
+static int find_beginning(struct fl_delivery *d, struct log *l)
+{
+	int r = fl_journal_begin(d->journalfd, &l->state.cursor);
+
+	if (r || !l->state.cursor.segment)
+		return r;
+	l->announced = false;
+	l->batch_end = l->held_from = l->state.cursor;
+	fl_reader_close(&l->reader);
+	fl_reader_close(&l->ahead);
+	r = fl_reader_open(&l->reader, d->journalfd, l->state.cursor);
+	return r ? r : fl_reader_open(&l->ahead, d->journalfd, l->state.cursor);
+}
+
+static int get_ready(struct fl_delivery *d, struct log *l)
+{
+	int r = 0;
+
+	if (l->ready)
+		return 0;
+	if (!l->state.cursor.segment)
+		r = find_beginning(d, l);
+	/* The retention of the journal must know that somebody reads, before anything is read. */
+	if (!r && !l->announced)
+		r = fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
+	if (!r && !l->announced && !l->state.plan.on)
+		r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &l->state);
+	l->announced |= !r;
+	l->ready = !r && l->state.cursor.segment;
+	return r;
 }
 
 /* A flow log that is no more must not keep windows "unread". */
@@ -159,6 +194,9 @@ int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *co
 	if (r)
 		return r;
 	forget_cursors(d);
+	/* So that a reader finds the flow log at once; where the disk is full it is tried again later. */
+	for (size_t i = 0; i < d->n; i++)
+		(void)get_ready(d, &d->log[i]);
 	*ret = d;
 	d = NULL;
 	return 0;
@@ -208,6 +246,7 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 	case FL_READER_GAP:
 		note_gap(l, f);
 		r = fl_batch_gap(&l->batch, f);
+		l->held_from = fl_reader_position(l->reader);
 		recount(d, l);
 		break;
 	case FL_READER_WINDOW_END:
@@ -292,7 +331,7 @@ static int start_reading(struct fl_delivery *d, struct log *l, struct fl_positio
 	fl_batch_reset(&l->batch);
 	memset(&l->lost, 0, sizeof l->lost);
 	l->state.seen.n = l->state.seen.kept;
-	l->batch_end = from;
+	l->batch_end = l->held_from = from;
 	return fl_reader_open(&l->reader, d->journalfd, from);
 }
 
@@ -409,6 +448,7 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	next.cursor = l->batch_end;
 	next.plan = (struct fl_plan){0};
 	next.seen.kept = next.seen.n;
+	next.newest_end = FL_MAX(next.newest_end, l->batch.newest_end);
 	add_lost(&next, &l->lost);
 	r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &next);
 	if (r)
@@ -418,9 +458,12 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	add_lost(&l->state, &l->lost);
 	memset(&l->lost, 0, sizeof l->lost);
 	keep_seen(&l->state.seen);
-	l->stats.newest_end = FL_MAX(l->stats.newest_end, l->batch.newest_end);
+	l->state.newest_end = next.newest_end;
 	l->windows_done += l->batch.windows;
+	l->held_from = l->state.cursor;
 	l->finishing = false;
+	l->refusals = 0;
+	*l->stats.last_error = '\0';
 	fl_batch_reset(&l->batch);
 	/* Behind the file that counts: a cursor that lags only keeps windows a little longer. */
 	return fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
@@ -431,8 +474,7 @@ static int still_held(struct fl_delivery *d, struct log *l)
 {
 	struct fl_reader *r = NULL;
 	struct fl_frame f;
-	struct fl_position from = l->state.cursor;
-	int what = fl_reader_open(&r, d->journalfd, from);
+	int what = fl_reader_open(&r, d->journalfd, l->held_from);
 
 	if (what)
 		return what;
@@ -445,7 +487,7 @@ static int finish(struct fl_delivery *d, struct log *l)
 {
 	int r = 0;
 
-	if (l->refusals && !l->batch.gap) {
+	if (l->refusals) {
 		r = still_held(d, l);
 		if (r < 0)
 			return r;
@@ -470,20 +512,6 @@ static int finish(struct fl_delivery *d, struct log *l)
 
 /* ---- a run ---- */
 
-static int get_ready(struct fl_delivery *d, struct log *l)
-{
-	int r = 0;
-
-	if (l->ready)
-		return 0;
-	/* The retention of the journal must know that somebody reads, before anything is read. */
-	r = fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
-	if (!r && !l->state.plan.on)
-		r = fl_log_state_save(d->statefd, l->conf, fl_format_text(l->format), &l->state);
-	l->ready = !r;
-	return r;
-}
-
 static void skim(struct log *l)
 {
 	struct fl_frame f;
@@ -503,7 +531,9 @@ static int step(struct fl_delivery *d, struct log *l, bool flush)
 {
 	int r = get_ready(d, l);
 
-	if (!r && l->resuming) {
+	if (r || !l->ready)
+		return r;
+	if (l->resuming) {
 		r = resume(d, l);
 		if (r <= 0)
 			return r;
@@ -559,10 +589,6 @@ static int run_log(struct fl_delivery *d, struct log *l, bool flush, uint64_t *w
 		r = step(d, l, flush);
 		if (r <= 0)
 			break;
-		if (!l->finishing && !l->resuming) {
-			l->refusals = 0;
-			*l->stats.last_error = '\0';
-		}
 	}
 	if (r > 0)
 		*wait_ms = 0;
@@ -607,6 +633,7 @@ void fl_delivery_stats(const struct fl_delivery *d, size_t log, struct fl_delive
 
 	add_lost(&sum, &l->state);
 	*ret = l->stats;
+	ret->newest_end = l->state.newest_end;
 	ret->lost_flows = sum.lost_flows;
 	ret->lost_delivery = sum.lost_delivery;
 	ret->lost_quota = sum.lost_quota;

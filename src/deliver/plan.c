@@ -89,6 +89,7 @@ static int parse(const json_t *j, struct fl_log_state *ret)
 	int r = 0;
 
 	ret->cursor = position_of(json_object_get(j, "cursor"));
+	ret->newest_end = json_integer_value(json_object_get(j, "newest_end"));
 	ret->lost_flows = (uint64_t)json_integer_value(json_object_get(lost, "flows"));
 	ret->lost_delivery = count_of(json_object_get(lost, "delivery"));
 	ret->lost_quota = count_of(json_object_get(lost, "journal-quota"));
@@ -193,6 +194,7 @@ int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *fo
 	fl_json_kbool(&j, "nodata_always", log->nodata_always);
 	put_position(&j, "cursor", s->cursor);
 	put_plan(&j, &s->plan);
+	fl_json_ki64(&j, "newest_end", s->newest_end);
 	fl_json_key(&j, "lost");
 	fl_json_object(&j);
 	fl_json_ku64(&j, "flows", s->lost_flows);

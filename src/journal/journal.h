@@ -73,6 +73,7 @@ void fl_reader_close(struct fl_reader **r);
 int fl_reader_next(struct fl_reader *r, struct fl_frame *ret);
 int fl_reader_skim(struct fl_reader *r, struct fl_frame *ret); /* the same without decoding flows: ret->flows is NULL */
 struct fl_position fl_reader_position(const struct fl_reader *r); /* after what was returned last */
+int fl_journal_begin(int dirfd, struct fl_position *ret); /* where what is held begins; {0,0}: there is no journal yet */
 int fl_cursor_save(int dirfd, const char *name, struct fl_position pos); /* durable */
 int fl_cursor_load(int dirfd, const char *name, struct fl_position *ret); /* {0,0} when there is none */
 

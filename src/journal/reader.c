@@ -90,7 +90,7 @@ static int keep(int *into, int fd)
 	return *into < 0 ? fl_fail(-errno, "journal: %m") : 0;
 }
 
-static int look(const struct fl_reader *r, uint64_t wanted, struct held *ret)
+static int look(int dirfd, uint64_t wanted, struct held *ret)
 {
 	char name[FL_SEGMENT_NAME_MAX];
 	int e = 0;
@@ -101,7 +101,7 @@ static int look(const struct fl_reader *r, uint64_t wanted, struct held *ret)
 		uint64_t number;
 
 		fl_segment_name(i, name);
-		fd = openat(r->dirfd, name, O_RDONLY | O_CLOEXEC);
+		fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0 && errno != ENOENT)
 			return fl_fail(-errno, "journal/%s: %m", name);
 		number = fd < 0 ? 0 : fl_segment_number(fd);
@@ -121,6 +121,16 @@ static int look(const struct fl_reader *r, uint64_t wanted, struct held *ret)
 		}
 	}
 	return e;
+}
+
+int fl_journal_begin(int dirfd, struct fl_position *ret)
+{
+	struct held h;
+	int r = look(dirfd, 0, &h);
+
+	*ret = r || !h.oldest ? (struct fl_position){0} : (struct fl_position){h.oldest, DATA};
+	held_close(&h);
+	return r;
 }
 
 /* The record at offset into r->buf: 1, or 0 when there is none that is valid. */
@@ -221,7 +231,7 @@ static int enter_segment(struct fl_reader *r, struct fl_frame *ret)
 {
 	struct held h;
 	struct stat st;
-	int e = look(r, r->at.segment, &h);
+	int e = look(r->dirfd, r->at.segment, &h);
 
 	if (!e && !h.oldest)
 		e = 1;

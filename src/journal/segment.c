@@ -183,26 +183,29 @@ void fl_drop_merge(struct fl_drop *into, const struct fl_drop *x)
 	}
 }
 
-/* Merge the older half by interface; where that does not help, into one that names no interface. */
+/* Merge the older half by interface (what was read apart from what was not); where that does not help, into entries without one. */
 static void shrink(struct fl_drops *d)
 {
 	size_t half = (d->n + 1) / 2, kept = 0;
 
-	for (size_t i = 0; i < half; i++) {
-		size_t at = 0;
+	for (unsigned by_interface = 2; by_interface-- > 0 && (!kept || kept == half);) {
+		size_t end = kept ? kept : half;
 
-		while (at < kept && strcmp(d->drop[at].eni.interface_id, d->drop[i].eni.interface_id))
-			at++;
-		if (at < kept)
+		kept = 0;
+		for (size_t i = 0; i < end; i++) {
+			size_t at = 0;
+
+			while (at < kept && (d->drop[at].unread != d->drop[i].unread ||
+					     (by_interface && strcmp(d->drop[at].eni.interface_id, d->drop[i].eni.interface_id))))
+				at++;
+			if (at == kept) {
+				d->drop[kept++] = d->drop[i];
+				continue;
+			}
 			fl_drop_merge(&d->drop[at], &d->drop[i]);
-		else
-			d->drop[kept++] = d->drop[i];
-	}
-	if (kept == half) {
-		for (size_t i = 1; i < half; i++)
-			fl_drop_merge(&d->drop[0], &d->drop[i]);
-		memset(&d->drop[0].eni, 0, sizeof d->drop[0].eni);
-		kept = 1;
+			if (!by_interface)
+				memset(&d->drop[at].eni, 0, sizeof d->drop[at].eni);
+		}
 	}
 	memmove(d->drop + kept, d->drop + half, (d->n - half) * sizeof *d->drop);
 	d->n -= half - kept;

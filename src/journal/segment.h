@@ -59,6 +59,7 @@ struct fl_drop {
 	struct fl_position from, to; /* of its frames: first one's start, last one's end */
 	int64_t start, end;	     /* wall clock seconds */
 	uint64_t frames, flows;
+	uint64_t unread; /* 1: some consumer had not read it */
 	struct fl_count recorded[FL_DIR_N];
 	struct fl_eni eni; /* interface_id empty: several, merged because there were too many */
 };

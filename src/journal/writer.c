@@ -228,10 +228,17 @@ static int remove_surplus(struct fl_journal *j, unsigned wanted)
 
 static int open_segments(struct fl_journal *j, unsigned wanted)
 {
+	bool there[FL_SEGMENTS_MAX] = {false};
 	int r = 0, failed = 0;
 
 	for (unsigned i = 0; i < FL_SEGMENTS_MAX; i++) {
-		r = open_segment(j, i, i < wanted && !failed);
+		r = open_segment(j, i, false);
+		if (r < 0)
+			return r;
+		there[i] = !r;
+	}
+	for (unsigned i = 0; i < FL_SEGMENTS_MAX && j->n < wanted && !failed; i++) {
+		r = there[i] ? 0 : open_segment(j, i, true);
 		if (r == -ENOSPC || r == -EDQUOT)
 			failed = r; /* those that are there must do */
 		else if (r < 0)
@@ -465,7 +472,7 @@ static size_t region_of(const struct drop_pass *p, struct fl_position at)
 	return i;
 }
 
-static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_position from, struct fl_position to)
+static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_position from, struct fl_position to, bool unread)
 {
 	struct fl_drop *d = NULL;
 
@@ -486,7 +493,7 @@ static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_p
 			p->cap = cap;
 		}
 		d = &p->drop[p->n++];
-		*d = (struct fl_drop){.from = from, .start = f->window.start, .end = f->window.start, .eni = f->eni};
+		*d = (struct fl_drop){.from = from, .start = f->window.start, .end = f->window.start, .eni = f->eni, .unread = unread};
 	}
 	d->to = to;
 	d->start = FL_MIN(d->start, f->window.start);
@@ -523,7 +530,7 @@ static int account_drop(struct fl_journal *j, const struct segment *s)
 		if (rec->type != FL_REC_FRAME || fl_frame_get(&payload, &f, NULL, NULL, false))
 			continue;
 		j->stats.dropped_flows += unread ? f.n_flows : 0;
-		r = drop_frame(&p, &f, from, to);
+		r = drop_frame(&p, &f, from, to, unread);
 	}
 	walk_close(&w);
 	for (size_t i = 0; !r && i < p.n; i++)

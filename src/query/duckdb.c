@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A question: the library opened, the view "flows" built over the sources, the statements carried out one by one. */
+/* A question: the library opened, the view "flows" built over the sources, the statements carried
+ * out one by one. */
 #include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +22,7 @@ struct query {
 	struct fl_duckdb d;
 	fl_duck database, connection;
 	struct fl_sources sources;
-	bool verdicts; /* some frame had them */
+	struct fl_query_seen seen;
 	volatile sig_atomic_t stop;
 };
 
@@ -59,10 +60,11 @@ static void block_interrupt(sigset_t *ret_old)
 
 static int open_database(struct query *q)
 {
-	/* Order costs the reader its parallelism and a view has none; nothing is fetched from the network. */
+	/* Order costs the reader its parallelism and a view has none; nothing is fetched from the
+	 * network. */
 	static const char *const settings[][2] = {
-		{"preserve_insertion_order", "false"},
-		{"autoinstall_known_extensions", "false"},
+	    {"preserve_insertion_order", "false"},
+	    {"autoinstall_known_extensions", "false"},
 	};
 	fl_duck config = NULL;
 	char *why = NULL;
@@ -147,7 +149,8 @@ static bool mentions(const char *sql, const char *word)
 	size_t n = strlen(word);
 
 	for (const char *p = sql; (p = strcasestr(p, word)); p += n)
-		if ((p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_')) && !isalnum((unsigned char)p[n]) && p[n] != '_')
+		if ((p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_')) &&
+		    !isalnum((unsigned char)p[n]) && p[n] != '_')
 			return true;
 	return false;
 }
@@ -155,8 +158,11 @@ static bool mentions(const char *sql, const char *word)
 /* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
 static void note_verdicts(const struct query *q)
 {
-	if (q->sources.n_stores && !q->verdicts && isatty(STDERR_FILENO) && mentions(q->conf->sql, "action"))
-		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n", stderr);
+	if (q->sources.n_stores && !q->seen.verdicts && isatty(STDERR_FILENO) &&
+	    mentions(q->conf->sql, "action"))
+		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen "
+		      "rejected\"\n",
+		      stderr);
 }
 
 static void release(struct query *q)
@@ -186,11 +192,14 @@ int fl_query_run(const struct fl_query_conf *conf)
 	if (!r)
 		r = add_sources(&q);
 	if (!r)
-		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window, &q.verdicts, &q.stop);
+		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window, &q.seen,
+				       &q.stop);
 	if (!r) {
 		note_verdicts(&q);
 		r = ask(&q);
 	}
+	if (!r && *q.seen.damage)
+		r = fl_fail(-EBADMSG, "%s; the answer lacks what stood there", q.seen.damage);
 	if (threaded) {
 		pthread_cancel(waiter);
 		pthread_join(waiter, NULL);

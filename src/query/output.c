@@ -18,7 +18,9 @@
 #define OUT_MAX (1u << 30)
 #define GRID_MAX (256u << 20)
 #define ROWS_ON_TERMINAL 1000 /* nobody reads more; a pipe gets all */
-#define ROWS_MEASURED 4096    /* column widths come from the first rows, so that output begins and memory is bounded */
+#define ROWS_MEASURED                                                                              \
+	4096 /* column widths come from the first rows, so that output begins and memory is        \
+		bounded */
 #define COLUMNS_MAX 4096
 
 struct printer {
@@ -30,7 +32,7 @@ struct printer {
 	uint64_t rows;
 	struct fl_buf out, cell;
 	struct fl_grid grid;
-	size_t width;  /* of the terminal; 0: not one */
+	size_t width; /* of the terminal; 0: not one */
 	bool cut;
 };
 
@@ -63,20 +65,23 @@ static int json_row(struct printer *p, const uint64_t *const *validity, idx_t ro
 		r = r ? r : fl_json_done(&j);
 		r = r ? r : fl_buf_adds(&p->out, ":");
 		if (!r)
-			r = fl_duck_valid(validity[i], row) ? fl_duck_print_json(p->d, &p->column[i], row, &p->out)
-							    : fl_buf_adds(&p->out, "null");
+			r = fl_duck_valid(validity[i], row)
+				? fl_duck_print_json(p->d, &p->column[i], row, &p->out)
+				: fl_buf_adds(&p->out, "null");
 	}
 	return r ? r : fl_buf_adds(&p->out, "}\n");
 }
 
 /* ---- csv and text: a line of cells ---- */
 
-/* RFC 4180: quotes around what holds a separator, quotes doubled. An empty string is quoted, NULL is nothing. */
+/* RFC 4180: quotes around what holds a separator, quotes doubled. An empty string is quoted, NULL
+ * is nothing. */
 static int csv_cell(struct printer *p, const char *text, size_t n)
 {
 	int r;
 
-	if (n && !memchr(text, ',', n) && !memchr(text, '"', n) && !memchr(text, '\n', n) && !memchr(text, '\r', n))
+	if (n && !memchr(text, ',', n) && !memchr(text, '"', n) && !memchr(text, '\n', n) &&
+	    !memchr(text, '\r', n))
 		return fl_buf_add(&p->out, text, n);
 	r = fl_buf_adds(&p->out, "\"");
 	for (size_t i = 0; !r && i < n; i++) {
@@ -94,7 +99,8 @@ static int line_begin(struct printer *p, bool csv)
 	for (size_t i = 0; !r && i < p->columns; i++) {
 		r = i ? fl_buf_adds(&p->out, csv ? "," : " ") : 0;
 		if (!r)
-			r = csv ? csv_cell(p, p->name[i], strlen(p->name[i])) : fl_buf_adds(&p->out, p->name[i]);
+			r = csv ? csv_cell(p, p->name[i], strlen(p->name[i]))
+				: fl_buf_adds(&p->out, p->name[i]);
 	}
 	return r ? r : fl_buf_adds(&p->out, "\n");
 }
@@ -117,7 +123,8 @@ static int line_row(struct printer *p, const uint64_t *const *validity, idx_t ro
 		}
 		r = r ? r : cell_text(p, i, row);
 		if (!r)
-			r = csv ? csv_cell(p, p->cell.data, p->cell.len) : fl_buf_add(&p->out, p->cell.data, p->cell.len);
+			r = csv ? csv_cell(p, p->cell.data, p->cell.len)
+				: fl_buf_add(&p->out, p->cell.data, p->cell.len);
 	}
 	return r ? r : fl_buf_adds(&p->out, "\n");
 }
@@ -189,8 +196,18 @@ static int table_end(struct printer *p)
 	int r = table_spill(p);
 
 	if (!r && p->cut)
-		r = fl_buf_printf(&p->out, "(the first %d rows; a pipe, -o csv or LIMIT shows others)\n", ROWS_ON_TERMINAL);
+		r = fl_buf_printf(&p->out,
+				  "(the first %d rows; a pipe, -o csv or LIMIT shows others)\n",
+				  ROWS_ON_TERMINAL);
 	return r;
+}
+
+/* EXPLAIN draws its own picture, lines and all. */
+static int plan_row(struct printer *p, const uint64_t *const *validity, idx_t row)
+{
+	int r = fl_duck_valid(validity[1], row) ? cell_text(p, 1, row) : 0;
+
+	return r ? r : fl_buf_add(&p->out, p->cell.data, p->cell.len);
 }
 
 static int nothing(struct printer *p)
@@ -200,11 +217,13 @@ static int nothing(struct printer *p)
 }
 
 static const struct form forms[] = {
-	{"table", table_begin, table_row, table_end},
-	{"text", text_begin, text_row, nothing},
-	{"json", nothing, json_row, nothing},
-	{"csv", csv_begin, csv_row, nothing},
+    {"table", table_begin, table_row, table_end},
+    {"text", text_begin, text_row, nothing},
+    {"json", nothing, json_row, nothing},
+    {"csv", csv_begin, csv_row, nothing},
 };
+
+static const struct form plan = {"plan", nothing, plan_row, nothing};
 
 static const struct form *find_form(const char *name)
 {
@@ -216,7 +235,9 @@ static const struct form *find_form(const char *name)
 
 int fl_query_output_known(const char *output)
 {
-	return find_form(output) ? 0 : fl_fail(-EINVAL, "output %s is not one of table, text, json, csv", output);
+	return find_form(output)
+		   ? 0
+		   : fl_fail(-EINVAL, "output %s is not one of table, text, json, csv", output);
 }
 
 static int describe(struct printer *p, struct fl_duck_result *result)
@@ -270,7 +291,8 @@ static void release(struct printer *p)
 	fl_grid_free(&p->grid);
 }
 
-int fl_query_print(const struct fl_duckdb *d, struct fl_duck_result *result, const char *output, int fd, const volatile sig_atomic_t *stop)
+int fl_query_print(const struct fl_duckdb *d, struct fl_duck_result *result, const char *output,
+		   int fd, const volatile sig_atomic_t *stop)
 {
 	const struct form *form = find_form(output);
 	struct printer p = {.d = d, .fd = fd, .out = FL_BUF(OUT_MAX), .cell = FL_BUF(OUT_MAX)};
@@ -279,6 +301,8 @@ int fl_query_print(const struct fl_duckdb *d, struct fl_duck_result *result, con
 
 	if (isatty(fd) && !ioctl(fd, TIOCGWINSZ, &size))
 		p.width = size.ws_col ? size.ws_col : 80;
+	if (!r && form == forms && p.columns == 2 && !strcmp(p.name[0], "explain_key"))
+		form = &plan;
 	if (!r)
 		r = form->begin(&p);
 	while (!r && !*stop && !p.cut) {

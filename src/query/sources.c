@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "record/fields.h"
 
-#define HEADER_MAX 8192 /* 96 names are far shorter */
+#define HEADER_MAX 8192        /* 96 names are far shorter */
 #define FILES_MAX (256u << 20) /* bytes of path names in one statement */
 #define DEPTH_MAX 32
 
@@ -25,7 +25,9 @@ struct fl_file_id {
 
 static struct fl_file_id *slot(struct fl_file_id *table, size_t cap, const struct fl_file_id *id)
 {
-	size_t at = (size_t)((id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
+	size_t at =
+	    (size_t)((id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) &
+	    (cap - 1);
 
 	while (table[at].ino && (table[at].ino != id->ino || table[at].dev != id->dev))
 		at = (at + 1) & (cap - 1);
@@ -72,7 +74,8 @@ int fl_sql_quote(struct fl_buf *out, const char *text, char quote)
 
 const char *fl_source_sql_type(const struct fl_field *f)
 {
-	static const char *const types[] = {[FL_TYPE_INT32] = "INTEGER", [FL_TYPE_INT64] = "BIGINT", [FL_TYPE_TEXT] = "VARCHAR"};
+	static const char *const types[] = {
+	    [FL_TYPE_INT32] = "INTEGER", [FL_TYPE_INT64] = "BIGINT", [FL_TYPE_TEXT] = "VARCHAR"};
 
 	return f ? types[f->type] : "VARCHAR";
 }
@@ -94,7 +97,8 @@ int fl_source_column(const struct fl_format *f, size_t i, char quote, struct fl_
 }
 
 /* The group of these fields, made when it is the first of its kind. Takes the format over. */
-static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip, struct fl_source_group **ret)
+static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip,
+		    struct fl_source_group **ret)
 {
 	struct fl_buf header = FL_BUF(HEADER_MAX * 2);
 	struct fl_source_group *g;
@@ -104,7 +108,8 @@ static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip, s
 		r = fl_buf_printf(&header, "%s%s", i ? " " : "", fl_format_name(format, i));
 	for (size_t i = 0; !r && i < s->n_groups; i++) {
 		g = &s->group[i];
-		if (g->gzip == gzip && g->header.len == header.len && !memcmp(g->header.data, header.data, header.len)) {
+		if (g->gzip == gzip && g->header.len == header.len &&
+		    !memcmp(g->header.data, header.data, header.len)) {
 			fl_buf_free(&header);
 			fl_format_free(&format);
 			*ret = g;
@@ -112,7 +117,10 @@ static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip, s
 		}
 	}
 	if (!r && s->n_groups == FL_SOURCE_GROUPS)
-		r = fl_fail(-E2BIG, "the files have more than %d different formats; ask about fewer at once", FL_SOURCE_GROUPS);
+		r = fl_fail(
+		    -E2BIG,
+		    "the files have more than %d different formats; ask about fewer at once",
+		    FL_SOURCE_GROUPS);
 	if (r) {
 		fl_buf_free(&header);
 		fl_format_free(&format);
@@ -138,12 +146,16 @@ static int read_header(const char *path, struct fl_format **ret, bool *ret_gzip)
 	int r;
 
 	if (!f)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno ? errno : ENOMEM));
+		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path,
+			       strerror(errno ? errno : ENOMEM));
 	if (!gzgets(f, line, sizeof line)) {
 		int code;
 		const char *why = gzerror(f, &code);
 
-		r = fl_fail(-EINVAL, "%s: %s", path, code ? why : "an empty file; a flow log begins with a line that names its fields");
+		r = fl_fail(
+		    -EINVAL, "%s: %s", path,
+		    code ? why
+			 : "an empty file; a flow log begins with a line that names its fields");
 		gzclose(f);
 		return r;
 	}
@@ -151,7 +163,9 @@ static int read_header(const char *path, struct fl_format **ret, bool *ret_gzip)
 	gzclose(f);
 	n = strcspn(line, "\r\n");
 	if (!line[n] && n == sizeof line - 1)
-		return fl_fail(-EINVAL, "%s: the first line is longer than %d bytes; a flow log begins with a line that names its fields",
+		return fl_fail(-EINVAL,
+			       "%s: the first line is longer than %d bytes; a flow log begins with "
+			       "a line that names its fields",
 			       path, HEADER_MAX);
 	r = fl_format_from_header(ret, line, n);
 	if (r)
@@ -161,7 +175,9 @@ static int read_header(const char *path, struct fl_format **ret, bool *ret_gzip)
 	if (known)
 		return 0;
 	fl_format_free(ret);
-	return fl_fail(-EINVAL, "%s: the first line names no field of a flow log; a header line such as \"version account-id ...\" is needed",
+	return fl_fail(-EINVAL,
+		       "%s: the first line names no field of a flow log; a header line such as "
+		       "\"version account-id ...\" is needed",
 		       path);
 }
 
@@ -212,8 +228,10 @@ static int add_directory(struct fl_sources *s, const char *dir, unsigned depth)
 		/* Links are not followed below a named directory: no circles. */
 		if (!r && !lstat(path, &st)) {
 			if (S_ISDIR(st.st_mode))
-				r = depth < DEPTH_MAX ? add_directory(s, path, depth + 1)
-						      : fl_fail(-ELOOP, "%s: nested more than %d deep", path, DEPTH_MAX);
+				r = depth < DEPTH_MAX
+					? add_directory(s, path, depth + 1)
+					: fl_fail(-ELOOP, "%s: nested more than %d deep", path,
+						  DEPTH_MAX);
 			else if (S_ISREG(st.st_mode) && is_log_name(names[i]->d_name))
 				r = add_file(s, path, &st);
 		}
@@ -249,7 +267,8 @@ int fl_sources_add_store(struct fl_sources *s, const char *dir, const char *flow
 	if (s->n_stores == FL_SOURCE_STORES)
 		return fl_fail(-E2BIG, "more than %d stores in one question", FL_SOURCE_STORES);
 	if (stat(dir, &st))
-		return fl_fail(-errno, "%s: %s; start 'flowlog run' or name what to read", dir, strerror(errno));
+		return fl_fail(-errno, "%s: %s; start 'flowlog run' or name what to read", dir,
+			       strerror(errno));
 	if (first_time(s, &st) == 0)
 		return 0; /* the same store twice */
 	r = fl_store_open(&store, dir, flow_log);

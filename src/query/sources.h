@@ -30,7 +30,8 @@ struct fl_sources {
 	size_t n_seen, cap_seen;
 };
 
-/* path: a state directory, a .log or .log.gz file (any name when it is named itself), or a directory that is searched for them. */
+/* path: a state directory, a .log or .log.gz file (any name when it is named itself), or a
+ * directory that is searched for them. */
 int fl_sources_add(struct fl_sources *s, const char *path, const char *flow_log);
 int fl_sources_add_store(struct fl_sources *s, const char *dir, const char *flow_log);
 void fl_sources_free(struct fl_sources *s);

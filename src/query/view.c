@@ -22,14 +22,16 @@ struct loader {
 	struct fl_encoder *encoder;
 	struct fl_buf line;
 	idx_t row;
-	size_t columns;	 /* of the format; one more when open_window */
+	size_t columns; /* of the format; one more when open_window */
 	bool open_window, provisional;
 };
 
 static int run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql)
 {
 	struct fl_duck_result result = {0};
-	int r = d->query(connection, sql, &result) ? fl_fail(-EINVAL, "%s", d->result_error(&result)) : 0;
+	int r = d->query(connection, sql, &result)
+		    ? fl_fail(-EINVAL, "%s", d->result_error(&result))
+		    : 0;
 
 	d->destroy_result(&result);
 	return r;
@@ -41,7 +43,8 @@ static int flush_chunk(struct loader *l)
 
 	l->d->data_chunk_set_size(l->chunk, l->row);
 	if (l->row && l->d->append_data_chunk(l->appender, l->chunk))
-		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s", l->d->appender_error(l->appender));
+		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s",
+			    l->d->appender_error(l->appender));
 	l->d->data_chunk_reset(l->chunk);
 	l->row = 0;
 	/* A reset may move the vectors' memory. */
@@ -101,17 +104,26 @@ static int load_record(void *ctx, const struct fl_frame *frame, const struct fl_
 	return ++l->row == CHUNK_ROWS ? flush_chunk(l) : 0;
 }
 
-static int load_frames(struct loader *l, struct fl_store *store, bool *ret_verdicts, const volatile sig_atomic_t *stop)
+static int load_frames(struct loader *l, struct fl_store *store, struct fl_query_seen *ret_seen,
+		       const volatile sig_atomic_t *stop)
 {
 	struct fl_frame frame;
 	int r;
 
-	while ((r = fl_store_next_frame(store, l->open_window, &frame)) > 0) {
+	while ((r = fl_store_next_frame(store, l->open_window, &frame)) != 0) {
 		if (*stop)
 			return fl_fail(-EINTR, "interrupted");
-		if (r == FL_READER_WINDOW_END)
+		if (r < 0 && r != -EBADMSG)
+			return r;
+		/* After a damaged place the reader goes on with the next segment; a damaged
+		 * snapshot it does not pass. */
+		if (r == -EBADMSG && !strcmp(ret_seen->damage, fl_error_text(r)))
+			break;
+		if (r == -EBADMSG)
+			snprintf(ret_seen->damage, sizeof ret_seen->damage, "%s", fl_error_text(r));
+		if (r < 0 || r == FL_READER_WINDOW_END)
 			continue;
-		*ret_verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
+		ret_seen->verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
 		l->provisional = frame.window.flags & FL_WINDOW_PROVISIONAL;
 		r = fl_encoder_set_eni(l->encoder, &frame.eni);
 		if (!r)
@@ -119,7 +131,7 @@ static int load_frames(struct loader *l, struct fl_store *store, bool *ret_verdi
 		if (r)
 			return r;
 	}
-	return r ? r : flush_chunk(l);
+	return flush_chunk(l);
 }
 
 static int create_table(const struct loader *l, fl_duck connection, const char *table)
@@ -130,7 +142,9 @@ static int create_table(const struct loader *l, fl_duck connection, const char *
 	for (size_t i = 0; !r && i < l->columns; i++) {
 		r = i ? fl_buf_adds(&sql, ",") : 0;
 		r = r ? r : fl_source_column(l->format, i, '"', &sql);
-		r = r ? r : fl_buf_printf(&sql, " %s", fl_source_sql_type(fl_format_field(l->format, i)));
+		r = r ? r
+		      : fl_buf_printf(&sql, " %s",
+				      fl_source_sql_type(fl_format_field(l->format, i)));
 	}
 	r = r ? r : fl_buf_adds(&sql, l->open_window ? ",provisional BOOLEAN)" : ")");
 	return r ? r : run_sql(l->d, connection, fl_buf_cstr(&sql));
@@ -138,20 +152,24 @@ static int create_table(const struct loader *l, fl_duck connection, const char *
 
 static int make_chunk(struct loader *l)
 {
-	static const int ids[] = {[FL_TYPE_INT32] = FL_DUCK_INTEGER, [FL_TYPE_INT64] = FL_DUCK_BIGINT, [FL_TYPE_TEXT] = FL_DUCK_VARCHAR};
+	static const int ids[] = {[FL_TYPE_INT32] = FL_DUCK_INTEGER,
+				  [FL_TYPE_INT64] = FL_DUCK_BIGINT,
+				  [FL_TYPE_TEXT] = FL_DUCK_VARCHAR};
 	fl_duck types[COLUMNS_MAX];
 	size_t n = l->columns + l->open_window;
 
 	for (size_t i = 0; i < n; i++)
-		types[i] = l->d->create_logical_type(i < l->columns ? ids[fl_format_field(l->format, i)->type] : FL_DUCK_BOOLEAN);
+		types[i] = l->d->create_logical_type(
+		    i < l->columns ? ids[fl_format_field(l->format, i)->type] : FL_DUCK_BOOLEAN);
 	l->chunk = l->d->create_data_chunk(types, n);
 	for (size_t i = 0; i < n; i++)
 		l->d->destroy_logical_type(&types[i]);
 	return l->chunk ? flush_chunk(l) : -ENOMEM;
 }
 
-static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_store *store, const char *table, bool open_window,
-		      bool *ret_verdicts, const volatile sig_atomic_t *stop)
+static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_store *store,
+		      const char *table, bool open_window, struct fl_query_seen *ret_seen,
+		      const volatile sig_atomic_t *stop)
 {
 	struct loader l = {.d = d, .line = FL_BUF(FL_RECORD_MAX), .open_window = open_window};
 	int r = fl_format_parse(&l.format, FL_LOG_VPC, fl_store_log(store)->format);
@@ -168,11 +186,12 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 	if (!r)
 		r = make_chunk(&l);
 	if (!r)
-		r = load_frames(&l, store, ret_verdicts, stop);
+		r = load_frames(&l, store, ret_seen, stop);
 	if (l.chunk)
 		d->destroy_data_chunk(&l.chunk);
 	if (!r && d->appender_close(l.appender))
-		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s", d->appender_error(l.appender));
+		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s",
+			    d->appender_error(l.appender));
 	if (l.appender)
 		d->appender_destroy(&l.appender);
 	fl_encoder_free(&l.encoder);
@@ -190,18 +209,22 @@ static int add_columns(const struct fl_format *format, struct fl_buf *sql)
 	for (size_t i = 0; !r && i < fl_format_len(format); i++) {
 		r = i ? fl_buf_adds(sql, ",") : 0;
 		r = r ? r : fl_source_column(format, i, '\'', sql);
-		r = r ? r : fl_buf_printf(sql, ":'%s'", fl_source_sql_type(fl_format_field(format, i)));
+		r = r ? r
+		      : fl_buf_printf(sql, ":'%s'", fl_source_sql_type(fl_format_field(format, i)));
 	}
 	return r ? r : fl_buf_adds(sql, "}");
 }
 
 static int add_group(const struct fl_source_group *g, bool open_window, struct fl_buf *sql)
 {
-	int r = fl_buf_printf(sql, "SELECT *%s FROM read_csv([", open_window ? ",false AS provisional" : "");
+	int r = fl_buf_printf(sql, "SELECT *%s FROM read_csv([",
+			      open_window ? ",false AS provisional" : "");
 
 	r = r ? r : fl_buf_add(sql, g->files.data, g->files.len);
 	r = r ? r
-	      : fl_buf_printf(sql, "],auto_detect=false,header=true,delim=' ',quote='',escape='',nullstr='-',compression='%s',",
+	      : fl_buf_printf(sql,
+			      "],auto_detect=false,header=true,delim=' "
+			      "',quote='',escape='',nullstr='-',compression='%s',",
 			      g->gzip ? "gzip" : "none");
 	r = r ? r : add_columns(g->format, sql);
 	return r ? r : fl_buf_adds(sql, ")");
@@ -215,14 +238,16 @@ static int add_nothing(struct fl_buf *sql)
 
 	r = r ? r : fl_buf_adds(sql, "SELECT ");
 	for (size_t i = 0; !r && i < fl_format_len(format); i++) {
-		r = fl_buf_printf(sql, "%sNULL::%s AS ", i ? "," : "", fl_source_sql_type(fl_format_field(format, i)));
+		r = fl_buf_printf(sql, "%sNULL::%s AS ", i ? "," : "",
+				  fl_source_sql_type(fl_format_field(format, i)));
 		r = r ? r : fl_source_column(format, i, '"', sql);
 	}
 	fl_format_free(&format);
 	return r ? r : fl_buf_adds(sql, " WHERE false");
 }
 
-int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *s, bool open_window, bool *ret_verdicts,
+int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *s,
+		       bool open_window, struct fl_query_seen *ret_seen,
 		       const volatile sig_atomic_t *stop)
 {
 	struct fl_buf sql FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
@@ -240,7 +265,7 @@ int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const stru
 		char table[48];
 
 		snprintf(table, sizeof table, "flowlog_journal_%zu", i);
-		r = load_store(d, connection, s->store[i], table, open_window, ret_verdicts, stop);
+		r = load_store(d, connection, s->store[i], table, open_window, ret_seen, stop);
 		r = r ? r : fl_buf_printf(&sql, "%sSELECT * FROM %s", between, table);
 		between = " UNION ALL BY NAME ";
 	}

@@ -8,5 +8,13 @@
 #include "query/library.h"
 #include "query/sources.h"
 
-int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *sources, bool open_window, bool *ret_verdicts,
-		       const volatile sig_atomic_t *stop);
+/* What was met while the journal was read. */
+struct fl_query_seen {
+	bool verdicts;    /* some frame had them */
+	char damage[512]; /* the journal's sentence about a damaged place, which was passed over; ""
+			   */
+};
+
+int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection,
+		       const struct fl_sources *sources, bool open_window,
+		       struct fl_query_seen *ret_seen, const volatile sig_atomic_t *stop);

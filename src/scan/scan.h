@@ -15,7 +15,8 @@
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET, relative to the state
  * directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, cursor {segment, offset} (all before it is delivered),
  * plan (null, or {name, names [keys], from {..}, to {..}, salt}: objects being written whose rows are still to be read from the journal),
- * lost {flows, delivery {packets, bytes}, journal-quota {..}} (totals), seen [interface ids that have had a record]. */
+ * lost {flows, delivery {packets, bytes}, journal-quota {..}} (totals), newest_end (of the delivered windows),
+ * seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
 	char *format;	  /* "${...}" */

@@ -40,6 +40,7 @@ struct fl_store {
 	struct fl_buf open; /* status/open */
 	struct fl_cursor open_at;
 	bool open_read;
+	int64_t closed_end; /* windows that end here or before are in files or in the journal */
 	void *kept; /* flows of the frame that was returned, when it is not the reader's own */
 	size_t kept_size;
 	struct fl_flow *selected;
@@ -262,6 +263,7 @@ static int take_state(struct fl_store *s, json_t *state)
 	l->interval = (uint32_t)json_integer_value(json_object_get(state, "interval"));
 	l->cursor.segment = (uint64_t)json_integer_value(json_object_get(cursor, "segment"));
 	l->cursor.offset = (uint64_t)json_integer_value(json_object_get(cursor, "offset"));
+	s->closed_end = (int64_t)json_integer_value(json_object_get(state, "newest_end"));
 	s->nodata_always = json_is_true(json_object_get(state, "nodata_always"));
 	s->take = traffic && !strcmp(traffic, "REJECT")	  ? TAKE_REJECT
 		  : traffic && !strcmp(traffic, "ACCEPT") ? TAKE_ACCEPT
@@ -406,29 +408,55 @@ static int as_delivered(struct fl_store *s, struct fl_frame *f)
 	return 0;
 }
 
+static int read_open(struct fl_store *s)
+{
+	int r = fl_file_read(s->fd, "status/open", &s->open);
+
+	s->open_read = true;
+	if (r && r != -ENOENT)
+		return fl_wrap(r, "%s", s->dir);
+	s->open_at = fl_cursor(s->open.data, r ? 0 : s->open.len);
+	return 0;
+}
+
+/* The snapshot may be of a window that has been closed since. */
 static int next_open_frame(struct fl_store *s, struct fl_frame *ret)
 {
 	int r;
 
-	if (!s->open_read) {
-		s->open_read = true;
-		r = fl_file_read(s->fd, "status/open", &s->open);
-		if (r && r != -ENOENT)
-			return fl_wrap(r, "%s", s->dir);
-		s->open_at = fl_cursor(s->open.data, r ? 0 : s->open.len);
-	}
-	if (!s->open.data || !fl_cur_left(&s->open_at))
-		return 0;
-	r = fl_frame_decode(&s->open_at, ret, &s->kept, &s->kept_size);
-	return r < 0 ? fl_wrap(r, "%s/status/open", s->dir) : r;
+	do {
+		if (!s->open.data || !fl_cur_left(&s->open_at))
+			return 0;
+		r = fl_frame_decode(&s->open_at, ret, &s->kept, &s->kept_size);
+		if (r < 0)
+			return fl_wrap(r, "%s/status/open", s->dir);
+	} while (r && ret->window.start < s->closed_end);
+	return r;
+}
+
+static int next_closed_frame(struct fl_store *s, struct fl_frame *ret)
+{
+	int r = s->reader ? fl_reader_next(s->reader, ret) : 0;
+
+	if (r == FL_READER_WINDOW_END)
+		s->closed_end = FL_MAX(s->closed_end, ret->window.start + ret->window.length);
+	return r;
 }
 
 int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *ret)
 {
-	int r = s->reader && !s->open_read ? fl_reader_next(s->reader, ret) : 0;
+	int r = next_closed_frame(s, ret);
 
-	if (!r && open_window)
-		r = next_open_frame(s, ret);
+	if (!r && open_window) {
+		/* The snapshot first, then once more what was closed before it was taken: no window is missed, none comes twice. */
+		if (!s->open_read) {
+			r = read_open(s);
+			if (!r)
+				r = next_closed_frame(s, ret);
+		}
+		if (!r)
+			r = next_open_frame(s, ret);
+	}
 	if (r == 1) {
 		int e = as_delivered(s, ret);
 
