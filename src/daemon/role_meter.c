@@ -39,6 +39,7 @@ struct meter {
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
 	int journalfd;
 	uint8_t boot_id[16];
+	struct fl_meter_system system[FL_K_SLOTS];
 	bool gone[FL_K_SLOTS];	   /* said so */
 	int64_t started;
 	bool finish, ready;
@@ -69,6 +70,35 @@ static int detach(struct meter *m, uint16_t slot)
 	return fl_channel_call(m->channel, &rq);
 }
 
+static struct fl_system_counts system_counts(const struct fl_interface *i)
+{
+	return (struct fl_system_counts){
+		.since = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
+		.rx_packets = i->rx_packets,
+		.rx_bytes = i->rx_bytes,
+		.rx_dropped = i->rx_dropped,
+		.tx_packets = i->tx_packets,
+		.tx_bytes = i->tx_bytes,
+		.tx_dropped = i->tx_dropped,
+	};
+}
+
+/* With each window the system's counters, so that an audit compares like with like. */
+static void sample_system(struct meter *m)
+{
+	struct fl_interface *list FL_CLEANUP(fl_freep) = NULL;
+	size_t n = 0;
+	int r = fl_discovery_list(m->discovery, &list, &n);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		bool known;
+		int slot = list[i].skip == FL_SKIP_NONE ? fl_engine_slot(m->engine, &list[i].eni, &known) : -1;
+
+		if (slot >= 0 && known)
+			m->system[slot].now = system_counts(&list[i]);
+	}
+}
+
 /* One interface that should be metered. What cannot be attached is said once and left alone. */
 static int meter_interface(struct meter *m, struct fl_interface *i, bool present[FL_K_SLOTS])
 {
@@ -92,6 +122,7 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 		return 0;
 	r = attach(m, (uint16_t)slot, i);
 	m->attached[slot] = !r;
+	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
 	if (!r || r == -EPIPE) {
 		if (!r && m->ready)
 			fl_info("%s (%s) appeared and is metered as %s", i->eni.device, i->eni.name, i->eni.interface_id);
@@ -159,6 +190,7 @@ static void say_window(struct meter *m)
 	if (!last->window.number || last->window.number == m->said_window)
 		return;
 	m->said_window = last->window.number;
+	sample_system(m);
 	/* A full disk must not stop the metering. */
 	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
 	for (unsigned i = 0; i < FL_RULE_N; i++)
@@ -214,6 +246,7 @@ static int on_status(void *ctx, uint64_t expirations)
 		.journal = m->journal,
 		.interfaces = m->interfaces,
 		.n_interfaces = m->n_interfaces,
+		.system = m->system,
 		.started = m->started,
 	};
 	int r = fl_meter_status_write(&s);

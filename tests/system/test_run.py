@@ -135,6 +135,8 @@ def test_one_run_from_start_to_stop(daemon, pair, tmp_path, backend):
         return next(i for i in d.status("meter")["interfaces"] if i["device"] == "v0")
 
     d.wait_for(lambda: v0()["metered"] and v0()["ledger"]["ingress"]["recorded"]["packets"] == 20)
+    d.wait_for(lambda: "system" in v0())
+    assert v0()["system"]["ingress"]["packets"] == v0()["system"]["egress"]["packets"] == 20
     pins = d.status("supervisor")["pins"]
     assert bool(pins) == (backend == "ebpf") and (not pins or (BPFFS / pins).is_dir())
     meter = d.status("meter")
