@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a power cut costs is announced: the log in shared memory goes with the power, so the file "last" beside the journal's
- * segments remembers which interfaces were metered in the newest closed window. When the next start finds it without a log,
- * the window after it is written as SKIPDATA.
+ * What a power cut costs is announced: the log in shared memory goes with the power, so the file
+ * "last" beside the journal's segments remembers which interfaces were metered in the newest closed
+ * window. When the next start finds it without a log, the window after it is written as SKIPDATA.
  */
 #pragma once
 

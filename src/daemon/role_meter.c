@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The meter: holds the maps, follows the interfaces, drives the engine. It opens no connection and listens to nobody. */
+/* The meter: holds the maps, follows the interfaces, drives the engine. It opens no connection and
+ * listens to nobody. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -40,17 +41,18 @@ struct meter {
 	int journalfd;
 	uint8_t boot_id[16];
 	struct fl_meter_system system[FL_K_SLOTS];
-	bool gone[FL_K_SLOTS];	   /* said so */
+	bool gone[FL_K_SLOTS]; /* said so */
 	int64_t started;
 	bool finish, ready;
-	bool quiet_so_far;	 /* no packet yet */
-	uint32_t said_window;	 /* whose ledger was told */
-	char said[256];		 /* the last trouble, so that a full disk is one line and not a thousand */
+	bool quiet_so_far;    /* no packet yet */
+	uint32_t said_window; /* whose ledger was told */
+	char said[256]; /* the last trouble, so that a full disk is one line and not a thousand */
 };
 
 static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 {
-	struct fl_request rq = {.op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
+	struct fl_request rq = {
+	    .op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
 	int netns FL_CLEANUP(fl_closep) = -1;
 
 	if (m->run->privileged) {
@@ -58,7 +60,8 @@ static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 		return fl_channel_call(m->channel, &rq);
 	}
 	netns = fl_run_open_netns(m->run, i->eni.netns);
-	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
+	return netns < -1 ? netns
+			  : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
 static int detach(struct meter *m, uint16_t slot)
@@ -73,13 +76,13 @@ static int detach(struct meter *m, uint16_t slot)
 static struct fl_system_counts system_counts(const struct fl_interface *i)
 {
 	return (struct fl_system_counts){
-		.since = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
-		.rx_packets = i->rx_packets,
-		.rx_bytes = i->rx_bytes,
-		.rx_dropped = i->rx_dropped,
-		.tx_packets = i->tx_packets,
-		.tx_bytes = i->tx_bytes,
-		.tx_dropped = i->tx_dropped,
+	    .since = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
+	    .rx_packets = i->rx_packets,
+	    .rx_bytes = i->rx_bytes,
+	    .rx_dropped = i->rx_dropped,
+	    .tx_packets = i->tx_packets,
+	    .tx_bytes = i->tx_bytes,
+	    .tx_dropped = i->tx_dropped,
 	};
 }
 
@@ -92,7 +95,9 @@ static void sample_system(struct meter *m)
 
 	for (size_t i = 0; !r && i < n; i++) {
 		bool known;
-		int slot = list[i].skip == FL_SKIP_NONE ? fl_engine_slot(m->engine, &list[i].eni, &known) : -1;
+		int slot = list[i].skip == FL_SKIP_NONE
+			       ? fl_engine_slot(m->engine, &list[i].eni, &known)
+			       : -1;
 
 		if (slot >= 0 && known)
 			m->system[slot].now = system_counts(&list[i]);
@@ -110,7 +115,8 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
-	/* Known from the log of an earlier life and still attached: its counting was never interrupted. */
+	/* Known from the log of an earlier life and still attached: its counting was never
+	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
 		r = fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
 	else
@@ -125,7 +131,8 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
 	if (!r || r == -EPIPE) {
 		if (!r && m->ready)
-			fl_info("%s (%s) appeared and is metered as %s", i->eni.device, i->eni.name, i->eni.interface_id);
+			fl_info("%s (%s) appeared and is metered as %s", i->eni.device, i->eni.name,
+				i->eni.interface_id);
 		return r;
 	}
 	/* It may have gone between the listing and now; the next notification tells. */
@@ -197,15 +204,17 @@ static void say_window(struct meter *m)
 		excluded.packets += l->excluded[i].packets;
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
 		lost.packets += l->lost[i].packets;
-	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64 " excluded + %" PRIu64
-		" lost%s",
-		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows, fl_human_bytes(l->seen.bytes, bytes),
-		l->seen.packets, l->recorded.packets, excluded.packets, lost.packets,
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64
+		" recorded + %" PRIu64 " excluded + %" PRIu64 " lost%s",
+		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
+		excluded.packets, lost.packets,
 		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)
-		fl_info("no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
+		fl_info(
+		    "no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
 }
 
 static int turn(struct meter *m)
@@ -241,13 +250,13 @@ static int on_status(void *ctx, uint64_t expirations)
 {
 	struct meter *m = ctx;
 	struct fl_meter_status s = {
-		.run = m->run,
-		.engine = m->engine,
-		.journal = m->journal,
-		.interfaces = m->interfaces,
-		.n_interfaces = m->n_interfaces,
-		.system = m->system,
-		.started = m->started,
+	    .run = m->run,
+	    .engine = m->engine,
+	    .journal = m->journal,
+	    .interfaces = m->interfaces,
+	    .n_interfaces = m->n_interfaces,
+	    .system = m->system,
+	    .started = m->started,
 	};
 	int r = fl_meter_status_write(&s);
 
@@ -307,14 +316,14 @@ static int open_stages(struct meter *m)
 {
 	struct fl_journal_conf jc = {.quota_bytes = m->run->journal_bytes};
 	struct fl_engine_conf ec = {
-		.shmfd = m->run->shmfd,
-		.ops = m->run->ops,
-		.clock = fl_clock_system,
-		.window_ns = m->run->live.window_ns,
-		.memory_limit = m->run->memory_limit,
-		.seed = fl_random_seed(),
-		.exclusions = m->run->exclusions,
-		.reused = m->run->reused,
+	    .shmfd = m->run->shmfd,
+	    .ops = m->run->ops,
+	    .clock = fl_clock_system,
+	    .window_ns = m->run->live.window_ns,
+	    .memory_limit = m->run->memory_limit,
+	    .seed = fl_random_seed(),
+	    .exclusions = m->run->exclusions,
+	    .reused = m->run->reused,
 	};
 	int r = read_boot_id(m->boot_id);
 
@@ -337,7 +346,8 @@ static int open_stages(struct meter *m)
 		return r;
 	r = fl_last_window_settle(m->journalfd, m->journal);
 	if (r > 0)
-		fl_warn("the last run ended with the power or without its log: the window that was open then is marked SKIPDATA");
+		fl_warn("the last run ended with the power or without its log: the window that was "
+			"open then is marked SKIPDATA");
 	else if (r < 0)
 		fl_warn("%s", fl_error_text(r));
 	return 0;
@@ -357,7 +367,8 @@ static int run_loop(struct meter *m)
 	if (!r)
 		r = fl_loop_add_timer(m->loop, TICK_NS, FL_NS_PER_S, on_status, m, &sources[2]);
 	if (!r)
-		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m, &sources[3]);
+		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m,
+				   &sources[3]);
 	if (!r && ring >= 0)
 		r = fl_loop_add_fd(m->loop, ring, EPOLLIN, on_ring, m, &sources[4]);
 	return r ? r : fl_loop_run(m->loop);
@@ -365,26 +376,29 @@ static int run_loop(struct meter *m)
 
 int fl_role_meter(const struct fl_run *run, int channel)
 {
-	enum fl_privilege_role role = run->privileged				    ? FL_ROLE_METER
-				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
-										    : FL_ROLE_METER_AFPACKET;
+	enum fl_privilege_role role = run->privileged ? FL_ROLE_METER
+				      : run->discovery.netns && *run->discovery.netns
+					  ? FL_ROLE_METER_AFPACKET_NETNS
+					  : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
 	struct meter m = {
-		.run = run,
-		.channel = channel,
-		.quiet_so_far = true,
-		.journalfd = -1,
-		.started = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
+	    .run = run,
+	    .channel = channel,
+	    .quiet_so_far = true,
+	    .journalfd = -1,
+	    .started = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
 	};
 	int r;
 
 	if (run->quiet)
 		fl_log_set_level(FL_LOG_WARNING);
-	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the fallback. */
+	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the
+	 * fallback. */
 	r = fl_discovery_new(&m.discovery, &run->discovery);
 	if (!r)
 		r = open_backend(&m);
-	/* Names of containers come from files of root: those that are there now are found and remembered. */
+	/* Names of containers come from files of root: those that are there now are found and
+	 * remembered. */
 	if (!r)
 		r = fl_discovery_list(m.discovery, &m.interfaces, &m.n_interfaces);
 	if (!r)
