@@ -210,6 +210,7 @@ static int open_ebpf(struct fl_run *run, bool has_log)
 
 static int open_backend(struct fl_run *run, int backend, bool has_log, char reason[256])
 {
+	char pins[64];
 	int r = backend == BACKEND_AFPACKET ? FL_LIVE_UNAVAILABLE : open_ebpf(run, has_log);
 
 	if (r <= 0)
@@ -220,6 +221,9 @@ static int open_backend(struct fl_run *run, int backend, bool has_log, char reas
 		snprintf(reason, 256, "%s", fl_error_text(r));
 		run->fallback_reason = reason;
 	}
+	/* A try that failed may have left its directory; one that holds pins of an earlier run stays. */
+	snprintf(pins, sizeof pins, "/sys/fs/bpf/%s", run->live.pin_name);
+	rmdir(pins);
 	run->ops = &fl_live_afpacket;
 	run->live.pin_name = NULL;
 	return 0;

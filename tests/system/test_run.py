@@ -275,10 +275,12 @@ def test_without_bpf_it_falls_back_and_says_why(daemon, tmp_path):
     inside = ["unshare", "-Urn", "sh", "-c", "ip link add w0 type veth peer name w1 && ip link set w0 up && ip link set w1 up && exec \"$0\" \"$@\""]
     if subprocess.run(["unshare", "-Urn", "true"], check=False).returncode:
         pytest.skip("the kernel refuses user namespaces")
+    pins_before = set(os.listdir(BPFFS))
     d = daemon(None, *FAST, inside=inside)
     assert d.status("meter")["backend"] == "afpacket" and d.status("meter")["reason"]
     assert re.search(r"falling back to AF_PACKET: \w+", d.text())
     assert d.stop() == 0
+    assert set(os.listdir(BPFFS)) == pins_before
 
 
 def test_under_sudo_the_store_is_the_callers(flowlog, daemon, pair, tmp_path):
