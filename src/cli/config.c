@@ -61,12 +61,14 @@ static int next(struct reader *r)
 {
 	yaml_event_delete(&r->event);
 	if (!yaml_parser_parse(&r->yaml, &r->event))
-		return fl_fail(-EBADMSG, "%s:%zu: %s%s%s", r->c->file,
-			       (size_t)FL_MAX(r->yaml.problem_mark.line, r->yaml.context_mark.line) + 1,
-			       r->yaml.context ? r->yaml.context : "", r->yaml.context ? ", " : "",
-			       r->yaml.problem ? r->yaml.problem : "not YAML");
+		return fl_fail(
+		    -EBADMSG, "%s:%zu: %s%s%s", r->c->file,
+		    (size_t)FL_MAX(r->yaml.problem_mark.line, r->yaml.context_mark.line) + 1,
+		    r->yaml.context ? r->yaml.context : "", r->yaml.context ? ", " : "",
+		    r->yaml.problem ? r->yaml.problem : "not YAML");
 	if (r->event.type == YAML_ALIAS_EVENT)
-		return fail_at(r, line_of(r), "aliases (*name) are not read here; write the value out");
+		return fail_at(r, line_of(r),
+			       "aliases (*name) are not read here; write the value out");
 	if ((r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.anchor) ||
 	    (r->event.type == YAML_MAPPING_START_EVENT && r->event.data.mapping_start.anchor) ||
 	    (r->event.type == YAML_SEQUENCE_START_EVENT && r->event.data.sequence_start.anchor))
@@ -105,13 +107,14 @@ static int add_value(struct reader *r, const struct fl_option *o, const char *te
 
 	for (size_t i = 0; i < r->c->n && !goes_on; i++)
 		if (r->c->values[i].key == o->key)
-			return fl_fail(-EBADMSG, "%s:%u: %s is set twice (first in line %u)", r->c->file, line_of(r), o->key,
-				       r->c->values[i].line);
+			return fl_fail(-EBADMSG, "%s:%u: %s is set twice (first in line %u)",
+				       r->c->file, line_of(r), o->key, r->c->values[i].line);
 	grown = grow(r->c->values, r->c->n, sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
 	r->c->values = grown;
-	r->c->values[r->c->n++] = (struct fl_config_value){.key = o->key, .text = text, .line = line_of(r), .in_list = in_list};
+	r->c->values[r->c->n++] = (struct fl_config_value){
+	    .key = o->key, .text = text, .line = line_of(r), .in_list = in_list};
 	return 0;
 }
 
@@ -162,8 +165,10 @@ static int unknown_key(const struct reader *r, unsigned line, const char *key)
 	}
 	if (fl_opt_distance(key, FLOW_LOGS) < least)
 		best = FLOW_LOGS;
-	return best ? fl_fail(-EBADMSG, "%s:%u: unknown key %s; did you mean %s?", r->c->file, line, key, best)
-		    : fl_fail(-EBADMSG, "%s:%u: unknown key %s; flowlog run --help lists the keys", r->c->file, line, key);
+	return best ? fl_fail(-EBADMSG, "%s:%u: unknown key %s; did you mean %s?", r->c->file, line,
+			      key, best)
+		    : fl_fail(-EBADMSG, "%s:%u: unknown key %s; flowlog run --help lists the keys",
+			      r->c->file, line, key);
 }
 
 static int read_list(struct reader *r, const struct fl_option *o)
@@ -172,7 +177,8 @@ static int read_list(struct reader *r, const struct fl_option *o)
 	int e;
 
 	if (o->type != FL_OPT_LIST)
-		return fl_fail(-EBADMSG, "%s:%u: %s takes one value, not a list", r->c->file, line_of(r), o->key);
+		return fl_fail(-EBADMSG, "%s:%u: %s takes one value, not a list", r->c->file,
+			       line_of(r), o->key);
 	for (;;) {
 		const char *text;
 
@@ -182,7 +188,8 @@ static int read_list(struct reader *r, const struct fl_option *o)
 		if (r->event.type == YAML_SEQUENCE_END_EVENT)
 			return any ? 0 : add_value(r, o, NULL, false);
 		if (r->event.type != YAML_SCALAR_EVENT)
-			return fl_fail(-EBADMSG, "%s:%u: %s is a list of plain values", r->c->file, line_of(r), o->key);
+			return fl_fail(-EBADMSG, "%s:%u: %s is a list of plain values", r->c->file,
+				       line_of(r), o->key);
 		e = keep(r, &text);
 		if (!e)
 			e = add_value(r, o, text, true);
@@ -201,10 +208,11 @@ static int read_value(struct reader *r, const struct fl_option *o)
 	if (r->event.type == YAML_SEQUENCE_START_EVENT)
 		return read_list(r, o);
 	if (r->event.type != YAML_SCALAR_EVENT)
-		return fl_fail(-EBADMSG, "%s:%u: %s takes %s, not a section", r->c->file, line_of(r), o->key,
-			       o->type == FL_OPT_LIST ? "a list" : "a value");
+		return fl_fail(-EBADMSG, "%s:%u: %s takes %s, not a section", r->c->file,
+			       line_of(r), o->key, o->type == FL_OPT_LIST ? "a list" : "a value");
 	if (!r->event.data.scalar.length && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-		return fl_fail(-EBADMSG, "%s:%u: %s has no value; give one or leave the line out", r->c->file, line_of(r), o->key);
+		return fl_fail(-EBADMSG, "%s:%u: %s has no value; give one or leave the line out",
+			       r->c->file, line_of(r), o->key);
 	e = keep(r, &text);
 	return e ? e : add_value(r, o, text, o->type == FL_OPT_LIST);
 }
@@ -228,7 +236,8 @@ static bool is_prefix(const char *p)
 	while (*p) {
 		size_t n = strcspn(p, "/");
 
-		if (!n || (n == 1 && *p == '.') || (n == 2 && p[0] == '.' && p[1] == '.') || (n == 7 && !strncmp(p, "AWSLogs", 7)))
+		if (!n || (n == 1 && *p == '.') || (n == 2 && p[0] == '.' && p[1] == '.') ||
+		    (n == 7 && !strncmp(p, "AWSLogs", 7)))
 			return false;
 		for (size_t i = 0; i < n; i++)
 			if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
@@ -248,11 +257,15 @@ int fl_flow_log_set_destination(struct fl_flow_log *log, const char *destination
 	if (!strncmp(p, arn, sizeof arn - 1))
 		p += sizeof arn - 1;
 	else if (!strncmp(p, "arn:", 4))
-		return fl_fail(-EINVAL, "destination %s: only S3 buckets are destinations here (arn:aws:s3:::bucket/prefix)", destination);
+		return fl_fail(-EINVAL,
+			       "destination %s: only S3 buckets are destinations here "
+			       "(arn:aws:s3:::bucket/prefix)",
+			       destination);
 	n = strcspn(p, "/");
 	if (!is_bucket(p, n))
 		return fl_fail(-EINVAL,
-			       "destination %s: \"%.*s\" is no bucket name (3 to 63 lower-case letters, digits, hyphens and dots)",
+			       "destination %s: \"%.*s\" is no bucket name (3 to 63 lower-case "
+			       "letters, digits, hyphens and dots)",
 			       destination, (int)FL_MIN(n, (size_t)128), p);
 	snprintf(log->bucket, sizeof log->bucket, "%.*s", (int)n, p);
 	p += n;
@@ -261,11 +274,14 @@ int fl_flow_log_set_destination(struct fl_flow_log *log, const char *destination
 	if (prefix && p[prefix - 1] == '/')
 		prefix--;
 	if (prefix >= sizeof log->prefix)
-		return fl_fail(-EINVAL, "destination %.64s...: the prefix has more than %zu characters", destination,
-			       sizeof log->prefix - 1);
+		return fl_fail(-EINVAL,
+			       "destination %.64s...: the prefix has more than %zu characters",
+			       destination, sizeof log->prefix - 1);
 	snprintf(log->prefix, sizeof log->prefix, "%.*s", (int)prefix, p);
 	if (!is_prefix(log->prefix))
-		return fl_fail(-EINVAL, "destination %s: the prefix must not have a part named AWSLogs, \".\", \"..\" or nothing",
+		return fl_fail(-EINVAL,
+			       "destination %s: the prefix must not have a part named AWSLogs, "
+			       "\".\", \"..\" or nothing",
 			       destination);
 	return 0;
 }
@@ -278,7 +294,9 @@ static int set_id(struct fl_flow_log *log, const char *value)
 	for (size_t i = 3; good && i < n; i++)
 		good = isdigit((unsigned char)value[i]) || (value[i] >= 'a' && value[i] <= 'f');
 	if (!good)
-		return fl_fail(-EINVAL, "id \"%.32s\" is no flow log id (fl- and 17 hexadecimal digits)", value);
+		return fl_fail(-EINVAL,
+			       "id \"%.32s\" is no flow log id (fl- and 17 hexadecimal digits)",
+			       value);
 	snprintf(log->id, sizeof log->id, "%s", value);
 	return 0;
 }
@@ -306,7 +324,9 @@ static int set_interval(struct fl_flow_log *log, const char *value)
 
 static int set_traffic(struct fl_flow_log *log, const char *value)
 {
-	static const char *const names[] = {[FL_TRAFFIC_ALL] = "ALL", [FL_TRAFFIC_ACCEPT] = "ACCEPT", [FL_TRAFFIC_REJECT] = "REJECT"};
+	static const char *const names[] = {[FL_TRAFFIC_ALL] = "ALL",
+					    [FL_TRAFFIC_ACCEPT] = "ACCEPT",
+					    [FL_TRAFFIC_REJECT] = "REJECT"};
 
 	for (unsigned i = 0; i < FL_ARRAY_LEN(names); i++)
 		if (!strcmp(names[i], value)) {
@@ -338,10 +358,13 @@ static const struct {
 	const char *name;
 	int (*set)(struct fl_flow_log *log, const char *value);
 } members[] = {
-	{"id", set_id},		       {"format", set_format},
-	{"interval", set_interval},    {"traffic_type", set_traffic},
-	{"hive", set_hive},	       {"per_hour", set_per_hour},
-	{"destination", fl_flow_log_set_destination},
+    {"id", set_id},
+    {"format", set_format},
+    {"interval", set_interval},
+    {"traffic_type", set_traffic},
+    {"hive", set_hive},
+    {"per_hour", set_per_hour},
+    {"destination", fl_flow_log_set_destination},
 };
 
 static int find_member(const struct reader *r, const char *name, unsigned line, size_t *ret)
@@ -361,8 +384,8 @@ static int find_member(const struct reader *r, const char *name, unsigned line, 
 			best = members[i].name;
 		}
 	}
-	return fl_fail(-EBADMSG, "%s:%u: unknown key %s of a flow log%s%s%s", r->c->file, line, name, best ? "; did you mean " : "",
-		       best ? best : "", best ? "?" : "");
+	return fl_fail(-EBADMSG, "%s:%u: unknown key %s of a flow log%s%s%s", r->c->file, line,
+		       name, best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
 }
 
 static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned line, unsigned seen)
@@ -380,13 +403,14 @@ static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned l
 		char what[1024];
 
 		fl_identity_defaults(&identity);
-		snprintf(what, sizeof what, "%s/%s %u %d %d%d %.512s", log->bucket, log->prefix, log->interval, log->traffic, log->hive,
-			 log->per_hour, log->format);
+		snprintf(what, sizeof what, "%s/%s %u %d %d%d %.512s", log->bucket, log->prefix,
+			 log->interval, log->traffic, log->hive, log->per_hour, log->format);
 		fl_derive_id(&identity, "fl", what, log->id, sizeof log->id);
 	}
 	for (size_t i = 0; i < r->c->n_logs; i++)
 		if (!strcmp(logs[i].id, log->id))
-			return fl_fail(-EBADMSG, "%s:%u: flow log %s is there twice", r->c->file, line, log->id);
+			return fl_fail(-EBADMSG, "%s:%u: flow log %s is there twice", r->c->file,
+				       line, log->id);
 	r->c->n_logs++;
 	return 0;
 }
@@ -417,7 +441,8 @@ static int read_flow_log(struct reader *r)
 		if (e)
 			return e;
 		if (r->event.type != YAML_SCALAR_EVENT || seen & 1u << i)
-			return fl_fail(-EBADMSG, "%s:%u: %s %s", r->c->file, line, name, seen & 1u << i ? "is set twice" : "takes one value");
+			return fl_fail(-EBADMSG, "%s:%u: %s %s", r->c->file, line, name,
+				       seen & 1u << i ? "is set twice" : "takes one value");
 		seen |= 1u << i;
 		e = keep(r, &value);
 		if (e)
@@ -460,8 +485,8 @@ static int read_mapping(struct reader *r, const char *section, unsigned depth)
 
 		if (r->event.type != YAML_SCALAR_EVENT)
 			return fail_at(r, line, "a key was expected");
-		fits = snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "", (const char *)r->event.data.scalar.value) <
-		       (int)sizeof key;
+		fits = snprintf(key, sizeof key, "%s%s%s", section, *section ? "." : "",
+				(const char *)r->event.data.scalar.value) < (int)sizeof key;
 		o = fits ? find_key(r->options, key) : NULL;
 		if (!o && strcmp(key, FLOW_LOGS) && !is_section(r->options, key))
 			return unknown_key(r, line, key);
@@ -473,7 +498,9 @@ static int read_mapping(struct reader *r, const char *section, unsigned depth)
 		else if (!strcmp(key, FLOW_LOGS))
 			e = read_flow_logs(r);
 		else if (r->event.type != YAML_MAPPING_START_EVENT)
-			e = fl_fail(-EBADMSG, "%s:%u: %s is a section; its keys stand indented below it", r->c->file, line, key);
+			e = fl_fail(-EBADMSG,
+				    "%s:%u: %s is a section; its keys stand indented below it",
+				    r->c->file, line, key);
 		else if (depth == FL_CONFIG_DEPTH_MAX)
 			e = fail_at(r, line, "nested too deeply");
 		else
@@ -510,7 +537,8 @@ static int read_document(struct reader *r)
 	return e;
 }
 
-int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file, const char *text, size_t n)
+int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file,
+		    const char *text, size_t n)
 {
 	FL_CLEANUP(fl_config_free) struct fl_config *c = calloc(1, sizeof *c);
 	struct reader r = {.c = c, .options = options};
@@ -522,7 +550,8 @@ int fl_config_parse(struct fl_config **ret, const struct fl_option *options, con
 	if (!c->file)
 		return -ENOMEM;
 	if (n > FL_CONFIG_BYTES_MAX)
-		return fl_fail(-EBADMSG, "%s:1: larger than the limit of %zu bytes", file, FL_CONFIG_BYTES_MAX);
+		return fl_fail(-EBADMSG, "%s:1: larger than the limit of %zu bytes", file,
+			       FL_CONFIG_BYTES_MAX);
 	if (!yaml_parser_initialize(&r.yaml))
 		return -ENOMEM;
 	yaml_parser_set_input_string(&r.yaml, (const unsigned char *)text, n);

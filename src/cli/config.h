@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration file: YAML whose keys are those of the options' tables, and the list flow_logs. Read from events, so that
- * nothing in it can grow: no aliases, no anchors, a ceiling on size, depth and number of values. Errors are -EBADMSG with
- * "file:line: message".
+ * The configuration file: YAML whose keys are those of the options' tables, and the list flow_logs.
+ * Read from events, so that nothing in it can grow: no aliases, no anchors, a ceiling on size,
+ * depth and number of values. Errors are -EBADMSG with "file:line: message".
  */
 #pragma once
 
@@ -18,7 +18,8 @@
 #define FL_CONFIG_DEFAULT_PATH "/etc/flowlog/flowlog.yaml"
 
 struct fl_config;
-/* One value; a list has one entry an element, in order. Strings live as long as the configuration. */
+/* One value; a list has one entry an element, in order. Strings live as long as the configuration.
+ */
 struct fl_config_value {
 	const char *key, *text; /* text NULL: an empty list */
 	unsigned line;
@@ -26,13 +27,14 @@ struct fl_config_value {
 };
 
 /* Keys are checked against options; values are not looked at beyond flow_logs. */
-int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file, const char *text, size_t n);
+int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file,
+		    const char *text, size_t n);
 int fl_config_load(struct fl_config **ret, const struct fl_option *options, const char *file);
 void fl_config_free(struct fl_config **c);
 const char *fl_config_file(const struct fl_config *c);
 const struct fl_config_value *fl_config_values(const struct fl_config *c, size_t *ret_n);
-/* NULL: the file has no flow_logs; an empty list is another thing: then *ret_n is 0 and the pointer is not NULL.
- * account_id and region are left empty; format and id are always set. */
+/* NULL: the file has no flow_logs; an empty list is another thing: then *ret_n is 0 and the pointer
+ * is not NULL. account_id and region are left empty; format and id are always set. */
 const struct fl_flow_log *fl_config_flow_logs(const struct fl_config *c, size_t *ret_n);
 
 /* "arn:aws:s3:::bucket/prefix" or "bucket/prefix" into bucket and prefix, by AWS's rules. */

@@ -128,7 +128,8 @@ static const char *config_path(const struct fl_option *o, int argc, char **argv)
 
 		if (o->letter && arg[0] == '-' && arg[1] == o->letter)
 			value = arg[2] ? arg + 2 : argv[i + 1];
-		else if (!strncmp(arg, "--", 2) && !strncmp(arg + 2, o->name, n) && (!arg[2 + n] || arg[2 + n] == '='))
+		else if (!strncmp(arg, "--", 2) && !strncmp(arg + 2, o->name, n) &&
+			 (!arg[2 + n] || arg[2 + n] == '='))
 			value = arg[2 + n] ? arg + 3 + n : argv[i + 1];
 		found = value ? value : found;
 	}
@@ -155,7 +156,8 @@ static const struct fl_config *config_of(const struct fl_command *cmd, const voi
 {
 	for (const struct fl_option *o = cmd->options; o && o->name; o++)
 		if (o->type == FL_OPT_CONFIG)
-			return *(struct fl_config *const *)(const void *)((const char *)conf + o->offset);
+			return *(struct fl_config *const *)(const void *)((const char *)conf +
+									  o->offset);
 	return NULL;
 }
 
@@ -173,7 +175,8 @@ static int set_from_config(const struct fl_option *o, void *conf, const struct f
 		if (strcmp(v[i].key, o->key))
 			continue;
 		found = 1;
-		snprintf(where, sizeof where, "%s:%u: %s", fl_config_file(config), v[i].line, o->key);
+		snprintf(where, sizeof where, "%s:%u: %s", fl_config_file(config), v[i].line,
+			 o->key);
 		r = v[i].text ? set_value(o, conf, v[i].text, where) : 0;
 		if (r == -ENOMEM)
 			return r;
@@ -183,8 +186,8 @@ static int set_from_config(const struct fl_option *o, void *conf, const struct f
 	return found;
 }
 
-/* Everything below the command line: default, then file, then environment; the strongest that is there is read. A value in the
- * file is checked even when the environment overrides it. */
+/* Everything below the command line: default, then file, then environment; the strongest that is
+ * there is read. A value in the file is checked even when the environment overrides it. */
 static int set_defaults(const struct fl_command *cmd, void *conf)
 {
 	const struct fl_config *config = config_of(cmd, conf);

@@ -29,7 +29,8 @@ int fl_channel_call(int fd, const struct fl_request *rq)
 	return fl_fail(reply.result < 0 ? reply.result : -EIO, "%s", reply.text);
 }
 
-/* The name comes from the unprivileged side: it must be one of those that the configuration names. */
+/* The name comes from the unprivileged side: it must be one of those that the configuration names.
+ */
 int fl_run_open_netns(const struct fl_run *run, const char *name)
 {
 	if (!*name)
@@ -44,7 +45,9 @@ int fl_run_open_netns(const struct fl_run *run, const char *name)
 			continue;
 		snprintf(path, sizeof path, "%s%s", base ? "" : "/run/netns/", *n);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
-		return fd < 0 ? fl_fail(errno == EPERM ? -EACCES : -errno, "network namespace %s: %m", path) : fd;
+		return fd < 0 ? fl_fail(errno == EPERM ? -EACCES : -errno,
+					"network namespace %s: %m", path)
+			      : fd;
 	}
 	return fl_fail(-ENOENT, "network namespace \"%s\" is not followed", name);
 }
@@ -70,9 +73,9 @@ static int do_ready(const struct fl_run *run, const struct fl_request *rq)
 
 /* All that the privileged process does on request. */
 static int (*const requests[FL_REQUEST_N])(const struct fl_run *, const struct fl_request *) = {
-	[FL_REQUEST_ATTACH] = do_attach,
-	[FL_REQUEST_DETACH] = do_detach,
-	[FL_REQUEST_READY] = do_ready,
+    [FL_REQUEST_ATTACH] = do_attach,
+    [FL_REQUEST_DETACH] = do_detach,
+    [FL_REQUEST_READY] = do_ready,
 };
 
 int fl_channel_answer(int fd, const struct fl_run *run, bool stopping)
@@ -86,7 +89,8 @@ int fl_channel_answer(int fd, const struct fl_run *run, bool stopping)
 	if (!n)
 		return FL_CHANNEL_GONE;
 	rq.netns[sizeof rq.netns - 1] = '\0';
-	if (n != sizeof rq || rq.op >= FL_REQUEST_N || rq.slot >= FL_K_SLOTS || (!run->privileged && rq.op != FL_REQUEST_READY))
+	if (n != sizeof rq || rq.op >= FL_REQUEST_N || rq.slot >= FL_K_SLOTS ||
+	    (!run->privileged && rq.op != FL_REQUEST_READY))
 		reply.result = fl_fail(-EINVAL, "the supervisor does not know this request");
 	else if (stopping && rq.op == FL_REQUEST_ATTACH)
 		reply.result = -ENODEV; /* as if the interface had just gone */

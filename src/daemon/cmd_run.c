@@ -32,37 +32,55 @@ enum { BACKEND_AUTO, BACKEND_EBPF, BACKEND_AFPACKET };
 
 #define OPT(member) offsetof(struct conf, member)
 static const struct fl_option options[] = {
-	{"config", 'c', NULL, FL_OPT_CONFIG, "FILE", NULL, NULL,
-	 "Read the configuration from this YAML file (else " FL_CONFIG_DEFAULT_PATH " when there is one).", OPT(config)},
-	{"check-config", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Check the configuration, say what is wrong with it, and end.", OPT(check_config)},
-	{"store", 's', "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory: journal, status and delivered files.", OPT(store)},
-	{"include", 'i', "interfaces.include", FL_OPT_LIST, "PATTERN", NULL, NULL,
-	 "Meter only interfaces whose name matches this shell pattern; repeatable.", OPT(include)},
-	{"exclude", 'x', "interfaces.exclude", FL_OPT_LIST, "PATTERN", NULL, NULL, "Leave out interfaces that match; repeatable.", OPT(exclude)},
-	{"netns", 'n', "interfaces.netns", FL_OPT_LIST, "NAME", NULL, NULL,
-	 "Follow this network namespace too: a name below /run/netns or a path; repeatable.", OPT(netns)},
-	{"backend", 'b', "capture.backend", FL_OPT_ENUM, "NAME", "auto", "auto|ebpf|afpacket", "How packets are counted.", OPT(backend)},
-	{"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL, "Memory between kernel and meter.", OPT(ring)},
-	{"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL, "Log what is inside tunnels instead of the tunnel (AF_PACKET only).", OPT(inner)},
-	{"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL, "Length of the metering window; whole seconds that divide a minute, or minutes.",
-	 OPT(window_ns)},
-	{"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL, "Memory for flows; what does not fit is counted as lost.", OPT(memory)},
-	{"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", "none", NULL,
-	 "Traffic that AWS does not log either: none, aws, or names of rules with commas.", OPT(exclusions)},
-	{"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "256MiB", NULL, "Disk for windows that are not delivered yet; taken at start.",
-	 OPT(journal)},
-	{"format", 'f', "format", FL_OPT_STRING, "FORMAT", "default", NULL, "Format of the flow log, when the file has no flow_logs.", OPT(format)},
-	{"interval", 0, "interval", FL_OPT_DURATION, "TIME", "60s", NULL, "Its aggregation interval: 60s or 600s.", OPT(interval_ns)},
-	{"destination", 0, "destination", FL_OPT_STRING, "BUCKET", "flowlog", NULL,
-	 "Its destination: bucket/prefix or arn:aws:s3:::bucket/prefix, below the store's s3 directory.", OPT(destination)},
-	{"publish-every", 0, "delivery.publish_every", FL_OPT_DURATION, "TIME", "60s", NULL, "How soon closed windows are written to files; at most 300s.",
-	 OPT(publish_ns)},
-	{"max-age", 0, "delivery.max_age", FL_OPT_DURATION, "TIME", "30d", NULL, "Delivered files older than this are removed; 0 keeps them.", OPT(max_age_ns)},
-	{"max-size", 0, "delivery.max_size", FL_OPT_SIZE, "SIZE", "10GiB", NULL, "The oldest delivered files go when there are more bytes; 0 for no limit.",
-	 OPT(max_size)},
-	{"user", 'u', "user", FL_OPT_STRING, "NAME", NULL, NULL, "Who owns the store and runs everything but the supervisor; default: who called sudo.",
-	 OPT(user)},
-	{0},
+    {"config", 'c', NULL, FL_OPT_CONFIG, "FILE", NULL, NULL,
+     "Read the configuration from this YAML file (else " FL_CONFIG_DEFAULT_PATH
+     " when there is one).",
+     OPT(config)},
+    {"check-config", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Check the configuration, say what is wrong with it, and end.", OPT(check_config)},
+    {"store", 's', "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+     "The state directory: journal, status and delivered files.", OPT(store)},
+    {"include", 'i', "interfaces.include", FL_OPT_LIST, "PATTERN", NULL, NULL,
+     "Meter only interfaces whose name matches this shell pattern; repeatable.", OPT(include)},
+    {"exclude", 'x', "interfaces.exclude", FL_OPT_LIST, "PATTERN", NULL, NULL,
+     "Leave out interfaces that match; repeatable.", OPT(exclude)},
+    {"netns", 'n', "interfaces.netns", FL_OPT_LIST, "NAME", NULL, NULL,
+     "Follow this network namespace too: a name below /run/netns or a path; repeatable.",
+     OPT(netns)},
+    {"backend", 'b', "capture.backend", FL_OPT_ENUM, "NAME", "auto", "auto|ebpf|afpacket",
+     "How packets are counted.", OPT(backend)},
+    {"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL,
+     "Memory between kernel and meter.", OPT(ring)},
+    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL,
+     "Log what is inside tunnels instead of the tunnel (AF_PACKET only).", OPT(inner)},
+    {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL,
+     "Length of the metering window; whole seconds that divide a minute, or minutes.",
+     OPT(window_ns)},
+    {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
+     "Memory for flows; what does not fit is counted as lost.", OPT(memory)},
+    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", "none", NULL,
+     "Traffic that AWS does not log either: none, aws, or names of rules with commas.",
+     OPT(exclusions)},
+    {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "256MiB", NULL,
+     "Disk for windows that are not delivered yet; taken at start.", OPT(journal)},
+    {"format", 'f', "format", FL_OPT_STRING, "FORMAT", "default", NULL,
+     "Format of the flow log, when the file has no flow_logs.", OPT(format)},
+    {"interval", 0, "interval", FL_OPT_DURATION, "TIME", "60s", NULL,
+     "Its aggregation interval: 60s or 600s.", OPT(interval_ns)},
+    {"destination", 0, "destination", FL_OPT_STRING, "BUCKET", "flowlog", NULL,
+     "Its destination: bucket/prefix or arn:aws:s3:::bucket/prefix, below the store's s3 "
+     "directory.",
+     OPT(destination)},
+    {"publish-every", 0, "delivery.publish_every", FL_OPT_DURATION, "TIME", "60s", NULL,
+     "How soon closed windows are written to files; at most 300s.", OPT(publish_ns)},
+    {"max-age", 0, "delivery.max_age", FL_OPT_DURATION, "TIME", "30d", NULL,
+     "Delivered files older than this are removed; 0 keeps them.", OPT(max_age_ns)},
+    {"max-size", 0, "delivery.max_size", FL_OPT_SIZE, "SIZE", "10GiB", NULL,
+     "The oldest delivered files go when there are more bytes; 0 for no limit.", OPT(max_size)},
+    {"user", 'u', "user", FL_OPT_STRING, "NAME", NULL, NULL,
+     "Who owns the store and runs everything but the supervisor; default: who called sudo.",
+     OPT(user)},
+    {0},
 };
 
 /* ---- checks that a table cannot make ---- */
@@ -92,7 +110,9 @@ static int check_numbers(const struct conf *c)
 	uint64_t s = c->window_ns / FL_NS_PER_S, interval = c->interval_ns / FL_NS_PER_S;
 
 	if (c->window_ns % FL_NS_PER_S || !s || s > 600 || (s < 60 ? 60 % s : s % 60 || 600 % s))
-		return bad(c, "window", "whole seconds that divide a minute, or minutes that divide ten (1s, 10s, 60s, 600s)");
+		return bad(c, "window",
+			   "whole seconds that divide a minute, or minutes that divide ten (1s, "
+			   "10s, 60s, 600s)");
 	/* A window shorter than a minute is for tests, and so is an interval of its length. */
 	if (interval != 60 && interval != 600 && !(s < 60 && interval == s))
 		return bad(c, "interval", "60s or 600s, as AWS has it");
@@ -114,7 +134,8 @@ struct logs {
 	size_t n;
 };
 
-static int default_log(const struct conf *c, const struct fl_identity_conf *id, struct fl_flow_log *log)
+static int default_log(const struct conf *c, const struct fl_identity_conf *id,
+		       struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
 	char at[512];
@@ -134,7 +155,8 @@ static int default_log(const struct conf *c, const struct fl_identity_conf *id, 
 
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
 {
-	const struct fl_flow_log *given = c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
+	const struct fl_flow_log *given =
+	    c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
 	int r = 0;
 
 	if (given && ret->n)
@@ -152,7 +174,10 @@ static int make_logs(const struct conf *c, const struct fl_identity_conf *id, st
 		log->max_age_s = c->max_age_ns / FL_NS_PER_S;
 		log->max_bytes = c->max_size;
 		if (log->interval % (c->window_ns / FL_NS_PER_S))
-			r = fl_fail(-EINVAL, "flow log %s: its interval of %u s is no multiple of the window", log->id, log->interval);
+			r = fl_fail(
+			    -EINVAL,
+			    "flow log %s: its interval of %u s is no multiple of the window",
+			    log->id, log->interval);
 	}
 	return r;
 }
@@ -173,7 +198,8 @@ static int open_ebpf(struct fl_run *run, bool has_log)
 
 	/* What an earlier life counted cannot be attributed without its log: it begins anew. */
 	if (!r && run->reused && !has_log) {
-		fl_warn("programs of an earlier run are still attached but its log is gone; what they counted is given up");
+		fl_warn("programs of an earlier run are still attached but its log is gone; what "
+			"they counted is given up");
 		fl_live_ebpf.close(&run->privileged, true);
 		r = fl_live_ebpf.open(&run->privileged, &run->live, &run->reused);
 	}
@@ -184,6 +210,7 @@ static int open_ebpf(struct fl_run *run, bool has_log)
 
 static int open_backend(struct fl_run *run, int backend, bool has_log, char reason[256])
 {
+	char pins[64];
 	int r = backend == BACKEND_AFPACKET ? FL_LIVE_UNAVAILABLE : open_ebpf(run, has_log);
 
 	if (r <= 0)
@@ -194,6 +221,9 @@ static int open_backend(struct fl_run *run, int backend, bool has_log, char reas
 		snprintf(reason, 256, "%s", fl_error_text(r));
 		run->fallback_reason = reason;
 	}
+	/* A try that failed may have left its directory; one that holds pins of an earlier run stays. */
+	snprintf(pins, sizeof pins, "/sys/fs/bpf/%s", run->live.pin_name);
+	rmdir(pins);
 	run->ops = &fl_live_afpacket;
 	run->live.pin_name = NULL;
 	return 0;
@@ -209,9 +239,11 @@ static void say_skipped(const struct fl_interface *v, size_t n, bool terminal)
 		if (v[i].skip == FL_SKIP_NONE)
 			continue;
 		if (terminal)
-			printf("  not metered: %s%s%s (%s)\n", e->netns, *e->netns ? "/" : "", e->device, fl_skip_reasons[v[i].skip]);
+			printf("  not metered: %s%s%s (%s)\n", e->netns, *e->netns ? "/" : "",
+			       e->device, fl_skip_reasons[v[i].skip]);
 		else
-			fl_info("%s%s%s is not metered: %s", e->netns, *e->netns ? "/" : "", e->device, fl_skip_reasons[v[i].skip]);
+			fl_info("%s%s%s is not metered: %s", e->netns, *e->netns ? "/" : "",
+				e->device, fl_skip_reasons[v[i].skip]);
 	}
 }
 
@@ -232,9 +264,11 @@ static int say_interfaces(const struct fl_run *run, bool terminal)
 			continue;
 		metered++;
 		if (terminal)
-			printf("  %s  %-10s %-24s %s\n", e->interface_id, e->kind, e->name, strcmp(e->name, e->device) ? e->device : "");
+			printf("  %s  %-10s %-24s %s\n", e->interface_id, e->kind, e->name,
+			       strcmp(e->name, e->device) ? e->device : "");
 		else
-			fl_info("%s is metered as %s (%s %s)", e->device, e->interface_id, e->kind, e->name);
+			fl_info("%s is metered as %s (%s %s)", e->device, e->interface_id, e->kind,
+				e->name);
 	}
 	say_skipped(v, n, terminal);
 	if (!r && !metered)
@@ -250,9 +284,11 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 	int r;
 
 	if (terminal)
-		printf("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)\n", backend, window, dir->path, run->uid);
+		printf("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)\n", backend,
+		       window, dir->path, run->uid);
 	else
-		fl_info("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)", backend, window, dir->path, run->uid);
+		fl_info("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)", backend,
+			window, dir->path, run->uid);
 	if (*because)
 		fl_warn("falling back to AF_PACKET: %s", because);
 	if (run->reused)
@@ -260,10 +296,13 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 	r = say_interfaces(run, terminal);
 	for (size_t i = 0; !r && i < run->n_logs; i++)
 		if (!terminal)
-			fl_info("flow log %s: every %u s to s3/%s%s%s", run->logs[i].id, run->logs[i].interval, run->logs[i].bucket,
+			fl_info("flow log %s: every %u s to s3/%s%s%s", run->logs[i].id,
+				run->logs[i].interval, run->logs[i].bucket,
 				*run->logs[i].prefix ? "/" : "", run->logs[i].prefix);
 	if (terminal)
-		printf("  next: flowlog tail --store %s    flowlog query 'SELECT * FROM flows' --store %s\n\n", run->store, run->store);
+		printf("  next: flowlog tail --store %s    flowlog query 'SELECT * FROM flows' "
+		       "--store %s\n\n",
+		       run->store, run->store);
 	fflush(stdout);
 	return r;
 }
@@ -279,7 +318,9 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	if (r) {
 		char at[512];
 
-		return strstr(fl_error_text(r), "exclusion") ? fl_wrap(r, "%s", where(c, "exclusions", at)) : r;
+		return strstr(fl_error_text(r), "exclusion")
+			   ? fl_wrap(r, "%s", where(c, "exclusions", at))
+			   : r;
 	}
 	return make_logs(c, &run->discovery.identity, logs);
 }
@@ -322,13 +363,16 @@ static int run_command(void *conf, int argc, char **argv)
 	struct conf *c = conf;
 	struct logs *logs FL_CLEANUP(fl_freep) = calloc(1, sizeof *logs);
 	struct fl_run run = {
-		.store = c->store,
-		.statefd = -1,
-		.shmfd = -1,
-		.discovery = {.include = c->include, .exclude = c->exclude, .netns = c->netns},
-		.live = {.ring_bytes = c->ring, .window_ns = c->window_ns, .afpacket_bytes = c->ring, .inner = c->inner},
-		.memory_limit = c->memory,
-		.journal_bytes = c->journal,
+	    .store = c->store,
+	    .statefd = -1,
+	    .shmfd = -1,
+	    .discovery = {.include = c->include, .exclude = c->exclude, .netns = c->netns},
+	    .live = {.ring_bytes = c->ring,
+		     .window_ns = c->window_ns,
+		     .afpacket_bytes = c->ring,
+		     .inner = c->inner},
+	    .memory_limit = c->memory,
+	    .journal_bytes = c->journal,
 	};
 	int r;
 
@@ -346,29 +390,36 @@ static int run_command(void *conf, int argc, char **argv)
 	if (!r) {
 		run.logs = logs->v;
 		run.n_logs = logs->n;
-		/* flow_logs: [] is the state of a fresh package: nothing attached, nothing changed. */
+		/* flow_logs: [] is the state of a fresh package: nothing attached, nothing changed.
+		 */
 		if (!logs->n)
 			run.discovery.exclude = everything;
 		r = supervise(c, &run);
 	}
 	if (r < 0)
-		fprintf(stderr, c->check_config ? "%s%s\n" : "flowlog run: %s%s\n", "", fl_error_text(r));
+		fprintf(stderr, c->check_config ? "%s%s\n" : "flowlog run: %s%s\n", "",
+			fl_error_text(r));
 	return r < 0 ? 1 : r;
 }
 
 const struct fl_command fl_cmd_run = {
-	.name = "run",
-	.summary = "meter every interface and write flow logs",
-	.synopsis = "[OPTION]...",
-	.description =
-		"Without any configuration one flow log over every interface: windows of 60 seconds, AWS's default format, below ./flowlog-data. "
-		"On a terminal the open window is shown live; otherwise what happens is logged, a line an event. It needs root to attach to interfaces; "
-		"everything that reads packets or writes files runs as the user who called sudo, to whom the store belongs.\n\n"
-		"A run that is killed loses nothing: what the kernel counts meanwhile is taken over by the next run. When there is not to be a next "
-		"one, \"flowlog detach\" removes what is attached. SIGTERM ends a run: the open window is closed and delivered, nothing stays attached.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run_command,
-	.examples = "sudo flowlog run\n  meter everything, here and now\n"
-		    "sudo flowlog run --config /etc/flowlog/flowlog.yaml --check-config\n  is the file good?\n",
+    .name = "run",
+    .summary = "meter every interface and write flow logs",
+    .synopsis = "[OPTION]...",
+    .description = "Without any configuration one flow log over every interface: windows of 60 "
+		   "seconds, AWS's default format, below ./flowlog-data. "
+		   "On a terminal the open window is shown live; otherwise what happens is logged, "
+		   "a line an event. It needs root to attach to interfaces; "
+		   "everything that reads packets or writes files runs as the user who called "
+		   "sudo, to whom the store belongs.\n\n"
+		   "A run that is killed loses nothing: what the kernel counts meanwhile is taken "
+		   "over by the next run. When there is not to be a next "
+		   "one, \"flowlog detach\" removes what is attached. SIGTERM ends a run: the open "
+		   "window is closed and delivered, nothing stays attached.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run_command,
+    .examples =
+	"sudo flowlog run\n  meter everything, here and now\n"
+	"sudo flowlog run --config /etc/flowlog/flowlog.yaml --check-config\n  is the file good?\n",
 };

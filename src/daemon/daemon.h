@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Face of "daemon": one supervisor and its roles. The supervisor holds the privilege to attach and answers a table of
- * requests; it parses nothing from outside. Every other role drops to an unprivileged user before its first untrusted byte.
+ * Face of "daemon": one supervisor and its roles. The supervisor holds the privilege to attach and
+ * answers a table of requests; it parses nothing from outside. Every other role drops to an
+ * unprivileged user before its first untrusted byte.
  */
 #pragma once
 
@@ -16,18 +17,20 @@
 
 extern const struct fl_command fl_cmd_run;
 
-/* What the roles need to know; filled by cmd_run.c from the configuration. Strings are the caller's. */
+/* What the roles need to know; filled by cmd_run.c from the configuration. Strings are the
+ * caller's. */
 struct fl_run {
-	const char *store;	   /* as given, for messages */
+	const char *store; /* as given, for messages */
 	int statefd, shmfd;
 	uid_t uid;
 	gid_t gid;
 	struct fl_discovery_conf discovery;
 	struct fl_live_conf live;
 	const struct fl_live_ops *ops;
-	struct fl_live *privileged; /* the supervisor's side; NULL when the meter opens its sockets itself */
-	bool reused;		   /* the backend went on counting while no meter was there */
-	bool quiet;		   /* the live view has the terminal: only warnings are logged */
+	struct fl_live
+	    *privileged; /* the supervisor's side; NULL when the meter opens its sockets itself */
+	bool reused;     /* the backend went on counting while no meter was there */
+	bool quiet;      /* the live view has the terminal: only warnings are logged */
 	const char *fallback_reason;
 	uint64_t memory_limit, journal_bytes;
 	uint32_t exclusions;
@@ -47,12 +50,15 @@ struct fl_reply {
 	int32_t result;
 	char text[252];
 };
-int fl_channel_call(int fd, const struct fl_request *rq);		/* meter: 0 or the supervisor's error, with its sentence */
+int fl_channel_call(
+    int fd,
+    const struct fl_request *rq); /* meter: 0 or the supervisor's error, with its sentence */
 /* Supervisor: one request. stopping: attach nothing any more. */
 #define FL_CHANNEL_GONE 1
 #define FL_CHANNEL_READY 2 /* the meter meters */
 int fl_channel_answer(int fd, const struct fl_run *run, bool stopping);
-/* A followed namespace by the name its interfaces carry; -1: ours. -ENOENT: not one that is followed. */
+/* A followed namespace by the name its interfaces carry; -1: ours. -ENOENT: not one that is
+ * followed. */
 int fl_run_open_netns(const struct fl_run *run, const char *name);
 
 /* Bodies of the roles: called in the forked child, return its exit status. */

@@ -16,7 +16,8 @@
 #define SETTLE_NS (FL_NS_PER_S / 2) /* after a window's end nobody writes to its half any more */
 #define OBS_BATCH 256
 #define SNAPSHOT_BYTES (1u << 20)
-#define FIRST_SHRINK (64ull << 20) /* a log may grow to this before it is rewritten within a window */
+#define FIRST_SHRINK                                                                               \
+	(64ull << 20) /* a log may grow to this before it is rewritten within a window */
 
 /* ---- observations into windows ---- */
 
@@ -36,7 +37,8 @@ static void obs_of_partial(const struct slot *s, const struct fl_partial *p, str
 	ret->key.dport = p->dport;
 	ret->key.iface = p->slot;
 	ret->key.proto = p->proto;
-	ret->key.dirfam = (uint8_t)((p->dirfam & FL_KEY_V6) | eni_dir(s, p->dirfam & FL_K_TC_EGRESS));
+	ret->key.dirfam =
+	    (uint8_t)((p->dirfam & FL_KEY_V6) | eni_dir(s, p->dirfam & FL_K_TC_EGRESS));
 	ret->bytes = p->bytes;
 	ret->packets = p->packets;
 	ret->window = p->window;
@@ -84,8 +86,10 @@ static int add_counts(struct fl_engine *e, const struct fl_live_counts *c, size_
 		struct window *w;
 		struct row *row;
 
-		/* Already read with its half: the kernel had not been told yet when it needed the place. */
-		if (c[i].slot >= FL_K_SLOTS || !c[i].window || c[i].window <= e->state.drained[c[i].window & 1])
+		/* Already read with its half: the kernel had not been told yet when it needed the
+		 * place. */
+		if (c[i].slot >= FL_K_SLOTS || !c[i].window ||
+		    c[i].window <= e->state.drained[c[i].window & 1])
 			continue;
 		w = fl_state_window(&e->state, c[i].window);
 		row = w ? fl_state_row(w, c[i].slot) : NULL;
@@ -97,8 +101,8 @@ static int add_counts(struct fl_engine *e, const struct fl_live_counts *c, size_
 }
 
 /*
- * A stale partial whose half has been read already: the process died between logging the half and telling the kernel.
- * Collisions are never duplicates, they left the cache before it was read.
+ * A stale partial whose half has been read already: the process died between logging the half and
+ * telling the kernel. Collisions are never duplicates, they left the cache before it was read.
  */
 static bool skip_in_ring(const struct fl_engine *e, const struct fl_partial *p)
 {
@@ -142,13 +146,13 @@ struct batch_head {
 	uint32_t window, n_partials, n_counts, pad;
 };
 
-static int log_batch(struct fl_engine *e, uint32_t type, struct batch_head head, const struct fl_partial *p,
-		     const struct fl_live_counts *c)
+static int log_batch(struct fl_engine *e, uint32_t type, struct batch_head head,
+		     const struct fl_partial *p, const struct fl_live_counts *c)
 {
 	struct iovec iov[3] = {
-		{.iov_base = &head, .iov_len = sizeof head},
-		{.iov_base = (void *)p, .iov_len = head.n_partials * sizeof *p},
-		{.iov_base = (void *)c, .iov_len = head.n_counts * sizeof *c},
+	    {.iov_base = &head, .iov_len = sizeof head},
+	    {.iov_base = (void *)p, .iov_len = head.n_partials * sizeof *p},
+	    {.iov_base = (void *)c, .iov_len = head.n_counts * sizeof *c},
 	};
 
 	int r = fl_wal_append(e->wal, type, iov, 3);
@@ -161,17 +165,21 @@ static int sink_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_part
 		     const struct fl_live_counts *c, size_t n_counts)
 {
 	struct fl_engine *e = ctx;
-	struct batch_head head = {.from = from, .to = to, .n_partials = (uint32_t)n, .n_counts = (uint32_t)n_counts};
+	struct batch_head head = {
+	    .from = from, .to = to, .n_partials = (uint32_t)n, .n_counts = (uint32_t)n_counts};
 	int r = log_batch(e, FL_WAL_RING, head, p, c);
 
 	return r ? r : apply_ring(e, to, p, n, c, n_counts);
 }
 
-static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
-		     const struct fl_live_counts *c, size_t n_counts)
+static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
+		     size_t n, const struct fl_live_counts *c, size_t n_counts)
 {
 	struct fl_engine *e = ctx;
-	struct batch_head head = {.to = ring_to, .window = window, .n_partials = (uint32_t)n, .n_counts = (uint32_t)n_counts};
+	struct batch_head head = {.to = ring_to,
+				  .window = window,
+				  .n_partials = (uint32_t)n,
+				  .n_counts = (uint32_t)n_counts};
 	int r = log_batch(e, FL_WAL_HALF, head, p, c);
 
 	return r ? r : apply_half(e, window, p, n, c, n_counts);
@@ -193,10 +201,10 @@ static int replay_batch(struct fl_engine *e, uint32_t type, struct fl_cursor *c)
 		return -EBADMSG;
 	/* The log keeps payloads at 8 bytes, as these structures need it. */
 	if (type == FL_WAL_RING)
-		return apply_ring(e, head.to, (const void *)partials, head.n_partials, (const void *)counts,
-				  head.n_counts);
-	return apply_half(e, head.window, (const void *)partials, head.n_partials, (const void *)counts,
-			  head.n_counts);
+		return apply_ring(e, head.to, (const void *)partials, head.n_partials,
+				  (const void *)counts, head.n_counts);
+	return apply_half(e, head.window, (const void *)partials, head.n_partials,
+			  (const void *)counts, head.n_counts);
 }
 
 static int replay(void *ctx, uint32_t type, const void *data, size_t n)
@@ -212,9 +220,10 @@ static int replay(void *ctx, uint32_t type, const void *data, size_t n)
 /* ---- the kernel's clock ---- */
 
 /*
- * Publishes a row whose first window ends at the next multiple of the window length after now. Numbers only grow, also when
- * the wall clock was set back; and they change sides: what the last window of the old row left in its half can then be read
- * at once, while the first of the new row fills the other.
+ * Publishes a row whose first window ends at the next multiple of the window length after now.
+ * Numbers only grow, also when the wall clock was set back; and they change sides: what the last
+ * window of the old row left in its half can then be read at once, while the first of the new row
+ * fills the other.
  */
 static int start_clock(struct fl_engine *e)
 {
@@ -222,10 +231,10 @@ static int start_clock(struct fl_engine *e)
 	uint64_t now = fl_now_ns(&e->conf.clock), mono = fl_mono_ns(&e->conf.clock);
 	uint64_t into = now % e->conf.window_ns;
 	struct fl_clock_row row = {
-		.mono_base = mono - FL_MIN(into, mono),
-		.wall_base = now - into,
-		.window_ns = e->conf.window_ns,
-		.window_base = (uint32_t)(now / e->conf.window_ns),
+	    .mono_base = mono - FL_MIN(into, mono),
+	    .wall_base = now - into,
+	    .window_ns = e->conf.window_ns,
+	    .window_base = (uint32_t)(now / e->conf.window_ns),
 	};
 	struct iovec iov = {.iov_base = &row, .iov_len = sizeof row};
 	int r;
@@ -248,8 +257,9 @@ static int start_clock(struct fl_engine *e)
 	return r;
 }
 
-/* A step of the wall clock of more than a second starts a new row; slewing is left alone (a window is then as
- * long as the monotonic clock says). Another window length than the log's is a step too. */
+/* A step of the wall clock of more than a second starts a new row; slewing is left alone (a window
+ * is then as long as the monotonic clock says). Another window length than the log's is a step too.
+ */
 static int follow_clock(struct fl_engine *e)
 {
 	const struct fl_clock_row *row = fl_state_clock(&e->state);
@@ -262,7 +272,8 @@ static int follow_clock(struct fl_engine *e)
 
 /* ---- life ---- */
 
-/* What the log holds; a log that cannot be used is put away, and the window that is open has a gap. */
+/* What the log holds; a log that cannot be used is put away, and the window that is open has a gap.
+ */
 static int open_log(struct fl_engine *e, bool *ret_lost)
 {
 	int r = fl_wal_open(&e->wal, e->conf.shmfd, replay, e);
@@ -270,7 +281,8 @@ static int open_log(struct fl_engine *e, bool *ret_lost)
 	*ret_lost = false;
 	if (r == -EBADMSG) {
 		*ret_lost = !e->state.other_boot;
-		fl_warn("%s; it is put away%s", fl_error_text(r), *ret_lost ? " and the open window has a gap" : "");
+		fl_warn("%s; it is put away%s", fl_error_text(r),
+			*ret_lost ? " and the open window has a gap" : "");
 		fl_state_deinit(&e->state);
 		fl_state_init(&e->state, e->conf.memory_limit, e->conf.seed, e->conf.boot_id);
 		r = fl_wal_remove(e->conf.shmfd);
@@ -281,7 +293,8 @@ static int open_log(struct fl_engine *e, bool *ret_lost)
 	return !r && !fl_wal_size(e->wal) ? fl_state_log_boot(&e->state, e->wal) : r;
 }
 
-/* The kernel side has begun anew while a log tells of an earlier life: nobody counted in between. */
+/* The kernel side has begun anew while a log tells of an earlier life: nobody counted in between.
+ */
 static int note_gap(struct fl_engine *e, uint32_t from)
 {
 	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock));
@@ -337,7 +350,8 @@ int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf)
 		r = tell_kernel(e);
 	if (!r && lost_log)
 		r = note_gap(e, UINT32_MAX);
-	/* What the log held is written before anything new is read. A journal that refuses is asked again with the next tick. */
+	/* What the log held is written before anything new is read. A journal that refuses is asked
+	 * again with the next tick. */
 	if (!r)
 		(void)fl_engine_close_due(e);
 	if (r)
@@ -367,7 +381,8 @@ bool fl_engine_had_log(const struct fl_engine *e)
 	return e->state.had_log;
 }
 
-/* Shared memory that is full, or a late turn: the kernel keeps it, and counts what it cannot keep. */
+/* Shared memory that is full, or a late turn: the kernel keeps it, and counts what it cannot keep.
+ */
 static int outcome(struct fl_engine *e, int r)
 {
 	if (r == -EAGAIN)
@@ -384,10 +399,12 @@ static int drain_last_half(struct fl_engine *e)
 	uint32_t now = fl_state_window_at(&e->state, mono);
 
 	border = fl_state_window_mono(&e->state, now);
-	if (mono < border + SETTLE_NS || mono < e->settled_at || e->state.drained[(now - 1) & 1] >= now - 1)
+	if (mono < border + SETTLE_NS || mono < e->settled_at ||
+	    e->state.drained[(now - 1) & 1] >= now - 1)
 		return 0;
 	/* The half of the last window is ours until the next window begins. */
-	return e->conf.ops->drain_half(e->conf.live, now - 1, border + fl_state_clock(&e->state)->window_ns, &e->sink);
+	return e->conf.ops->drain_half(e->conf.live, now - 1,
+				       border + fl_state_clock(&e->state)->window_ns, &e->sink);
 }
 
 int fl_engine_tick(struct fl_engine *e)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The live meter's bookkeeping: what a backend hands over becomes windows, windows become journal frames.
- * Nothing is acknowledged to the kernel before it is in the log in shared memory, nothing leaves that log before
- * it is durable in the journal; so the process may die at any instruction. No privilege, no network, no
- * clock of its own: the role that drives it brings all of them.
+ * The live meter's bookkeeping: what a backend hands over becomes windows, windows become journal
+ * frames. Nothing is acknowledged to the kernel before it is in the log in shared memory, nothing
+ * leaves that log before it is durable in the journal; so the process may die at any instruction.
+ * No privilege, no network, no clock of its own: the role that drives it brings all of them.
  *
- * A window may be closed once the half it lives in has been read at or after its end (drained >= window); what
- * turns up later is written as a further part of the same window.
+ * A window may be closed once the half it lives in has been read at or after its end (drained >=
+ * window); what turns up later is written as a further part of the same window.
  */
 #pragma once
 
@@ -22,7 +22,7 @@
 struct fl_engine;
 
 struct fl_engine_conf {
-	int shmfd;			 /* directory of the log */
+	int shmfd; /* directory of the log */
 	struct fl_journal *journal;
 	const struct fl_live_ops *ops;
 	struct fl_live *live;
@@ -30,28 +30,33 @@ struct fl_engine_conf {
 	uint64_t window_ns;
 	uint64_t memory_limit;
 	uint64_t seed;
-	uint32_t exclusions;		 /* bit per enum fl_rule */
-	uint64_t snapshot_bytes;	 /* a log shorter than this is not rewritten when a window has left it; 0: 1 MiB */
+	uint32_t exclusions;     /* bit per enum fl_rule */
+	uint64_t snapshot_bytes; /* a log shorter than this is not rewritten when a window has left
+				    it; 0: 1 MiB */
 	uint8_t boot_id[16];
-	bool reused;			 /* the backend went on counting while we were away */
+	bool reused; /* the backend went on counting while we were away */
 };
 
 int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf);
 void fl_engine_free(struct fl_engine **e);
 
-/* A free slot for this interface, or the one it already has (same id, ifindex and namespace). Negative: none free. */
+/* A free slot for this interface, or the one it already has (same id, ifindex and namespace).
+ * Negative: none free. */
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known);
-/* The slot is this interface's from now on. Before the attachment, so that no packet is counted in a slot that nobody knows. */
+/* The slot is this interface's from now on. Before the attachment, so that no packet is counted in
+ * a slot that nobody knows. */
 int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 /* New name or address of an interface that stays attached. */
 int fl_engine_update(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 int fl_engine_vanished(struct fl_engine *e, uint16_t slot);
-const struct fl_eni *fl_engine_eni(const struct fl_engine *e, uint16_t slot); /* NULL: slot not in use */
+const struct fl_eni *fl_engine_eni(const struct fl_engine *e,
+				   uint16_t slot); /* NULL: slot not in use */
 
 /*
- * Read the ring; close what is due. Call at least twice a second. FL_ENGINE_RETRY: the journal or shared memory refused
- * (fl_engine_trouble says why); nothing was lost here, the next tick tries again, and the kernel counts what it cannot keep meanwhile.
- * Negative: this process cannot go on; the next one can.
+ * Read the ring; close what is due. Call at least twice a second. FL_ENGINE_RETRY: the journal or
+ * shared memory refused (fl_engine_trouble says why); nothing was lost here, the next tick tries
+ * again, and the kernel counts what it cannot keep meanwhile. Negative: this process cannot go on;
+ * the next one can.
  */
 #define FL_ENGINE_RETRY 1
 int fl_engine_tick(struct fl_engine *e);
@@ -62,11 +67,22 @@ bool fl_engine_had_log(const struct fl_engine *e);
 int fl_engine_finish(struct fl_engine *e);
 
 /* ---- what status shows ---- */
-struct fl_engine_window { uint32_t number; int64_t start; uint32_t length; };
+struct fl_engine_window {
+	uint32_t number;
+	int64_t start;
+	uint32_t length;
+};
 struct fl_engine_window fl_engine_open_window(const struct fl_engine *e);
-const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot, enum fl_dir dir); /* closed windows */
-struct fl_engine_last { struct fl_engine_window window; uint64_t flows; int64_t closed_at; struct fl_ledger ledger; };
+const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot,
+					 enum fl_dir dir); /* closed windows */
+struct fl_engine_last {
+	struct fl_engine_window window;
+	uint64_t flows;
+	int64_t closed_at;
+	struct fl_ledger ledger;
+};
 const struct fl_engine_last *fl_engine_last(const struct fl_engine *e); /* number 0: none yet */
-/* Flows of the open window: what is summed already and a racy look at the kernel's cache. The table is the engine's. */
+/* Flows of the open window: what is summed already and a racy look at the kernel's cache. The table
+ * is the engine's. */
 const struct fl_table *fl_engine_peek(struct fl_engine *e, size_t max);
 uint64_t fl_engine_memory(const struct fl_engine *e);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A window's end: its flows and counters become one journal frame an interface. Slots come and go here too. */
+/* A window's end: its flows and counters become one journal frame an interface. Slots come and go
+ * here too. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@
 #define CHUNK_BITS 8
 #define CHUNKS_MAX ((1u << CHUNK_BITS) - 1)
 
-/* seen = recorded + excluded + lost is not forced here: recorded is summed from the flows themselves. */
+/* seen = recorded + excluded + lost is not forced here: recorded is summed from the flows
+ * themselves. */
 static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledger *ret)
 {
 	memset(ret, 0, sizeof *ret);
@@ -28,7 +30,8 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;
 }
 
-static void record_flows(const struct fl_engine *e, struct fl_flow *flows, size_t *n, struct fl_ledger ledger[FL_DIR_N])
+static void record_flows(const struct fl_engine *e, struct fl_flow *flows, size_t *n,
+			 struct fl_ledger ledger[FL_DIR_N])
 {
 	struct fl_exclusions x = {.on = e->conf.exclusions};
 	size_t kept = 0;
@@ -52,21 +55,23 @@ static bool was_there(const struct slot *s, uint32_t window)
 }
 
 /* One frame of an interface; ledger holds what the counters say, the flows' sums are added here. */
-static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, unsigned chunk, struct fl_flow *flows,
-			size_t n, struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
+static int append_frame(struct fl_engine *e, const struct window *w, unsigned number,
+			unsigned chunk, struct fl_flow *flows, size_t n,
+			struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
 {
 	struct slot *slot = &e->state.slot[number];
 	struct fl_frame f = {
-		.window = {
-			.epoch = slot->epoch,
-			.window = w->number,
-			.part = w->part << CHUNK_BITS | chunk,
-			.flags = flags,
-			.start = fl_state_window_wall(&e->state, w->number),
-			.length = fl_state_window_seconds(&e->state, w->number),
+	    .window =
+		{
+		    .epoch = slot->epoch,
+		    .window = w->number,
+		    .part = w->part << CHUNK_BITS | chunk,
+		    .flags = flags,
+		    .start = fl_state_window_wall(&e->state, w->number),
+		    .length = fl_state_window_seconds(&e->state, w->number),
 		},
-		.eni = slot->eni,
-		.flows = flows,
+	    .eni = slot->eni,
+	    .flows = flows,
 	};
 	int r;
 
@@ -76,7 +81,8 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 	f.n_flows = n;
 	r = fl_journal_append(e->conf.journal, &f);
 	if (r < 0)
-		return fl_wrap(r, "writing window %u of %s to the journal", w->number, slot->eni.interface_id);
+		return fl_wrap(r, "writing window %u of %s to the journal", w->number,
+			       slot->eni.interface_id);
 	if (r == FL_JOURNAL_DUPLICATE)
 		return 0;
 	for (unsigned d = 0; d < FL_DIR_N; d++) {
@@ -89,12 +95,15 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 	return 0;
 }
 
-/* All of an interface in one window: the counters with the first frame, flows in frames of at most `each`. */
-static int append_interface(struct fl_engine *e, const struct window *w, unsigned number, const struct fl_flow *flows, size_t n)
+/* All of an interface in one window: the counters with the first frame, flows in frames of at most
+ * `each`. */
+static int append_interface(struct fl_engine *e, const struct window *w, unsigned number,
+			    const struct fl_flow *flows, size_t n)
 {
 	static const enum fl_loss skips[] = {FL_LOSS_RING_FULL, FL_LOSS_TABLE_FULL, FL_LOSS_SOCKET};
 	const struct gap *gap = &e->state.gap;
-	size_t each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1), most = FL_MIN(each, n), done = 0;
+	size_t each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1), most = FL_MIN(each, n),
+	       done = 0;
 	struct fl_flow *copy FL_CLEANUP(fl_freep) = malloc((most + 1) * sizeof *copy);
 	uint32_t flags = w->number >= gap->from && w->number <= gap->to ? FL_WINDOW_SKIPDATA : 0;
 	struct fl_ledger ledger[FL_DIR_N] = {0};
@@ -109,7 +118,8 @@ static int append_interface(struct fl_engine *e, const struct window *w, unsigne
 	for (unsigned chunk = 0; !r && (done < n || !chunk); chunk++) {
 		size_t now = FL_MIN(each, n - done);
 
-		/* Exclusions take flows out, and the window must stay as it is until all of it is written. */
+		/* Exclusions take flows out, and the window must stay as it is until all of it is
+		 * written. */
 		if (now)
 			memcpy(copy, flows + done, now * sizeof *copy);
 		r = append_frame(e, w, number, chunk, copy, now, ledger, flags);
@@ -126,7 +136,8 @@ static bool has_counts(const struct window *w, unsigned slot)
 	return slot < w->rows && memcmp(&w->row[slot], &none, sizeof none);
 }
 
-/* The frames of one frozen part. With the first part an interface with nothing to say gets a frame too: NODATA is a fact. */
+/* The frames of one frozen part. With the first part an interface with nothing to say gets a frame
+ * too: NODATA is a fact. */
 static int write_part(struct fl_engine *e, struct window *w)
 {
 	struct window_head head = {.window = w->number, .part = w->part, .first = w->first};
@@ -147,7 +158,8 @@ static int write_part(struct fl_engine *e, struct window *w)
 
 		while (at < w->n_flows && w->flows[at].key.iface == i)
 			at++;
-		if (at > from || has_counts(w, i) || (w->first && was_there(&e->state.slot[i], w->number)))
+		if (at > from || has_counts(w, i) ||
+		    (w->first && was_there(&e->state.slot[i], w->number)))
 			r = append_interface(e, w, i, w->flows + from, at - from);
 	}
 	if (!r)
@@ -158,7 +170,8 @@ static int write_part(struct fl_engine *e, struct window *w)
 		return r;
 	e->closed_since_snapshot = true;
 	if (w->first) {
-		e->last.window = (struct fl_engine_window){.number = w->number, .start = start, .length = length};
+		e->last.window = (struct fl_engine_window){
+		    .number = w->number, .start = start, .length = length};
 		e->last.closed_at = (int64_t)(fl_now_ns(&e->conf.clock) / FL_NS_PER_S);
 	}
 	fl_state_drop_window(&e->state, w);
@@ -175,7 +188,8 @@ static int free_slots(struct fl_engine *e)
 	for (unsigned i = 0; i < FL_K_SLOTS && !r; i++) {
 		struct slot *slot = &s->slot[i];
 
-		if (!slot->used || !slot->vanished || oldest <= slot->last_window || s->checked <= slot->last_window + 1)
+		if (!slot->used || !slot->vanished || oldest <= slot->last_window ||
+		    s->checked <= slot->last_window + 1)
 			continue;
 		memset(slot, 0, sizeof *slot);
 		r = fl_state_log_slot(s, i, e->wal);
@@ -200,7 +214,8 @@ static struct window *find_open(const struct state *s, uint32_t number)
 	return w;
 }
 
-/* The first part of the next window, when its half has been read: also of a window that saw no packet. Positive: there is one. */
+/* The first part of the next window, when its half has been read: also of a window that saw no
+ * packet. Positive: there is one. */
 static int freeze_next(struct fl_engine *e)
 {
 	struct state *s = &e->state;
@@ -281,30 +296,35 @@ int fl_engine_close_due(struct fl_engine *e)
 	return 0;
 }
 
-/* A snapshot instead of a long log: when a window has left it, or when it has become long within one. */
+/* A snapshot instead of a long log: when a window has left it, or when it has become long within
+ * one. */
 void fl_engine_shrink_log(struct fl_engine *e)
 {
 	int r;
 
-	if (e->closed_since_snapshot ? fl_wal_size(e->wal) < e->conf.snapshot_bytes : fl_wal_size(e->wal) < e->shrink_at)
+	if (e->closed_since_snapshot ? fl_wal_size(e->wal) < e->conf.snapshot_bytes
+				     : fl_wal_size(e->wal) < e->shrink_at)
 		return;
 	r = fl_wal_snapshot_begin(e->wal);
 	if (!r)
 		r = fl_state_snapshot(&e->state, e->wal);
 	if (!r)
 		r = fl_wal_snapshot_commit(e->wal);
-	/* No room for a second log: the first one goes on, and the next try is when it has grown again. */
+	/* No room for a second log: the first one goes on, and the next try is when it has grown
+	 * again. */
 	if (r)
 		fl_wal_snapshot_abort(e->wal);
 	e->closed_since_snapshot = false;
-	e->shrink_at = r ? fl_wal_size(e->wal) + SHRINK_STEP : FL_MAX(3 * fl_wal_size(e->wal), (uint64_t)SHRINK_STEP);
+	e->shrink_at = r ? fl_wal_size(e->wal) + SHRINK_STEP
+			 : FL_MAX(3 * fl_wal_size(e->wal), (uint64_t)SHRINK_STEP);
 }
 
 /* ---- slots ---- */
 
 static bool same_interface(const struct fl_eni *a, const struct fl_eni *b)
 {
-	return a->ifindex == b->ifindex && !strcmp(a->interface_id, b->interface_id) && !strcmp(a->netns, b->netns);
+	return a->ifindex == b->ifindex && !strcmp(a->interface_id, b->interface_id) &&
+	       !strcmp(a->netns, b->netns);
 }
 
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known)
@@ -323,7 +343,8 @@ int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_know
 			free_slot = i;
 	}
 	if (free_slot < 0)
-		return fl_fail(-ENOSPC, "%s is not metered: all %d slots are in use", eni->device, FL_K_SLOTS);
+		return fl_fail(-ENOSPC, "%s is not metered: all %d slots are in use", eni->device,
+			       FL_K_SLOTS);
 	return free_slot;
 }
 
@@ -335,7 +356,8 @@ static uint32_t window_now(const struct fl_engine *e)
 int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni)
 {
 	struct slot *s = &e->state.slot[slot];
-	/* Tenths of a second since boot: grows with every attachment, also across restarts of the meter. */
+	/* Tenths of a second since boot: grows with every attachment, also across restarts of the
+	 * meter. */
 	uint32_t epoch = (uint32_t)(fl_mono_ns(&e->conf.clock) / (FL_NS_PER_S / 10));
 
 	s->epoch = FL_MAX(epoch, s->epoch + 1);
@@ -380,9 +402,9 @@ struct fl_engine_window fl_engine_open_window(const struct fl_engine *e)
 	uint32_t now = window_now(e);
 
 	return (struct fl_engine_window){
-		.number = now,
-		.start = fl_state_window_wall(&e->state, now),
-		.length = fl_state_window_seconds(&e->state, now),
+	    .number = now,
+	    .start = fl_state_window_wall(&e->state, now),
+	    .length = fl_state_window_seconds(&e->state, now),
 	};
 }
 
@@ -401,6 +423,7 @@ uint64_t fl_engine_memory(const struct fl_engine *e)
 	uint64_t sum = sizeof *e;
 
 	for (const struct window *w = e->state.windows; w; w = w->next)
-		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row + w->n_flows * sizeof *w->flows;
+		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row +
+		       w->n_flows * sizeof *w->flows;
 	return sum;
 }

@@ -10,7 +10,8 @@
 
 #define ROWS_STEP 16
 #define PEEK_BYTES (32u << 20) /* the look at the open window may not cost more */
-#define LATE_PART (1u << 16)   /* parts of windows that were closed too long ago to remember how often */
+#define LATE_PART                                                                                  \
+	(1u << 16) /* parts of windows that were closed too long ago to remember how often */
 
 void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const uint8_t boot_id[16])
 {
@@ -32,7 +33,8 @@ void fl_state_deinit(struct state *s)
 
 /* ---- windows ---- */
 
-/* Two windows are open around a border, so each may take half; when more are waiting, what is left. */
+/* Two windows are open around a border, so each may take half; when more are waiting, what is left.
+ */
 static size_t table_limit(const struct state *s)
 {
 	size_t used = 0;
@@ -155,12 +157,14 @@ static void freeze(struct state *s, struct window *w, uint32_t part, bool first)
 			return;
 		}
 	if (part < LATE_PART)
-		s->closed[s->n_closed++ % FL_ARRAY_LEN(s->closed)] = (struct closed){.window = w->number, .parts = part + 1};
+		s->closed[s->n_closed++ % FL_ARRAY_LEN(s->closed)] =
+		    (struct closed){.window = w->number, .parts = part + 1};
 }
 
 int fl_state_freeze(struct state *s, struct window *w, bool first, struct fl_wal *wal)
 {
-	struct window_head head = {.window = w->number, .part = next_part(s, w->number), .first = first};
+	struct window_head head = {
+	    .window = w->number, .part = next_part(s, w->number), .first = first};
 	struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
 	int r = fl_wal_append(wal, FL_WAL_CLOSING, &iov, 1);
 
@@ -214,7 +218,9 @@ uint64_t fl_state_window_mono(const struct state *s, uint32_t window)
 	const struct fl_clock_row *row = fl_state_row_of(s, window);
 
 	/* Signed: a window may be older than the oldest row that is remembered. */
-	return row ? row->mono_base + (uint64_t)((int64_t)((int32_t)(window - row->window_base)) * (int64_t)row->window_ns) : 0;
+	return row ? row->mono_base + (uint64_t)((int64_t)((int32_t)(window - row->window_base)) *
+						 (int64_t)row->window_ns)
+		   : 0;
 }
 
 int64_t fl_state_window_wall(const struct state *s, uint32_t window)
@@ -222,7 +228,9 @@ int64_t fl_state_window_wall(const struct state *s, uint32_t window)
 	const struct fl_clock_row *row = fl_state_row_of(s, window);
 	int64_t away = row ? (int32_t)(window - row->window_base) : 0;
 
-	return row ? ((int64_t)row->wall_base + away * (int64_t)row->window_ns) / (int64_t)FL_NS_PER_S : 0;
+	return row ? ((int64_t)row->wall_base + away * (int64_t)row->window_ns) /
+			 (int64_t)FL_NS_PER_S
+		   : 0;
 }
 
 uint32_t fl_state_window_seconds(const struct state *s, uint32_t window)
@@ -237,7 +245,8 @@ uint32_t fl_state_next_number(const struct state *s, uint32_t number)
 	uint32_t next = number + 1;
 
 	for (unsigned i = 0; i < s->n_clocks; i++)
-		if (s->clock[i].last_before && next > s->clock[i].last_before && next < s->clock[i].window_base)
+		if (s->clock[i].last_before && next > s->clock[i].last_before &&
+		    next < s->clock[i].window_base)
 			next = s->clock[i].window_base;
 	return next;
 }
@@ -247,7 +256,8 @@ void fl_state_fresh(struct state *s, const struct fresh_record *f)
 	s->ring_position = 0;
 	for (unsigned half = 0; half < 2; half++)
 		s->drained[half] = FL_MAX(s->drained[half], f->drained[half]);
-	/* Two gaps with windows of neither between them do not happen: the first is closed before the second begins. */
+	/* Two gaps with windows of neither between them do not happen: the first is closed before
+	 * the second begins. */
 	if (s->gap.to < s->checked)
 		s->gap = f->gap;
 	else
@@ -434,15 +444,19 @@ static int replay_boot(struct state *s, struct fl_cursor *c)
 }
 
 static int (*const replays[])(struct state *, struct fl_cursor *) = {
-	[FL_WAL_CLOCK] = replay_clock,	 [FL_WAL_SLOT] = replay_slot,	[FL_WAL_CLOSING] = replay_closing,
-	[FL_WAL_CLOSED] = replay_closed, [FL_WAL_FRESH] = replay_fresh, [FL_WAL_FLOWS] = replay_flows,
-	[FL_WAL_COUNTS] = replay_rows,	 [FL_WAL_POSITION] = replay_position, [FL_WAL_BOOT] = replay_boot,
+    [FL_WAL_CLOCK] = replay_clock,     [FL_WAL_SLOT] = replay_slot,
+    [FL_WAL_CLOSING] = replay_closing, [FL_WAL_CLOSED] = replay_closed,
+    [FL_WAL_FRESH] = replay_fresh,     [FL_WAL_FLOWS] = replay_flows,
+    [FL_WAL_COUNTS] = replay_rows,     [FL_WAL_POSITION] = replay_position,
+    [FL_WAL_BOOT] = replay_boot,
 };
 
 int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c)
 {
 	if (type >= FL_ARRAY_LEN(replays) || !replays[type])
-		return fl_fail(-EBADMSG, "record type %u is not known: the log was written by another version", type);
+		return fl_fail(
+		    -EBADMSG, "record type %u is not known: the log was written by another version",
+		    type);
 	return replays[type](s, c);
 }
 
@@ -452,13 +466,13 @@ int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal
 {
 	const struct slot *slot = &s->slot[number];
 	struct slot_record r = {
-		.slot = number,
-		.used = slot->used,
-		.vanished = slot->vanished,
-		.epoch = slot->epoch,
-		.first_window = slot->first_window,
-		.last_window = slot->last_window,
-		.eni = slot->eni,
+	    .slot = number,
+	    .used = slot->used,
+	    .vanished = slot->vanished,
+	    .epoch = slot->epoch,
+	    .first_window = slot->first_window,
+	    .last_window = slot->last_window,
+	    .eni = slot->eni,
 	};
 	struct iovec iov = {.iov_base = &r, .iov_len = sizeof r};
 
@@ -485,8 +499,8 @@ static int write_flows(struct flow_writer *fw)
 {
 	struct window_head head = {.window = fw->window, .n = fw->n};
 	struct iovec iov[2] = {
-		{.iov_base = &head, .iov_len = sizeof head},
-		{.iov_base = fw->buffer, .iov_len = fw->n * sizeof *fw->buffer},
+	    {.iov_base = &head, .iov_len = sizeof head},
+	    {.iov_base = fw->buffer, .iov_len = fw->n * sizeof *fw->buffer},
 	};
 
 	fw->n = 0;
@@ -503,7 +517,8 @@ static int collect_flow(void *ctx, const struct fl_flow *f)
 	return fw->error;
 }
 
-/* Rows first: what then no longer fits into a table is added to them. A frozen part ends with its CLOSING record. */
+/* Rows first: what then no longer fits into a table is added to them. A frozen part ends with its
+ * CLOSING record. */
 static int snapshot_window(const struct window *w, struct fl_wal *wal, struct fl_flow *buffer)
 {
 	static const struct row no_row;
@@ -531,13 +546,13 @@ static int snapshot_window(const struct window *w, struct fl_wal *wal, struct fl
 static int snapshot_position(const struct state *s, struct fl_wal *wal)
 {
 	struct position_record pos = {
-		.ring_position = s->ring_position,
-		.drained = {s->drained[0], s->drained[1]},
-		.newest_window = s->newest_window,
-		.checked = s->checked,
-		.n_closed = s->n_closed,
-		.closings = s->closings,
-		.gap = s->gap,
+	    .ring_position = s->ring_position,
+	    .drained = {s->drained[0], s->drained[1]},
+	    .newest_window = s->newest_window,
+	    .checked = s->checked,
+	    .n_closed = s->n_closed,
+	    .closings = s->closings,
+	    .gap = s->gap,
 	};
 	struct iovec iov = {.iov_base = &pos, .iov_len = sizeof pos};
 
@@ -551,7 +566,8 @@ int fl_state_snapshot(const struct state *s, struct fl_wal *wal)
 	int r = buffer ? fl_state_log_boot(s, wal) : -ENOMEM;
 
 	for (unsigned i = 0; !r && i < s->n_clocks; i++) {
-		struct iovec iov = {.iov_base = (void *)&s->clock[i], .iov_len = sizeof s->clock[i]};
+		struct iovec iov = {.iov_base = (void *)&s->clock[i],
+				    .iov_len = sizeof s->clock[i]};
 
 		r = fl_wal_append(wal, FL_WAL_CLOCK, &iov, 1);
 	}
@@ -570,21 +586,22 @@ static int add_to_peek(void *ctx, const struct fl_flow *f)
 {
 	struct fl_table *peek = ctx;
 	struct fl_obs o = {
-		.key = f->key,
-		.bytes = f->bytes,
-		.packets = (uint32_t)FL_MIN(f->packets, (uint64_t)UINT32_MAX),
-		.first_ms = f->first_ms,
-		.last_ms = f->last_ms,
-		.tcp = f->tcp,
+	    .key = f->key,
+	    .bytes = f->bytes,
+	    .packets = (uint32_t)FL_MIN(f->packets, (uint64_t)UINT32_MAX),
+	    .first_ms = f->first_ms,
+	    .last_ms = f->last_ms,
+	    .tcp = f->tcp,
 	};
 
 	fl_table_add(peek, &o, 1, NULL, NULL);
 	return 0;
 }
 
-const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
-				     size_t max,
-				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *))
+const struct fl_table *
+fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
+	      size_t max,
+	      void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *))
 {
 	struct fl_table_conf conf = {.memory_limit = PEEK_BYTES, .seed = s->seed};
 	size_t n;

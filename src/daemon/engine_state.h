@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine's state: slots, open windows, clock rows. Private to engine*.c. Everything here can be rebuilt from the log:
- * what changes it is either a logged record or a function of logged records alone.
+ * The engine's state: slots, open windows, clock rows. Private to engine*.c. Everything here can be
+ * rebuilt from the log: what changes it is either a logged record or a function of logged records
+ * alone.
  */
 #pragma once
 
@@ -10,8 +11,11 @@
 #include "daemon/engine.h"
 #include "daemon/wal.h"
 
-#define FL_STATE_WINDOWS_MAX 4096 /* open at once: after days of a dead meter with a living kernel side */
-#define FL_STATE_SILENT_MAX 1500  /* windows in a row that are written without having seen a packet: a day of minutes */
+#define FL_STATE_WINDOWS_MAX                                                                       \
+	4096 /* open at once: after days of a dead meter with a living kernel side */
+#define FL_STATE_SILENT_MAX                                                                        \
+	1500 /* windows in a row that are written without having seen a packet: a day of minutes   \
+	      */
 #define FL_STATE_CLOCKS_MAX 64
 #define FL_STATE_CLOSED_MAX 64
 
@@ -25,8 +29,8 @@ struct row {
 };
 
 /*
- * A window, or a part of one: once frozen it takes nothing more, and what comes later for the same number goes into another
- * object, so that a part has the same content however often it is written.
+ * A window, or a part of one: once frozen it takes nothing more, and what comes later for the same
+ * number goes into another object, so that a part has the same content however often it is written.
  */
 struct window {
 	struct window *next; /* ascending numbers, frozen ones first */
@@ -34,7 +38,7 @@ struct window {
 	bool frozen;
 	bool first; /* the part in which every interface says something, were it NODATA */
 	struct fl_table *table;
-	size_t limit;	 /* of the table */
+	size_t limit;    /* of the table */
 	struct row *row; /* by slot */
 	unsigned rows;
 	struct fl_flow *flows; /* sorted, once writing has begun */
@@ -43,8 +47,8 @@ struct window {
 
 struct slot {
 	bool used;
-	bool vanished;		/* the interface is gone; the slot is freed once its windows are closed */
-	uint32_t epoch;		/* grows with every attachment */
+	bool vanished;  /* the interface is gone; the slot is freed once its windows are closed */
+	uint32_t epoch; /* grows with every attachment */
 	uint32_t first_window, last_window;
 	struct fl_eni eni;
 	struct fl_ledger total[FL_DIR_N];
@@ -53,7 +57,8 @@ struct slot {
 /* A row of the kernel's clock with the wall time its first window starts at. */
 struct fl_clock_row {
 	uint64_t mono_base, wall_base, window_ns;
-	uint32_t window_base, last_before; /* the last window of the row before; numbers between the two do not exist */
+	uint32_t window_base, last_before; /* the last window of the row before; numbers between the
+					      two do not exist */
 };
 
 /* How often a window was written: the number of its next part. */
@@ -75,7 +80,8 @@ struct state {
 	struct closed closed[FL_STATE_CLOSED_MAX]; /* the newest, as a ring */
 	uint32_t n_closed, closings;
 	uint32_t drained[2], newest_window;
-	uint32_t checked; /* every window up to this one has had its first part frozen, or had nothing to say */
+	uint32_t checked; /* every window up to this one has had its first part frozen, or had
+			     nothing to say */
 	struct gap gap;
 	uint64_t ring_position, memory_limit, seed;
 	uint8_t boot_id[16];
@@ -91,22 +97,27 @@ struct fl_engine {
 	struct fl_wal *wal;
 	struct fl_live_sink sink;
 	struct fl_engine_last last;
-	uint64_t settled_at; /* monotonic: before it no half is read, the numbering has just been changed */
+	uint64_t settled_at; /* monotonic: before it no half is read, the numbering has just been
+				changed */
 	uint64_t shrink_at;  /* size of the log that calls for a snapshot */
 	bool counts_socket;  /* what the backend lost, its socket lost */
 	bool closed_since_snapshot;
-	char trouble[256];   /* why FL_ENGINE_RETRY */
-	bool retry;	     /* shared memory was full: nothing was taken, it may be tried again */
+	char trouble[256]; /* why FL_ENGINE_RETRY */
+	bool retry;        /* shared memory was full: nothing was taken, it may be tried again */
 };
 
-void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const uint8_t boot_id[16]);
+void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed,
+		   const uint8_t boot_id[16]);
 void fl_state_deinit(struct state *s);
 
-struct window *fl_state_window(struct state *s, uint32_t number); /* not frozen; made when there is none; NULL: no memory */
-struct row *fl_state_row(struct window *w, unsigned slot);	  /* NULL: no memory */
+struct window *
+fl_state_window(struct state *s,
+		uint32_t number); /* not frozen; made when there is none; NULL: no memory */
+struct row *fl_state_row(struct window *w, unsigned slot); /* NULL: no memory */
 void fl_state_drop_window(struct state *s, struct window *w);
 void fl_state_count(struct row_dir *row, const struct fl_live_counts *c);
-void fl_state_lost(void *ctx, const struct fl_obs *o); /* fl_table_lost_fn; ctx: a window that has the row */
+void fl_state_lost(void *ctx,
+		   const struct fl_obs *o); /* fl_table_lost_fn; ctx: a window that has the row */
 
 struct window_head { /* in the log */
 	uint32_t window, part, first, n;
@@ -121,7 +132,8 @@ uint32_t fl_state_window_at(const struct state *s, uint64_t mono);
 uint64_t fl_state_window_mono(const struct state *s, uint32_t window); /* its start */
 int64_t fl_state_window_wall(const struct state *s, uint32_t window);  /* its start, Unix seconds */
 uint32_t fl_state_window_seconds(const struct state *s, uint32_t window);
-uint32_t fl_state_next_number(const struct state *s, uint32_t number); /* skips numbers that do not exist */
+uint32_t fl_state_next_number(const struct state *s,
+			      uint32_t number); /* skips numbers that do not exist */
 
 struct fresh_record {
 	struct gap gap;
@@ -134,9 +146,10 @@ int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal
 int fl_state_log_boot(const struct state *s, struct fl_wal *wal);
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal);
 
-const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
-				     size_t max,
-				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *));
+const struct fl_table *
+fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
+	      size_t max,
+	      void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *));
 
 /* engine_close.c */
 int fl_engine_close_due(struct fl_engine *e);

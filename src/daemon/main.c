@@ -11,20 +11,14 @@ int main(int argc, char **argv)
 #ifdef FL_CAPTURE
 		&fl_cmd_run,
 		&fl_cmd_demo,
+	    &fl_cmd_run,
 #endif
-		&fl_cmd_meter,
-		&fl_cmd_query,
-		&fl_cmd_tail,
-		&fl_cmd_top,
-		&fl_cmd_audit,
-		&fl_cmd_interfaces,
-		&fl_cmd_status,
+	    &fl_cmd_meter,  &fl_cmd_query,      &fl_cmd_tail,   &fl_cmd_top,
+	    &fl_cmd_audit,  &fl_cmd_interfaces, &fl_cmd_status,
 #ifdef FL_CAPTURE
-		&fl_cmd_detach,
+	    &fl_cmd_detach,
 #endif
-		&fl_cmd_fields,
-		&fl_cmd_help,
-		NULL,
+	    &fl_cmd_fields, &fl_cmd_help,       NULL,
 	};
 
 	return fl_cli_main(commands, argc, argv);

@@ -22,6 +22,15 @@ struct open_flows {
 	struct fl_count slot[FL_K_SLOTS];
 };
 
+static int by_bytes(const void *a, const void *b)
+{
+	const struct fl_flow *x = a, *y = b;
+
+	return x->bytes < y->bytes   ? 1
+	       : x->bytes > y->bytes ? -1
+				     : memcmp(&x->key, &y->key, sizeof x->key);
+}
+
 static int collect(void *ctx, const struct fl_flow *f)
 {
 	struct open_flows *o = ctx;
@@ -30,16 +39,13 @@ static int collect(void *ctx, const struct fl_flow *f)
 		o->slot[f->key.iface].packets += f->packets;
 		o->slot[f->key.iface].bytes += f->bytes;
 	}
-	if (o->n < OPEN_FLOWS_MAX)
-		o->flow[o->n++] = *f;
+	/* Room for twice as many as are kept: the smaller half goes whenever it is full. */
+	if (o->n == 2 * OPEN_FLOWS_MAX) {
+		qsort(o->flow, o->n, sizeof *o->flow, by_bytes);
+		o->n = OPEN_FLOWS_MAX;
+	}
+	o->flow[o->n++] = *f;
 	return 0;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-	const struct fl_flow *x = a, *y = b;
-
-	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : memcmp(&x->key, &y->key, sizeof x->key);
 }
 
 static int by_interface(const void *a, const void *b)
@@ -60,8 +66,8 @@ static void json_count(struct fl_json *j, const char *key, const struct fl_count
 	fl_json_end_object(j);
 }
 
-static void json_causes(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
-			const char *const *names, size_t n)
+static void json_causes(struct fl_json *j, const char *key, const char *inner,
+			const struct fl_count *c, const char *const *names, size_t n)
 {
 	struct fl_count sum = {0};
 
@@ -100,14 +106,44 @@ static int slot_of(const struct fl_engine *e, const struct fl_eni *eni)
 	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		const struct fl_eni *known = fl_engine_eni(e, (uint16_t)i);
 
-		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id))
+		if (known && known->ifindex == eni->ifindex &&
+		    !strcmp(known->interface_id, eni->interface_id))
 			return (int)i;
 	}
 	return -1;
 }
 
-static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, const struct open_flows *open,
-			    struct fl_ledger *totals)
+static void json_system_side(struct fl_json *j, const char *key, uint64_t packets, uint64_t bytes,
+			     uint64_t dropped)
+{
+	fl_json_key(j, key);
+	fl_json_object(j);
+	fl_json_ku64(j, "packets", packets);
+	fl_json_ku64(j, "bytes", bytes);
+	fl_json_ku64(j, "dropped", dropped);
+	fl_json_end_object(j);
+}
+
+/* What the system counted since the ledger began, in the ENI's directions. */
+static void json_system(struct fl_json *j, const struct fl_meter_system *s, bool flip)
+{
+	const struct fl_system_counts *a = &s->begin, *b = &s->now;
+
+	if (!a->since || !b->since || b->rx_packets < a->rx_packets ||
+	    b->tx_packets < a->tx_packets)
+		return;
+	fl_json_key(j, "system");
+	fl_json_object(j);
+	fl_json_ki64(j, "since", a->since);
+	json_system_side(j, flip ? "egress" : "ingress", b->rx_packets - a->rx_packets,
+			 b->rx_bytes - a->rx_bytes, b->rx_dropped - a->rx_dropped);
+	json_system_side(j, flip ? "ingress" : "egress", b->tx_packets - a->tx_packets,
+			 b->tx_bytes - a->tx_bytes, b->tx_dropped - a->tx_dropped);
+	fl_json_end_object(j);
+}
+
+static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s,
+			    const struct open_flows *open, struct fl_ledger *totals)
 {
 	fl_json_key(j, "interfaces");
 	fl_json_array(j);
@@ -127,19 +163,25 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, 
 			fl_json_ki64(j, "slot", slot);
 			fl_json_key(j, "ledger");
 			fl_json_object(j);
-			json_ledger(j, "ingress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
-			json_ledger(j, "egress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
+			json_ledger(j, "ingress",
+				    fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
+			json_ledger(j, "egress",
+				    fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 			fl_json_end_object(j);
 			json_count(j, "open", &open->slot[slot]);
-			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
-			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
+			json_system(j, &s->system[slot], f->eni.flip);
+			fl_ledger_add(totals,
+				      fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
+			fl_ledger_add(totals,
+				      fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 		}
 		fl_json_end_object(j);
 	}
 	fl_json_end_array(j);
 }
 
-/* Who opened it: the side whose first packet was a SYN without ACK; without TCP flags, the higher port. */
+/* Who opened it: the side whose first packet was a SYN without ACK; without TCP flags, the higher
+ * port. */
 static bool is_opener(const struct fl_flow *f)
 {
 	if (f->tcp & FL_TCP_SYNACK)
@@ -162,9 +204,13 @@ static void json_top(struct fl_json *j, const struct fl_engine *e, const struct 
 
 		fl_json_object(j);
 		fl_json_key(j, "src");
-		fl_json_strn(j, text, (size_t)(fl_addr_print(text, &f->key.src, f->key.dirfam & FL_KEY_V6) - text));
+		fl_json_strn(
+		    j, text,
+		    (size_t)(fl_addr_print(text, &f->key.src, f->key.dirfam & FL_KEY_V6) - text));
 		fl_json_key(j, "dst");
-		fl_json_strn(j, text, (size_t)(fl_addr_print(text, &f->key.dst, f->key.dirfam & FL_KEY_V6) - text));
+		fl_json_strn(
+		    j, text,
+		    (size_t)(fl_addr_print(text, &f->key.dst, f->key.dirfam & FL_KEY_V6) - text));
 		fl_json_ku64(j, "sport", f->key.sport);
 		fl_json_ku64(j, "dport", f->key.dport);
 		fl_json_ku64(j, "protocol", f->key.proto);
@@ -231,7 +277,9 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	fl_json_end_object(&j);
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);
-	return r ? r : fl_file_write_atomic(s->run->statefd, "status/meter.json", buf.data, buf.len, 0640, false);
+	return r ? r
+		 : fl_file_write_atomic(s->run->statefd, "status/meter.json", buf.data, buf.len,
+					0640, false);
 }
 
 /* status/open: what is known of the open window as journal frames, marked provisional. */
@@ -247,8 +295,11 @@ static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 		uint16_t slot = open->flow[at].key.iface;
 		const struct fl_eni *eni = fl_engine_eni(s->engine, slot);
 		struct fl_frame f = {
-			.window = {.window = w.number, .start = w.start, .length = w.length, .flags = FL_WINDOW_PROVISIONAL},
-			.flows = open->flow + at,
+		    .window = {.window = w.number,
+			       .start = w.start,
+			       .length = w.length,
+			       .flags = FL_WINDOW_PROVISIONAL},
+		    .flows = open->flow + at,
 		};
 
 		while (at < open->n && open->flow[at].key.iface == slot) {
@@ -260,13 +311,15 @@ static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 		f.eni = *eni;
 		r = fl_frame_encode(&f, &buf);
 	}
-	return r ? r : fl_file_write_atomic(s->run->statefd, "status/open", buf.data, buf.len, 0640, false);
+	return r ? r
+		 : fl_file_write_atomic(s->run->statefd, "status/open", buf.data, buf.len, 0640,
+					false);
 }
 
 int fl_meter_status_write(const struct fl_meter_status *s)
 {
 	struct open_flows *open FL_CLEANUP(fl_freep) = calloc(1, sizeof *open);
-	struct fl_flow *flows FL_CLEANUP(fl_freep) = malloc(OPEN_FLOWS_MAX * sizeof *flows);
+	struct fl_flow *flows FL_CLEANUP(fl_freep) = malloc(2 * OPEN_FLOWS_MAX * sizeof *flows);
 	const struct fl_table *table = fl_engine_peek(s->engine, 4 * OPEN_FLOWS_MAX);
 	int r;
 
@@ -275,6 +328,7 @@ int fl_meter_status_write(const struct fl_meter_status *s)
 	open->flow = flows;
 	fl_table_each(table, collect, open);
 	qsort(flows, open->n, sizeof *flows, by_bytes);
+	open->n = FL_MIN(open->n, (size_t)OPEN_FLOWS_MAX);
 	r = write_json(s, open, fl_table_count(table));
 	return r ? r : write_open(s, open);
 }

@@ -38,14 +38,28 @@ static const struct {
 	unsigned roles;
 	unsigned capability;
 } capabilities[] = {
-	{AFPACKET, CAP_NET_RAW},
-	{NETNS, CAP_SYS_ADMIN}, /* setns(2) */
+    {AFPACKET, CAP_NET_RAW}, {NETNS, CAP_SYS_ADMIN}, /* setns(2) */
 };
 
-/* ---- system calls: a row is allowed to the roles it names; whatever has no row answers EPERM ---- */
+/* ---- system calls: a row is allowed to the roles it names; whatever has no row answers EPERM ----
+ */
 
-#define CALL(roles, name) {roles, SCMP_SYS(name), 0, {{0}}}
-#define CALL_IF(roles, name, ...) {roles, SCMP_SYS(name), 1, {__VA_ARGS__}}
+#define CALL(roles, name)                                                                          \
+	{                                                                                          \
+		roles, SCMP_SYS(name), 0,                                                          \
+		{                                                                                  \
+			{                                                                          \
+				0                                                                  \
+			}                                                                          \
+		}                                                                                  \
+	}
+#define CALL_IF(roles, name, ...)                                                                  \
+	{                                                                                          \
+		roles, SCMP_SYS(name), 1,                                                          \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
 #define FAMILY(roles, domain) CALL_IF(roles, socket, SCMP_A0(SCMP_CMP_EQ, domain))
 #define NOT_EXECUTABLE SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)
 
@@ -55,45 +69,148 @@ static const struct {
 	unsigned n;
 	struct scmp_arg_cmp arg[1];
 } calls[] = {
-	/* files: only below descriptors and paths that the user may open */
-	CALL(ALL, read), CALL(ALL, write), CALL(ALL, readv), CALL(ALL, writev), CALL(ALL, pread64), CALL(ALL, pwrite64),
-	CALL(ALL, preadv), CALL(ALL, pwritev), CALL(ALL, pwritev2), CALL(ALL, close), CALL(ALL, open), CALL(ALL, openat),
-	CALL(ALL, fstat), CALL(ALL, stat), CALL(ALL, lstat), CALL(ALL, newfstatat), CALL(ALL, statx), CALL(ALL, statfs),
-	CALL(ALL, fstatfs), CALL(ALL, lseek), CALL(ALL, access), CALL(ALL, faccessat), CALL(ALL, faccessat2), CALL(ALL, readlink),
-	CALL(ALL, readlinkat), CALL(ALL, getdents64), CALL(ALL, fcntl), CALL(ALL, dup), CALL(ALL, dup2), CALL(ALL, dup3),
-	CALL(ALL, pipe2), CALL(ALL, fadvise64), CALL(ALL, getcwd), CALL(ALL, ioctl), CALL(ALL, umask),
-	CALL(METER | DELIVER, mkdir), CALL(METER | DELIVER, mkdirat), CALL(METER | DELIVER, unlink),
-	CALL(METER | DELIVER, unlinkat), CALL(METER | DELIVER, rmdir), CALL(METER | DELIVER, rename),
-	CALL(METER | DELIVER, renameat), CALL(METER | DELIVER, renameat2), CALL(METER | DELIVER, link), CALL(METER | DELIVER, linkat),
-	CALL(METER | DELIVER, ftruncate), CALL(METER | DELIVER, fallocate), CALL(METER | DELIVER, fsync),
-	CALL(METER | DELIVER, fdatasync), CALL(METER | DELIVER, sync_file_range), CALL(METER | DELIVER, flock),
-	CALL(METER | DELIVER, fchmod), CALL(METER | DELIVER, utimensat),
-	/* memory: nothing becomes executable */
-	CALL_IF(ALL, mmap, NOT_EXECUTABLE), CALL_IF(ALL, mprotect, NOT_EXECUTABLE), CALL(ALL, munmap), CALL(ALL, mremap),
-	CALL(ALL, madvise), CALL(ALL, msync), CALL(ALL, brk),
-	/* time and events */
-	CALL(ALL, epoll_create1), CALL(ALL, epoll_ctl), CALL(ALL, epoll_wait), CALL(ALL, epoll_pwait), CALL(ALL, epoll_pwait2),
-	CALL(ALL, poll), CALL(ALL, ppoll), CALL(ALL, select), CALL(ALL, pselect6), CALL(ALL, timerfd_create),
-	CALL(ALL, timerfd_settime), CALL(ALL, signalfd4), CALL(ALL, eventfd2), CALL(ALL, clock_gettime), CALL(ALL, clock_getres),
-	CALL(ALL, clock_nanosleep), CALL(ALL, nanosleep), CALL(ALL, gettimeofday), CALL(ALL, time), CALL(ALL, futex),
-	CALL(ALL, rt_sigaction), CALL(ALL, rt_sigprocmask), CALL(ALL, rt_sigreturn), CALL(ALL, rt_sigtimedwait),
-	CALL(ALL, sigaltstack), CALL(ALL, restart_syscall),
-	/* itself; threads but no processes */
-	CALL(ALL, getpid), CALL(ALL, getppid), CALL(ALL, gettid), CALL(ALL, getuid), CALL(ALL, geteuid), CALL(ALL, getgid),
-	CALL(ALL, getegid), CALL(ALL, getrandom), CALL(ALL, getrusage), CALL(ALL, prlimit64), CALL(ALL, sysinfo), CALL(ALL, uname),
-	CALL(ALL, getcpu), CALL(ALL, sched_yield), CALL(ALL, sched_getaffinity), CALL(ALL, set_robust_list), CALL(ALL, rseq),
-	CALL(ALL, membarrier), CALL(ALL, set_tid_address), CALL(ALL, tgkill), CALL(ALL, exit), CALL(ALL, exit_group),
-	CALL_IF(ALL, clone, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)),
-	/* sockets that are open already: rtnetlink and the supervisor's channel */
-	CALL(METER, sendto), CALL(METER, recvfrom), CALL(METER, sendmsg), CALL(METER, recvmsg), CALL(METER, getsockname),
-	CALL(METER, getsockopt), CALL(METER, setsockopt),
-	CALL(EBPF, bpf),
-	FAMILY(AFPACKET, AF_PACKET), FAMILY(AFPACKET, AF_UNIX), FAMILY(AFPACKET, AF_INET), CALL(AFPACKET, bind),
-	CALL(NETNS, setns),
-	/* destinations: connections out, nobody comes in */
-	FAMILY(DELIVER, AF_INET), FAMILY(DELIVER, AF_INET6), FAMILY(DELIVER, AF_UNIX), CALL(DELIVER, connect), CALL(DELIVER, sendto),
-	CALL(DELIVER, recvfrom), CALL(DELIVER, sendmsg), CALL(DELIVER, recvmsg), CALL(DELIVER, sendmmsg), CALL(DELIVER, getsockname),
-	CALL(DELIVER, getpeername), CALL(DELIVER, getsockopt), CALL(DELIVER, setsockopt), CALL(DELIVER, shutdown),
+    /* files: only below descriptors and paths that the user may open */
+    CALL(ALL, read),
+    CALL(ALL, write),
+    CALL(ALL, readv),
+    CALL(ALL, writev),
+    CALL(ALL, pread64),
+    CALL(ALL, pwrite64),
+    CALL(ALL, preadv),
+    CALL(ALL, pwritev),
+    CALL(ALL, pwritev2),
+    CALL(ALL, close),
+    CALL(ALL, open),
+    CALL(ALL, openat),
+    CALL(ALL, fstat),
+    CALL(ALL, stat),
+    CALL(ALL, lstat),
+    CALL(ALL, newfstatat),
+    CALL(ALL, statx),
+    CALL(ALL, statfs),
+    CALL(ALL, fstatfs),
+    CALL(ALL, lseek),
+    CALL(ALL, access),
+    CALL(ALL, faccessat),
+    CALL(ALL, faccessat2),
+    CALL(ALL, readlink),
+    CALL(ALL, readlinkat),
+    CALL(ALL, getdents64),
+    CALL(ALL, fcntl),
+    CALL(ALL, dup),
+    CALL(ALL, dup2),
+    CALL(ALL, dup3),
+    CALL(ALL, pipe2),
+    CALL(ALL, fadvise64),
+    CALL(ALL, getcwd),
+    CALL(ALL, ioctl),
+    CALL(ALL, umask),
+    CALL(METER | DELIVER, mkdir),
+    CALL(METER | DELIVER, mkdirat),
+    CALL(METER | DELIVER, unlink),
+    CALL(METER | DELIVER, unlinkat),
+    CALL(METER | DELIVER, rmdir),
+    CALL(METER | DELIVER, rename),
+    CALL(METER | DELIVER, renameat),
+    CALL(METER | DELIVER, renameat2),
+    CALL(METER | DELIVER, link),
+    CALL(METER | DELIVER, linkat),
+    CALL(METER | DELIVER, ftruncate),
+    CALL(METER | DELIVER, fallocate),
+    CALL(METER | DELIVER, fsync),
+    CALL(METER | DELIVER, fdatasync),
+    CALL(METER | DELIVER, sync_file_range),
+    CALL(METER | DELIVER, flock),
+    CALL(METER | DELIVER, fchmod),
+    CALL(METER | DELIVER, utimensat),
+    /* memory: nothing becomes executable */
+    CALL_IF(ALL, mmap, NOT_EXECUTABLE),
+    CALL_IF(ALL, mprotect, NOT_EXECUTABLE),
+    CALL(ALL, munmap),
+    CALL(ALL, mremap),
+    CALL(ALL, madvise),
+    CALL(ALL, msync),
+    CALL(ALL, brk),
+    /* time and events */
+    CALL(ALL, epoll_create1),
+    CALL(ALL, epoll_ctl),
+    CALL(ALL, epoll_wait),
+    CALL(ALL, epoll_pwait),
+    CALL(ALL, epoll_pwait2),
+    CALL(ALL, poll),
+    CALL(ALL, ppoll),
+    CALL(ALL, select),
+    CALL(ALL, pselect6),
+    CALL(ALL, timerfd_create),
+    CALL(ALL, timerfd_settime),
+    CALL(ALL, signalfd4),
+    CALL(ALL, eventfd2),
+    CALL(ALL, clock_gettime),
+    CALL(ALL, clock_getres),
+    CALL(ALL, clock_nanosleep),
+    CALL(ALL, nanosleep),
+    CALL(ALL, gettimeofday),
+    CALL(ALL, time),
+    CALL(ALL, futex),
+    CALL(ALL, rt_sigaction),
+    CALL(ALL, rt_sigprocmask),
+    CALL(ALL, rt_sigreturn),
+    CALL(ALL, rt_sigtimedwait),
+    CALL(ALL, sigaltstack),
+    CALL(ALL, restart_syscall),
+    /* itself; threads but no processes */
+    CALL(ALL, getpid),
+    CALL(ALL, getppid),
+    CALL(ALL, gettid),
+    CALL(ALL, getuid),
+    CALL(ALL, geteuid),
+    CALL(ALL, getgid),
+    CALL(ALL, getegid),
+    CALL(ALL, getrandom),
+    CALL(ALL, getrusage),
+    CALL(ALL, prlimit64),
+    CALL(ALL, sysinfo),
+    CALL(ALL, uname),
+    CALL(ALL, getcpu),
+    CALL(ALL, sched_yield),
+    CALL(ALL, sched_getaffinity),
+    CALL(ALL, set_robust_list),
+    CALL(ALL, rseq),
+    CALL(ALL, membarrier),
+    CALL(ALL, set_tid_address),
+    CALL(ALL, tgkill),
+    CALL(ALL, exit),
+    CALL(ALL, exit_group),
+    CALL_IF(ALL, clone, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)),
+    /* sockets that are open already: rtnetlink and the supervisor's channel */
+    CALL(METER, sendto),
+    CALL(METER, recvfrom),
+    CALL(METER, sendmsg),
+    CALL(METER, recvmsg),
+    CALL(METER, getsockname),
+    CALL(METER, getsockopt),
+    CALL(METER, setsockopt),
+    CALL(EBPF, bpf),
+    FAMILY(AFPACKET, AF_PACKET),
+    FAMILY(AFPACKET, AF_UNIX),
+    FAMILY(AFPACKET, AF_INET),
+    CALL(AFPACKET, bind),
+    CALL(NETNS, setns),
+    /* destinations: connections out, nobody comes in */
+    FAMILY(DELIVER, AF_INET),
+    FAMILY(DELIVER, AF_INET6),
+    FAMILY(DELIVER, AF_UNIX),
+    CALL(DELIVER, connect),
+    CALL(DELIVER, sendto),
+    CALL(DELIVER, recvfrom),
+    CALL(DELIVER, sendmsg),
+    CALL(DELIVER, recvmsg),
+    CALL(DELIVER, sendmmsg),
+    CALL(DELIVER, getsockname),
+    CALL(DELIVER, getpeername),
+    CALL(DELIVER, getsockopt),
+    CALL(DELIVER, setsockopt),
+    CALL(DELIVER, shutdown),
 };
 
 static int load_filter(unsigned role)
@@ -103,7 +220,8 @@ static int load_filter(unsigned role)
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(calls); i++)
 		if (calls[i].roles & BIT(role)) {
-			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i].call, calls[i].n, calls[i].arg);
+			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i].call,
+						   calls[i].n, calls[i].arg);
 			/* Some architectures never had the older calls. */
 			if (r == -EDOM || r == -EINVAL)
 				r = 0;
@@ -129,13 +247,18 @@ static int drop_capabilities(unsigned role, uid_t uid, gid_t gid)
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (size_t i = 0; i < FL_ARRAY_LEN(capabilities); i++)
 		if (capabilities[i].roles & BIT(role))
-			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capabilities[i].capability);
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+				     capabilities[i].capability);
 	if (change) {
-		int r = capng_change_id((int)uid, (int)gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+		int r =
+		    capng_change_id((int)uid, (int)gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
 
-		return r ? fl_fail(-EPERM, "becoming user %u, group %u failed (step %d)", uid, gid, -r) : 0;
+		return r ? fl_fail(-EPERM, "becoming user %u, group %u failed (step %d)", uid, gid,
+				   -r)
+			 : 0;
 	}
-	/* Staying root, without its powers and groups. A user namespace may refuse the groups; they carry no right there. */
+	/* Staying root, without its powers and groups. A user namespace may refuse the groups; they
+	 * carry no right there. */
 	if (may && setgroups(0, NULL) && errno != EPERM)
 		return fl_fail(-errno, "supplementary groups cannot be dropped: %m");
 	if (capng_apply(CAPNG_SELECT_CAPS))
@@ -150,12 +273,14 @@ int fl_privilege_drop(enum fl_privilege_role role, uid_t uid, gid_t gid)
 
 	if (r)
 		return r;
-	/* A role does not outlive its supervisor. The kernel forgets that wish with every change of credentials. */
+	/* A role does not outlive its supervisor. The kernel forgets that wish with every change of
+	 * credentials. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
 		return fl_fail(-ESRCH, "the supervisor is gone");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return fl_fail(-errno, "no_new_privs: %m");
-	/* Other processes of the same user cannot attach to it: deliver holds credentials, the meter everybody's traffic. */
+	/* Other processes of the same user cannot attach to it: deliver holds credentials, the
+	 * meter everybody's traffic. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 		return fl_fail(-errno, "PR_SET_DUMPABLE: %m");
 	return load_filter(role);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The meter: holds the maps, follows the interfaces, drives the engine. It opens no connection and listens to nobody. */
+/* The meter: holds the maps, follows the interfaces, drives the engine. It opens no connection and
+ * listens to nobody. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #include "base/units.h"
 #include "bpf/shared.h"
 #include "daemon/daemon.h"
+#include "daemon/last_window.h"
 #include "daemon/meter_status.h"
 #include "daemon/privilege.h"
 #include "daemon/wal.h"
@@ -36,17 +38,21 @@ struct meter {
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
-	bool gone[FL_K_SLOTS];	   /* said so */
+	int journalfd;
+	uint8_t boot_id[16];
+	struct fl_meter_system system[FL_K_SLOTS];
+	bool gone[FL_K_SLOTS]; /* said so */
 	int64_t started;
 	bool finish, ready;
-	bool quiet_so_far;	 /* no packet yet */
-	uint32_t said_window;	 /* whose ledger was told */
-	char said[256];		 /* the last trouble, so that a full disk is one line and not a thousand */
+	bool quiet_so_far;    /* no packet yet */
+	uint32_t said_window; /* whose ledger was told */
+	char said[256]; /* the last trouble, so that a full disk is one line and not a thousand */
 };
 
 static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 {
-	struct fl_request rq = {.op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
+	struct fl_request rq = {
+	    .op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
 	int netns FL_CLEANUP(fl_closep) = -1;
 
 	if (m->run->privileged) {
@@ -54,7 +60,8 @@ static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 		return fl_channel_call(m->channel, &rq);
 	}
 	netns = fl_run_open_netns(m->run, i->eni.netns);
-	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
+	return netns < -1 ? netns
+			  : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
 static int detach(struct meter *m, uint16_t slot)
@@ -64,6 +71,37 @@ static int detach(struct meter *m, uint16_t slot)
 	if (!m->run->privileged)
 		return m->run->ops->detach(m->live, slot);
 	return fl_channel_call(m->channel, &rq);
+}
+
+static struct fl_system_counts system_counts(const struct fl_interface *i)
+{
+	return (struct fl_system_counts){
+	    .since = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
+	    .rx_packets = i->rx_packets,
+	    .rx_bytes = i->rx_bytes,
+	    .rx_dropped = i->rx_dropped,
+	    .tx_packets = i->tx_packets,
+	    .tx_bytes = i->tx_bytes,
+	    .tx_dropped = i->tx_dropped,
+	};
+}
+
+/* With each window the system's counters, so that an audit compares like with like. */
+static void sample_system(struct meter *m)
+{
+	struct fl_interface *list FL_CLEANUP(fl_freep) = NULL;
+	size_t n = 0;
+	int r = fl_discovery_list(m->discovery, &list, &n);
+
+	for (size_t i = 0; !r && i < n; i++) {
+		bool known;
+		int slot = list[i].skip == FL_SKIP_NONE
+			       ? fl_engine_slot(m->engine, &list[i].eni, &known)
+			       : -1;
+
+		if (slot >= 0 && known)
+			m->system[slot].now = system_counts(&list[i]);
+	}
 }
 
 /* One interface that should be metered. What cannot be attached is said once and left alone. */
@@ -77,7 +115,8 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
-	/* Known from the log of an earlier life and still attached: its counting was never interrupted. */
+	/* Known from the log of an earlier life and still attached: its counting was never
+	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
 		r = fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
 	else
@@ -89,9 +128,11 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 		return 0;
 	r = attach(m, (uint16_t)slot, i);
 	m->attached[slot] = !r;
+	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
 	if (!r || r == -EPIPE) {
 		if (!r && m->ready)
-			fl_info("%s (%s) appeared and is metered as %s", i->eni.device, i->eni.name, i->eni.interface_id);
+			fl_info("%s (%s) appeared and is metered as %s", i->eni.device, i->eni.name,
+				i->eni.interface_id);
 		return r;
 	}
 	/* It may have gone between the listing and now; the next notification tells. */
@@ -156,19 +197,24 @@ static void say_window(struct meter *m)
 	if (!last->window.number || last->window.number == m->said_window)
 		return;
 	m->said_window = last->window.number;
+	sample_system(m);
+	/* A full disk must not stop the metering. */
+	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
 	for (unsigned i = 0; i < FL_RULE_N; i++)
 		excluded.packets += l->excluded[i].packets;
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
 		lost.packets += l->lost[i].packets;
-	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64 " excluded + %" PRIu64
-		" lost%s",
-		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows, fl_human_bytes(l->seen.bytes, bytes),
-		l->seen.packets, l->recorded.packets, excluded.packets, lost.packets,
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64
+		" recorded + %" PRIu64 " excluded + %" PRIu64 " lost%s",
+		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
+		excluded.packets, lost.packets,
 		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)
-		fl_info("no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
+		fl_info(
+		    "no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
 }
 
 static int turn(struct meter *m)
@@ -204,12 +250,13 @@ static int on_status(void *ctx, uint64_t expirations)
 {
 	struct meter *m = ctx;
 	struct fl_meter_status s = {
-		.run = m->run,
-		.engine = m->engine,
-		.journal = m->journal,
-		.interfaces = m->interfaces,
-		.n_interfaces = m->n_interfaces,
-		.started = m->started,
+	    .run = m->run,
+	    .engine = m->engine,
+	    .journal = m->journal,
+	    .interfaces = m->interfaces,
+	    .n_interfaces = m->n_interfaces,
+	    .system = m->system,
+	    .started = m->started,
 	};
 	int r = fl_meter_status_write(&s);
 
@@ -269,16 +316,16 @@ static int open_stages(struct meter *m)
 {
 	struct fl_journal_conf jc = {.quota_bytes = m->run->journal_bytes};
 	struct fl_engine_conf ec = {
-		.shmfd = m->run->shmfd,
-		.ops = m->run->ops,
-		.clock = fl_clock_system,
-		.window_ns = m->run->live.window_ns,
-		.memory_limit = m->run->memory_limit,
-		.seed = fl_random_seed(),
-		.exclusions = m->run->exclusions,
-		.reused = m->run->reused,
+	    .shmfd = m->run->shmfd,
+	    .ops = m->run->ops,
+	    .clock = fl_clock_system,
+	    .window_ns = m->run->live.window_ns,
+	    .memory_limit = m->run->memory_limit,
+	    .seed = fl_random_seed(),
+	    .exclusions = m->run->exclusions,
+	    .reused = m->run->reused,
 	};
-	int journalfd, r = read_boot_id(ec.boot_id);
+	int r = read_boot_id(m->boot_id);
 
 	if (!r)
 		r = fl_mkdirs(m->run->statefd, "journal", 0750);
@@ -286,13 +333,24 @@ static int open_stages(struct meter *m)
 		r = fl_mkdirs(m->run->statefd, "status", 0750);
 	if (r)
 		return r;
-	journalfd = openat(m->run->statefd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (journalfd < 0)
+	memcpy(ec.boot_id, m->boot_id, sizeof ec.boot_id);
+	m->journalfd = openat(m->run->statefd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->journalfd < 0)
 		return fl_fail(-errno, "%s/journal: %m", m->run->store);
-	r = fl_journal_open(&m->journal, journalfd, &jc);
+	r = fl_journal_open(&m->journal, m->journalfd, &jc);
 	ec.journal = m->journal;
 	ec.live = m->live;
-	return r ? r : fl_engine_new(&m->engine, &ec);
+	if (!r)
+		r = fl_engine_new(&m->engine, &ec);
+	if (r || fl_engine_had_log(m->engine))
+		return r;
+	r = fl_last_window_settle(m->journalfd, m->journal);
+	if (r > 0)
+		fl_warn("the last run ended with the power or without its log: the window that was "
+			"open then is marked SKIPDATA");
+	else if (r < 0)
+		fl_warn("%s", fl_error_text(r));
+	return 0;
 }
 
 static int run_loop(struct meter *m)
@@ -309,7 +367,8 @@ static int run_loop(struct meter *m)
 	if (!r)
 		r = fl_loop_add_timer(m->loop, TICK_NS, FL_NS_PER_S, on_status, m, &sources[2]);
 	if (!r)
-		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m, &sources[3]);
+		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m,
+				   &sources[3]);
 	if (!r && ring >= 0)
 		r = fl_loop_add_fd(m->loop, ring, EPOLLIN, on_ring, m, &sources[4]);
 	return r ? r : fl_loop_run(m->loop);
@@ -317,25 +376,29 @@ static int run_loop(struct meter *m)
 
 int fl_role_meter(const struct fl_run *run, int channel)
 {
-	enum fl_privilege_role role = run->privileged				    ? FL_ROLE_METER
-				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
-										    : FL_ROLE_METER_AFPACKET;
+	enum fl_privilege_role role = run->privileged ? FL_ROLE_METER
+				      : run->discovery.netns && *run->discovery.netns
+					  ? FL_ROLE_METER_AFPACKET_NETNS
+					  : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
 	struct meter m = {
-		.run = run,
-		.channel = channel,
-		.quiet_so_far = true,
-		.started = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
+	    .run = run,
+	    .channel = channel,
+	    .quiet_so_far = true,
+	    .journalfd = -1,
+	    .started = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S),
 	};
 	int r;
 
 	if (run->quiet)
 		fl_log_set_level(FL_LOG_WARNING);
-	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the fallback. */
+	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the
+	 * fallback. */
 	r = fl_discovery_new(&m.discovery, &run->discovery);
 	if (!r)
 		r = open_backend(&m);
-	/* Names of containers come from files of root: those that are there now are found and remembered. */
+	/* Names of containers come from files of root: those that are there now are found and
+	 * remembered. */
 	if (!r)
 		r = fl_discovery_list(m.discovery, &m.interfaces, &m.n_interfaces);
 	if (!r)
@@ -355,11 +418,13 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		say_window(&m);
 		on_status(&m, 1);
 		fl_wal_remove(run->shmfd);
+		fl_last_window_forget(m.journalfd);
 	}
 	if (r)
 		fl_err("%s", fl_error_text(r));
 	fl_engine_free(&m.engine);
 	fl_journal_close(&m.journal);
+	fl_closep(&m.journalfd);
 	if (m.live)
 		run->ops->close(&m.live, false);
 	fl_discovery_free(&m.discovery);

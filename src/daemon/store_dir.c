@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * We may be root and the directory a user's: everything is done through descriptors that follow no link, and what is written
- * below is written with the user's own rights.
+ * We may be root and the directory a user's: everything is done through descriptors that follow no
+ * link, and what is written below is written with the user's own rights.
  */
 #include "daemon/store_dir.h"
 
@@ -25,7 +25,8 @@
 #define PREFIX "flowlog-"
 #define OURS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-static const char *const known_names[] = {".", "..", "journal", "deliver", "status", "s3", "logs", "lock", "flowlog.db"};
+static const char *const known_names[] = {".",  "..",   "journal", "deliver",   "status",
+					  "s3", "logs", "lock",    "flowlog.db"};
 
 /* ret_other: a name that no store has; empty: there is none. ret_empty: nothing at all in it. */
 static int look_inside(int fd, const char *path, char ret_other[256], bool *ret_empty)
@@ -69,8 +70,11 @@ static int open_owned(const char *path, uid_t uid, gid_t gid, mode_t mode, int *
 	if (made && st.st_uid == geteuid() && !geteuid() && fchown(fd, uid, gid))
 		return fl_fail(-errno, "%s cannot be given to user %u: %m", path, uid);
 	if (!made && st.st_uid != uid)
-		return fl_fail(-EPERM, "%s belongs to user %u and not to user %u, who would write it; name another with --store, or "
-			       "that user with --user", path, st.st_uid, uid);
+		return fl_fail(-EPERM,
+			       "%s belongs to user %u and not to user %u, who would write it; name "
+			       "another with --store, or "
+			       "that user with --user",
+			       path, st.st_uid, uid);
 	if (made && fchmod(fd, mode))
 		return fl_fail(-errno, "%s: %m", path);
 	*ret = fd;
@@ -87,12 +91,15 @@ static int take_lock(struct fl_store_dir *d)
 	if (d->lockfd < 0)
 		return fl_fail(-errno, "%s/lock: %m", d->path);
 	if (flock(d->lockfd, LOCK_EX | LOCK_NB)) {
-		ssize_t got = errno == EWOULDBLOCK ? pread(d->lockfd, text, sizeof text - 1, 0) : -1;
+		ssize_t got =
+		    errno == EWOULDBLOCK ? pread(d->lockfd, text, sizeof text - 1, 0) : -1;
 
 		if (got < 0)
 			return fl_fail(-errno, "%s/lock: %m", d->path);
 		text[strcspn((text[got] = '\0', text), "\n")] = '\0';
-		return fl_fail(-EBUSY, "%s is in use by another flowlog (process %s); stop it first, or name another store with --store",
+		return fl_fail(-EBUSY,
+			       "%s is in use by another flowlog (process %s); stop it first, or "
+			       "name another store with --store",
 			       d->path, *text ? text : "unknown");
 	}
 	n = snprintf(text, sizeof text, "%d\n", getpid());
@@ -123,10 +130,12 @@ static void sweep_shm(uid_t uid)
 		char name[300];
 		struct stat st;
 
-		if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid != uid)
+		if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) ||
+		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid != uid)
 			continue;
 		snprintf(name, sizeof name, "%s/store", e->d_name);
-		if (!fl_file_read(fd, name, &path) && stat(fl_buf_cstr(&path), &st) && errno == ENOENT)
+		if (!fl_file_read(fd, name, &path) && stat(fl_buf_cstr(&path), &st) &&
+		    errno == ENOENT)
 			remove_shm(fd, e->d_name);
 	}
 	if (dir)
@@ -168,7 +177,10 @@ int fl_store_dir_open(struct fl_store_dir *d, const char *store, uid_t uid, gid_
 	if (r)
 		return r;
 	if (*other)
-		return fl_fail(-ENOTEMPTY, "%s is not a flowlog store: it holds \"%s\"; name an empty directory with --store", d->path, other);
+		return fl_fail(-ENOTEMPTY,
+			       "%s is not a flowlog store: it holds \"%s\"; name an empty "
+			       "directory with --store",
+			       d->path, other);
 	fl_sha256(d->path, strlen(d->path), digest);
 	strcpy(d->id, PREFIX);
 	fl_hex(digest, 8, d->id + strlen(PREFIX));

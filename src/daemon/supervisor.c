@@ -28,7 +28,8 @@
 
 struct supervisor;
 
-/* A role: how its process begins. The order is that of stopping: what fills the journal before what empties it. */
+/* A role: how its process begins. The order is that of stopping: what fills the journal before what
+ * empties it. */
 static int start_meter(struct supervisor *s);
 static int start_deliver(struct supervisor *s);
 static int start_view(struct supervisor *s);
@@ -38,9 +39,9 @@ static const struct {
 	const char *name;
 	int (*body)(struct supervisor *s);
 } roles[ROLE_N] = {
-	[ROLE_METER] = {"meter", start_meter},
-	[ROLE_DELIVER] = {"deliver", start_deliver},
-	[ROLE_VIEW] = {"view", start_view},
+    [ROLE_METER] = {"meter", start_meter},
+    [ROLE_DELIVER] = {"deliver", start_deliver},
+    [ROLE_VIEW] = {"view", start_view},
 };
 
 struct supervisor {
@@ -84,7 +85,8 @@ static int start_view(struct supervisor *s)
 
 	forget_capture(s);
 	/* The user may be able to read the store but not the way to it. */
-	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store) : fl_view_new(&view, ".", STDOUT_FILENO);
+	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store)
+				    : fl_view_new(&view, ".", STDOUT_FILENO);
 	if (!r)
 		r = fl_privilege_drop(FL_ROLE_VIEW, s->run->uid, s->run->gid);
 	while (!r) {
@@ -107,7 +109,8 @@ static int on_channel(void *ctx, int fd, uint32_t events)
 		fl_closep(&s->channel);
 	} else if (r == FL_CHANNEL_READY && !s->ready) {
 		s->ready = true;
-		fl_notify(s->run->privileged ? "READY=1\nSTATUS=metering with eBPF" : "READY=1\nSTATUS=metering with AF_PACKET");
+		fl_notify(s->run->privileged ? "READY=1\nSTATUS=metering with eBPF"
+					     : "READY=1\nSTATUS=metering with AF_PACKET");
 	}
 	return 0;
 }
@@ -181,18 +184,21 @@ static void reap(struct supervisor *s)
 			s->pid[i] = 0;
 			if (s->stopping)
 				continue;
-			if (i == ROLE_METER && !s->ready && s->restarts[i] + 1 >= TRIES_BEFORE_READY) {
+			if (i == ROLE_METER && !s->ready &&
+			    s->restarts[i] + 1 >= TRIES_BEFORE_READY) {
 				s->failed = true;
 				fl_err("the meter does not come up; what it said last is why");
 				fl_loop_stop(s->loop);
 				continue;
 			}
 			if (WIFSIGNALED(status))
-				fl_warn("%s (pid %d) was killed by signal %d; it starts again in a second", roles[i].name, pid,
-					WTERMSIG(status));
+				fl_warn("%s (pid %d) was killed by signal %d; it starts again in a "
+					"second",
+					roles[i].name, pid, WTERMSIG(status));
 			else
-				fl_warn("%s (pid %d) ended with status %d; it starts again in a second", roles[i].name, pid,
-					WEXITSTATUS(status));
+				fl_warn(
+				    "%s (pid %d) ended with status %d; it starts again in a second",
+				    roles[i].name, pid, WEXITSTATUS(status));
 			fl_source_set_timer(s->restart_timer, RESTART_DELAY_NS, 0);
 		}
 }
@@ -234,12 +240,13 @@ static int write_status(void *ctx, uint64_t expirations)
 	}
 	fl_json_end_array(&j);
 	fl_json_end_object(&j);
-	/* With the user's rights: the directory is theirs, and so is whatever they put into our way. A status that cannot be
-	 * written (full disk) must not stop anything. */
+	/* With the user's rights: the directory is theirs, and so is whatever they put into our
+	 * way. A status that cannot be written (full disk) must not stop anything. */
 	setfsgid(s->run->gid);
 	setfsuid(s->run->uid);
 	if (!fl_json_done(&j))
-		(void)fl_file_write_atomic(s->run->statefd, "status/supervisor.json", buf.data, buf.len, 0640, false);
+		(void)fl_file_write_atomic(s->run->statefd, "status/supervisor.json", buf.data,
+					   buf.len, 0640, false);
 	setfsuid(geteuid());
 	setfsgid(getegid());
 	return 0;
@@ -254,13 +261,15 @@ static void stop_role(struct supervisor *s, unsigned role)
 	for (unsigned i = 0; s->pid[role] && i < STOP_TIMEOUT_S * 20; i++) {
 		usleep(50000);
 		/* A meter that waits for an answer could not end. */
-		if (role == ROLE_METER && s->channel >= 0 && fl_channel_answer(s->channel, s->run, true) == FL_CHANNEL_GONE)
+		if (role == ROLE_METER && s->channel >= 0 &&
+		    fl_channel_answer(s->channel, s->run, true) == FL_CHANNEL_GONE)
 			fl_closep(&s->channel);
 		reap(s);
 	}
 	if (s->pid[role]) {
-		fl_warn("%s did not end within %d s and is killed; its log is kept for the next start", roles[role].name,
-			STOP_TIMEOUT_S);
+		fl_warn(
+		    "%s did not end within %d s and is killed; its log is kept for the next start",
+		    roles[role].name, STOP_TIMEOUT_S);
 		kill(s->pid[role], SIGKILL);
 		s->failed = true;
 	}
@@ -291,7 +300,8 @@ int fl_supervise(struct fl_run *run, bool view)
 	if (!r)
 		r = fl_loop_add_timer(s.loop, 0, 0, on_restart, &s, &s.restart_timer);
 	if (!r)
-		r = fl_loop_add_timer(s.loop, FL_NS_PER_S, FL_NS_PER_S, write_status, &s, &status_source);
+		r = fl_loop_add_timer(s.loop, FL_NS_PER_S, FL_NS_PER_S, write_status, &s,
+				      &status_source);
 	for (unsigned i = 0; !r && i < ROLE_N; i++)
 		if (i != ROLE_VIEW || view)
 			r = spawn(&s, i);

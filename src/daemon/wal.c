@@ -20,7 +20,7 @@
 #define WAL_MAGIC 0x4c57464cu /* "LFWL" */
 #define WAL_PARTS 6
 #define WAL_ALIGN 8
-#define WAL_AHEAD (1u << 20)   /* memory is reserved in steps of this */
+#define WAL_AHEAD (1u << 20)     /* memory is reserved in steps of this */
 #define WAL_SET_ASIDE (1u << 16) /* of it, what only small records may use */
 
 struct wal_header {
@@ -28,8 +28,8 @@ struct wal_header {
 };
 
 struct fl_wal {
-	int dirfd, fd;	/* fd: what append writes to */
-	int old_fd;	/* during a snapshot: the log still in force */
+	int dirfd, fd; /* fd: what append writes to */
+	int old_fd;    /* during a snapshot: the log still in force */
 	uint64_t size, reserved, old_size, old_reserved;
 };
 
@@ -47,10 +47,10 @@ static int replay_all(const uint8_t *map, size_t size, fl_wal_replay_fn replay, 
 	*ret_good = 0;
 	while (fl_cur_left(&c)) {
 		struct wal_header h = {
-			.magic = fl_cur_le32(&c),
-			.type = fl_cur_le32(&c),
-			.length = fl_cur_le32(&c),
-			.crc = fl_cur_le32(&c),
+		    .magic = fl_cur_le32(&c),
+		    .type = fl_cur_le32(&c),
+		    .length = fl_cur_le32(&c),
+		    .crc = fl_cur_le32(&c),
 		};
 		const uint8_t *payload;
 		int r;
@@ -87,7 +87,8 @@ int fl_wal_open(struct fl_wal **ret, int dirfd, fl_wal_replay_fn replay, void *c
 		void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, w->fd, 0);
 
 		if (map == MAP_FAILED)
-			return fl_fail(-errno, "the meter's log in shared memory cannot be read: %m");
+			return fl_fail(-errno,
+				       "the meter's log in shared memory cannot be read: %m");
 		r = replay_all(map, (size_t)st.st_size, replay, ctx, &good);
 		munmap(map, (size_t)st.st_size);
 		if (r)
@@ -111,7 +112,8 @@ void fl_wal_close(struct fl_wal **w)
 	*w = NULL;
 }
 
-/* Memory for n bytes more, so that a write cannot fail half-way and small records find room when there is none left. */
+/* Memory for n bytes more, so that a write cannot fail half-way and small records find room when
+ * there is none left. */
 static int reserve(struct fl_wal *w, size_t n)
 {
 	uint64_t need = w->size + n + (n < FL_WAL_SMALL ? 0 : WAL_SET_ASIDE);
@@ -121,14 +123,17 @@ static int reserve(struct fl_wal *w, size_t n)
 	for (unsigned ahead = WAL_AHEAD;; ahead = 0) {
 		uint64_t to = need + ahead;
 
-		if (!fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->reserved, (off_t)(to - w->reserved))) {
+		if (!fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->reserved,
+			       (off_t)(to - w->reserved))) {
 			w->reserved = to;
 			return 0;
 		}
 		if (errno == EOPNOTSUPP)
 			return 0;
 		if (!ahead)
-			return fl_fail(-ENOSPC, "shared memory is full (%s): the meter cannot log what it reads; enlarge /dev/shm",
+			return fl_fail(-ENOSPC,
+				       "shared memory is full (%s): the meter cannot log what it "
+				       "reads; enlarge /dev/shm",
 				       strerror(errno));
 	}
 }
@@ -143,7 +148,8 @@ int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsi
 	int r;
 
 	if (n > WAL_PARTS)
-		return fl_fail(-EINVAL, "a log record has %u parts, at most %d are possible", n, WAL_PARTS);
+		return fl_fail(-EINVAL, "a log record has %u parts, at most %d are possible", n,
+			       WAL_PARTS);
 	for (unsigned i = 0; i < n; i++) {
 		all[i + 1] = iov[i];
 		length += iov[i].iov_len;
@@ -152,7 +158,8 @@ int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsi
 	all[n + 1] = (struct iovec){.iov_base = (void *)zeroes, .iov_len = fill};
 	length += fill;
 	if (length > FL_WAL_RECORD_MAX)
-		return fl_fail(-E2BIG, "a log record of %zu bytes is over the limit of %u", length, FL_WAL_RECORD_MAX);
+		return fl_fail(-E2BIG, "a log record of %zu bytes is over the limit of %u", length,
+			       FL_WAL_RECORD_MAX);
 	h.length = (uint32_t)length;
 	h.crc = header_crc(&h);
 	for (unsigned i = 1; i <= n + 1; i++)
@@ -167,7 +174,8 @@ int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsi
 		/* Half a record must not stand where the next one ends. */
 		if (done > 0 && !ftruncate(w->fd, (off_t)w->size))
 			w->reserved = w->size;
-		return fl_fail(-err, "the meter's log in shared memory cannot be written: %s", strerror(err));
+		return fl_fail(-err, "the meter's log in shared memory cannot be written: %s",
+			       strerror(err));
 	}
 	w->size += length + sizeof h;
 	w->reserved = FL_MAX(w->reserved, w->size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to discover.c and rtnl.c: the links of all namespaces followed, as the kernel tells them. */
+/* Private to discover.c and rtnl.c: the links of all namespaces followed, as the kernel tells them.
+ */
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -17,7 +18,8 @@ struct fl_netns {
 	struct mnl_socket *ask, *notify;
 };
 
-/* A name once found is kept: the files it comes from may be out of reach once the process has dropped its privilege. */
+/* A name once found is kept: the files it comes from may be out of reach once the process has
+ * dropped its privilege. */
 struct fl_known_name {
 	size_t ns;
 	uint32_t ifindex;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Face of the stage "inventory": what an interface is called and who it belongs to. In this issue the
- * identity is discovered (discover.c, Linux only); AWS's describe-* JSON joins it later.
+ * Face of the stage "inventory": what an interface is called and who it belongs to. In this issue
+ * the identity is discovered (discover.c, Linux only); AWS's describe-* JSON joins it later.
  */
 #pragma once
 
@@ -12,28 +12,28 @@
 #include "base/addr.h"
 
 /*
- * Identity of an ENI at one time, as records need it. Empty strings are "-" in a record. Plain bytes,
- * no pointers, so that it rides in the journal's frames. eni.def names the members once for
+ * Identity of an ENI at one time, as records need it. Empty strings are "-" in a record. Plain
+ * bytes, no pointers, so that it rides in the journal's frames. eni.def names the members once for
  * record/fields.def and the journal's encoder.
  */
 struct fl_eni {
 	char account_id[13];
-	char interface_id[22];	/* eni-0123456789abcdef0 */
+	char interface_id[22]; /* eni-0123456789abcdef0 */
 	char vpc_id[22], subnet_id[25], instance_id[20];
 	char region[32], az_id[16];
-	char name[64];		/* for people: container, VM, else the interface */
-	char kind[16];		/* "container", "vm", "host", "bridge", "tunnel", "capture" */
-	char device[16];	/* Linux interface name */
-	char netns[32];		/* name of the network namespace, empty for ours */
+	char name[64];   /* for people: container, VM, else the interface */
+	char kind[16];   /* "container", "vm", "host", "bridge", "tunnel", "capture" */
+	char device[16]; /* Linux interface name */
+	char netns[32];  /* name of the network namespace, empty for ours */
 	uint32_t ifindex;
 	uint8_t mac[6];
-	bool flip;		/* the metered end is the host's end of a cable: tc ingress is ENI egress */
+	bool flip; /* the metered end is the host's end of a cable: tc ingress is ENI egress */
 	bool has_v4;
 	struct fl_addr primary_v4; /* the primary private IPv4 address when has_v4 */
 };
 
-/* Ids of a machine without an inventory: account 000000000000, region us-east-1, the rest derived from
- * machine id, MAC and network by SHA-256, in AWS's shape (17 hex digits). */
+/* Ids of a machine without an inventory: account 000000000000, region us-east-1, the rest derived
+ * from machine id, MAC and network by SHA-256, in AWS's shape (17 hex digits). */
 struct fl_identity_conf {
 	char account_id[13];
 	char region[32];
@@ -41,14 +41,24 @@ struct fl_identity_conf {
 };
 void fl_identity_defaults(struct fl_identity_conf *ret);
 /* prefix "eni", "vpc", "subnet", "i", "fl", ...; ret holds strlen(prefix) + 1 + 17 + 1 bytes */
-void fl_derive_id(const struct fl_identity_conf *conf, const char *prefix, const char *what, char *ret, size_t ret_size);
+void fl_derive_id(const struct fl_identity_conf *conf, const char *prefix, const char *what,
+		  char *ret, size_t ret_size);
 /* The ENI of a capture file: id derived from the file's interface name or "capture". */
 void fl_eni_for_capture(const struct fl_identity_conf *conf, const char *name, struct fl_eni *ret);
 
 /* ---- discovery (Linux; built with -Dcapture=true) ---- */
 
-enum fl_skip { FL_SKIP_NONE = 0, FL_SKIP_LOOPBACK, FL_SKIP_DOWN, FL_SKIP_BOND_MEMBER, FL_SKIP_BRIDGE, FL_SKIP_PEER_METERED,
-	       FL_SKIP_CONFIGURED, FL_SKIP_UNSUPPORTED, FL_SKIP_N };
+enum fl_skip {
+	FL_SKIP_NONE = 0,
+	FL_SKIP_LOOPBACK,
+	FL_SKIP_DOWN,
+	FL_SKIP_BOND_MEMBER,
+	FL_SKIP_BRIDGE,
+	FL_SKIP_PEER_METERED,
+	FL_SKIP_CONFIGURED,
+	FL_SKIP_UNSUPPORTED,
+	FL_SKIP_N
+};
 extern const char *const fl_skip_reasons[FL_SKIP_N]; /* sentences for people */
 
 struct fl_interface {
@@ -64,12 +74,15 @@ struct fl_interface {
 struct fl_discovery; /* rtnetlink sockets, one a network namespace */
 struct fl_discovery_conf {
 	struct fl_identity_conf identity;
-	const char *const *include, *const *exclude; /* shell patterns on the device name, NULL-terminated, may be NULL */
-	const char *const *netns;		     /* names under /run/netns or paths to follow besides our own; NULL-terminated */
+	const char *const *include,
+	    *const *exclude; /* shell patterns on the device name, NULL-terminated, may be NULL */
+	const char *const
+	    *netns; /* names under /run/netns or paths to follow besides our own; NULL-terminated */
 };
 int fl_discovery_new(struct fl_discovery **ret, const struct fl_discovery_conf *conf);
 void fl_discovery_free(struct fl_discovery **d);
-int fl_discovery_fd(const struct fl_discovery *d); /* readable when something may have changed (epoll fd over the sockets) */
+int fl_discovery_fd(const struct fl_discovery *d); /* readable when something may have changed
+						      (epoll fd over the sockets) */
 /* Drain notifications; positive when the list may have changed. */
 int fl_discovery_poll(struct fl_discovery *d);
 /* A fresh list; malloc'd. Sorted by (netns, ifindex). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking the kernel over rtnetlink. A namespace has two sockets, opened inside it once: a netlink socket stays in the
- * namespace it was born in, so later dumps need no privilege.
+ * Asking the kernel over rtnetlink. A namespace has two sockets, opened inside it once: a netlink
+ * socket stays in the namespace it was born in, so later dumps need no privilege.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,8 @@ static int add_followed(struct fl_discovery *d, const char *const *names)
 		char path[4096];
 
 		if (d->n == FL_NAMESPACES_MAX)
-			return fl_fail(-E2BIG, "more than %d network namespaces", FL_NAMESPACES_MAX);
+			return fl_fail(-E2BIG, "more than %d network namespaces",
+				       FL_NAMESPACES_MAX);
 		snprintf(path, sizeof path, "%s%s", base ? "" : "/run/netns/", *names);
 		r = add_namespace(d, base ? base + 1 : *names, path);
 		if (setns(d->ns[0].fd, CLONE_NEWNET) && !r)
@@ -149,9 +150,9 @@ int32_t fl_rtnl_nsid(const struct fl_discovery *d, size_t from, int fd)
 	n = mnl_socket_recvfrom(d->ns[from].ask, buf, sizeof buf);
 	if (n < (ssize_t)sizeof *h || h->nlmsg_type != RTM_NEWNSID)
 		return -1;
-	mnl_attr_for_each(a, h, sizeof(struct rtgenmsg))
-		if (mnl_attr_get_type(a) == NETNSA_NSID)
-			return (int32_t)mnl_attr_get_u32(a);
+	mnl_attr_for_each(
+	    a, h, sizeof(struct rtgenmsg)) if (mnl_attr_get_type(a) ==
+					       NETNSA_NSID) return (int32_t)mnl_attr_get_u32(a);
 	return -1;
 }
 
@@ -169,7 +170,8 @@ static void read_kind(const struct nlattr *info, struct fl_link_row *l)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, info) {
+	mnl_attr_for_each_nested(a, info)
+	{
 		if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
 			snprintf(l->kind, sizeof l->kind, "%s", mnl_attr_get_str(a));
 		else if (mnl_attr_get_type(a) == IFLA_INFO_SLAVE_KIND)
@@ -232,7 +234,8 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 
 	if (all->n == all->cap) {
 		size_t cap = all->cap ? all->cap * 2 : 64;
-		struct fl_link_row *v = cap > MAX_INTERFACES ? NULL : realloc(all->v, cap * sizeof *v);
+		struct fl_link_row *v =
+		    cap > MAX_INTERFACES ? NULL : realloc(all->v, cap * sizeof *v);
 
 		if (!v) {
 			all->error = cap > MAX_INTERFACES ? -E2BIG : -ENOMEM;
@@ -247,8 +250,7 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 	l->out.eni.ifindex = (uint32_t)info->ifi_index;
 	l->out.arphrd = info->ifi_type;
 	memcpy(l->out.eni.netns, all->d->ns[all->ns].name, sizeof l->out.eni.netns);
-	mnl_attr_for_each(a, h, sizeof *info)
-		read_link_attr(a, l);
+	mnl_attr_for_each(a, h, sizeof *info) read_link_attr(a, l);
 	return MNL_CB_OK;
 }
 
@@ -258,9 +260,8 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a, *local = NULL;
 
-	mnl_attr_for_each(a, h, sizeof *info)
-		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
-			local = a;
+	mnl_attr_for_each(a, h, sizeof *info) if (mnl_attr_get_type(a) == IFA_LOCAL &&
+						  mnl_attr_get_payload_len(a) == 4) local = a;
 	for (size_t i = all->ns_first; local && i < all->n; i++) {
 		struct fl_link_row *l = &all->v[i];
 
@@ -274,7 +275,8 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
-static int dump(struct fl_netns *ns, uint16_t type, uint8_t family, mnl_cb_t fn, struct fl_links *all)
+static int dump(struct fl_netns *ns, uint16_t type, uint8_t family, mnl_cb_t fn,
+		struct fl_links *all)
 {
 	static unsigned sequence; /* tells a late answer from ours */
 	char buf[32768];
@@ -301,7 +303,6 @@ static int dump(struct fl_netns *ns, uint16_t type, uint8_t family, mnl_cb_t fn,
 	}
 	return all->error;
 }
-
 
 static int dump_namespace(struct fl_discovery *d, size_t ns, struct fl_links *all)
 {

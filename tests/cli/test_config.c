@@ -26,13 +26,16 @@ struct conf {
 };
 
 static const struct fl_option options[] = {
-	{"config", 'c', NULL, FL_OPT_CONFIG, "FILE", NULL, NULL, "F.", offsetof(struct conf, config)},
-	{"store", 's', "store", FL_OPT_STRING, "DIR", "./d", NULL, "S.", offsetof(struct conf, store)},
-	{"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "1GiB", NULL, "J.", offsetof(struct conf, size)},
-	{"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL, "W.", offsetof(struct conf, window)},
-	{"inner", 0, "inner", FL_OPT_FLAG, NULL, NULL, NULL, "I.", offsetof(struct conf, inner)},
-	{"exclude", 0, "interfaces.exclude", FL_OPT_LIST, "P", NULL, NULL, "E.", offsetof(struct conf, exclude)},
-	{0},
+    {"config", 'c', NULL, FL_OPT_CONFIG, "FILE", NULL, NULL, "F.", offsetof(struct conf, config)},
+    {"store", 's', "store", FL_OPT_STRING, "DIR", "./d", NULL, "S.", offsetof(struct conf, store)},
+    {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "1GiB", NULL, "J.",
+     offsetof(struct conf, size)},
+    {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL, "W.",
+     offsetof(struct conf, window)},
+    {"inner", 0, "inner", FL_OPT_FLAG, NULL, NULL, NULL, "I.", offsetof(struct conf, inner)},
+    {"exclude", 0, "interfaces.exclude", FL_OPT_LIST, "P", NULL, NULL, "E.",
+     offsetof(struct conf, exclude)},
+    {0},
 };
 static const struct fl_command command = {.name = "test", .options = options};
 
@@ -41,46 +44,60 @@ static void errors(void **state)
 	static const struct {
 		const char *text, *want; /* NULL: good */
 	} rows[] = {
-		{"", NULL},
-		{"# nothing\n", NULL},
-		{"---\n", NULL},
-		{"store: /x\njournal:\n  max_size: 64MiB\n", NULL},
-		{"flow_logs: []\n", NULL},
-		{"store: /x\njournal:\n  max_siez: 1\n", "f.yaml:3: unknown key journal.max_siez; did you mean journal.max_size?"},
-		{"jurnal:\n  max_size: 1\n", "f.yaml:1: unknown key jurnal; did you mean journal.max_size?"},
-		{"flow_log: []\n", "f.yaml:1: unknown key flow_log; did you mean flow_logs?"},
-		{"completely_else: 1\n", "f.yaml:1: unknown key completely_else; flowlog run --help lists the keys"},
-		{"store: a\nstore: b\n", "f.yaml:2: store is set twice (first in line 1)"},
-		{"interfaces:\n  exclude: [a, b]\n  exclude: [c]\n", "f.yaml:3: interfaces.exclude is set twice (first in line 2)"},
-		{"interfaces: {exclude: [a, b], exclude: [c]}\n", "f.yaml:1: interfaces.exclude is set twice (first in line 1)"},
-		{"store:\n", "f.yaml:1: store has no value; give one or leave the line out"},
-		{"store: [a]\n", "f.yaml:1: store takes one value, not a list"},
-		{"store: {a: b}\n", "f.yaml:1: store takes a value, not a section"},
-		{"journal: 5\n", "f.yaml:1: journal is a section; its keys stand indented below it"},
-		{"interfaces:\n  exclude: [[a]]\n", "f.yaml:2: interfaces.exclude is a list of plain values"},
-		{"- a\n", "f.yaml:1: the file is not a list of keys and values"},
-		{"store: &a x\n", "f.yaml:1: anchors (&name) are not read here"},
-		{"store: *a\n", "f.yaml:1: aliases (*name) are not read here; write the value out"},
-		{"store: \"a\\0b\"\n", "f.yaml:1: a value with a NUL character"},
-		{"store: a\n---\nstore: b\n", "f.yaml:2: a second document in the file"},
-		{"flow_logs:\n- interval: 60\n", "f.yaml:2: a flow log needs a destination"},
-		{"flow_logs:\n- destination: b1b/AWSLogs/x\n",
-		 "f.yaml:2: destination b1b/AWSLogs/x: the prefix must not have a part named AWSLogs, \".\", \"..\" or nothing"},
-		{"flow_logs:\n- destination: bbb/../x\n",
-		 "f.yaml:2: destination bbb/../x: the prefix must not have a part named AWSLogs, \".\", \"..\" or nothing"},
-		{"flow_logs:\n- destination: Up\n",
-		 "f.yaml:2: destination Up: \"Up\" is no bucket name (3 to 63 lower-case letters, digits, hyphens and dots)"},
-		{"flow_logs:\n- destination: arn:aws:logs:us-east-1:1:log-group:x\n",
-		 "f.yaml:2: destination arn:aws:logs:us-east-1:1:log-group:x: only S3 buckets are destinations here (arn:aws:s3:::bucket/prefix)"},
-		{"flow_logs:\n- destination: bbb\n  interval: 61\n", "f.yaml:3: interval 61: 60 or 600 seconds, as AWS has it"},
-		{"flow_logs:\n- destination: bbb\n  traffic_type: all\n", "f.yaml:3: traffic_type all: ALL, ACCEPT or REJECT"},
-		{"flow_logs:\n- destination: bbb\n  trafic_type: ALL\n", "f.yaml:3: unknown key trafic_type of a flow log; did you mean traffic_type?"},
-		{"flow_logs:\n- destination: bbb\n  id: fl-1\n", "f.yaml:3: id \"fl-1\" is no flow log id (fl- and 17 hexadecimal digits)"},
-		{"flow_logs:\n- destination: bbb\n- destination: bbb\n", "f.yaml:3: flow log fl-"},
-		{"flow_logs:\n- destination: bbb\n  format: ${srcadr}\n", "f.yaml:3: format: "},
-		{"flow_logs: x\n", "f.yaml:1: flow_logs is a list; [] for none"},
-		{"store: [\n", "f.yaml:"},
-		{"store: \xff\n", "f.yaml:"},
+	    {"", NULL},
+	    {"# nothing\n", NULL},
+	    {"---\n", NULL},
+	    {"store: /x\njournal:\n  max_size: 64MiB\n", NULL},
+	    {"flow_logs: []\n", NULL},
+	    {"store: /x\njournal:\n  max_siez: 1\n",
+	     "f.yaml:3: unknown key journal.max_siez; did you mean journal.max_size?"},
+	    {"jurnal:\n  max_size: 1\n",
+	     "f.yaml:1: unknown key jurnal; did you mean journal.max_size?"},
+	    {"flow_log: []\n", "f.yaml:1: unknown key flow_log; did you mean flow_logs?"},
+	    {"completely_else: 1\n",
+	     "f.yaml:1: unknown key completely_else; flowlog run --help lists the keys"},
+	    {"store: a\nstore: b\n", "f.yaml:2: store is set twice (first in line 1)"},
+	    {"interfaces:\n  exclude: [a, b]\n  exclude: [c]\n",
+	     "f.yaml:3: interfaces.exclude is set twice (first in line 2)"},
+	    {"interfaces: {exclude: [a, b], exclude: [c]}\n",
+	     "f.yaml:1: interfaces.exclude is set twice (first in line 1)"},
+	    {"store:\n", "f.yaml:1: store has no value; give one or leave the line out"},
+	    {"store: [a]\n", "f.yaml:1: store takes one value, not a list"},
+	    {"store: {a: b}\n", "f.yaml:1: store takes a value, not a section"},
+	    {"journal: 5\n", "f.yaml:1: journal is a section; its keys stand indented below it"},
+	    {"interfaces:\n  exclude: [[a]]\n",
+	     "f.yaml:2: interfaces.exclude is a list of plain values"},
+	    {"- a\n", "f.yaml:1: the file is not a list of keys and values"},
+	    {"store: &a x\n", "f.yaml:1: anchors (&name) are not read here"},
+	    {"store: *a\n", "f.yaml:1: aliases (*name) are not read here; write the value out"},
+	    {"store: \"a\\0b\"\n", "f.yaml:1: a value with a NUL character"},
+	    {"store: a\n---\nstore: b\n", "f.yaml:2: a second document in the file"},
+	    {"flow_logs:\n- interval: 60\n", "f.yaml:2: a flow log needs a destination"},
+	    {"flow_logs:\n- destination: b1b/AWSLogs/x\n",
+	     "f.yaml:2: destination b1b/AWSLogs/x: the prefix must not have a part named AWSLogs, "
+	     "\".\", \"..\" or nothing"},
+	    {"flow_logs:\n- destination: bbb/../x\n",
+	     "f.yaml:2: destination bbb/../x: the prefix must not have a part named AWSLogs, "
+	     "\".\", \"..\" or nothing"},
+	    {"flow_logs:\n- destination: Up\n",
+	     "f.yaml:2: destination Up: \"Up\" is no bucket name (3 to 63 lower-case letters, "
+	     "digits, hyphens and dots)"},
+	    {"flow_logs:\n- destination: arn:aws:logs:us-east-1:1:log-group:x\n",
+	     "f.yaml:2: destination arn:aws:logs:us-east-1:1:log-group:x: only S3 buckets are "
+	     "destinations here (arn:aws:s3:::bucket/prefix)"},
+	    {"flow_logs:\n- destination: bbb\n  interval: 61\n",
+	     "f.yaml:3: interval 61: 60 or 600 seconds, as AWS has it"},
+	    {"flow_logs:\n- destination: bbb\n  traffic_type: all\n",
+	     "f.yaml:3: traffic_type all: ALL, ACCEPT or REJECT"},
+	    {"flow_logs:\n- destination: bbb\n  trafic_type: ALL\n",
+	     "f.yaml:3: unknown key trafic_type of a flow log; did you mean traffic_type?"},
+	    {"flow_logs:\n- destination: bbb\n  id: fl-1\n",
+	     "f.yaml:3: id \"fl-1\" is no flow log id (fl- and 17 hexadecimal digits)"},
+	    {"flow_logs:\n- destination: bbb\n- destination: bbb\n", "f.yaml:3: flow log fl-"},
+	    {"flow_logs:\n- destination: bbb\n  format: ${srcadr}\n", "f.yaml:3: format: "},
+	    {"flow_logs: x\n", "f.yaml:1: flow_logs is a list; [] for none"},
+	    {"store: [\n", "f.yaml:"},
+	    {"store: \xff\n", "f.yaml:"},
 	};
 
 	(void)state;
@@ -90,7 +107,8 @@ static void errors(void **state)
 
 		if (!rows[i].want && r)
 			fail_msg("%s: %s", rows[i].text, fl_error_text(r));
-		if (rows[i].want && (r != -EBADMSG || strncmp(fl_error_text(r), rows[i].want, strlen(rows[i].want))))
+		if (rows[i].want && (r != -EBADMSG ||
+				     strncmp(fl_error_text(r), rows[i].want, strlen(rows[i].want))))
 			fail_msg("%s: %d %s", rows[i].text, r, r ? fl_error_text(r) : "was read");
 		fl_config_free(&c);
 	}
@@ -99,8 +117,10 @@ static void errors(void **state)
 static void flow_logs(void **state)
 {
 	static const char text[] = "flow_logs:\n"
-				   "  - id: fl-0123456789abcdef0\n    destination: arn:aws:s3:::my-bucket/a/b/\n    interval: 60\n"
-				   "    traffic_type: REJECT\n    hive: true\n    per_hour: true\n    format: ${version} ${srcaddr}\n"
+				   "  - id: fl-0123456789abcdef0\n    destination: "
+				   "arn:aws:s3:::my-bucket/a/b/\n    interval: 60\n"
+				   "    traffic_type: REJECT\n    hive: true\n    per_hour: true\n "
+				   "   format: ${version} ${srcaddr}\n"
 				   "  - destination: other\n";
 	struct fl_config *c = NULL;
 	const struct fl_flow_log *logs;
@@ -155,9 +175,11 @@ static void ceilings(void **state)
 
 static void precedence(void **state)
 {
-	static const char text[] = "window: 10s\nstore: file\ninterfaces:\n  exclude: [a, b]\njournal: {max_size: 5MiB}\n";
+	static const char text[] =
+	    "window: 10s\nstore: file\ninterfaces:\n  exclude: [a, b]\njournal: {max_size: 5MiB}\n";
 	char path[] = "/tmp/fl-config-XXXXXX";
-	char *argv[] = {(char *)"--config", path, (char *)"--window=1s", (char *)"--exclude", (char *)"z"};
+	char *argv[] = {(char *)"--config", path, (char *)"--window=1s", (char *)"--exclude",
+			(char *)"z"};
 	char *only_file[] = {(char *)"-c", path};
 	char *missing[] = {(char *)"-c", (char *)"/nonexistent.yaml"};
 	int fd = mkstemp(path), argc = 5;
@@ -200,7 +222,8 @@ static void precedence(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(errors), cmocka_unit_test(flow_logs), cmocka_unit_test(ceilings),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(errors), cmocka_unit_test(flow_logs),
+					   cmocka_unit_test(ceilings),
 					   cmocka_unit_test(precedence)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A kernel side, a journal and a clock for tests of the engine. They live in memory that outlives the process, as the real
- * ones do: a "meter" is a forked child, which may be made to die at any of its steps.
+ * A kernel side, a journal and a clock for tests of the engine. They live in memory that outlives
+ * the process, as the real ones do: a "meter" is a forked child, which may be made to die at any of
+ * its steps.
  */
 #pragma once
 
@@ -69,5 +70,5 @@ extern const struct fl_live_ops sim_ops;
 void sim_new(uint64_t window_ns, uint64_t ring_size); /* at a wall time in the middle of a window */
 void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
 void sim_pass(uint64_t ns);
-void sim_step(void); /* one step towards death */
+void sim_step(void);        /* one step towards death */
 void sim_kernel_dies(void); /* pins gone: maps and programs are new */

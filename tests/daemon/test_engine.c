@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever happens to the meter, what the kernel counted is in the journal once, or named as lost. */
+/* Whatever happens to the meter, what the kernel counted is in the journal once, or named as lost.
+ */
 #include "sim.h"
 
 #include <errno.h>
@@ -55,13 +56,20 @@ static struct fl_eni eni(unsigned slot)
 }
 
 static struct fl_engine *engine;
-static uint64_t snapshots; /* 1: after every window */
+static uint64_t snapshots;   /* 1: after every window */
 static unsigned run_name[2]; /* for messages */
 
 static void start_conf(bool reused, uint64_t memory)
 {
-	struct fl_engine_conf conf = {.shmfd = dirfd_, .ops = &sim_ops, .clock = fl_clock_sim(&sim->time), .window_ns = sim->window_ns,
-				      .memory_limit = memory, .seed = (uint64_t)getpid(), .boot_id = {1}, .reused = reused, .snapshot_bytes = snapshots};
+	struct fl_engine_conf conf = {.shmfd = dirfd_,
+				      .ops = &sim_ops,
+				      .clock = fl_clock_sim(&sim->time),
+				      .window_ns = sim->window_ns,
+				      .memory_limit = memory,
+				      .seed = (uint64_t)getpid(),
+				      .boot_id = {1},
+				      .reused = reused,
+				      .snapshot_bytes = snapshots};
 	int r = fl_engine_new(&engine, &conf);
 
 	if (r)
@@ -124,7 +132,8 @@ static struct fl_count flows_of(unsigned slot, enum fl_dir d)
 
 	snprintf(id, sizeof id, "eni-%017u", slot);
 	for (uint32_t i = 0; i < sim->n_frames; i++)
-		for (uint32_t k = 0; k < sim->frame[i].n_flows && !strcmp(sim->frame[i].interface_id, id); k++) {
+		for (uint32_t k = 0;
+		     k < sim->frame[i].n_flows && !strcmp(sim->frame[i].interface_id, id); k++) {
 			const struct fl_flow *f = &sim->flow[sim->frame[i].first_flow + k];
 
 			if (fl_key_dir(&f->key) == d) {
@@ -155,8 +164,11 @@ static void everything_is_there(bool no_loss)
 			struct fl_ledger l = total((int)slot, d);
 			struct fl_count f = flows_of(slot, d);
 
-			if (l.seen.packets != sim->sent[slot][egress].packets || l.seen.bytes != sim->sent[slot][egress].bytes)
-				fail_msg("fuse %u, half %u: slot %u egress %u: seen %llu of %llu", run_name[0], run_name[1], slot, egress, (unsigned long long)l.seen.packets,
+			if (l.seen.packets != sim->sent[slot][egress].packets ||
+			    l.seen.bytes != sim->sent[slot][egress].bytes)
+				fail_msg("fuse %u, half %u: slot %u egress %u: seen %llu of %llu",
+					 run_name[0], run_name[1], slot, egress,
+					 (unsigned long long)l.seen.packets,
 					 (unsigned long long)sim->sent[slot][egress].packets);
 			assert_int_equal(fl_ledger_gap(&l), 0);
 			assert_int_equal(f.packets, l.recorded.packets);
@@ -166,7 +178,8 @@ static void everything_is_there(bool no_loss)
 		}
 }
 
-/* Every window from the first to the last has one first frame of every interface, at the wall time that follows. */
+/* Every window from the first to the last has one first frame of every interface, at the wall time
+ * that follows. */
 static void no_window_is_missing(uint32_t seconds)
 {
 	for (unsigned slot = 0; slot < 2; slot++) {
@@ -182,8 +195,9 @@ static void no_window_is_missing(uint32_t seconds)
 			assert_int_equal(f->window.length, seconds);
 			assert_int_equal(f->window.start % seconds, 0);
 			if (next && f->window.start != next)
-				fail_msg("slot %u: window %u starts at %lld instead of %lld", slot, f->window.window,
-					 (long long)f->window.start, (long long)next);
+				fail_msg("slot %u: window %u starts at %lld instead of %lld", slot,
+					 f->window.window, (long long)f->window.start,
+					 (long long)next);
 			next = f->window.start + seconds;
 		}
 		assert_true(next);
@@ -195,7 +209,8 @@ static unsigned frames_at(int64_t start, uint32_t flag)
 	unsigned n = 0;
 
 	for (uint32_t i = 0; i < sim->n_frames; i++)
-		n += sim->frame[i].window.start == start && (sim->frame[i].window.flags & flag) == flag;
+		n += sim->frame[i].window.start == start &&
+		     (sim->frame[i].window.flags & flag) == flag;
 	return n;
 }
 
@@ -251,7 +266,8 @@ static void collisions_and_late_parts(void **state)
 	no_window_is_missing(10);
 }
 
-/* The meter sleeps while windows pass; ring and cache keep them, or what they cannot keep is counted. */
+/* The meter sleeps while windows pass; ring and cache keep them, or what they cannot keep is
+ * counted. */
 static void sleeping_meter(void **state)
 {
 	for (unsigned full = 0; full < 2; full++) {
@@ -288,7 +304,8 @@ static void clock_steps(void **state)
 			sim_send(0, false, k % 40, 1, 100);
 			run(1 * S);
 			if (k == 100)
-				sim->time.realtime = (uint64_t)((int64_t)sim->time.realtime + steps[i] * (int64_t)S);
+				sim->time.realtime =
+				    (uint64_t)((int64_t)sim->time.realtime + steps[i] * (int64_t)S);
 		}
 		stop();
 		everything_is_there(true);
@@ -350,7 +367,8 @@ static void memory_limit_is_counted(void **state)
 	assert_int_equal(l.seen.packets, 20000);
 }
 
-/* Shared memory full, then the journal: nothing is taken that cannot be kept, the kernel counts, and it goes on. */
+/* Shared memory full, then the journal: nothing is taken that cannot be kept, the kernel counts,
+ * and it goes on. */
 static void refusals_are_retried(void **state)
 {
 	unsigned refused[2] = {0};
@@ -384,8 +402,11 @@ static void a_log_that_is_no_log(void **state)
 		run(2 * S);
 		fl_engine_free(&engine);
 		if (what == 0) { /* another boot */
-			struct fl_engine_conf conf = {.shmfd = dirfd_, .ops = &sim_ops, .clock = fl_clock_sim(&sim->time),
-						      .window_ns = sim->window_ns, .boot_id = {2}};
+			struct fl_engine_conf conf = {.shmfd = dirfd_,
+						      .ops = &sim_ops,
+						      .clock = fl_clock_sim(&sim->time),
+						      .window_ns = sim->window_ns,
+						      .boot_id = {2}};
 
 			sim_kernel_dies();
 			assert_int_equal(fl_engine_new(&engine, &conf), 0);
@@ -418,7 +439,8 @@ static void a_log_that_is_no_log(void **state)
 	}
 }
 
-/* A backend without pins: what happened between the lives is a gap that is announced, from the window of the death on. */
+/* A backend without pins: what happened between the lives is a gap that is announced, from the
+ * window of the death on. */
 static void gap_without_pins(void **state)
 {
 	int64_t died = 1764000000 + 20;
@@ -438,7 +460,8 @@ static void gap_without_pins(void **state)
 	stop();
 	no_window_is_missing(10);
 	for (int64_t at = 1764000000; at <= died + 40; at += 10)
-		assert_int_equal(frames_at(at, FL_WINDOW_SKIPDATA), at >= died && at <= died + 30 ? 2 : 0);
+		assert_int_equal(frames_at(at, FL_WINDOW_SKIPDATA),
+				 at >= died && at <= died + 30 ? 2 : 0);
 	/* What was only in the kernel is gone, what had been read is there. */
 	assert_int_equal(total(0, FL_DIR_INGRESS).recorded.packets, 8);
 }
@@ -467,7 +490,8 @@ static void live_on(void)
 	stop();
 }
 
-/* One run: the meter dies when the fuse has burnt down, stays away for `away` steps, and lives on. Returns steps burnt. */
+/* One run: the meter dies when the fuse has burnt down, stays away for `away` steps, and lives on.
+ * Returns steps burnt. */
 static unsigned one_run(unsigned fuse, unsigned half_write, unsigned away)
 {
 	int status = 0, lives = 0;
@@ -484,7 +508,8 @@ static unsigned one_run(unsigned fuse, unsigned half_write, unsigned away)
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != 42))
-			fail_msg("fuse %u, away %u: status %x in step %u", fuse, away, status, sim->step);
+			fail_msg("fuse %u, away %u: status %x in step %u", fuse, away, status,
+				 sim->step);
 		if (WEXITSTATUS(status) == 42) {
 			uint32_t n = 0;
 
@@ -537,19 +562,19 @@ static int end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(windows_and_nodata),
-		cmocka_unit_test(closes_within_a_second),
-		cmocka_unit_test(collisions_and_late_parts),
-		cmocka_unit_test(sleeping_meter),
-		cmocka_unit_test(clock_steps),
-		cmocka_unit_test(vanishing_and_reuse),
-		cmocka_unit_test(memory_limit_is_counted),
-		cmocka_unit_test(refusals_are_retried),
-		cmocka_unit_test(a_log_that_is_no_log),
-		cmocka_unit_test(gap_without_pins),
-		cmocka_unit_test(death_at_every_step),
-		cmocka_unit_test_prestate(death_at_every_step, (void *)"with snapshots"),
-		cmocka_unit_test(death_in_the_middle_of_a_record),
+	    cmocka_unit_test(windows_and_nodata),
+	    cmocka_unit_test(closes_within_a_second),
+	    cmocka_unit_test(collisions_and_late_parts),
+	    cmocka_unit_test(sleeping_meter),
+	    cmocka_unit_test(clock_steps),
+	    cmocka_unit_test(vanishing_and_reuse),
+	    cmocka_unit_test(memory_limit_is_counted),
+	    cmocka_unit_test(refusals_are_retried),
+	    cmocka_unit_test(a_log_that_is_no_log),
+	    cmocka_unit_test(gap_without_pins),
+	    cmocka_unit_test(death_at_every_step),
+	    cmocka_unit_test_prestate(death_at_every_step, (void *)"with snapshots"),
+	    cmocka_unit_test(death_in_the_middle_of_a_record),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What each role is refused once it has dropped its privilege. Needs root; exits 77 (skipped) without. */
+/* What each role is refused once it has dropped its privilege. Needs root; exits 77 (skipped)
+ * without. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -31,25 +32,56 @@ static int refused(int result)
 	return result < 0 && (errno == EPERM || errno == EACCES);
 }
 
-static int packet_socket(void) { return socket(AF_PACKET, SOCK_RAW, 0); }
-static int inet_socket(void) { return socket(AF_INET, SOCK_STREAM, 0); }
-static int inet6_socket(void) { return socket(AF_INET6, SOCK_DGRAM, 0); }
-static int do_listen(void) { return listen(prepared, 1); }
+static int packet_socket(void)
+{
+	return socket(AF_PACKET, SOCK_RAW, 0);
+}
+static int inet_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM, 0);
+}
+static int inet6_socket(void)
+{
+	return socket(AF_INET6, SOCK_DGRAM, 0);
+}
+static int do_listen(void)
+{
+	return listen(prepared, 1);
+}
 static int do_connect(void)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {
+	    .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int r = connect(prepared, (struct sockaddr *)&to, sizeof to);
 
 	return r && errno == ECONNREFUSED ? 0 : r; /* it was allowed to try */
 }
-static int do_exec(void) { return execl("/bin/true", "true", NULL); }
-static int do_fork(void) { return (int)fork(); }
-static int do_setuid(void) { return setuid(0); }
-static int do_ptrace(void) { return (int)ptrace(PTRACE_TRACEME, 0, NULL, NULL); }
-static int do_shadow(void) { return open("/etc/shadow", O_RDONLY); }
+static int do_exec(void)
+{
+	return execl("/bin/true", "true", NULL);
+}
+static int do_fork(void)
+{
+	return (int)fork();
+}
+static int do_setuid(void)
+{
+	return setuid(0);
+}
+static int do_ptrace(void)
+{
+	return (int)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+}
+static int do_shadow(void)
+{
+	return open("/etc/shadow", O_RDONLY);
+}
 static int do_code(void)
 {
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+		       MAP_FAILED
+		   ? -1
+		   : 0;
 }
 static int do_setns(void)
 {
@@ -58,8 +90,16 @@ static int do_setns(void)
 	/* The descriptor may be out of reach: what is asked is whether the call exists. */
 	return syscall(308 /* setns */, fd < 0 ? STDIN_FILENO : fd, 0) && errno == EPERM ? -1 : 0;
 }
-static int do_file(void) { return open("/dev/null", O_RDONLY); }
-static int do_mkdir(void) { return mkdir("/tmp/fl-privilege-dir", 0700) && errno != EEXIST ? -1 : rmdir("/tmp/fl-privilege-dir"); }
+static int do_file(void)
+{
+	return open("/dev/null", O_RDONLY);
+}
+static int do_mkdir(void)
+{
+	return mkdir("/tmp/fl-privilege-dir", 0700) && errno != EEXIST
+		   ? -1
+		   : rmdir("/tmp/fl-privilege-dir");
+}
 
 #define M(role) (1u << (role))
 #define EVERYONE (M(FL_ROLE_N) - 1)
@@ -68,20 +108,21 @@ static const struct {
 	int (*try)(void);
 	unsigned allowed; /* roles */
 } rows[] = {
-	{"packet socket", packet_socket, M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
-	{"IPv6 socket", inet6_socket, M(FL_ROLE_DELIVER)},
-	{"IPv4 socket", inet_socket, M(FL_ROLE_DELIVER) | M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
-	{"listen", do_listen, 0},
-	{"connect", do_connect, M(FL_ROLE_DELIVER)},
-	{"exec", do_exec, 0},
-	{"fork", do_fork, 0},
-	{"setuid(0)", do_setuid, 0},
-	{"ptrace", do_ptrace, 0},
-	{"/etc/shadow", do_shadow, 0},
-	{"executable memory", do_code, 0},
-	{"setns", do_setns, M(FL_ROLE_METER_AFPACKET_NETNS)},
-	{"open", do_file, EVERYONE},
-	{"mkdir", do_mkdir, EVERYONE & ~M(FL_ROLE_VIEW)},
+    {"packet socket", packet_socket, M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
+    {"IPv6 socket", inet6_socket, M(FL_ROLE_DELIVER)},
+    {"IPv4 socket", inet_socket,
+     M(FL_ROLE_DELIVER) | M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
+    {"listen", do_listen, 0},
+    {"connect", do_connect, M(FL_ROLE_DELIVER)},
+    {"exec", do_exec, 0},
+    {"fork", do_fork, 0},
+    {"setuid(0)", do_setuid, 0},
+    {"ptrace", do_ptrace, 0},
+    {"/etc/shadow", do_shadow, 0},
+    {"executable memory", do_code, 0},
+    {"setns", do_setns, M(FL_ROLE_METER_AFPACKET_NETNS)},
+    {"open", do_file, EVERYONE},
+    {"mkdir", do_mkdir, EVERYONE & ~M(FL_ROLE_VIEW)},
 };
 
 static int status_has(const char *line)
@@ -103,7 +144,8 @@ static int child(enum fl_privilege_role role)
 		fprintf(stderr, "%s\n", fl_error_text(r));
 		return 200;
 	}
-	if (getuid() != UID || geteuid() != UID || getegid() != UID || !status_has("NoNewPrivs:\t1") || !status_has("Groups:\t \n"))
+	if (getuid() != UID || geteuid() != UID || getegid() != UID ||
+	    !status_has("NoNewPrivs:\t1") || !status_has("Groups:\t \n"))
 		return 201;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		int got;

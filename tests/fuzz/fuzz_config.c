@@ -5,10 +5,10 @@
 #include "cli/config.h"
 
 static const struct fl_option options[] = {
-	{"store", 's', "store", FL_OPT_STRING, "DIR", "./d", NULL, "S.", 0},
-	{"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "1GiB", NULL, "J.", 0},
-	{"exclude", 0, "interfaces.exclude", FL_OPT_LIST, "P", NULL, NULL, "E.", 0},
-	{0},
+    {"store", 's', "store", FL_OPT_STRING, "DIR", "./d", NULL, "S.", 0},
+    {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "1GiB", NULL, "J.", 0},
+    {"exclude", 0, "interfaces.exclude", FL_OPT_LIST, "P", NULL, NULL, "E.", 0},
+    {0},
 };
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is an ENI, in network namespaces of the test's own. Needs root; exits 77 (skipped) without. */
+/* What is an ENI, in network namespaces of the test's own. Needs root; exits 77 (skipped) without.
+ */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +28,8 @@ static int sh(const char *format, ...)
 	return system(command);
 }
 
-static const struct fl_interface *find(const struct fl_interface *v, size_t n, const char *netns, const char *device)
+static const struct fl_interface *find(const struct fl_interface *v, size_t n, const char *netns,
+				       const char *device)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(v[i].eni.netns, netns) && !strcmp(v[i].eni.device, device))
@@ -41,19 +43,30 @@ static int make_world(void **state)
 	(void)state;
 	snprintf(guest, sizeof guest, "fldg%d", getpid());
 	snprintf(hidden, sizeof hidden, "fldh%d", getpid());
-	return unshare(CLONE_NEWNET) || sh("ip netns add %s && ip netns add %s && ip link set lo up", guest, hidden) ||
-	       sh("ip link add br0 type bridge && ip addr add 10.9.0.1/24 dev br0 && ip link set br0 up") ||
+	return unshare(CLONE_NEWNET) ||
+	       sh("ip netns add %s && ip netns add %s && ip link set lo up", guest, hidden) ||
+	       sh("ip link add br0 type bridge && ip addr add 10.9.0.1/24 dev br0 && ip link set "
+		  "br0 up") ||
 	       /* a cable to a namespace that is followed, and one to a namespace that is not */
-	       sh("ip link add vg type veth peer name eth0 netns %s && ip link set vg master br0 up", guest) ||
-	       sh("ip link add vh type veth peer name eth0 netns %s && ip link set vh master br0 up", hidden) ||
-	       sh("ip -n %s addr add 10.9.0.2/24 dev eth0 && ip -n %s link set eth0 up && ip -n %s link set eth0 up", guest, guest, hidden) ||
+	       sh("ip link add vg type veth peer name eth0 netns %s && ip link set vg master br0 "
+		  "up",
+		  guest) ||
+	       sh("ip link add vh type veth peer name eth0 netns %s && ip link set vh master br0 "
+		  "up",
+		  hidden) ||
+	       sh("ip -n %s addr add 10.9.0.2/24 dev eth0 && ip -n %s link set eth0 up && ip -n %s "
+		  "link set eth0 up",
+		  guest, guest, hidden) ||
 	       /* both ends here */
-	       sh("ip link add va type veth peer name vb && ip addr add 10.8.0.1/16 dev vb && ip link set va up && ip link set vb up") ||
+	       sh("ip link add va type veth peer name vb && ip addr add 10.8.0.1/16 dev vb && ip "
+		  "link set va up && ip link set vb up") ||
 	       sh("ip link add br1 type bridge && ip link set br1 up") ||
-	       sh("ip link add d0 type ifb && ip addr add 192.0.2.5/28 dev d0 && ip link set d0 up && ip link add d1 type ifb") ||
+	       sh("ip link add d0 type ifb && ip addr add 192.0.2.5/28 dev d0 && ip link set d0 up "
+		  "&& ip link add d1 type ifb") ||
 	       sh("ip link add mv0 link d0 type macvlan mode bridge && ip link set mv0 up") ||
 	       sh("ip link add vx0 type vxlan id 7 dev d0 dstport 4789 && ip link set vx0 up") ||
-	       sh("ip tuntap add tun7 mode tun && ip link set tun7 up && ip link add x-skip type ifb && ip link set x-skip up");
+	       sh("ip tuntap add tun7 mode tun && ip link set tun7 up && ip link add x-skip type "
+		  "ifb && ip link set x-skip up");
 }
 
 static int end_world(void **state)
@@ -80,20 +93,20 @@ static void each_rule(void **state)
 		bool flip;
 		const char *kind, *name;
 	} rows[] = {
-		{"", "lo", FL_SKIP_LOOPBACK, false, "host", "lo"},
-		{"", "br0", FL_SKIP_BRIDGE, false, "bridge", "br0"},
-		{"", "vg", FL_SKIP_PEER_METERED, false, "host", "vg"},
-		{guest, "eth0", FL_SKIP_NONE, false, "host", NULL},
-		{"", "vh", FL_SKIP_NONE, true, "host", "vh"},
-		{"", "va", FL_SKIP_PEER_METERED, false, "host", "va"},
-		{"", "vb", FL_SKIP_NONE, false, "host", "vb"},
-		{"", "br1", FL_SKIP_NONE, false, "bridge", "br1"}, /* no ports: metered itself */
-		{"", "d0", FL_SKIP_NONE, false, "host", "d0"},
-		{"", "d1", FL_SKIP_DOWN, false, "host", "d1"},
-		{"", "mv0", FL_SKIP_NONE, false, "host", "mv0"},
-		{"", "vx0", FL_SKIP_NONE, false, "tunnel", "vx0"},
-		{"", "tun7", FL_SKIP_NONE, false, "tunnel", "tun7"},
-		{"", "x-skip", FL_SKIP_CONFIGURED, false, "host", "x-skip"},
+	    {"", "lo", FL_SKIP_LOOPBACK, false, "host", "lo"},
+	    {"", "br0", FL_SKIP_BRIDGE, false, "bridge", "br0"},
+	    {"", "vg", FL_SKIP_PEER_METERED, false, "host", "vg"},
+	    {guest, "eth0", FL_SKIP_NONE, false, "host", NULL},
+	    {"", "vh", FL_SKIP_NONE, true, "host", "vh"},
+	    {"", "va", FL_SKIP_PEER_METERED, false, "host", "va"},
+	    {"", "vb", FL_SKIP_NONE, false, "host", "vb"},
+	    {"", "br1", FL_SKIP_NONE, false, "bridge", "br1"}, /* no ports: metered itself */
+	    {"", "d0", FL_SKIP_NONE, false, "host", "d0"},
+	    {"", "d1", FL_SKIP_DOWN, false, "host", "d1"},
+	    {"", "mv0", FL_SKIP_NONE, false, "host", "mv0"},
+	    {"", "vx0", FL_SKIP_NONE, false, "tunnel", "vx0"},
+	    {"", "tun7", FL_SKIP_NONE, false, "tunnel", "tun7"},
+	    {"", "x-skip", FL_SKIP_CONFIGURED, false, "host", "x-skip"},
 	};
 	struct fl_discovery_conf conf = conf_for(netns);
 	struct fl_discovery *d = NULL;
@@ -106,21 +119,25 @@ static void each_rule(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const struct fl_interface *f = find(v, n, rows[i].netns, rows[i].device);
 
-		if (f->skip != rows[i].skip || f->eni.flip != rows[i].flip || strcmp(f->eni.kind, rows[i].kind))
-			fail_msg("%s/%s: %s, flip %d, kind %s", rows[i].netns, rows[i].device, fl_skip_reasons[f->skip], f->eni.flip,
-				 f->eni.kind);
+		if (f->skip != rows[i].skip || f->eni.flip != rows[i].flip ||
+		    strcmp(f->eni.kind, rows[i].kind))
+			fail_msg("%s/%s: %s, flip %d, kind %s", rows[i].netns, rows[i].device,
+				 fl_skip_reasons[f->skip], f->eni.flip, f->eni.kind);
 		if (rows[i].name)
 			assert_string_equal(f->eni.name, rows[i].name);
 		assert_int_equal(strlen(f->eni.interface_id), 21);
 		assert_string_equal(f->eni.account_id, "000000000000");
 		for (size_t j = 0; j < n; j++)
-			assert_true(f == &v[j] || strcmp(f->eni.interface_id, v[j].eni.interface_id));
+			assert_true(f == &v[j] ||
+				    strcmp(f->eni.interface_id, v[j].eni.interface_id));
 	}
 	/* One network, one subnet: the guest's and the hidden guest's, whose bridge tells it. */
-	assert_string_equal(find(v, n, guest, "eth0")->eni.subnet_id, find(v, n, "", "vh")->eni.subnet_id);
+	assert_string_equal(find(v, n, guest, "eth0")->eni.subnet_id,
+			    find(v, n, "", "vh")->eni.subnet_id);
 	assert_string_equal(find(v, n, "", "br0")->eni.vpc_id, find(v, n, "", "vh")->eni.vpc_id);
 	assert_int_equal(strlen(find(v, n, "", "d0")->eni.subnet_id), 24);
-	assert_true(strcmp(find(v, n, "", "d0")->eni.subnet_id, find(v, n, "", "vh")->eni.subnet_id));
+	assert_true(
+	    strcmp(find(v, n, "", "d0")->eni.subnet_id, find(v, n, "", "vh")->eni.subnet_id));
 	assert_string_equal(find(v, n, "", "tun7")->eni.subnet_id, "");
 	assert_true(find(v, n, "", "d0")->eni.has_v4);
 	assert_int_equal(find(v, n, "", "d0")->eni.primary_v4.b[15], 5);
@@ -146,7 +163,8 @@ static void ids_survive_a_rename_and_changes_are_told(void **state)
 	free(v);
 	while (fl_discovery_poll(d) > 0)
 		;
-	assert_int_equal(sh("ip link set d0 down && ip link set d0 name d9 && ip link set d9 up"), 0);
+	assert_int_equal(sh("ip link set d0 down && ip link set d0 name d9 && ip link set d9 up"),
+			 0);
 	assert_true(fl_discovery_poll(d) > 0);
 	assert_int_equal(fl_discovery_list(d, &v, &n), 0);
 	assert_string_equal(find(v, n, "", "d9")->eni.interface_id, before);
@@ -168,9 +186,9 @@ static void an_unknown_namespace_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_rule),
-		cmocka_unit_test(ids_survive_a_rename_and_changes_are_told),
-		cmocka_unit_test(an_unknown_namespace_is_an_error),
+	    cmocka_unit_test(each_rule),
+	    cmocka_unit_test(ids_survive_a_rename_and_changes_are_told),
+	    cmocka_unit_test(an_unknown_namespace_is_an_error),
 	};
 
 	if (geteuid()) {

@@ -135,6 +135,8 @@ def test_one_run_from_start_to_stop(daemon, pair, tmp_path, backend):
         return next(i for i in d.status("meter")["interfaces"] if i["device"] == "v0")
 
     d.wait_for(lambda: v0()["metered"] and v0()["ledger"]["ingress"]["recorded"]["packets"] == 20)
+    d.wait_for(lambda: "system" in v0())
+    assert v0()["system"]["ingress"]["packets"] == v0()["system"]["egress"]["packets"] == 20
     pins = d.status("supervisor")["pins"]
     assert bool(pins) == (backend == "ebpf") and (not pins or (BPFFS / pins).is_dir())
     meter = d.status("meter")
@@ -273,10 +275,12 @@ def test_without_bpf_it_falls_back_and_says_why(daemon, tmp_path):
     inside = ["unshare", "-Urn", "sh", "-c", "ip link add w0 type veth peer name w1 && ip link set w0 up && ip link set w1 up && exec \"$0\" \"$@\""]
     if subprocess.run(["unshare", "-Urn", "true"], check=False).returncode:
         pytest.skip("the kernel refuses user namespaces")
+    pins_before = set(os.listdir(BPFFS))
     d = daemon(None, *FAST, inside=inside)
     assert d.status("meter")["backend"] == "afpacket" and d.status("meter")["reason"]
     assert re.search(r"falling back to AF_PACKET: \w+", d.text())
     assert d.stop() == 0
+    assert set(os.listdir(BPFFS)) == pins_before
 
 
 def test_under_sudo_the_store_is_the_callers(flowlog, daemon, pair, tmp_path):
@@ -433,6 +437,28 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     assert re.search(r"eni-[0-9a-f]{17}  host +v0", first)
     assert "not metered: lo (loopback never leaves the host)" in first
     assert "flowlog tail" in text and "10.77.0.2" in text
+
+
+def test_a_power_cut_is_announced(daemon, flowlog, pair):
+    """With the power go shared memory, the pins and every process; the disk stays."""
+    d = daemon(pair.a, *FAST)
+    pair.b("ping", "-q", "-c", "10", "-i", "0.1", "10.77.0.1")
+    time.sleep(1)
+    d.kill_all()
+    sh(flowlog.path, "detach", "--force", "--store", d.store)
+    for log in pathlib.Path("/dev/shm").glob("flowlog-*"):
+        if (log / "store").read_text() == str(d.store):
+            shutil.rmtree(log)
+    time.sleep(1)
+    d.start()
+    d.wait_for(lambda: "marked SKIPDATA" in d.text())
+    time.sleep(1.5)
+    assert d.stop() == 0
+    records = d.records()
+    skipped = {int(r["start"]) for r in records if r["log-status"] == "SKIPDATA"}
+    assert len(skipped) == 1
+    assert max(int(r["start"]) for r in records if r["log-status"] == "OK") < skipped.pop() + 1
+    assert not (d.store / "journal/last").exists()
 
 
 def test_the_fallback_announces_its_gap(daemon, pair):
