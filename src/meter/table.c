@@ -29,13 +29,20 @@ struct fl_table {
 	size_t count, bytes;
 };
 
+/* Word by word: copies of the key on the stack cost more than the arithmetic. */
+static inline uint64_t word(const struct fl_key *key, unsigned n)
+{
+	uint64_t w;
+
+	memcpy(&w, (const char *)key + n * sizeof w, sizeof w);
+	return w;
+}
+
 static inline uint64_t hash_key(const struct fl_key *key, uint64_t seed)
 {
-	uint64_t k[5];
-
-	memcpy(k, key, sizeof k);
-	return fl_mum(fl_mum(k[0] ^ seed, k[1] ^ 0xa0761d6478bd642full) ^ fl_mum(k[2] ^ 0xe7037ed1a0b428dbull, k[3] ^ ~seed),
-		      k[4] ^ 0x8ebc6af09c88c6e3ull);
+	return fl_mum(fl_mum(word(key, 0) ^ seed, word(key, 1) ^ 0xa0761d6478bd642full) ^
+			      fl_mum(word(key, 2) ^ 0xe7037ed1a0b428dbull, word(key, 3) ^ ~seed),
+		      word(key, 4) ^ 0x8ebc6af09c88c6e3ull);
 }
 
 static struct part *part_of(struct fl_table *t, uint64_t hash)
@@ -77,11 +84,8 @@ void fl_table_free(struct fl_table **t)
 
 static inline bool same_key(const struct fl_key *a, const struct fl_key *b)
 {
-	uint64_t x[5], y[5];
-
-	memcpy(x, a, sizeof x);
-	memcpy(y, b, sizeof y);
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+	return !((word(a, 0) ^ word(b, 0)) | (word(a, 1) ^ word(b, 1)) | (word(a, 2) ^ word(b, 2)) | (word(a, 3) ^ word(b, 3)) |
+		 (word(a, 4) ^ word(b, 4)));
 }
 
 /* The flow's line, or the empty one where it belongs. */
