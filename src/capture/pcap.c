@@ -84,9 +84,7 @@ static int damaged(const struct fl_pcap *p, const char *what)
 }
 
 #define NOT_AT_HAND 2
-#ifndef PREFETCH_BYTES
-#define PREFETCH_BYTES 4096
-#endif
+#define PREFETCH_BYTES 8192 /* measured: 512 to 4096 and 12288 upwards are slower */
 
 /*
  * n bytes: 0. End of the input: 1 when nothing is left, an error in the middle of a record. Without refill the bytes must be at

@@ -12,11 +12,13 @@
 #include "base/mem.h"
 #include "meter/meter.h"
 
-#define PARTS 16 /* few, so that a million flows fill huge pages */
+#define PARTS 4 /* few, so that they fill huge pages; more than one, so that growth copies a quarter */
 #define FIRST_LINES 64
 #define LOAD_NUM 4 /* a part grows when more than 4/5 of it is used */
 #define LOAD_DEN 5
-#define BATCH 64
+#define BATCH 256
+#define AHEAD 20 /* lines asked for before they are needed: about as many as a core can wait for at once */
+#define HUGE_PAGE (2u << 20)
 
 struct part {
 	struct fl_flow *line; /* packets 0: empty */
@@ -29,22 +31,29 @@ struct fl_table {
 	size_t count, bytes;
 };
 
-static inline uint64_t hash_key(const struct fl_key *key, uint64_t seed)
+/* Word by word: copies of the key on the stack cost more than the arithmetic. */
+static inline uint64_t word(const struct fl_key *key, unsigned n)
 {
-	uint64_t k[5];
+	uint64_t w;
 
-	memcpy(k, key, sizeof k);
-	return fl_mum(fl_mum(k[0] ^ seed, k[1] ^ 0xa0761d6478bd642full) ^ fl_mum(k[2] ^ 0xe7037ed1a0b428dbull, k[3] ^ ~seed),
-		      k[4] ^ 0x8ebc6af09c88c6e3ull);
+	memcpy(&w, (const char *)key + n * sizeof w, sizeof w);
+	return w;
 }
 
-static struct part *part_of(struct fl_table *t, uint64_t hash)
+static inline uint64_t hash_key(const struct fl_key *key, uint64_t seed)
 {
-	return &t->part[hash >> 60];
+	return fl_mum(fl_mum(word(key, 0) ^ seed, word(key, 1) ^ 0xa0761d6478bd642full) ^
+			      fl_mum(word(key, 2) ^ 0xe7037ed1a0b428dbull, word(key, 3) ^ ~seed),
+		      word(key, 4) ^ 0x8ebc6af09c88c6e3ull);
+}
+
+static inline struct part *part_of(struct fl_table *t, uint64_t hash)
+{
+	return &t->part[hash >> 62];
 }
 
 /* The high half of a product spreads the hash over any number of lines, not only powers of two. */
-static size_t line_of(const struct part *p, uint64_t hash)
+static inline size_t line_of(const struct part *p, uint64_t hash)
 {
 	return (size_t)((((hash >> 28) & 0xffffffffu) * p->lines) >> 32);
 }
@@ -77,11 +86,8 @@ void fl_table_free(struct fl_table **t)
 
 static inline bool same_key(const struct fl_key *a, const struct fl_key *b)
 {
-	uint64_t x[5], y[5];
-
-	memcpy(x, a, sizeof x);
-	memcpy(y, b, sizeof y);
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+	return !((word(a, 0) ^ word(b, 0)) | (word(a, 1) ^ word(b, 1)) | (word(a, 2) ^ word(b, 2)) | (word(a, 3) ^ word(b, 3)) |
+		 (word(a, 4) ^ word(b, 4)));
 }
 
 /* The flow's line, or the empty one where it belongs. */
@@ -95,10 +101,18 @@ static inline struct fl_flow *find(const struct part *p, const struct fl_key *ke
 	return f;
 }
 
+/* Half as many again; whole huge pages where they are to be had, because the last, broken one would cost a look-up a line. */
+static size_t next_size(size_t lines)
+{
+	size_t more = lines ? lines + lines / 2 : FIRST_LINES, page = HUGE_PAGE / sizeof(struct fl_flow);
+
+	return more < page ? more : (more + page - 1) / page * page;
+}
+
 /* false: over the memory limit, or none to be had. */
 static bool grow(struct fl_table *t, struct part *p)
 {
-	struct part bigger = {.lines = p->lines ? p->lines + p->lines / 2 : FIRST_LINES, .used = p->used};
+	struct part bigger = {.lines = next_size(p->lines), .used = p->used};
 	size_t more = part_bytes(bigger.lines) - part_bytes(p->lines);
 
 	if (t->conf.memory_limit && t->bytes + more > t->conf.memory_limit)
@@ -161,6 +175,14 @@ static inline bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t 
 	return true;
 }
 
+static inline void prefetch(struct fl_table *t, uint64_t hash)
+{
+	const struct part *p = part_of(t, hash);
+
+	if (p->lines)
+		__builtin_prefetch(&p->line[line_of(p, hash)], 1);
+}
+
 void fl_table_add(struct fl_table *t, const struct fl_obs *obs, size_t n, fl_table_lost_fn lost, void *ctx)
 {
 	uint64_t hash[BATCH];
@@ -169,17 +191,17 @@ void fl_table_add(struct fl_table *t, const struct fl_obs *obs, size_t n, fl_tab
 		size_t batch = FL_MIN(n, (size_t)BATCH);
 
 		for (size_t i = 0; i < batch; i++) {
-			const struct part *p;
-
 			hash[i] = hash_key(&obs[i].key, t->conf.seed);
-			p = part_of(t, hash[i]);
-			if (p->lines)
-				__builtin_prefetch(&p->line[line_of(p, hash[i])], 1);
+			if (i < AHEAD)
+				prefetch(t, hash[i]);
 		}
-		for (size_t i = 0; i < batch; i++)
+		for (size_t i = 0; i < batch; i++) {
+			if (i + AHEAD < batch)
+				prefetch(t, hash[i + AHEAD]);
 			/* An observation of nothing would look like an empty line. */
 			if (obs[i].packets && !add_one(t, &obs[i], hash[i]) && lost)
 				lost(ctx, &obs[i]);
+		}
 		obs += batch;
 		n -= batch;
 	}

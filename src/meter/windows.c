@@ -81,8 +81,7 @@ static void take_spare(struct fl_meter *m)
 	if (!m->spare || fl_table_bytes(m->spare) <= fl_table_bytes(small) || !fl_table_move(m->spare, small))
 		return;
 	*newest = m->spare;
-	fl_table_free(&small);
-	m->spare = NULL;
+	m->spare = small; /* for the first seconds of the next window */
 }
 
 static int close_before(struct fl_meter *m, uint32_t number)

@@ -49,7 +49,7 @@ static void both_decoders_agree(void **state)
 	struct fl_pcap_packet packet;
 	struct count count = {0};
 	FTSENT *e;
-	FTS *fts;
+	FTS *fts = NULL;
 
 	(void)state;
 	if (!*folders || !(fts = fts_open(folders, FTS_PHYSICAL | FTS_NOCHDIR, NULL)))

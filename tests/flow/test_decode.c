@@ -18,6 +18,8 @@
 #define UDP_DNS "\xc3\x50\0\x35\0\x08\0\0"
 #define V6(payload, next) "\x60\0\0\0" payload next "\x40" \
 	"\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\2"
+#define SNAP "\xaa\xaa\3\0\0\0\x08\0"
+#define UDP4 V4("\0\x1c", "\0\0", "\x11") UDP_DNS
 #define BYTES(s) (const uint8_t *)(s), sizeof(s) - 1
 
 struct row {
@@ -60,6 +62,38 @@ static const struct row rows[] = {
 	 FL_DECODED_IP, 6, 50000, 80, 4040 + 3 * 40, 4, 2},
 	{"segments by size", FL_LINK_RAW_IP, BYTES(V4("\x0f\xc8", "\0\0", "\6") TCP_SYN), {.wire_len = 4040, .gso_size = 1460},
 	 FL_DECODED_IP, 6, 50000, 80, 4040 + 2 * 40, 3, 2},
+	{"cooked v2", FL_LINK_COOKED_V2, BYTES("\x08\0\0\0\0\0\0\1\0\1\0\6\0\0\0\0\0\0\0\0" UDP4), {.wire_len = 48}, FL_DECODED_IP, 17, 50000, 53,
+	 28, 1, 0},
+	{"loop, big-endian family", FL_LINK_LOOP, BYTES("\0\0\0\2" UDP4), {.wire_len = 32}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"null, family 30 of a BSD over IPv6", FL_LINK_NULL, BYTES("\x1e\0\0\0" V6("\0\x08", "\x11") UDP_DNS), {.wire_len = 52}, FL_DECODED_IP,
+	 17, 50000, 53, 48, 1, 0},
+	{"null, another family", FL_LINK_NULL, BYTES("\7\0\0\0" UDP4), {.wire_len = 32}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0, 0},
+	{"ppp with address and control", FL_LINK_PPP, BYTES("\xff\3\0\x21" UDP4), {.wire_len = 32}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"ppp, short protocol", FL_LINK_PPP, BYTES("\x21" UDP4), {.wire_len = 29}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"ppp with mpls", FL_LINK_PPP, BYTES("\xff\3\x02\x81\0\0\x11\x40" UDP4), {.wire_len = 36}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"ppp control", FL_LINK_PPP, BYTES("\xff\3\xc0\x21\1\1\0\4"), {.wire_len = 8}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0, 0},
+	{"pppoe alone", FL_LINK_PPPOE, BYTES("\x11\0\0\1\0\x1e\0\x21" UDP4), {.wire_len = 36}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"cisco hdlc", FL_LINK_CHDLC, BYTES("\x0f\0\x08\0" UDP4), {.wire_len = 32}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"cisco hdlc keepalive", FL_LINK_CHDLC, BYTES("\x8f\0\x80\x35\0\0\0\2"), {.wire_len = 8}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0, 0},
+	{"frame relay, nlpid", FL_LINK_FRAME_RELAY, BYTES("\x18\x41\x03\xcc" UDP4), {.wire_len = 32}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"frame relay, cisco", FL_LINK_FRAME_RELAY, BYTES("\x18\x41\x08\0" UDP4), {.wire_len = 32}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"frame relay, snap", FL_LINK_FRAME_RELAY, BYTES("\x18\x41\x03\0\x80\0\0\0\x08\0" UDP4), {.wire_len = 38}, FL_DECODED_IP, 17, 50000, 53,
+	 28, 1, 0},
+	{"fddi", FL_LINK_FDDI, BYTES("\x50" MACS SNAP UDP4), {.wire_len = 49}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"802.11 data", FL_LINK_WLAN, BYTES("\x08\1\0\0" MACS "\2\0\0\0\0\3\0\0" SNAP UDP4), {.wire_len = 60}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"802.11 with quality of service", FL_LINK_WLAN, BYTES("\x88\1\0\0" MACS "\2\0\0\0\0\3\0\0\0\0" SNAP UDP4), {.wire_len = 62}, FL_DECODED_IP, 17,
+	 50000, 53, 28, 1, 0},
+	{"802.11, encrypted", FL_LINK_WLAN, BYTES("\x08\x41\0\0" MACS "\2\0\0\0\0\3\0\0" SNAP UDP4), {.wire_len = 60}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0,
+	 0},
+	{"802.11 beacon", FL_LINK_WLAN, BYTES("\x80\0\0\0" MACS "\2\0\0\0\0\3\0\0" SNAP UDP4), {.wire_len = 60}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0, 0},
+	{"radiotap", FL_LINK_RADIOTAP, BYTES("\0\0\x0a\0\0\0\0\0\1\2" "\x08\1\0\0" MACS "\2\0\0\0\0\3\0\0" SNAP UDP4), {.wire_len = 70}, FL_DECODED_IP,
+	 17, 50000, 53, 28, 1, 0},
+	{"per-packet information", FL_LINK_PPI, BYTES("\0\0\x08\0\1\0\0\0" MACS "\x08\0" UDP4), {.wire_len = 50}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"nflog", FL_LINK_NFLOG, BYTES("\2\0\0\1" "\5\0\x0a\0p\0\0\0" "\x20\0\x09\0" UDP4), {.wire_len = 44}, FL_DECODED_IP, 17, 50000, 53, 28, 1, 0},
+	{"infiniband", FL_LINK_IPOIB,
+	 BYTES("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" "\x08\0\0\0" UDP4), {.wire_len = 72}, FL_DECODED_IP, 17, 50000,
+	 53, 28, 1, 0},
+	{"not decoded", FL_LINK_UNSUPPORTED, BYTES(UDP4), {.wire_len = 28}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0, 0},
 	{"arp", FL_LINK_ETHERNET, BYTES(MACS "\x08\6\0\1\x08\0\6\4\0\1"), {.wire_len = 42}, FL_DECODED_NOT_IP, 0, 0, 0, 0, 0, 0},
 	{"header length too small", FL_LINK_RAW_IP, BYTES("\x44\0\0\x28\0\0\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"), {.wire_len = 40},
 	 FL_DECODED_TRUNCATED, 0, 0, 0, 0, 0, 0},
@@ -99,6 +133,30 @@ static void every_cut(void **state)
 				assert_int_equal(p.bytes, rows[i].bytes);
 			free(cut);
 		}
+}
+
+/* A header that is cut or impossible is seen and lost: with the bytes it claims, when it says how many. */
+static void the_length_of_what_is_cut(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		uint64_t want;
+	} cuts[] = {
+		{V4("\0\x28", "\0\0", "\6"), 19, 40}, {V4("\0\x28", "\0\0", "\6"), 4, 40}, {V4("\0\x28", "\0\0", "\6"), 3, 0},
+		{V6("\0\x10", "\6"), 39, 56},	  {V6("\0\x10", "\6"), 6, 56},		{V6("\0\x10", "\6"), 5, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < FL_ARRAY_LEN(cuts); i++) {
+		struct fl_frame_meta meta = {.wire_len = 60};
+		struct fl_packet p;
+
+		assert_int_equal(fl_decode(FL_LINK_RAW_IP, (const uint8_t *)cuts[i].bytes, cuts[i].n, &meta, false, NULL, &p),
+				 FL_DECODED_TRUNCATED);
+		assert_int_equal(p.packets, 1);
+		assert_int_equal(p.bytes, cuts[i].want);
+	}
 }
 
 static void fragments_find_their_ports(void **state)
@@ -144,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_row),
 		cmocka_unit_test(every_cut),
+		cmocka_unit_test(the_length_of_what_is_cut),
 		cmocka_unit_test(fragments_find_their_ports),
 		cmocka_unit_test(inner_packet_on_request),
 	};

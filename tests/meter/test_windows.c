@@ -64,6 +64,89 @@ static void order_and_lateness(void **state)
 	fl_meter_free(&m);
 }
 
+/* With a grace the older window goes as soon as the newest is that old, and the newest moves into the freed table whole. */
+static void grace_closes_by_time(void **state)
+{
+	struct out o = {0};
+	struct fl_meter_conf conf = {.interval_s = 60, .seed = 4, .lateness = 1, .grace_ms = 2000, .on_window = on_window, .ctx = &o};
+	struct fl_meter *m = NULL;
+
+	(void)state;
+	assert_int_equal(fl_meter_new(&m, &conf), 0);
+	for (uint32_t i = 0; i < 5000; i++) {
+		struct fl_obs one = obs(i, 10, i);
+
+		assert_int_equal(fl_meter_add(m, &one, 1), 0);
+	}
+	for (uint32_t i = 0; i < 300; i++) {
+		struct fl_obs young = obs(i, 11, 1999), late = obs(7, 10, 59999);
+
+		assert_int_equal(fl_meter_add(m, &young, 1), 0);
+		assert_int_equal(fl_meter_add(m, &late, 1), 0);
+	}
+	assert_int_equal(o.windows, 0);
+	for (uint32_t i = 0; i < 300; i++) {
+		struct fl_obs one = obs(i, 11, 2000);
+
+		assert_int_equal(fl_meter_add(m, &one, 1), 0);
+	}
+	assert_int_equal(o.windows, 1);
+	assert_int_equal(o.number[0], 10);
+	assert_int_equal(o.sum.packets, 5300);
+	assert_int_equal(o.flows, 5000);
+	/* Too late: its window opens again and closes by itself. */
+	{
+		struct fl_obs one = obs(9, 10, 3), next = obs(9, 11, 2001);
+
+		assert_int_equal(fl_meter_add(m, &one, 1), 0);
+		assert_int_equal(fl_meter_add(m, &next, 1), 0);
+	}
+	assert_int_equal(o.windows, 2);
+	assert_int_equal(fl_meter_finish(m), 0);
+	assert_int_equal(o.windows, 3);
+	assert_int_equal(o.sum.packets, 5300 + 1 + 601);
+	assert_int_equal(o.flows, 5000 + 1 + 300);
+	fl_meter_free(&m);
+}
+
+/* The times, flags and counts of one flow, whatever the order of its packets. */
+static int keep_flow(void *ctx, uint32_t window, const struct fl_table *flows)
+{
+	struct fl_flow *ret;
+	size_t n;
+
+	(void)window;
+	assert_int_equal(fl_table_take_sorted((struct fl_table *)(uintptr_t)flows, &ret, &n), 0);
+	assert_int_equal(n, 1);
+	*(struct fl_flow *)ctx = ret[0];
+	free(ret);
+	return 0;
+}
+
+static void facts_of_a_flow(void **state)
+{
+	struct fl_flow f;
+	struct fl_meter_conf conf = {.interval_s = 16777, .seed = 4, .lateness = 1, .on_window = keep_flow, .ctx = &f};
+	struct fl_obs in[] = {obs(1, 5, 700), obs(1, 5, 16776999), obs(1, 5, 3)};
+	struct fl_meter *m = NULL;
+
+	(void)state;
+	in[0].tcp = 0x12 | FL_TCP_SYNACK;
+	in[1].tcp = 0x80;
+	in[2].packets = 4000000000;
+	in[2].bytes = UINT64_C(1) << 40;
+	assert_int_equal(fl_meter_new(&m, &conf), 0);
+	assert_int_equal(fl_meter_add(m, in, 3), 0);
+	assert_int_equal(fl_meter_finish(m), 0);
+	assert_int_equal(f.first_ms, 3);
+	assert_int_equal(f.last_ms, 16776999);
+	assert_int_equal(f.tcp, 0x12 | FL_TCP_SYNACK | 0x80);
+	assert_int_equal(f.action, 0);
+	assert_int_equal(f.packets, 4000000002);
+	assert_int_equal(f.bytes, (UINT64_C(1) << 40) + 200);
+	fl_meter_free(&m);
+}
+
 static void many_flows_and_growth(void **state)
 {
 	struct out o = {0};
@@ -139,6 +222,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order_and_lateness),
+		cmocka_unit_test(grace_closes_by_time),
+		cmocka_unit_test(facts_of_a_flow),
 		cmocka_unit_test(many_flows_and_growth),
 		cmocka_unit_test(limit_is_counted),
 		cmocka_unit_test(sorted_and_complete),

@@ -342,7 +342,7 @@ static void the_corpus_prints_as_it_was_read(void **state)
 	char *paths[] = {(char *)(uintptr_t)corpus, NULL};
 	unsigned records = 0;
 	FTSENT *e;
-	FTS *fts;
+	FTS *fts = NULL;
 
 	(void)state;
 	if (!corpus || !(fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL)))

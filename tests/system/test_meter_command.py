@@ -169,3 +169,28 @@ def test_the_terminal_is_told_about_verdicts(flowlog):
     assert b"holds no verdicts" in os.read(main, 4096)
     os.close(main)
     assert not flowlog("meter", SESSION).stderr
+
+
+def merged(text):
+    """Records summed per tuple as a longer interval would: counts added, flags OR-ed, the earliest start and the latest end."""
+    flows = {}
+    for line in text.splitlines()[1:]:
+        *key, packets, size, start, end, flags = line.split()
+        old = flows.get(tuple(key), (0, 0, 1 << 62, 0, 0))
+        flows[tuple(key)] = (old[0] + int(packets), old[1] + int(size), min(old[2], int(start)), max(old[3], int(end)), old[4] | int(flags))
+    return flows
+
+
+@pytest.mark.parametrize("interval", ["1", "60"])
+def test_ten_minutes_are_the_merge_of_their_parts(flowlog, corpus, interval):
+    fields = ("--format", "${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${bytes} ${start} ${end} ${tcp-flags}")
+    compared = 0
+    for path in sorted((corpus / "pcap/ndpi").glob("*.pcap"))[::4]:
+        # The parts of each long window are merged apart from the next one's.
+        whole = flowlog("meter", *fields, "--interval", "600", path).stdout.splitlines()
+        parts = flowlog("meter", *fields, "--interval", interval, path).stdout.splitlines()
+        for window in {int(line.split()[7]) // 600 for line in whole[1:]}:
+            pick = [[t[0]] + [l for l in t[1:] if int(l.split()[7]) // 600 == window] for t in (whole, parts)]
+            assert merged("\n".join(pick[0])) == merged("\n".join(pick[1])), path
+            compared += 1
+    assert compared > 40
