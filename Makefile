@@ -2,26 +2,27 @@
 BUILD_DEPS = gcc clang bpftool meson ninja-build pkg-config libbpf-dev libmnl-dev libcap-ng-dev libseccomp-dev \
 	libjansson-dev libyaml-dev libzstd-dev zlib1g-dev libdeflate-dev libisal-dev
 TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-scapy mandoc \
-	iproute2 iputils-ping nftables iperf3 ethtool procps tshark
+	iproute2 iputils-ping nftables iperf3 ethtool procps tshark tcpdump nmap util-linux
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: build deps run demo test-deps test lint format duckdb
-.PHONY: build deps run test-deps test duckdb
 
 build: build/build.ninja
 	ninja -C build
 	ln -sf src/daemon/flowlog build/flowlog
 
 build/build.ninja:
-	meson setup build $(if $(CAPTURE),-Dcapture=$(CAPTURE))
+	meson setup build
 
 # Installs what the build needs, builds as the user, and starts only the program itself with privilege:
 #   make run ARGS="--store /var/tmp/flows"
 run: deps
-	[ -f build/build.ninja ] || meson setup build -Dcapture=true
-	meson configure build -Dcapture=true
 	$(MAKE) build
 	$(SUDO) ./build/flowlog run $(ARGS)
+
+# The program at work in a user namespace: no root, no network.
+demo: deps build
+	./build/flowlog demo
 
 deps:
 	$(SUDO) apt-get install -y --no-install-recommends $(BUILD_DEPS)

@@ -7,19 +7,27 @@
 int main(int argc, char **argv)
 {
 	/* One line a command; the order is that of `flowlog help`. */
+	/* clang-format off */
 	static const struct fl_command *const commands[] = {
 #ifdef FL_CAPTURE
 		&fl_cmd_run,
 		&fl_cmd_demo,
-	    &fl_cmd_run,
 #endif
-	    &fl_cmd_meter,  &fl_cmd_query,      &fl_cmd_tail,   &fl_cmd_top,
-	    &fl_cmd_audit,  &fl_cmd_interfaces, &fl_cmd_status,
+		&fl_cmd_meter,
+		&fl_cmd_query,
+		&fl_cmd_tail,
+		&fl_cmd_top,
+		&fl_cmd_audit,
+		&fl_cmd_interfaces,
+		&fl_cmd_status,
 #ifdef FL_CAPTURE
-	    &fl_cmd_detach,
+		&fl_cmd_detach,
 #endif
-	    &fl_cmd_fields, &fl_cmd_help,       NULL,
+		&fl_cmd_fields,
+		&fl_cmd_help,
+		NULL,
 	};
+	/* clang-format on */
 
 	return fl_cli_main(commands, argc, argv);
 }
