@@ -25,9 +25,8 @@
 
 #define CHUNK 50000 /* packets of one test run: fewer than a ring holds */
 
-static const uint8_t tcp[] =
-    "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
-    "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
+static const uint8_t tcp[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
+			     "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
 
 static uint64_t in_ring, in_cache, entries, counted, lost;
 
@@ -76,8 +75,8 @@ static double measure(struct fl_live *l, uint64_t conf, uint32_t flows, unsigned
 		exit(1);
 	for (unsigned i = 0; i < runs; i++) {
 		struct __sk_buff ctx = {.mark = flows - 1};
-		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = tcp, .data_size_in = sizeof tcp - 1,
-			    .ctx_in = &ctx, .ctx_size_in = sizeof ctx, .repeat = CHUNK);
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = tcp, .data_size_in = sizeof tcp - 1, .ctx_in = &ctx,
+			    .ctx_size_in = sizeof ctx, .repeat = CHUNK);
 
 		if (bpf_prog_test_run_opts(prog, &opts)) {
 			perror("test run");
@@ -169,8 +168,7 @@ static int attached_program(uint32_t ifindex)
 		uint32_t size = sizeof info;
 		int fd = bpf_prog_get_fd_by_id(id);
 
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) &&
-		    !strcmp(info.name, "fl_meter")) {
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) && !strcmp(info.name, "fl_meter")) {
 			fl_closep(&best);
 			best = fd;
 		} else {
@@ -189,8 +187,7 @@ static int bench_veth(struct fl_live *l, uint64_t packets)
 	int empty, meter, fd, stats;
 
 	if (unshare(CLONE_NEWNET) ||
-	    system(
-		"ip link add va type veth peer name vb && ip link set va up && ip link set vb up"))
+	    system("ip link add va type veth peer name vb && ip link set va up && ip link set vb up"))
 		return 1;
 	if (fl_live_ebpf.attach(l, 0, if_nametoindex("va"), 1, -1))
 		return 1;
@@ -250,13 +247,11 @@ int main(int argc, char **argv)
 	sched_setaffinity(0, sizeof one, &one);
 	fl_live_ebpf.set_clock(l, 0, 2);
 	if (argc > 1 && !strcmp(argv[1], "veth"))
-		return bench_veth(l, (argc > 2 ? (uint64_t)atoi(argv[2]) : 3) * 1000000 / MESSAGES *
-					 MESSAGES);
+		return bench_veth(l, (argc > 2 ? (uint64_t)atoi(argv[2]) : 3) * 1000000 / MESSAGES * MESSAGES);
 	start = fl_mono_ns(&fl_clock_system);
 	for (unsigned i = 0; i < 20; i++)
 		close(fl_ebpf_program(l, i));
-	printf("a copy of the program is loaded in %.1f ms\n",
-	       (double)(fl_mono_ns(&fl_clock_system) - start) / 20e6);
+	printf("a copy of the program is loaded in %.1f ms\n", (double)(fl_mono_ns(&fl_clock_system) - start) / 20e6);
 	empty = measure(l, FL_K_CONF_EMPTY, 1, runs);
 	parse = measure(l, FL_K_CONF_PARSE_ONLY, 1, runs);
 	varied = measure(l, FL_K_CONF_PARSE_ONLY | FL_K_CONF_VARY, 1024, runs);
@@ -269,8 +264,7 @@ int main(int argc, char **argv)
 		printf("%7u flows: %.0f ns a packet with test run's own, %.0f above an empty "
 		       "program (bar %u), %.0f %% evict "
 		       "another\n",
-		       flows[i], ns, ns - empty, bars[i],
-		       100.0 * (double)(entries - before) / runs / CHUNK);
+		       flows[i], ns, ns - empty, bars[i], 100.0 * (double)(entries - before) / runs / CHUNK);
 	}
 	fl_live_ebpf.drain_half(l, 2, UINT64_MAX, &sink);
 	printf("%llu packets: %llu through the ring, %llu in the cache, %llu lost; counted %llu\n",

@@ -55,7 +55,8 @@ static double cpu_seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int measure(const char *format, enum fl_output output, const struct fl_flow *flows, size_t total, const char *what)
+static int measure(const char *format, enum fl_output output, const struct fl_flow *flows, size_t total,
+		   const char *what)
 {
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(OUT_BYTES + 2 * FL_RECORD_MAX);
 	struct fl_encoder *e FL_CLEANUP(fl_encoder_free) = NULL;
@@ -70,13 +71,13 @@ static int measure(const char *format, enum fl_output output, const struct fl_fl
 	for (size_t i = 0; i < total; i++) {
 		const struct fl_flow *flow = &flows[i % FLOWS];
 		struct fl_flow_line line = {
-			.key = &flow->key,
-			.packets = flow->packets,
-			.bytes = flow->bytes,
-			.start = 1735689600 + flow->first_ms / 1000,
-			.end = 1735689600 + flow->last_ms / 1000,
-			.tcp = flow->tcp,
-			.action = flow->action,
+		    .key = &flow->key,
+		    .packets = flow->packets,
+		    .bytes = flow->bytes,
+		    .start = 1735689600 + flow->first_ms / 1000,
+		    .end = 1735689600 + flow->last_ms / 1000,
+		    .tcp = flow->tcp,
+		    .action = flow->action,
 		};
 
 		if (fl_encode_line(e, &line, &out))
@@ -87,7 +88,8 @@ static int measure(const char *format, enum fl_output output, const struct fl_fl
 		}
 	}
 	bytes += out.len;
-	printf("| %s | %.1f | %.1f |\n", what, (double)total / (cpu_seconds() - began) / 1e6, (double)bytes / (double)total);
+	printf("| %s | %.1f | %.1f |\n", what, (double)total / (cpu_seconds() - began) / 1e6,
+	       (double)bytes / (double)total);
 	return 0;
 }
 

@@ -57,11 +57,9 @@ static struct fl_flow *make(size_t n, uint64_t seed)
 	struct fl_flow *f = calloc(n, sizeof *f);
 
 	for (size_t i = 0; i < n; i++) {
-		uint64_t r = fl_mum(seed + i + 1, 0x9e3779b97f4a7c15ull),
-			 q = fl_mum(r ^ i, 0xd1342543de82ef95ull);
+		uint64_t r = fl_mum(seed + i + 1, 0x9e3779b97f4a7c15ull), q = fl_mum(r ^ i, 0xd1342543de82ef95ull);
 		uint8_t here[4] = {10, 20, (uint8_t)(r % 4), (uint8_t)(r >> 8 & 31)};
-		uint8_t there[4] = {(uint8_t)(1 + q % 200), (uint8_t)(q >> 8), (uint8_t)(q >> 16),
-				    (uint8_t)(q >> 24)};
+		uint8_t there[4] = {(uint8_t)(1 + q % 200), (uint8_t)(q >> 8), (uint8_t)(q >> 16), (uint8_t)(q >> 24)};
 		bool out = r >> 40 & 1;
 
 		f[i].key.src = fl_addr_v4(out ? here : there);
@@ -102,8 +100,7 @@ static double isal(const char *text, size_t n, uint8_t *out, size_t cap, size_t 
 	return cpu() - t;
 }
 
-static double deflate_with(int level, const char *text, size_t n, uint8_t *out, size_t cap,
-			   size_t *ret)
+static double deflate_with(int level, const char *text, size_t n, uint8_t *out, size_t cap, size_t *ret)
 {
 	struct libdeflate_compressor *c = libdeflate_alloc_compressor(level);
 	double t = cpu();
@@ -142,20 +139,20 @@ static void floors(struct fl_flow *flows, size_t n, const struct fl_eni *eni)
 		}
 		t = cpu() - t;
 	}
-	printf("floor: text alone            %6.2f M records/s  %.1f bytes/record\n",
-	       (double)n / t / 1e6, (double)text.len / (double)n);
+	printf("floor: text alone            %6.2f M records/s  %.1f bytes/record\n", (double)n / t / 1e6,
+	       (double)text.len / (double)n);
 	cap = text.len + (1u << 20);
 	gz = malloc(cap);
 	memset(gz, 1, cap);
 	s = isal(text.data, text.len, gz, cap, &out);
 	s = isal(text.data, text.len, gz, cap, &out);
-	printf("floor: ISA-L 1 of that text  %6.2f M records/s  %.1f bytes/record\n",
-	       (double)n / s / 1e6, (double)out / (double)n);
+	printf("floor: ISA-L 1 of that text  %6.2f M records/s  %.1f bytes/record\n", (double)n / s / 1e6,
+	       (double)out / (double)n);
 	printf("floor: text + ISA-L 1        %6.2f M records/s\n", (double)n / (s + t) / 1e6);
 	for (int level = 1; level <= 6; level += level == 1 ? 3 : 2) {
 		s = deflate_with(level, text.data, text.len, gz, cap, &out);
-		printf("floor: libdeflate %d of it    %6.2f M records/s  %.1f bytes/record\n",
-		       level, (double)n / s / 1e6, (double)out / (double)n);
+		printf("floor: libdeflate %d of it    %6.2f M records/s  %.1f bytes/record\n", level,
+		       (double)n / s / 1e6, (double)out / (double)n);
 	}
 	free(gz);
 	fl_buf_free(&text);
@@ -174,8 +171,7 @@ static void figure(const char *what, double best, size_t n, double bytes)
 int main(int argc, char **argv)
 {
 	const char *where = argc > 1 ? argv[1] : "/dev/shm";
-	size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 500000,
-	       rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 5;
+	size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 500000, rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 5;
 	char path[256];
 	struct fl_flow_log log = {.id = "fl-0123456789abcdef0",
 				  .account_id = "123456789012",
@@ -184,9 +180,8 @@ int main(int argc, char **argv)
 				  .bucket = "b",
 				  .publish_every_s = 60};
 	struct fl_delivery_conf conf = {.logs = &log, .n_logs = 1, .clock = fl_clock_system};
-	struct fl_eni eni = {.account_id = "123456789012",
-			     .interface_id = "eni-0a1b2c3d4e5f60718",
-			     .region = "us-east-1"};
+	struct fl_eni eni = {
+	    .account_id = "123456789012", .interface_id = "eni-0a1b2c3d4e5f60718", .region = "us-east-1"};
 	struct fl_flow *flows = make(n, 1);
 	double append = 1e9, read = 1e9, deliver = 1e9, t;
 	struct fl_delivery_stats st, before = {0};
@@ -204,8 +199,7 @@ int main(int argc, char **argv)
 		must(-errno, path);
 	must(fl_mkdirs(dir, "journal", 0750), path);
 	journal = openat(dir, "journal", O_RDONLY | O_DIRECTORY);
-	must(fl_journal_open(&j, journal, &(struct fl_journal_conf){.quota_bytes = 256u << 20}),
-	     "journal");
+	must(fl_journal_open(&j, journal, &(struct fl_journal_conf){.quota_bytes = 256u << 20}), "journal");
 	conf.statefd = dir;
 	must(fl_delivery_open(&d, &conf), "delivery");
 	must(fl_reader_open(&r, journal, (struct fl_position){0}), "reader");

@@ -2,8 +2,8 @@
 /*
  * The two ends of bench/live.py, each run inside a network namespace:
  *   bench_live blast DEVICE FLOWS SECONDS   60-byte UDP frames as fast as one core sends them; prints how many went out
- *   bench_live meter BACKEND DEVICE         meters until SIGTERM with a sink that only adds; prints packets, losses, CPU
- * and without any network, what packet sockets cost in user space once the kernel has filled a ring of 4 MiB:
+ *   bench_live meter BACKEND DEVICE         meters until SIGTERM with a sink that only adds; prints packets, losses,
+ * CPU and without any network, what packet sockets cost in user space once the kernel has filled a ring of 4 MiB:
  *   bench_live feed FLOWS                   nanoseconds a packet, the least of 15 runs
  */
 #include <errno.h>
@@ -49,8 +49,8 @@ static const uint8_t head[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\0\x4
 
 /* ---- feed ---- */
 
-static int drop(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n, const struct fl_live_counts *c,
-		size_t n_counts)
+static int drop(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n,
+		const struct fl_live_counts *c, size_t n_counts)
 {
 	*(uint64_t *)ctx += n;
 	return 0;
@@ -118,7 +118,8 @@ static int feed(unsigned flows)
 		start = cpu_ns() - start;
 		best = FL_MIN(best, start);
 	}
-	printf("feed, %u flows: %.1f ns/packet, %.1f packets a partial\n", flows, (double)best / (double)(FEED_ROUNDS * frames),
+	printf("feed, %u flows: %.1f ns/packet, %.1f packets a partial\n", flows,
+	       (double)best / (double)(FEED_ROUNDS * frames),
 	       (double)(FEED_RUNS * FEED_ROUNDS * frames) / (double)partials);
 	fl_afp_batch_free(&batch);
 	fl_map_free(ring, BLOCKS * BLOCK_BYTES);
@@ -141,7 +142,8 @@ static int blast(const char *device, unsigned flows, double seconds)
 		memcpy(frame[i], head, sizeof head - 1);
 		frame[i][39] = 26; /* UDP length */
 		iov[i] = (struct iovec){.iov_base = frame[i], .iov_len = sizeof frame[i]};
-		message[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov[i], .msg_iovlen = 1};
+		message[i].msg_hdr =
+		    (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &iov[i], .msg_iovlen = 1};
 	}
 	while (fl_mono_ns(&fl_clock_system) < end) {
 		int n;
@@ -168,8 +170,8 @@ struct sums {
 	uint32_t drained[2];
 };
 
-static int take(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n, const struct fl_live_counts *c,
-		size_t n_counts)
+static int take(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n,
+		const struct fl_live_counts *c, size_t n_counts)
 {
 	struct sums *s = ctx;
 
@@ -263,7 +265,8 @@ static int meter(const char *backend, const char *device)
 		return 1;
 	}
 	getrusage(RUSAGE_SELF, &u);
-	printf("{\"packets\": %llu, \"recorded\": %llu, \"lost\": %llu, \"not_ip\": %llu, \"partials\": %llu, \"user_ns\": %llu, \"sys_ns\": %llu}\n",
+	printf("{\"packets\": %llu, \"recorded\": %llu, \"lost\": %llu, \"not_ip\": %llu, \"partials\": %llu, "
+	       "\"user_ns\": %llu, \"sys_ns\": %llu}\n",
 	       (unsigned long long)sums.packets, (unsigned long long)sums.in_partials, (unsigned long long)sums.lost,
 	       (unsigned long long)sums.not_ip, (unsigned long long)sums.partials,
 	       u.ru_utime.tv_sec * 1000000000ull + (unsigned long long)u.ru_utime.tv_usec * 1000,

@@ -10,15 +10,13 @@
 #include "shared.h"
 #include "parse.h"
 
-#define PACKETS_FULL                                                                               \
-	0xff000000u /* of a partial: no socket buffer has more segments than what is left */
+#define PACKETS_FULL 0xff000000u /* of a partial: no socket buffer has more segments than what is left */
 
 char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 fl_cache_bits = FL_K_CACHE_BITS;
 const volatile __u32 fl_ring_bits = 12;
-const volatile __u64
-    fl_seed[6]; /* odd multipliers: multiply-shift hashing, the sender does not know them */
+const volatile __u64 fl_seed[6]; /* odd multipliers: multiply-shift hashing, the sender does not know them */
 
 /* Sizes are set when the maps are made. */
 struct {
@@ -202,12 +200,11 @@ static __always_inline int open_count(__u64 conf, const struct place *at)
 
 static __always_inline __u32 slot_of(const struct packet *p, const struct place *at)
 {
-	__u64 h = p->key[0] * fl_seed[0] + p->key[1] * fl_seed[1] + p->key[2] * fl_seed[2] +
-		  p->key[3] * fl_seed[3] + p->key[4] * fl_seed[4];
+	__u64 h = p->key[0] * fl_seed[0] + p->key[1] * fl_seed[1] + p->key[2] * fl_seed[2] + p->key[3] * fl_seed[3] +
+		  p->key[4] * fl_seed[4];
 
 	h = (h ^ h >> 32) * fl_seed[5];
-	return (at->cpu << 1 | (at->window & 1)) << fl_cache_bits |
-	       (__u32)(h >> (64 - fl_cache_bits));
+	return (at->cpu << 1 | (at->window & 1)) << fl_cache_bits | (__u32)(h >> (64 - fl_cache_bits));
 }
 
 /* 0: the ring is full and the packet is lost. */
@@ -230,9 +227,7 @@ static __always_inline int add(const struct packet *p, const struct place *at)
 			f->last = at->time;
 			return 1;
 		}
-		reason = same                      ? FL_EVICT_FULL
-			 : f->window == at->window ? FL_EVICT_COLLISION
-						   : FL_EVICT_STALE;
+		reason = same ? FL_EVICT_FULL : f->window == at->window ? FL_EVICT_COLLISION : FL_EVICT_STALE;
 		if (!evict(f, at->cpu, reason))
 			return 0;
 	}

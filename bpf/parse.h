@@ -11,8 +11,8 @@
 #define TAGS_MAX 8
 #define EXTENSIONS_MAX 16
 #define TUNNELS_MAX 4
-#define OFFSET_MAX                                                                                 \
-	0xff00 /* of a header in a frame; the verifier accepts 0xffff with what is read behind it  \
+#define OFFSET_MAX                                                                                                     \
+	0xff00 /* of a header in a frame; the verifier accepts 0xffff with what is read behind it                      \
 		*/
 
 enum outcome { IS_IP, NOT_IP, TRUNCATED };
@@ -50,17 +50,16 @@ struct {
 
 /* The compiler would share the address of a member between loads; the verifier wants the context
  * itself. */
-#define CONTEXT(skb, member)                                                                       \
-	({                                                                                         \
-		__u64 v_;                                                                          \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                                              \
-			     : "=r"(v_)                                                            \
-			     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, member)));       \
-		v_;                                                                                \
+#define CONTEXT(skb, member)                                                                                           \
+	({                                                                                                             \
+		__u64 v_;                                                                                              \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                                                  \
+			     : "=r"(v_)                                                                                \
+			     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, member)));                           \
+		v_;                                                                                                    \
 	})
 
-static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64 off, const __u32 n,
-					void *scratch)
+static __always_inline const void *take(struct __sk_buff *skb, __u64 conf, __u64 off, const __u32 n, void *scratch)
 {
 	if (off > OFFSET_MAX)
 		return 0;
@@ -205,8 +204,7 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, __u64 conf, s
 				return;
 			continue;
 		}
-		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 139 &&
-		    next != 140)
+		if (next != 0 && next != 43 && next != 60 && next != 135 && next != 139 && next != 140)
 			return;
 		p = take(skb, conf, n->off, 2, &scratch);
 		if (!p)
@@ -221,8 +219,8 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, __u64 conf, s
 	}
 }
 
-static __always_inline enum outcome parse_network(struct __sk_buff *skb, __u64 conf, __u64 off,
-						  struct network *n, struct packet *ret)
+static __always_inline enum outcome parse_network(struct __sk_buff *skb, __u64 conf, __u64 off, struct network *n,
+						  struct packet *ret)
 {
 	__u64 scratch[5];
 	const void *p = take(skb, conf, off, 20, scratch);
@@ -274,8 +272,7 @@ static __always_inline int has_ports(__u32 proto)
 	return proto == 6 || proto == 17 || proto == 132 || proto == 136 || proto == 33;
 }
 
-static __always_inline void fragment_key(const struct network *n, const struct packet *p,
-					 struct fragment_key *ret)
+static __always_inline void fragment_key(const struct network *n, const struct packet *p, struct fragment_key *ret)
 {
 	ret->address[0] = p->key[0];
 	ret->address[1] = p->key[1];
@@ -298,8 +295,7 @@ static __always_inline void ports_of_fragment(struct network *n, const struct pa
 	n->dport = ports->dport;
 }
 
-static __always_inline void first_fragment(const struct network *n, const struct packet *p,
-					   __u64 now)
+static __always_inline void first_fragment(const struct network *n, const struct packet *p, __u64 now)
 {
 	struct fragment_key key;
 	struct fragment_ports ports = {.seen_ns = now, .sport = n->sport, .dport = n->dport};
@@ -309,8 +305,8 @@ static __always_inline void first_fragment(const struct network *n, const struct
 }
 
 /* Returns the bytes of the transport header that segments repeat. */
-static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, struct network *n,
-					     struct packet *ret, __u64 now)
+static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, struct network *n, struct packet *ret,
+					     __u64 now)
 {
 	__u64 scratch[2];
 	__u32 length = 8, flags;
@@ -336,8 +332,8 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, __u64 conf, 
 	return length;
 }
 
-static __always_inline enum outcome parse_ip(struct __sk_buff *skb, __u64 conf, __u64 off,
-					     __u64 now, struct network *n, struct packet *ret)
+static __always_inline enum outcome parse_ip(struct __sk_buff *skb, __u64 conf, __u64 off, __u64 now, struct network *n,
+					     struct packet *ret)
 {
 	if (parse_network(skb, conf, off, n, ret) != IS_IP)
 		return TRUNCATED;
@@ -352,8 +348,8 @@ static __always_inline enum outcome parse_ip(struct __sk_buff *skb, __u64 conf, 
 }
 
 /* Buffers of segmentation offload: one is many packets, and every one carries the headers. */
-static __always_inline void count_segments(struct __sk_buff *skb, __u64 off,
-					   const struct network *n, struct packet *ret)
+static __always_inline void count_segments(struct __sk_buff *skb, __u64 off, const struct network *n,
+					   struct packet *ret)
 {
 	__u32 segments = skb->gso_segs, size = skb->gso_size, headers = n->headers + n->transport;
 	__u64 payload = ret->bytes > headers ? ret->bytes - headers : 0;
@@ -385,13 +381,11 @@ static __always_inline int open_gre(struct __sk_buff *skb, __u64 conf, __u64 *of
 	type = BE16(p, 2);
 	if (flags & 7)
 		return 0;
-	*off = forget(*off + 4 + (flags & 0x8000 ? 4 : 0) + (flags & 0x2000 ? 4 : 0) +
-		      (flags & 0x1000 ? 4 : 0));
+	*off = forget(*off + 4 + (flags & 0x8000 ? 4 : 0) + (flags & 0x2000 ? 4 : 0) + (flags & 0x1000 ? 4 : 0));
 	return type == 0x6558 ? skip_ethernet(skb, conf, off) : skip_tags(skb, conf, off, type);
 }
 
-static __always_inline int open_udp_tunnel(struct __sk_buff *skb, __u64 conf, __u32 dport,
-					   __u64 *off)
+static __always_inline int open_udp_tunnel(struct __sk_buff *skb, __u64 conf, __u32 dport, __u64 *off)
 {
 	__u64 scratch;
 	const void *p = take(skb, conf, *off + 8, 8, &scratch);
@@ -412,8 +406,7 @@ static __always_inline int open_udp_tunnel(struct __sk_buff *skb, __u64 conf, __
 	return type == 0x6558 ? skip_ethernet(skb, conf, off) : skip_tags(skb, conf, off, type);
 }
 
-static __always_inline int open_tunnel(struct __sk_buff *skb, __u64 conf, const struct network *n,
-				       __u64 *ret_off)
+static __always_inline int open_tunnel(struct __sk_buff *skb, __u64 conf, const struct network *n, __u64 *ret_off)
 {
 	*ret_off = forget(n->off);
 	if (n->later)
@@ -428,8 +421,8 @@ static __always_inline int open_tunnel(struct __sk_buff *skb, __u64 conf, const 
 }
 
 /* The innermost packet that is complete enough takes the outer one's place. */
-static __always_inline void parse_inner(struct __sk_buff *skb, __u64 conf, __u64 now,
-					struct network *n, struct packet *ret)
+static __always_inline void parse_inner(struct __sk_buff *skb, __u64 conf, __u64 now, struct network *n,
+					struct packet *ret)
 {
 	for (int i = 0; i < TUNNELS_MAX; i++) {
 		struct network inner = {};
@@ -450,8 +443,8 @@ static __always_inline void parse_inner(struct __sk_buff *skb, __u64 conf, __u64
 	}
 }
 
-static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now,
-					  const int inner, struct packet *ret)
+static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now, const int inner,
+					  struct packet *ret)
 {
 	struct network n = {};
 	__u64 off;
@@ -468,8 +461,7 @@ static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u
 	if (inner)
 		parse_inner(skb, conf, now, &n, ret);
 	ret->key[4] = n.sport | (__u64)n.dport << 16 | (conf & FL_K_CONF_SLOT) << 32 |
-		      (__u64)(n.v6 | (conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0)) << 48 |
-		      (__u64)n.proto << 56;
+		      (__u64)(n.v6 | (conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0)) << 48 | (__u64)n.proto << 56;
 	return IS_IP;
 }
 #endif

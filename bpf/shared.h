@@ -56,8 +56,7 @@
 #define FL_K_SLOTS 1024    /* interfaces metered at once */
 #define FL_K_CACHE_BITS 14 /* per CPU and half: 16,384 partial flows */
 #define FL_K_CACHE (1u << FL_K_CACHE_BITS)
-#define FL_K_TIME_UNIT_NS                                                                          \
-	10000000ull /* first and last are counted in 10 ms from the window's start */
+#define FL_K_TIME_UNIT_NS 10000000ull /* first and last are counted in 10 ms from the window's start */
 
 enum fl_evict {
 	FL_EVICT_NONE = 0,
@@ -141,17 +140,14 @@ struct fl_kclock {
 
 /* What makes one copy of the program the one for an interface and a direction: a constant that is
  * put into its instructions before it is loaded, so that it costs nothing. */
-#define FL_K_CONF_MAGIC                                                                            \
-	0x464c574c4f470000ull /* in the compiled program; the low 16 bits are zero */
+#define FL_K_CONF_MAGIC 0x464c574c4f470000ull /* in the compiled program; the low 16 bits are zero */
 #define FL_K_CONF_SLOT 0x03ffull
 #define FL_K_CONF_EGRESS 0x0400ull
-#define FL_K_CONF_RAW 0x0800ull /* no link-layer header: the version nibble decides */
-#define FL_K_CONF_NONLINEAR                                                                        \
-	0x1000ull /* for tests: every read as if the bytes were not in the linear part */
+#define FL_K_CONF_RAW 0x0800ull        /* no link-layer header: the version nibble decides */
+#define FL_K_CONF_NONLINEAR 0x1000ull  /* for tests: every read as if the bytes were not in the linear part */
 #define FL_K_CONF_PARSE_ONLY 0x2000ull /* for benchmarks */
 #define FL_K_CONF_EMPTY 0x4000ull      /* for benchmarks: return at once */
-#define FL_K_CONF_VARY                                                                             \
-	0x8000ull /* for benchmarks: one of skb->mark + 1 destinations, a power of two */
+#define FL_K_CONF_VARY 0x8000ull       /* for benchmarks: one of skb->mark + 1 destinations, a power of two */
 
 #define FL_K_FRAGMENTS 8192 /* first fragments remembered; the oldest give way */
 #define FL_K_FRAGMENT_NS 30000000000ull
@@ -159,10 +155,8 @@ struct fl_kclock {
 _Static_assert(sizeof(struct fl_partial) == 64, "a partial flow is one cache line");
 _Static_assert(sizeof(struct fl_kcount) == 128, "counters keep to their own lines");
 _Static_assert(sizeof(struct fl_kcount_record) == 128, "two ring entries");
-_Static_assert(__builtin_offsetof(struct fl_kcount_record, evict) ==
-		       __builtin_offsetof(struct fl_partial, evict) &&
-		   __builtin_offsetof(struct fl_kcount_record, window) ==
-		       __builtin_offsetof(struct fl_partial, window),
+_Static_assert(__builtin_offsetof(struct fl_kcount_record, evict) == __builtin_offsetof(struct fl_partial, evict) &&
+		   __builtin_offsetof(struct fl_kcount_record, window) == __builtin_offsetof(struct fl_partial, window),
 	       "a reader tells them apart");
 _Static_assert(sizeof(struct fl_kring) == 128, "producer and consumer keep to their own lines");
 _Static_assert(sizeof(struct fl_kclock) <= 4096, "one page");

@@ -13,16 +13,26 @@ struct octet {
 	char text[3];
 	uint8_t n;
 };
-#define O1(d) {{(d) + '0'}, 1}
-#define O2(v) {{(v) / 10 + '0', (v) % 10 + '0'}, 2}
-#define O3(v) {{(v) / 100 + '0', (v) / 10 % 10 + '0', (v) % 10 + '0'}, 3}
-#define TEN(m, v) m((v)), m((v) + 1), m((v) + 2), m((v) + 3), m((v) + 4), m((v) + 5), m((v) + 6), m((v) + 7), m((v) + 8), m((v) + 9)
+#define O1(d)                                                                                                          \
+	{                                                                                                              \
+		{(d) + '0'}, 1                                                                                         \
+	}
+#define O2(v)                                                                                                          \
+	{                                                                                                              \
+		{(v) / 10 + '0', (v) % 10 + '0'}, 2                                                                    \
+	}
+#define O3(v)                                                                                                          \
+	{                                                                                                              \
+		{(v) / 100 + '0', (v) / 10 % 10 + '0', (v) % 10 + '0'}, 3                                              \
+	}
+#define TEN(m, v)                                                                                                      \
+	m((v)), m((v) + 1), m((v) + 2), m((v) + 3), m((v) + 4), m((v) + 5), m((v) + 6), m((v) + 7), m((v) + 8),        \
+	    m((v) + 9)
 static const struct octet octets[256] = {
-	TEN(O1, 0),   TEN(O2, 10),  TEN(O2, 20),  TEN(O2, 30),	TEN(O2, 40),  TEN(O2, 50),  TEN(O2, 60),
-	TEN(O2, 70),  TEN(O2, 80),  TEN(O2, 90),  TEN(O3, 100), TEN(O3, 110), TEN(O3, 120), TEN(O3, 130),
-	TEN(O3, 140), TEN(O3, 150), TEN(O3, 160), TEN(O3, 170), TEN(O3, 180), TEN(O3, 190), TEN(O3, 200),
-	TEN(O3, 210), TEN(O3, 220), TEN(O3, 230), TEN(O3, 240), O3(250),      O3(251),	     O3(252),
-	O3(253),      O3(254),	    O3(255),
+    TEN(O1, 0),   TEN(O2, 10),  TEN(O2, 20),  TEN(O2, 30),  TEN(O2, 40),  TEN(O2, 50),  TEN(O2, 60),  TEN(O2, 70),
+    TEN(O2, 80),  TEN(O2, 90),  TEN(O3, 100), TEN(O3, 110), TEN(O3, 120), TEN(O3, 130), TEN(O3, 140), TEN(O3, 150),
+    TEN(O3, 160), TEN(O3, 170), TEN(O3, 180), TEN(O3, 190), TEN(O3, 200), TEN(O3, 210), TEN(O3, 220), TEN(O3, 230),
+    TEN(O3, 240), O3(250),      O3(251),      O3(252),      O3(253),      O3(254),      O3(255),
 };
 
 static char *print_v4(char *p, const uint8_t b[4])
@@ -128,14 +138,15 @@ int fl_cidr_parse(const char *text, size_t n, struct fl_cidr *ret)
 		size_t digits = n - addr_n - 1;
 
 		for (size_t i = 0; i < digits && digits <= 3; i++)
-			bits = slash[1 + i] >= '0' && slash[1 + i] <= '9' ? bits * 10 + (unsigned)(slash[1 + i] - '0') : 999;
+			bits = slash[1 + i] >= '0' && slash[1 + i] <= '9' ? bits * 10 + (unsigned)(slash[1 + i] - '0')
+									  : 999;
 		if (!digits || digits > 3 || bits > max)
 			return fl_fail(-EINVAL, "\"%.*s\" is not a network: the prefix length goes from 0 to %u",
 				       (int)FL_MIN(n, (size_t)64), text, max);
 	}
 	ret->bits = (uint8_t)(v6 ? bits : bits + 96);
 	for (unsigned i = ret->bits; i < 128; i++)
-		ret->base.b[i / 8] &= (uint8_t)~(0x80u >> i % 8);
+		ret->base.b[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
 	return 0;
 }
 

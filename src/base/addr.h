@@ -42,7 +42,7 @@ int fl_addr_parse(const char *text, size_t n, struct fl_addr *ret, bool *ret_v6)
 
 struct fl_cidr {
 	struct fl_addr base; /* host bits zero */
-	uint8_t bits;	     /* 0..128, counted in the 16-byte form */
+	uint8_t bits;        /* 0..128, counted in the 16-byte form */
 };
 int fl_cidr_parse(const char *text, size_t n, struct fl_cidr *ret); /* also a bare address; host bits are cleared */
 bool fl_cidr_has(const struct fl_cidr *c, const struct fl_addr *a);

@@ -43,16 +43,16 @@ static inline bool fl_cur_skip(struct fl_cursor *c, size_t n)
 	return fl_cur_take(c, n) != NULL;
 }
 
-#define FL_CUR_READ(name, type, swap)                                                              \
-	static inline type name(struct fl_cursor *c)                                               \
-	{                                                                                          \
-		const uint8_t *b = fl_cur_take(c, sizeof(type));                                   \
-		type v;                                                                            \
-                                                                                                   \
-		if (!b)                                                                            \
-			return 0;                                                                  \
-		memcpy(&v, b, sizeof v);                                                           \
-		return (type)swap(v);                                                              \
+#define FL_CUR_READ(name, type, swap)                                                                                  \
+	static inline type name(struct fl_cursor *c)                                                                   \
+	{                                                                                                              \
+		const uint8_t *b = fl_cur_take(c, sizeof(type));                                                       \
+		type v;                                                                                                \
+                                                                                                                       \
+		if (!b)                                                                                                \
+			return 0;                                                                                      \
+		memcpy(&v, b, sizeof v);                                                                               \
+		return (type)swap(v);                                                                                  \
 	}
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the cursor's byte order macros assume a little-endian host"

@@ -12,8 +12,7 @@
 int fl_file_read(int dirfd, const char *path, struct fl_buf *buf);
 
 /* name may contain directories, which must exist. durable: fsync the file and its directory. */
-int fl_file_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode,
-			 bool durable);
+int fl_file_write_atomic(int dirfd, const char *name, const void *data, size_t n, mode_t mode, bool durable);
 
 /* mkdir -p below dirfd. */
 int fl_mkdirs(int dirfd, const char *path, mode_t mode);

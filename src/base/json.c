@@ -90,7 +90,11 @@ void fl_json_end_array(struct fl_json *j)
 /* Length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 when there is none. */
 static size_t utf8_at(const unsigned char *p, size_t n)
 {
-	size_t len = *p < 0x80 ? 1 : *p >= 0xc2 && *p <= 0xdf ? 2 : (*p & 0xf0) == 0xe0 ? 3 : *p >= 0xf0 && *p <= 0xf4 ? 4 : 0;
+	size_t len = *p < 0x80                  ? 1
+		     : *p >= 0xc2 && *p <= 0xdf ? 2
+		     : (*p & 0xf0) == 0xe0      ? 3
+		     : *p >= 0xf0 && *p <= 0xf4 ? 4
+						: 0;
 
 	if (!len || len > n)
 		return 0;

@@ -24,10 +24,9 @@ typedef int (*fl_signal_fn)(void *ctx, int signo);
 int fl_loop_add_fd(struct fl_loop *loop, int fd, uint32_t epoll_events, fl_fd_fn fn, void *ctx,
 		   struct fl_source **ret); /* the fd stays the caller's */
 /* First after first_ns from now, then every period_ns (0: once). CLOCK_MONOTONIC. */
-int fl_loop_add_timer(struct fl_loop *loop, uint64_t first_ns, uint64_t period_ns, fl_timer_fn fn,
-		      void *ctx, struct fl_source **ret);
+int fl_loop_add_timer(struct fl_loop *loop, uint64_t first_ns, uint64_t period_ns, fl_timer_fn fn, void *ctx,
+		      struct fl_source **ret);
 int fl_source_set_timer(struct fl_source *s, uint64_t first_ns, uint64_t period_ns);
 /* Blocks the signals in the thread and reads them from a signalfd. signos ends with 0. */
-int fl_loop_add_signals(struct fl_loop *loop, const int *signos, fl_signal_fn fn, void *ctx,
-			struct fl_source **ret);
+int fl_loop_add_signals(struct fl_loop *loop, const int *signos, fl_signal_fn fn, void *ctx, struct fl_source **ret);
 void fl_source_free(struct fl_source **s);

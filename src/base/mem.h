@@ -11,17 +11,17 @@
 
 #define FL_CLEANUP(fn) __attribute__((cleanup(fn)))
 #define FL_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define FL_MIN(a, b)                                                                               \
-	({                                                                                         \
-		__typeof__(a) fl_a_ = (a);                                                         \
-		__typeof__(b) fl_b_ = (b);                                                         \
-		fl_a_ < fl_b_ ? fl_a_ : fl_b_;                                                     \
+#define FL_MIN(a, b)                                                                                                   \
+	({                                                                                                             \
+		__typeof__(a) fl_a_ = (a);                                                                             \
+		__typeof__(b) fl_b_ = (b);                                                                             \
+		fl_a_ < fl_b_ ? fl_a_ : fl_b_;                                                                         \
 	})
-#define FL_MAX(a, b)                                                                               \
-	({                                                                                         \
-		__typeof__(a) fl_a_ = (a);                                                         \
-		__typeof__(b) fl_b_ = (b);                                                         \
-		fl_a_ > fl_b_ ? fl_a_ : fl_b_;                                                     \
+#define FL_MAX(a, b)                                                                                                   \
+	({                                                                                                             \
+		__typeof__(a) fl_a_ = (a);                                                                             \
+		__typeof__(b) fl_b_ = (b);                                                                             \
+		fl_a_ > fl_b_ ? fl_a_ : fl_b_;                                                                         \
 	})
 #define fl_likely(x) __builtin_expect(!!(x), 1)
 #define fl_unlikely(x) __builtin_expect(!!(x), 0)
@@ -38,8 +38,8 @@ struct fl_buf {
 };
 #define FL_BUF(limit) ((struct fl_buf){.max = (limit)})
 
-void fl_buf_free(struct fl_buf *b);	/* leaves the null value, max kept */
-void fl_buf_reset(struct fl_buf *b);	/* len = 0, memory kept */
+void fl_buf_free(struct fl_buf *b);                /* leaves the null value, max kept */
+void fl_buf_reset(struct fl_buf *b);               /* len = 0, memory kept */
 int fl_buf_reserve(struct fl_buf *b, size_t more); /* -ENOMEM, -E2BIG over max */
 int fl_buf_add(struct fl_buf *b, const void *p, size_t n);
 int fl_buf_adds(struct fl_buf *b, const char *s);

@@ -17,14 +17,29 @@ struct unit {
 };
 
 static const struct unit durations[] = {
-	{"", 1000000000ull},	   {"ns", 1},		       {"us", 1000},
-	{"ms", 1000000},	   {"s", 1000000000ull},       {"m", 60000000000ull},
-	{"h", 3600000000000ull},   {"d", 86400000000000ull},
+    {"", 1000000000ull},
+    {"ns", 1},
+    {"us", 1000},
+    {"ms", 1000000},
+    {"s", 1000000000ull},
+    {"m", 60000000000ull},
+    {"h", 3600000000000ull},
+    {"d", 86400000000000ull},
 };
 static const struct unit sizes[] = {
-	{"", 1},	    {"B", 1},		   {"KiB", 1ull << 10}, {"MiB", 1ull << 20}, {"GiB", 1ull << 30},
-	{"TiB", 1ull << 40}, {"K", 1ull << 10},	   {"M", 1ull << 20},	{"G", 1ull << 30},   {"KB", 1000},
-	{"MB", 1000000},    {"GB", 1000000000ull}, {"TB", 1000000000000ull},
+    {"", 1},
+    {"B", 1},
+    {"KiB", 1ull << 10},
+    {"MiB", 1ull << 20},
+    {"GiB", 1ull << 30},
+    {"TiB", 1ull << 40},
+    {"K", 1ull << 10},
+    {"M", 1ull << 20},
+    {"G", 1ull << 30},
+    {"KB", 1000},
+    {"MB", 1000000},
+    {"GB", 1000000000ull},
+    {"TB", 1000000000000ull},
 };
 
 /* The decimal digits at the start of text; false when there are none or too many. */
@@ -57,7 +72,8 @@ static int parse_with(const char *text, const struct unit *units, size_t n, cons
 			return fl_fail(-ERANGE, "\"%s\" is too large for a %s", text, what);
 		return 0;
 	}
-	return fl_fail(-EINVAL, "\"%s\" is not a %s: unit \"%s\" is not known (for example %s)", text, what, end, example);
+	return fl_fail(-EINVAL, "\"%s\" is not a %s: unit \"%s\" is not known (for example %s)", text, what, end,
+		       example);
 }
 
 int fl_parse_duration_ns(const char *text, uint64_t *ret)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 int fl_parse_duration_ns(const char *text, uint64_t *ret); /* -EINVAL with a sentence; a bare number is seconds */
-int fl_parse_size(const char *text, uint64_t *ret);	   /* a bare number is bytes */
+int fl_parse_size(const char *text, uint64_t *ret);        /* a bare number is bytes */
 int fl_parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
 /* For people: "1.2 GB", "3.4 k". ret must hold 16 bytes; returns ret. */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The backend for where BPF is not to be had: packet sockets with a TPACKET_V3 ring and the virtio-net header, which tells
- * segmentation offload. Two sockets an interface, one a tc direction, so that what a full ring drops is counted in its own
- * direction. PACKET_OUTGOING is what tc egress sees; everything else, frames for other hosts included, is what tc ingress
- * sees. Promiscuous mode is left as it is: we meter what the interface's stack sees.
+ * The backend for where BPF is not to be had: packet sockets with a TPACKET_V3 ring and the virtio-net header, which
+ * tells segmentation offload. Two sockets an interface, one a tc direction, so that what a full ring drops is counted
+ * in its own direction. PACKET_OUTGOING is what tc egress sees; everything else, frames for other hosts included, is
+ * what tc ingress sees. Promiscuous mode is left as it is: we meter what the interface's stack sees.
  *
- * Differences to eBPF that stay: the taps sit behind the qdisc on egress (what it drops is not seen here) and the kernel
- * does not show multicast looped back to its sender (PACKET_LOOPBACK) to packet sockets.
+ * Differences to eBPF that stay: the taps sit behind the qdisc on egress (what it drops is not seen here) and the
+ * kernel does not show multicast looped back to its sender (PACKET_LOOPBACK) to packet sockets.
  *
- * Counter rows go to the sink together with the partials they count, not with the half: a meter that is killed leaves a log
- * that adds up. drain_half therefore hands over an empty half after everything of the window was read from the sockets.
+ * Counter rows go to the sink together with the partials they count, not with the half: a meter that is killed leaves a
+ * log that adds up. drain_half therefore hands over an empty half after everything of the window was read from the
+ * sockets.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@
 #define BLOCK_BYTES_MAX (1u << 20)
 #define BLOCKS_WANTED 64 /* a quiet interface fills one each RETIRE_MS: 6.4 s without a reader lose nothing */
 #define RETIRE_MS 100
-/* A frame is in a readable block at most two turns of the kernel's timer after it arrived; and some for a busy machine. */
+/* A frame is in a readable block at most two turns of the kernel's timer after it arrived; and some for a busy machine.
+ */
 #define SETTLE_NS (250 * FL_NS_PER_MS)
 #define HOLD_NS (50 * FL_NS_PER_MS) /* partials stay in the cache this long, so that small blocks still aggregate */
 /* Headers: Ethernet, tags, IPv6 with some extension headers, TCP. Tunnels stack them. */
@@ -98,10 +100,10 @@ static void ring_free(struct ring **r)
 static int set_filter(int fd, bool egress, uint32_t snap)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, egress ? 0 : 1, egress ? 1 : 0),
-		BPF_STMT(BPF_RET | BPF_K, snap),
-		BPF_STMT(BPF_RET | BPF_K, 0),
+	    BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, egress ? 0 : 1, egress ? 1 : 0),
+	    BPF_STMT(BPF_RET | BPF_K, snap),
+	    BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 	struct sock_fprog program = {.len = FL_ARRAY_LEN(code), .filter = code};
 
@@ -128,14 +130,15 @@ static int map_ring(struct ring *r, uint64_t bytes)
 	bytes = FL_MAX(bytes / block, (uint64_t)2);
 	r->n_blocks = (unsigned)FL_MIN(bytes, (uint64_t)65536);
 	rq = (struct tpacket_req3){
-		.tp_block_size = (unsigned)block,
-		.tp_block_nr = r->n_blocks,
-		.tp_frame_size = 2048,
-		.tp_frame_nr = (unsigned)(block / 2048 * r->n_blocks),
-		.tp_retire_blk_tov = RETIRE_MS,
+	    .tp_block_size = (unsigned)block,
+	    .tp_block_nr = r->n_blocks,
+	    .tp_frame_size = 2048,
+	    .tp_frame_nr = (unsigned)(block / 2048 * r->n_blocks),
+	    .tp_retire_blk_tov = RETIRE_MS,
 	};
 	if (setsockopt(r->fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof rq))
-		return fl_fail(-errno, "the kernel gives no packet ring of %zu bytes: %m; a smaller afpacket ring may help",
+		return fl_fail(-errno,
+			       "the kernel gives no packet ring of %zu bytes: %m; a smaller afpacket ring may help",
 			       block * r->n_blocks);
 	r->map = mmap(NULL, block * r->n_blocks, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
 	if (r->map == MAP_FAILED) {
@@ -167,9 +170,9 @@ static int ring_new(struct ring **ret, const struct fl_live_conf *conf, uint16_t
 {
 	FL_CLEANUP(ring_free) struct ring *r = calloc(1, sizeof *r);
 	struct sockaddr_ll to = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = __builtin_bswap16(ETH_P_ALL),
-		.sll_ifindex = (int)ifindex,
+	    .sll_family = AF_PACKET,
+	    .sll_protocol = __builtin_bswap16(ETH_P_ALL),
+	    .sll_ifindex = (int)ifindex,
 	};
 	int result;
 
@@ -202,7 +205,8 @@ static int ring_drops(struct fl_live *l, struct ring *r, const struct fl_live_si
 	r->stats_mono = l->time.now_mono;
 	if (getsockopt(r->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &n) || !stats.tp_drops)
 		return 0;
-	return fl_afp_batch_lost(l->batch, r->slot, r->egress, FL_MAX(window, l->time.first_window), stats.tp_drops, sink);
+	return fl_afp_batch_lost(l->batch, r->slot, r->egress, FL_MAX(window, l->time.first_window), stats.tp_drops,
+				 sink);
 }
 
 static int read_block(struct fl_live *l, struct ring *r, void *base, const struct fl_live_sink *sink)
@@ -223,7 +227,8 @@ static int read_block(struct fl_live *l, struct ring *r, void *base, const struc
 	if (!unreadable)
 		return 0;
 	return fl_afp_batch_lost(l->batch, r->slot, r->egress,
-				 FL_MAX(fl_afp_window_at(&l->time, l->time.now_mono), l->time.first_window), unreadable, sink);
+				 FL_MAX(fl_afp_window_at(&l->time, l->time.now_mono), l->time.first_window), unreadable,
+				 sink);
 }
 
 /* Every block the kernel has handed over. Each is given back as soon as its frames are counted in our memory. */
@@ -307,7 +312,8 @@ static int afp_open(struct fl_live **ret, const struct fl_live_conf *conf, bool 
 	l->epollfd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epollfd < 0)
 		return fl_fail(-errno, "epoll: %m");
-	r = fl_afp_batch_new(&l->batch, conf->cache_bits ? conf->cache_bits : FL_K_CACHE_BITS, conf->inner, fl_random_seed());
+	r = fl_afp_batch_new(&l->batch, conf->cache_bits ? conf->cache_bits : FL_K_CACHE_BITS, conf->inner,
+			     fl_random_seed());
 	if (r)
 		return r;
 	raise_descriptor_limit();
@@ -472,7 +478,8 @@ static int read_all(struct fl_live *l, const struct fl_live_sink *sink)
 	return r;
 }
 
-/* An interface that went down or away says so once (ENETDOWN); reading the error clears it, and the discovery tells the rest. */
+/* An interface that went down or away says so once (ENETDOWN); reading the error clears it, and the discovery tells the
+ * rest. */
 static void clear_error(const struct ring *r)
 {
 	int error;
@@ -534,10 +541,11 @@ static void sleep_until(const struct fl_live *l, uint64_t mono)
 }
 
 /*
- * The memory is ours, so no deadline can be missed. A window that has not ended half a second ago is only asked for at the
- * end of metering: then the kernel is given the time to hand over what arrived before the call.
+ * The memory is ours, so no deadline can be missed. A window that has not ended half a second ago is only asked for at
+ * the end of metering: then the kernel is given the time to hand over what arrived before the call.
  */
-static int afp_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns, const struct fl_live_sink *sink)
+static int afp_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns,
+			  const struct fl_live_sink *sink)
 {
 	uint64_t end = fl_afp_window_end(&l->time, window), now = fl_mono_ns(&l->clock);
 	int r;
@@ -580,19 +588,19 @@ static size_t afp_peek(struct fl_live *l, uint32_t window, struct fl_partial *re
 }
 
 const struct fl_live_ops fl_live_afpacket = {
-	.name = "afpacket",
-	.open = afp_open,
-	.attach = afp_attach,
-	.detach = afp_detach,
-	.export_fds = afp_export,
-	.import_fds = afp_import,
-	.set_clock = afp_set_clock,
-	.poll_fd = afp_poll_fd,
-	.drain_ring = afp_drain_ring,
-	.drain_half = afp_drain_half,
-	.set_drained = afp_set_drained,
-	.ring_position = afp_ring_position,
-	.set_ring_position = afp_set_ring_position,
-	.peek = afp_peek,
-	.close = afp_close,
+    .name = "afpacket",
+    .open = afp_open,
+    .attach = afp_attach,
+    .detach = afp_detach,
+    .export_fds = afp_export,
+    .import_fds = afp_import,
+    .set_clock = afp_set_clock,
+    .poll_fd = afp_poll_fd,
+    .drain_ring = afp_drain_ring,
+    .drain_half = afp_drain_half,
+    .set_drained = afp_set_drained,
+    .ring_position = afp_ring_position,
+    .set_ring_position = afp_set_ring_position,
+    .peek = afp_peek,
+    .close = afp_close,
 };

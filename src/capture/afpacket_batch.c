@@ -13,12 +13,12 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define STAGE 64	/* frames decoded before the cache is touched: their lines arrive meanwhile */
-#define OUT_MAX 4096	/* partials in one hand-over: 256 KiB of log */
+#define STAGE 64     /* frames decoded before the cache is touched: their lines arrive meanwhile */
+#define OUT_MAX 4096 /* partials in one hand-over: 256 KiB of log */
 #define ROWS_MAX 4096
 #define PACKETS_FULL (1u << 31)
 #define FRAME_ALIGNMENT 8 /* V3_ALIGNMENT in the kernel's af_packet.c: not TPACKET_ALIGNMENT */
-#define GSO_UDP_L4 5 /* VIRTIO_NET_HDR_GSO_UDP_L4, Linux 6.2; not in Debian 12's headers */
+#define GSO_UDP_L4 5      /* VIRTIO_NET_HDR_GSO_UDP_L4, Linux 6.2; not in Debian 12's headers */
 
 _Static_assert(sizeof(struct virtio_net_hdr) == FL_AFP_VNET_BYTES, "the header the kernel writes");
 
@@ -40,8 +40,9 @@ int fl_afp_block_open(struct fl_afp_block *ret, const void *base, size_t size)
 }
 
 /*
- * The number of segments of a buffer. The socket hands out gso_size but not gso_segs; what the last segment lacks is found
- * from where the innermost transport header begins (the checksum to be completed). 0: the decoder derives it from the IP header.
+ * The number of segments of a buffer. The socket hands out gso_size but not gso_segs; what the last segment lacks is
+ * found from where the innermost transport header begins (the checksum to be completed). 0: the decoder derives it from
+ * the IP header.
  */
 static uint32_t segments_of(const struct virtio_net_hdr *v, const uint8_t *frame, uint32_t caplen, uint32_t wire_len)
 {
@@ -180,7 +181,7 @@ struct staged {
 
 struct fl_afp_batch {
 	struct fl_partial *line; /* window 0: empty */
-	uint32_t *used;		 /* numbers of the lines in use */
+	uint32_t *used;          /* numbers of the lines in use */
 	size_t n_used, lines;
 	unsigned bits;
 	bool inner;
@@ -290,21 +291,24 @@ static void push(struct fl_afp_batch *b, const struct fl_partial *p)
 /* The key of a partial is its first 40 bytes, and the window. */
 #define KEY_BYTES 40
 _Static_assert(offsetof(struct fl_partial, window) == KEY_BYTES, "the window follows the key");
-_Static_assert(sizeof(struct fl_key) == KEY_BYTES && offsetof(struct fl_key, sport) == offsetof(struct fl_partial, sport) &&
-		       offsetof(struct fl_key, iface) == offsetof(struct fl_partial, slot) &&
-		       offsetof(struct fl_key, dirfam) == offsetof(struct fl_partial, dirfam) &&
-		       offsetof(struct fl_key, proto) == offsetof(struct fl_partial, proto),
+_Static_assert(sizeof(struct fl_key) == KEY_BYTES &&
+		   offsetof(struct fl_key, sport) == offsetof(struct fl_partial, sport) &&
+		   offsetof(struct fl_key, iface) == offsetof(struct fl_partial, slot) &&
+		   offsetof(struct fl_key, dirfam) == offsetof(struct fl_partial, dirfam) &&
+		   offsetof(struct fl_key, proto) == offsetof(struct fl_partial, proto),
 	       "a partial begins with the flow key");
 
 /* The key's last word as one register: reading back what was just stored in smaller pieces stalls. */
 static uint64_t last_word(const struct fl_key *k, uint16_t slot, uint8_t dirfam)
 {
-	return (uint64_t)k->sport | (uint64_t)k->dport << 16 | (uint64_t)slot << 32 | (uint64_t)dirfam << 48 | (uint64_t)k->proto << 56;
+	return (uint64_t)k->sport | (uint64_t)k->dport << 16 | (uint64_t)slot << 32 | (uint64_t)dirfam << 48 |
+	       (uint64_t)k->proto << 56;
 }
 
 static uint64_t hash_partial(const uint64_t k[5], uint32_t window, uint64_t seed)
 {
-	return fl_mum(fl_mum(k[0] ^ seed, k[1] ^ 0x9e3779b97f4a7c15ull) ^ fl_mum(k[2] ^ 0xc2b2ae3d27d4eb4full, k[3] ^ ~seed),
+	return fl_mum(fl_mum(k[0] ^ seed, k[1] ^ 0x9e3779b97f4a7c15ull) ^
+			  fl_mum(k[2] ^ 0xc2b2ae3d27d4eb4full, k[3] ^ ~seed),
 		      k[4] ^ window ^ 0x165667b19e3779f9ull);
 }
 
@@ -338,7 +342,8 @@ static void add_all(struct fl_afp_batch *b)
 	b->n_staged = 0;
 }
 
-static void stage(struct fl_afp_batch *b, const struct fl_packet *p, const struct fl_afp_when *when, uint16_t slot, bool egress)
+static void stage(struct fl_afp_batch *b, const struct fl_packet *p, const struct fl_afp_when *when, uint16_t slot,
+		  bool egress)
 {
 	struct staged *s = &b->staged[b->n_staged++];
 	uint64_t key[5];
@@ -357,14 +362,15 @@ static void stage(struct fl_afp_batch *b, const struct fl_packet *p, const struc
 	__builtin_prefetch(&b->line[s->hash >> (64 - b->bits)], 1);
 }
 
-static enum fl_decoded decode(const struct fl_afp_batch *b, const struct fl_afp_frame *f, bool ethernet, struct fl_packet *ret)
+static enum fl_decoded decode(const struct fl_afp_batch *b, const struct fl_afp_frame *f, bool ethernet,
+			      struct fl_packet *ret)
 {
 	struct fl_frame_meta meta = {
-		.wire_len = f->wire_len,
-		.gso_segs = f->gso_segs,
-		.gso_size = f->gso_size,
-		.vlan_proto = f->vlan_proto,
-		.time_ns = f->time_ns,
+	    .wire_len = f->wire_len,
+	    .gso_segs = f->gso_segs,
+	    .gso_size = f->gso_size,
+	    .vlan_proto = f->vlan_proto,
+	    .time_ns = f->time_ns,
 	};
 
 	if (ethernet)
@@ -372,12 +378,13 @@ static enum fl_decoded decode(const struct fl_afp_batch *b, const struct fl_afp_
 	if (f->protocol != ETH_P_IP && f->protocol != ETH_P_IPV6)
 		return FL_DECODED_NOT_IP;
 	meta.wire_len -= FL_MIN(f->network, meta.wire_len);
-	return fl_decode(FL_LINK_RAW_IP, f->mac + f->network, f->caplen - f->network, &meta, b->inner, b->fragments, ret);
+	return fl_decode(FL_LINK_RAW_IP, f->mac + f->network, f->caplen - f->network, &meta, b->inner, b->fragments,
+			 ret);
 }
 
 /* Frames of one stage's length. Positive: the block has more. */
-static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock, uint16_t slot,
-			bool egress, bool ethernet)
+static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock,
+			uint16_t slot, bool egress, bool ethernet)
 {
 	struct fl_afp_when when = {0};
 	struct fl_live_counts *row = NULL;
@@ -409,8 +416,9 @@ static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, cons
 	return r;
 }
 
-int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock, uint16_t slot,
-		       bool egress, bool ethernet, const struct fl_live_sink *sink, uint32_t *ret_unreadable)
+int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock,
+		       uint16_t slot, bool egress, bool ethernet, const struct fl_live_sink *sink,
+		       uint32_t *ret_unreadable)
 {
 	int r;
 

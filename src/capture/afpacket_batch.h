@@ -23,13 +23,13 @@ struct fl_afp_block {
 };
 
 struct fl_afp_frame {
-	const uint8_t *mac;	 /* link-layer header, where there is one */
+	const uint8_t *mac; /* link-layer header, where there is one */
 	uint32_t caplen, wire_len;
-	uint32_t network;	 /* offset of the network header in the frame; at most caplen */
-	uint64_t time_ns;	 /* Unix time */
+	uint32_t network;            /* offset of the network header in the frame; at most caplen */
+	uint64_t time_ns;            /* Unix time */
 	uint32_t gso_size, gso_segs; /* gso_segs 0: to be derived */
-	uint16_t vlan_proto;	 /* 0: no tag was moved out of the frame */
-	uint16_t protocol;	 /* ethertype of what follows the link-layer header */
+	uint16_t vlan_proto;         /* 0: no tag was moved out of the frame */
+	uint16_t protocol;           /* ethertype of what follows the link-layer header */
 	bool outgoing;
 };
 
@@ -41,15 +41,16 @@ int fl_afp_block_next(struct fl_afp_block *b, struct fl_afp_frame *ret);
 /* ---- time to window ---- */
 
 /*
- * The kernel stamps frames with the wall clock, windows are numbered by the monotonic one; the offset between both is read
- * once a drain. Two guards make a step of the wall clock harmless: a frame cannot be older than `oldest_mono` (everything
- * older was read before) nor younger than `now_mono`; and no frame lands in a window that was closed (< first_window).
+ * The kernel stamps frames with the wall clock, windows are numbered by the monotonic one; the offset between both is
+ * read once a drain. Two guards make a step of the wall clock harmless: a frame cannot be older than `oldest_mono`
+ * (everything older was read before) nor younger than `now_mono`; and no frame lands in a window that was closed (<
+ * first_window).
  */
 struct fl_afp_clock {
 	struct {
 		uint64_t mono_base;
 		uint32_t window_base;
-	} row[2];	     /* the row in force and the one before */
+	} row[2]; /* the row in force and the one before */
 	bool has_previous, has_row;
 	uint64_t window_ns;
 	int64_t real_minus_mono;
@@ -72,19 +73,21 @@ void fl_afp_when(const struct fl_afp_clock *c, uint64_t real_ns, struct fl_afp_w
 /* ---- aggregation ---- */
 
 /*
- * A direct-mapped cache of partial flows, as in the kernel: a collision moves the older partial to the output. Counter rows
- * are summed from the partials as they move there, so that whatever the sink holds adds up at any instant.
+ * A direct-mapped cache of partial flows, as in the kernel: a collision moves the older partial to the output. Counter
+ * rows are summed from the partials as they move there, so that whatever the sink holds adds up at any instant.
  */
 struct fl_afp_batch;
 int fl_afp_batch_new(struct fl_afp_batch **ret, unsigned bits, bool inner, uint64_t seed);
 void fl_afp_batch_free(struct fl_afp_batch **b);
 
-/* All frames of a block of one socket, seen in one tc direction. ethernet: frames begin with an Ethernet header; else only
- * the network layer is looked at. Returns frames that could not be read (0 but for a kernel gone wrong). Negative: the sink
- * refused; what it did not take is kept for the next call. */
-int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock, uint16_t slot,
-		       bool egress, bool ethernet, const struct fl_live_sink *sink, uint32_t *ret_unreadable);
-/* Frames the socket dropped; how many packets and bytes they were nobody knows: each counts as one packet of no bytes. */
+/* All frames of a block of one socket, seen in one tc direction. ethernet: frames begin with an Ethernet header; else
+ * only the network layer is looked at. Returns frames that could not be read (0 but for a kernel gone wrong). Negative:
+ * the sink refused; what it did not take is kept for the next call. */
+int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock,
+		       uint16_t slot, bool egress, bool ethernet, const struct fl_live_sink *sink,
+		       uint32_t *ret_unreadable);
+/* Frames the socket dropped; how many packets and bytes they were nobody knows: each counts as one packet of no bytes.
+ */
 int fl_afp_batch_lost(struct fl_afp_batch *b, uint16_t slot, bool egress, uint32_t window, uint32_t frames,
 		      const struct fl_live_sink *sink);
 /* Hands everything to the sink. */

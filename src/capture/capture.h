@@ -17,18 +17,18 @@ struct fl_pcap;
 struct fl_pcap_packet {
 	const uint8_t *data; /* valid until the next call */
 	uint32_t caplen, wire_len;
-	uint64_t time_ns;    /* Unix time */
+	uint64_t time_ns; /* Unix time */
 	enum fl_link link;
-	uint16_t iface;	     /* pcapng interface number, 0 in pcap */
-	uint8_t direction;   /* enum fl_dir; pcapng epb_flags when the file has them */
-	uint16_t link_type;  /* LINKTYPE_ number, for messages */
+	uint16_t iface;     /* pcapng interface number, 0 in pcap */
+	uint8_t direction;  /* enum fl_dir; pcapng epb_flags when the file has them */
+	uint16_t link_type; /* LINKTYPE_ number, for messages */
 };
 int fl_pcap_open(struct fl_pcap **ret, const char *path);
 void fl_pcap_close(struct fl_pcap **p);
 /* 1: a packet; 0: end of file; negative: damaged at the offset the sentence names (packets before it are good). */
 int fl_pcap_next(struct fl_pcap *p, struct fl_pcap_packet *ret);
-/* As many as are at hand, at most max, *ret_n of them; all valid until the next call. 1: go on; 0 and negative as above, and the
- * *ret_n packets before the end or the damage are good. */
+/* As many as are at hand, at most max, *ret_n of them; all valid until the next call. 1: go on; 0 and negative as
+ * above, and the *ret_n packets before the end or the damage are good. */
 int fl_pcap_next_batch(struct fl_pcap *p, struct fl_pcap_packet *ret, size_t max, size_t *ret_n);
 uint64_t fl_pcap_offset(const struct fl_pcap *p); /* bytes of (decompressed) input consumed */
 const char *fl_pcap_interface_name(const struct fl_pcap *p, unsigned iface); /* "" when the file has none */
@@ -46,7 +46,7 @@ struct fl_live_counts { /* of one slot, direction and window; all CPUs summed */
 	bool egress; /* tc direction */
 	uint32_t window;
 	uint64_t skbs, packets, bytes, not_ip_packets, not_ip_bytes, truncated_packets, truncated_bytes, lost_packets,
-		lost_bytes;
+	    lost_bytes;
 };
 
 struct fl_partial; /* bpf/shared.h */
@@ -64,10 +64,10 @@ struct fl_live_sink {
 };
 
 struct fl_live_conf {
-	const char *pin_name;	 /* directory below bpffs; NULL: nothing is pinned */
-	uint64_t ring_bytes;	 /* rounded up to a power of two */
+	const char *pin_name; /* directory below bpffs; NULL: nothing is pinned */
+	uint64_t ring_bytes;  /* rounded up to a power of two */
 	uint64_t window_ns;
-	unsigned cache_bits;	 /* 0: FL_K_CACHE_BITS */
+	unsigned cache_bits;     /* 0: FL_K_CACHE_BITS */
 	uint64_t afpacket_bytes; /* ring of one packet socket */
 	bool inner;
 };
@@ -77,23 +77,25 @@ struct fl_live_ops {
 	/* Privileged part, in the supervisor: load, pin or reuse pins. Positive FL_LIVE_UNAVAILABLE: not to be had here
 	 * (sentence says why). *ret_reused: pins of an earlier life were found. */
 	int (*open)(struct fl_live **ret, const struct fl_live_conf *conf, bool *ret_reused);
-	/* Privileged: meter the interface (in the current network namespace, or in the one of netns_fd >= 0) in the slot. Already
-	 * attached with the same identity (after a restart): 0. */
+	/* Privileged: meter the interface (in the current network namespace, or in the one of netns_fd >= 0) in the
+	 * slot. Already attached with the same identity (after a restart): 0. */
 	int (*attach)(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd);
 	int (*detach)(struct fl_live *l, uint16_t slot);
-	/* File descriptors the unprivileged meter needs, to be passed over a socket; and its side of the same backend. */
+	/* File descriptors the unprivileged meter needs, to be passed over a socket; and its side of the same backend.
+	 */
 	int (*export_fds)(struct fl_live *l, int *fds, size_t max, size_t *ret_n);
 	int (*import_fds)(struct fl_live **ret, const struct fl_live_conf *conf, const int *fds, size_t n);
 	/* Unprivileged, in the meter. */
 	int (*set_clock)(struct fl_live *l, uint64_t mono_base, uint32_t window_base);
-	int (*poll_fd)(struct fl_live *l);		   /* readable when the ring wants reading; -1: poll by timer */
+	int (*poll_fd)(struct fl_live *l); /* readable when the ring wants reading; -1: poll by timer */
 	int (*drain_ring)(struct fl_live *l, const struct fl_live_sink *sink);
-	/* Half of `window`, which must have ended half a second ago and whose half must not be live before deadline_mono_ns;
-	 * -EAGAIN when that could not be kept (nothing was handed over). */
-	int (*drain_half)(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns, const struct fl_live_sink *sink);
+	/* Half of `window`, which must have ended half a second ago and whose half must not be live before
+	 * deadline_mono_ns; -EAGAIN when that could not be kept (nothing was handed over). */
+	int (*drain_half)(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns,
+			  const struct fl_live_sink *sink);
 	void (*set_drained)(struct fl_live *l, unsigned half, uint32_t window); /* replay after a restart */
-	uint64_t (*ring_position)(struct fl_live *l);			 /* consumer */
-	void (*set_ring_position)(struct fl_live *l, uint64_t pos);	 /* replay after a restart */
+	uint64_t (*ring_position)(struct fl_live *l);                           /* consumer */
+	void (*set_ring_position)(struct fl_live *l, uint64_t pos);             /* replay after a restart */
 	/* Provisional look at the open window: racy by nature, never summed. max entries. */
 	size_t (*peek)(struct fl_live *l, uint32_t window, struct fl_partial *ret, size_t max);
 	void (*close)(struct fl_live **l, bool unpin); /* unpin: detach everything and remove the pins */
@@ -102,5 +104,6 @@ struct fl_live_ops {
 
 extern const struct fl_live_ops fl_live_ebpf, fl_live_afpacket;
 
-/* flowlog detach: remove links and pins below bpffs for this name without loading anything. Returns how many links there were. */
+/* flowlog detach: remove links and pins below bpffs for this name without loading anything. Returns how many links
+ * there were. */
 int fl_live_detach_pins(const char *pin_name);

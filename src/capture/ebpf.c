@@ -64,13 +64,11 @@ static bool kernel_is_rt(void)
 {
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(16);
 
-	return access("/sys/kernel/realtime", R_OK) == 0 &&
-	       !fl_file_read(AT_FDCWD, "/sys/kernel/realtime", &text) && text.len &&
-	       text.data[0] == '1';
+	return access("/sys/kernel/realtime", R_OK) == 0 && !fl_file_read(AT_FDCWD, "/sys/kernel/realtime", &text) &&
+	       text.len && text.data[0] == '1';
 }
 
-static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool clsact,
-		     bool *ret_reused)
+static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool clsact, bool *ret_reused)
 {
 	struct fl_live *l FL_CLEANUP(cleanup_live) = new_live();
 	bool found = false;
@@ -79,9 +77,8 @@ static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool
 	*ret_reused = false;
 	fl_ebpf_quiet();
 	if (kernel_is_rt())
-		return fl_fail(
-		    FL_LIVE_UNAVAILABLE,
-		    "this kernel is PREEMPT_RT, where the eBPF program cannot count exactly");
+		return fl_fail(FL_LIVE_UNAVAILABLE,
+			       "this kernel is PREEMPT_RT, where the eBPF program cannot count exactly");
 	if (!l || !(l->att = calloc(FL_K_SLOTS * 2, sizeof *l->att)))
 		return fl_fail(-ENOMEM, "no memory for the eBPF backend");
 	l->clsact = clsact;
@@ -132,8 +129,7 @@ static int export_fds(struct fl_live *l, int *fds, size_t max, size_t *ret_n)
 	return 0;
 }
 
-static int import_fds(struct fl_live **ret, const struct fl_live_conf *conf, const int *fds,
-		      size_t n)
+static int import_fds(struct fl_live **ret, const struct fl_live_conf *conf, const int *fds, size_t n)
 {
 	struct fl_live *l FL_CLEANUP(cleanup_live) = new_live();
 	int r;
@@ -141,8 +137,7 @@ static int import_fds(struct fl_live **ret, const struct fl_live_conf *conf, con
 	if (!l)
 		return fl_fail(-ENOMEM, "no memory for the eBPF backend");
 	if (n != FL_MAP_N)
-		return fl_fail(-EINVAL, "the meter got %zu file descriptors instead of %d", n,
-			       FL_MAP_N);
+		return fl_fail(-EINVAL, "the meter got %zu file descriptors instead of %d", n, FL_MAP_N);
 	l->window_ns = conf->window_ns;
 	for (unsigned i = 0; i < FL_MAP_N; i++)
 		l->map_fd[i] = fds[i];
@@ -159,8 +154,8 @@ static int set_clock(struct fl_live *l, uint64_t mono_base, uint32_t window_base
 {
 	uint32_t other = !(l->clock->current & 1);
 
-	l->clock->row[other] = (struct fl_kclock_row){
-	    .mono_base = mono_base, .window_ns = l->window_ns, .window_base = window_base};
+	l->clock->row[other] =
+	    (struct fl_kclock_row){.mono_base = mono_base, .window_ns = l->window_ns, .window_base = window_base};
 	__atomic_store_n(&l->clock->current, other, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -181,14 +176,13 @@ static uint64_t ring_position(struct fl_live *l)
 	return l->clock->position;
 }
 
-#define OPS(name_, open_)                                                                          \
-	{                                                                                          \
-		.name = name_, .open = open_, .attach = fl_ebpf_attach, .detach = fl_ebpf_detach,  \
-		.export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock,        \
-		.poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring,                              \
-		.drain_half = fl_ebpf_drain_half, .set_drained = set_drained,                      \
-		.ring_position = ring_position, .set_ring_position = fl_ebpf_set_position,         \
-		.peek = fl_ebpf_peek, .close = close_live,                                         \
+#define OPS(name_, open_)                                                                                              \
+	{                                                                                                              \
+		.name = name_, .open = open_, .attach = fl_ebpf_attach, .detach = fl_ebpf_detach,                      \
+		.export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock, .poll_fd = poll_fd,        \
+		.drain_ring = fl_ebpf_drain_ring, .drain_half = fl_ebpf_drain_half, .set_drained = set_drained,        \
+		.ring_position = ring_position, .set_ring_position = fl_ebpf_set_position, .peek = fl_ebpf_peek,       \
+		.close = close_live,                                                                                   \
 	}
 
 const struct fl_live_ops fl_live_ebpf = OPS("ebpf", open_ebpf);

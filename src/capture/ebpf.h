@@ -12,17 +12,8 @@
 #include "bpf/shared.h"
 #include "capture/capture.h"
 
-enum fl_ebpf_map {
-	FL_MAP_CLOCK,
-	FL_MAP_CACHE,
-	FL_MAP_COUNTS,
-	FL_MAP_RINGS,
-	FL_MAP_ENTRIES,
-	FL_MAP_BELL,
-	FL_MAP_N
-};
-extern const char
-    *const fl_ebpf_map_names[FL_MAP_N]; /* in the object and, behind the version, of the pins */
+enum fl_ebpf_map { FL_MAP_CLOCK, FL_MAP_CACHE, FL_MAP_COUNTS, FL_MAP_RINGS, FL_MAP_ENTRIES, FL_MAP_BELL, FL_MAP_N };
+extern const char *const fl_ebpf_map_names[FL_MAP_N]; /* in the object and, behind the version, of the pins */
 
 enum fl_ebpf_hook { FL_HOOK_NONE, FL_HOOK_TCX, FL_HOOK_CLSACT };
 
@@ -77,11 +68,10 @@ int fl_ebpf_load(struct fl_live *l, const struct fl_live_conf *conf, bool reuse)
 int fl_ebpf_map(struct fl_live *l); /* from map_fd */
 void fl_ebpf_unmap(struct fl_live *l);
 void fl_ebpf_unload(struct fl_live *l);
-int fl_ebpf_map_fd(const struct fl_live *l,
-		   const char *name); /* of any map of the object; for tests */
-int fl_ebpf_program(const struct fl_live *l, uint64_t conf); /* a copy of the program: its fd */
-const char *fl_ebpf_libbpf_text(void);                       /* what libbpf said last */
-void fl_ebpf_quiet(void); /* libbpf speaks to us, not to standard error */
+int fl_ebpf_map_fd(const struct fl_live *l, const char *name); /* of any map of the object; for tests */
+int fl_ebpf_program(const struct fl_live *l, uint64_t conf);   /* a copy of the program: its fd */
+const char *fl_ebpf_libbpf_text(void);                         /* what libbpf said last */
+void fl_ebpf_quiet(void);                                      /* libbpf speaks to us, not to standard error */
 
 /* ebpf_pins.c */
 int fl_ebpf_open_dir(struct fl_live *l, const char *name, bool *ret_found);
@@ -90,13 +80,11 @@ int fl_ebpf_pin_maps(struct fl_live *l);
 int fl_ebpf_pin(const struct fl_live *l, int fd, const char *name);
 int fl_ebpf_get(const char *dir, const char *name); /* fd */
 void fl_ebpf_name_attachment(struct fl_ebpf_attachment *a, unsigned slot, bool egress);
-bool fl_ebpf_parse_attachment(const char *name, struct fl_ebpf_attachment *ret, unsigned *ret_slot,
-			      bool *ret_egress);
+bool fl_ebpf_parse_attachment(const char *name, struct fl_ebpf_attachment *ret, unsigned *ret_slot, bool *ret_egress);
 void fl_ebpf_wipe(struct fl_live *l, const char *only_prefix);
 
 /* ebpf_attach.c */
-int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd,
-		   int netns_fd);
+int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd);
 int fl_ebpf_detach(struct fl_live *l, uint16_t slot);
 int fl_ebpf_find_attachments(struct fl_live *l);
 /* Detaches one direction; dir may be NULL. Gone already: 0. */
@@ -104,7 +92,6 @@ int fl_ebpf_drop(const char *dir, struct fl_ebpf_attachment *a, bool egress);
 
 /* ebpf_read.c */
 int fl_ebpf_drain_ring(struct fl_live *l, const struct fl_live_sink *sink);
-int fl_ebpf_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns,
-		       const struct fl_live_sink *sink);
+int fl_ebpf_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns, const struct fl_live_sink *sink);
 size_t fl_ebpf_peek(struct fl_live *l, uint32_t window, struct fl_partial *ret, size_t max);
 void fl_ebpf_set_position(struct fl_live *l, uint64_t pos);

@@ -99,8 +99,8 @@ static int open_netns(uint64_t inode, int *ret)
 static int attach_tcx(struct fl_ebpf_attachment *a, int prog, bool egress)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = TCX_BEFORE);
-	int fd = bpf_link_create(prog, (int)a->ifindex,
-				 (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), &opts);
+	int fd =
+	    bpf_link_create(prog, (int)a->ifindex, (enum bpf_attach_type)(egress ? TCX_EGRESS : TCX_INGRESS), &opts);
 
 	if (fd < 0)
 		return -errno;
@@ -118,8 +118,7 @@ static int attach_clsact(struct fl_ebpf_attachment *a, int prog, bool egress)
 	if (r && r != -EEXIST)
 		return fl_fail(r, "no clsact qdisc: %s", strerror(-r));
 	for (unsigned i = 0; i < PRIORITY_TRIES; i++) {
-		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .prog_fd = prog,
-			    .priority = 1 + i);
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = HANDLE, .prog_fd = prog, .priority = 1 + i);
 
 		r = bpf_tc_attach(&hook, &opts);
 		if (!r) {
@@ -152,8 +151,7 @@ static int attach_direction(struct fl_live *l, uint16_t slot, bool egress, uint6
 			    const struct fl_ebpf_attachment *wanted, int netns_fd)
 {
 	struct fl_ebpf_attachment a = *wanted;
-	int prog FL_CLEANUP(fl_closep) =
-	    fl_ebpf_program(l, conf | slot | (egress ? FL_K_CONF_EGRESS : 0));
+	int prog FL_CLEANUP(fl_closep) = fl_ebpf_program(l, conf | slot | (egress ? FL_K_CONF_EGRESS : 0));
 	struct netns_visit v;
 	int r = prog < 0 ? prog : enter(&v, netns_fd);
 
@@ -212,9 +210,7 @@ static int drop_tcx(const char *dir, const struct fl_ebpf_attachment *a)
 int fl_ebpf_drop(const char *dir, struct fl_ebpf_attachment *a, bool egress)
 {
 	char path[256];
-	int r = a->hook == FL_HOOK_TCX      ? drop_tcx(dir, a)
-		: a->hook == FL_HOOK_CLSACT ? drop_clsact(a, egress)
-					    : 0;
+	int r = a->hook == FL_HOOK_TCX ? drop_tcx(dir, a) : a->hook == FL_HOOK_CLSACT ? drop_clsact(a, egress) : 0;
 
 	if (dir && *a->pin) {
 		snprintf(path, sizeof path, "%s/%s", dir, a->pin);
@@ -249,8 +245,7 @@ static bool link_alive(const struct fl_live *l, const struct fl_ebpf_attachment 
 	struct bpf_link_info info = {0};
 	uint32_t size = sizeof info;
 
-	return !bpf_obj_get_info_by_fd(a->fd < 0 ? pinned : a->fd, &info, &size) &&
-	       info.xdp.ifindex == a->ifindex;
+	return !bpf_obj_get_info_by_fd(a->fd < 0 ? pinned : a->fd, &info, &size) && info.xdp.ifindex == a->ifindex;
 }
 
 static uint32_t program_id(const struct fl_live *l, const char *pin)
@@ -262,8 +257,7 @@ static uint32_t program_id(const struct fl_live *l, const char *pin)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? 0 : info.id;
 }
 
-static bool filter_alive(const struct fl_live *l, const struct fl_ebpf_attachment *a, bool egress,
-			 int netns_fd)
+static bool filter_alive(const struct fl_live *l, const struct fl_ebpf_attachment *a, bool egress, int netns_fd)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)a->ifindex,
 		    .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
@@ -278,16 +272,14 @@ static bool filter_alive(const struct fl_live *l, const struct fl_ebpf_attachmen
 	return !r && (!*a->pin || opts.prog_id == program_id(l, a->pin));
 }
 
-static bool is_attached(const struct fl_live *l, uint16_t slot,
-			const struct fl_ebpf_attachment *wanted, int netns_fd)
+static bool is_attached(const struct fl_live *l, uint16_t slot, const struct fl_ebpf_attachment *wanted, int netns_fd)
 {
 	for (unsigned egress = 0; egress < 2; egress++) {
 		const struct fl_ebpf_attachment *a = &l->att[slot * 2 + egress];
 
 		if (!a->hook || a->ifindex != wanted->ifindex || a->netns != wanted->netns)
 			return false;
-		if (a->hook == FL_HOOK_TCX ? !link_alive(l, a)
-					   : !filter_alive(l, a, egress, netns_fd))
+		if (a->hook == FL_HOOK_TCX ? !link_alive(l, a) : !filter_alive(l, a, egress, netns_fd))
 			return false;
 	}
 	return true;
@@ -338,16 +330,13 @@ static int link_conf(uint16_t arphrd, uint64_t *ret)
 		*ret = FL_K_CONF_RAW;
 		return 0;
 	default:
-		return fl_fail(-EOPNOTSUPP,
-			       "interfaces of hardware type %u (ARPHRD_*) are not metered", arphrd);
+		return fl_fail(-EOPNOTSUPP, "interfaces of hardware type %u (ARPHRD_*) are not metered", arphrd);
 	}
 }
 
-int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd,
-		   int netns_fd)
+int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd)
 {
-	struct fl_ebpf_attachment wanted = {
-	    .ifindex = ifindex, .netns = netns_inode(netns_fd), .fd = -1};
+	struct fl_ebpf_attachment wanted = {.ifindex = ifindex, .netns = netns_inode(netns_fd), .fd = -1};
 	uint64_t conf = 0;
 	int r;
 

@@ -54,8 +54,7 @@ const char *fl_ebpf_libbpf_text(void)
 
 static unsigned cache_bits(const struct fl_live_conf *conf, unsigned cpus)
 {
-	unsigned bits =
-	    conf->cache_bits ? FL_MIN(conf->cache_bits, (unsigned)CACHE_BITS_MAX) : FL_K_CACHE_BITS;
+	unsigned bits = conf->cache_bits ? FL_MIN(conf->cache_bits, (unsigned)CACHE_BITS_MAX) : FL_K_CACHE_BITS;
 
 	while (bits > 1 && ((uint64_t)cpus * sizeof(struct fl_partial) << bits) > HALF_BYTES_MAX)
 		bits--;
@@ -64,8 +63,7 @@ static unsigned cache_bits(const struct fl_live_conf *conf, unsigned cpus)
 
 static unsigned ring_bits(const struct fl_live_conf *conf, unsigned cpus)
 {
-	uint64_t entries =
-	    (conf->ring_bytes ? conf->ring_bytes : RING_BYTES) / cpus / sizeof(struct fl_partial);
+	uint64_t entries = (conf->ring_bytes ? conf->ring_bytes : RING_BYTES) / cpus / sizeof(struct fl_partial);
 	unsigned bits = RING_BITS_MIN;
 
 	while (bits < RING_BITS_MAX && 1ull << bits < entries)
@@ -130,8 +128,7 @@ int fl_ebpf_map(struct fl_live *l)
 		l->clock->window_ns = l->window_ns;
 		l->clock->abi = FL_K_ABI;
 	}
-	if (l->clock->abi != FL_K_ABI || l->clock->cache_bits > CACHE_BITS_MAX ||
-	    l->clock->ring_bits > RING_BITS_MAX)
+	if (l->clock->abi != FL_K_ABI || l->clock->cache_bits > CACHE_BITS_MAX || l->clock->ring_bits > RING_BITS_MAX)
 		return fl_fail(-EPROTO,
 			       "the maps in the kernel are of another version of flowlog (%u): "
 			       "\"flowlog detach\" "
@@ -140,24 +137,21 @@ int fl_ebpf_map(struct fl_live *l)
 	l->cpus = l->clock->cpus;
 	l->cache_bits = l->clock->cache_bits;
 	l->ring_bits = l->clock->ring_bits;
-	r = map_one((void **)&l->cache, l->map_fd[FL_MAP_CACHE], map_bytes(l, FL_MAP_CACHE),
-		    PROT_READ, 0, "fl_cache");
+	r = map_one((void **)&l->cache, l->map_fd[FL_MAP_CACHE], map_bytes(l, FL_MAP_CACHE), PROT_READ, 0, "fl_cache");
 	if (!r)
-		r = map_one((void **)&l->counts, l->map_fd[FL_MAP_COUNTS],
-			    map_bytes(l, FL_MAP_COUNTS), PROT_READ, 0, "fl_counts");
+		r = map_one((void **)&l->counts, l->map_fd[FL_MAP_COUNTS], map_bytes(l, FL_MAP_COUNTS), PROT_READ, 0,
+			    "fl_counts");
 	if (!r)
-		r = map_one((void **)&l->rings, l->map_fd[FL_MAP_RINGS], map_bytes(l, FL_MAP_RINGS),
-			    rw, 0, "fl_rings");
+		r = map_one((void **)&l->rings, l->map_fd[FL_MAP_RINGS], map_bytes(l, FL_MAP_RINGS), rw, 0, "fl_rings");
 	if (!r)
-		r = map_one((void **)&l->entries, l->map_fd[FL_MAP_ENTRIES],
-			    map_bytes(l, FL_MAP_ENTRIES), PROT_READ, 0, "fl_entries");
+		r = map_one((void **)&l->entries, l->map_fd[FL_MAP_ENTRIES], map_bytes(l, FL_MAP_ENTRIES), PROT_READ, 0,
+			    "fl_entries");
 	/* A BPF ring buffer is a page with the consumer position, a page with the producer
 	 * position, and data. */
 	if (!r)
 		r = map_one((void **)&l->bell_cons, l->map_fd[FL_MAP_BELL], page, rw, 0, "fl_bell");
 	if (!r)
-		r = map_one((void **)&l->bell_prod, l->map_fd[FL_MAP_BELL], page, PROT_READ,
-			    (off_t)page, "fl_bell");
+		r = map_one((void **)&l->bell_prod, l->map_fd[FL_MAP_BELL], page, PROT_READ, (off_t)page, "fl_bell");
 	return r;
 }
 
@@ -216,8 +210,7 @@ static int prepare_map(struct fl_live *l, enum fl_ebpf_map m, bool reuse)
 	struct bpf_map *map = bpf_object__find_map_by_name(l->skel->obj, fl_ebpf_map_names[m]);
 
 	if (!map)
-		return fl_fail(-EPROTO, "the program in this binary has no map %s",
-			       fl_ebpf_map_names[m]);
+		return fl_fail(-EPROTO, "the program in this binary has no map %s", fl_ebpf_map_names[m]);
 	if (reuse)
 		return bpf_map__reuse_fd(map, l->map_fd[m]);
 	return map_entries(l, m) ? bpf_map__set_max_entries(map, (uint32_t)map_entries(l, m)) : 0;
@@ -225,8 +218,7 @@ static int prepare_map(struct fl_live *l, enum fl_ebpf_map m, bool reuse)
 
 static int load(struct fl_live *l, bool reuse, bool inner)
 {
-	struct bpf_program *program =
-	    inner ? l->skel->progs.fl_meter_inner : l->skel->progs.fl_meter;
+	struct bpf_program *program = inner ? l->skel->progs.fl_meter_inner : l->skel->progs.fl_meter;
 	int r = 0;
 
 	bpf_program__set_autoload(l->skel->progs.fl_meter, !inner);
@@ -235,19 +227,17 @@ static int load(struct fl_live *l, bool reuse, bool inner)
 	for (unsigned m = 0; !r && m < FL_MAP_N; m++)
 		r = prepare_map(l, m, reuse);
 	if (r)
-		return fl_fail(FL_LIVE_UNAVAILABLE, "BPF maps cannot be prepared: %s",
-			       fl_ebpf_libbpf_text());
+		return fl_fail(FL_LIVE_UNAVAILABLE, "BPF maps cannot be prepared: %s", fl_ebpf_libbpf_text());
 	l->skel->rodata->fl_cache_bits = l->cache_bits;
 	l->skel->rodata->fl_ring_bits = l->ring_bits;
 	for (size_t i = 0; i < FL_ARRAY_LEN(l->skel->rodata->fl_seed); i++)
 		l->skel->rodata->fl_seed[i] = fl_random_seed() | 1;
 	r = meter_bpf__load(l->skel);
 	if (r)
-		return fl_fail(FL_LIVE_UNAVAILABLE, "the kernel refuses the BPF program (%s): %s",
-			       strerror(-r), fl_ebpf_libbpf_text());
+		return fl_fail(FL_LIVE_UNAVAILABLE, "the kernel refuses the BPF program (%s): %s", strerror(-r),
+			       fl_ebpf_libbpf_text());
 	for (unsigned m = 0; m < FL_MAP_N && !reuse; m++) {
-		l->map_fd[m] =
-		    dup(bpf_object__find_map_fd_by_name(l->skel->obj, fl_ebpf_map_names[m]));
+		l->map_fd[m] = dup(bpf_object__find_map_fd_by_name(l->skel->obj, fl_ebpf_map_names[m]));
 		if (l->map_fd[m] < 0)
 			return fl_fail(-errno, "map %s: %m", fl_ebpf_map_names[m]);
 	}
@@ -264,8 +254,7 @@ int fl_ebpf_load(struct fl_live *l, const struct fl_live_conf *conf, bool reuse)
 		return r;
 	l->skel = meter_bpf__open();
 	if (!l->skel)
-		return fl_fail(FL_LIVE_UNAVAILABLE,
-			       "the BPF program in this binary cannot be opened: %s",
+		return fl_fail(FL_LIVE_UNAVAILABLE, "the BPF program in this binary cannot be opened: %s",
 			       fl_ebpf_libbpf_text());
 	return load(l, reuse, conf->inner);
 }

@@ -34,12 +34,10 @@ static int mount_bpffs(void)
 
 	if (!statfs(FL_EBPF_BPFFS, &fs) && (uint32_t)fs.f_type == BPFFS_MAGIC)
 		return 0;
-	if (mount("bpf", FL_EBPF_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME,
-		  "mode=0700"))
-		return fl_fail(FL_LIVE_UNAVAILABLE,
-			       "no BPF file system at " FL_EBPF_BPFFS
-			       " and none can be mounted (%m): \"mount -t bpf bpf " FL_EBPF_BPFFS
-			       "\" as root makes one");
+	if (mount("bpf", FL_EBPF_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, "mode=0700"))
+		return fl_fail(FL_LIVE_UNAVAILABLE, "no BPF file system at " FL_EBPF_BPFFS
+						    " and none can be mounted (%m): \"mount -t bpf bpf " FL_EBPF_BPFFS
+						    "\" as root makes one");
 	return 0;
 }
 
@@ -47,9 +45,7 @@ static int dir_of(const char *name, char *ret, size_t size)
 {
 	/* bpffs refuses names with dots. */
 	if (!*name || strpbrk(name, "/.") || strlen(name) > 64)
-		return fl_fail(
-		    -EINVAL, "\"%s\" is no name for a directory of pins: letters, digits, - and _",
-		    name);
+		return fl_fail(-EINVAL, "\"%s\" is no name for a directory of pins: letters, digits, - and _", name);
 	snprintf(ret, size, FL_EBPF_BPFFS "/%s", name);
 	return 0;
 }
@@ -66,8 +62,7 @@ int fl_ebpf_get(const char *dir, const char *name)
 
 /* Calls fn for every name that starts with prefix; the names are collected first, fn may remove
  * them. */
-static int each_name(int dirfd, const char *prefix, int (*fn)(void *ctx, const char *name),
-		     void *ctx)
+static int each_name(int dirfd, const char *prefix, int (*fn)(void *ctx, const char *name), void *ctx)
 {
 	struct dirent **list = NULL;
 	int n = scandirat(dirfd, ".", &list, NULL, alphasort), r = 0;
@@ -75,8 +70,7 @@ static int each_name(int dirfd, const char *prefix, int (*fn)(void *ctx, const c
 	if (n < 0)
 		return fl_fail(-errno, "the directory of pins cannot be read: %m");
 	for (int i = 0; i < n; i++) {
-		if (!r && list[i]->d_name[0] != '.' &&
-		    !strncmp(list[i]->d_name, prefix, strlen(prefix)))
+		if (!r && list[i]->d_name[0] != '.' && !strncmp(list[i]->d_name, prefix, strlen(prefix)))
 			r = fn(ctx, list[i]->d_name);
 		free(list[i]);
 	}
@@ -91,11 +85,10 @@ static int other_version(void *ctx, const char *name)
 	snprintf(own, sizeof own, "v%d_", FL_K_ABI);
 	if (!strncmp(name, own, strlen(own)))
 		return 0;
-	return fl_fail(
-	    -EBUSY,
-	    "%s holds what another version of flowlog counted: stop that one, or give it up with "
-	    "\"flowlog detach\"",
-	    (const char *)ctx);
+	return fl_fail(-EBUSY,
+		       "%s holds what another version of flowlog counted: stop that one, or give it up with "
+		       "\"flowlog detach\"",
+		       (const char *)ctx);
 }
 
 int fl_ebpf_open_dir(struct fl_live *l, const char *name, bool *ret_found)
@@ -108,8 +101,7 @@ int fl_ebpf_open_dir(struct fl_live *l, const char *name, bool *ret_found)
 	if (r)
 		return r;
 	if (mkdir(l->dir, 0700) && errno != EEXIST)
-		return fl_fail(errno == EPERM || errno == EACCES ? FL_LIVE_UNAVAILABLE : -errno,
-			       "%s: %m", l->dir);
+		return fl_fail(errno == EPERM || errno == EACCES ? FL_LIVE_UNAVAILABLE : -errno, "%s: %m", l->dir);
 	l->dirfd = open(l->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l->dirfd < 0)
 		return fl_fail(-errno, "%s: %m", l->dir);
@@ -160,19 +152,17 @@ int fl_ebpf_pin_maps(struct fl_live *l)
 
 void fl_ebpf_name_attachment(struct fl_ebpf_attachment *a, unsigned slot, bool egress)
 {
-	snprintf(a->pin, sizeof a->pin, "%c_%u_%c_%" PRIu64 "_%u_%u",
-		 a->hook == FL_HOOK_TCX ? 't' : 'c', slot, egress ? 'e' : 'i', a->netns, a->ifindex,
-		 a->priority);
+	snprintf(a->pin, sizeof a->pin, "%c_%u_%c_%" PRIu64 "_%u_%u", a->hook == FL_HOOK_TCX ? 't' : 'c', slot,
+		 egress ? 'e' : 'i', a->netns, a->ifindex, a->priority);
 }
 
-bool fl_ebpf_parse_attachment(const char *name, struct fl_ebpf_attachment *ret, unsigned *ret_slot,
-			      bool *ret_egress)
+bool fl_ebpf_parse_attachment(const char *name, struct fl_ebpf_attachment *ret, unsigned *ret_slot, bool *ret_egress)
 {
 	char hook, way;
 
 	*ret = (struct fl_ebpf_attachment){.fd = -1};
-	if (sscanf(name, "%c_%u_%c_%" SCNu64 "_%u_%u", &hook, ret_slot, &way, &ret->netns,
-		   &ret->ifindex, &ret->priority) != 6)
+	if (sscanf(name, "%c_%u_%c_%" SCNu64 "_%u_%u", &hook, ret_slot, &way, &ret->netns, &ret->ifindex,
+		   &ret->priority) != 6)
 		return false;
 	if ((hook != 't' && hook != 'c') || (way != 'i' && way != 'e') || *ret_slot >= FL_K_SLOTS)
 		return false;

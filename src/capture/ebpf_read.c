@@ -49,8 +49,7 @@ static const struct fl_partial *entry(const struct fl_live *l, unsigned cpu, uin
 	return &l->entries[(size_t)cpu << l->ring_bits | (at & ((1ull << l->ring_bits) - 1))];
 }
 
-static void row_of_record(const struct fl_partial *head, const struct fl_partial *tail,
-			  struct fl_live_counts *ret)
+static void row_of_record(const struct fl_partial *head, const struct fl_partial *tail, struct fl_live_counts *ret)
 {
 	struct fl_kcount_record r;
 
@@ -111,8 +110,7 @@ int fl_ebpf_drain_ring(struct fl_live *l, const struct fl_live_sink *sink)
 
 	if (!r)
 		r = reserve_rows(l, BATCH);
-	__atomic_store_n(l->bell_cons, __atomic_load_n(l->bell_prod, __ATOMIC_ACQUIRE),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(l->bell_cons, __atomic_load_n(l->bell_prod, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 	while (!r) {
 		size_t n = 0, n_rows = 0;
 		uint64_t from = l->clock->position;
@@ -154,8 +152,7 @@ static int read_cache(struct fl_live *l, uint32_t window, size_t *ret_n)
 	uint32_t drained = l->clock->drained[window & 1];
 
 	for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-		const struct fl_partial *p =
-		    l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
+		const struct fl_partial *p = l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
 		int r = reserve_partials(l, n + per_half);
 
 		if (r)
@@ -168,15 +165,13 @@ static int read_cache(struct fl_live *l, uint32_t window, size_t *ret_n)
 	return 0;
 }
 
-static void add_row(struct fl_live *l, unsigned slot, bool egress, const struct fl_kcount *c,
-		    size_t *n)
+static void add_row(struct fl_live *l, unsigned slot, bool egress, const struct fl_kcount *c, size_t *n)
 {
 	struct fl_live_counts *row = *n ? &l->rows[*n - 1] : NULL;
 
 	if (!row || row->slot != slot || row->egress != egress || row->window != c->window) {
 		row = &l->rows[(*n)++];
-		*row = (struct fl_live_counts){
-		    .slot = (uint16_t)slot, .egress = egress, .window = c->window};
+		*row = (struct fl_live_counts){.slot = (uint16_t)slot, .egress = egress, .window = c->window};
 	}
 	row->skbs += c->skbs;
 	row->packets += c->packets;
@@ -200,8 +195,7 @@ static int read_counts(struct fl_live *l, uint32_t window, size_t *ret_n)
 		if (r)
 			return r;
 		for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-			const struct fl_kcount *c =
-			    &l->counts[((size_t)cpu << 1 | (window & 1)) * FL_K_SLOTS * 2 + i];
+			const struct fl_kcount *c = &l->counts[((size_t)cpu << 1 | (window & 1)) * FL_K_SLOTS * 2 + i];
 
 			if (c->window > drained && c->window <= window)
 				add_row(l, i / 2, i & 1, c, &n);
@@ -211,8 +205,7 @@ static int read_counts(struct fl_live *l, uint32_t window, size_t *ret_n)
 	return 0;
 }
 
-int fl_ebpf_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns,
-		       const struct fl_live_sink *sink)
+int fl_ebpf_drain_half(struct fl_live *l, uint32_t window, uint64_t deadline_mono_ns, const struct fl_live_sink *sink)
 {
 	uint64_t position = l->clock->position;
 	size_t n = 0, n_rows = 0;
@@ -242,8 +235,7 @@ size_t fl_ebpf_peek(struct fl_live *l, uint32_t window, struct fl_partial *ret, 
 	size_t per_half = (size_t)1 << l->cache_bits, n = 0;
 
 	for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-		const struct fl_partial *p =
-		    l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
+		const struct fl_partial *p = l->cache + (((size_t)cpu << 1 | (window & 1)) << l->cache_bits);
 
 		for (size_t i = 0; i < per_half && n < max; i++) {
 			if (__atomic_load_n(&p[i].window, __ATOMIC_ACQUIRE) != window)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Capture files: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), both byte orders. A damaged file gives
- * its packets up to the damage, then one sentence with the offset.
+ * Capture files: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), both byte orders. A damaged file
+ * gives its packets up to the damage, then one sentence with the offset.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ struct fl_pcap {
 	struct iface *iface;
 	unsigned n_ifaces;
 	uint32_t record_header; /* pcap: 16 bytes, 24 in the variant of Linux 2.2 */
-	uint32_t tick_ns;	/* pcap: a unit of the fraction */
+	uint32_t tick_ns;       /* pcap: a unit of the fraction */
 };
 
 /* LINKTYPE_ numbers of the tcpdump.org registry. */
@@ -49,12 +49,12 @@ static const struct {
 	uint16_t type;
 	enum fl_link link;
 } links[] = {
-	{0, FL_LINK_NULL},	   {1, FL_LINK_ETHERNET},    {9, FL_LINK_PPP},	     {10, FL_LINK_FDDI},
-	{12, FL_LINK_RAW_IP},	   {14, FL_LINK_RAW_IP},     {50, FL_LINK_PPP},	     {51, FL_LINK_PPPOE},
-	{101, FL_LINK_RAW_IP},	   {104, FL_LINK_CHDLC},     {105, FL_LINK_WLAN},    {107, FL_LINK_FRAME_RELAY},
-	{108, FL_LINK_LOOP},	   {113, FL_LINK_COOKED_V1}, {127, FL_LINK_RADIOTAP}, {192, FL_LINK_PPI},
-	{228, FL_LINK_RAW_IP},	   {229, FL_LINK_RAW_IP},    {239, FL_LINK_NFLOG},   {242, FL_LINK_IPOIB},
-	{276, FL_LINK_COOKED_V2},
+    {0, FL_LINK_NULL},        {1, FL_LINK_ETHERNET},    {9, FL_LINK_PPP},        {10, FL_LINK_FDDI},
+    {12, FL_LINK_RAW_IP},     {14, FL_LINK_RAW_IP},     {50, FL_LINK_PPP},       {51, FL_LINK_PPPOE},
+    {101, FL_LINK_RAW_IP},    {104, FL_LINK_CHDLC},     {105, FL_LINK_WLAN},     {107, FL_LINK_FRAME_RELAY},
+    {108, FL_LINK_LOOP},      {113, FL_LINK_COOKED_V1}, {127, FL_LINK_RADIOTAP}, {192, FL_LINK_PPI},
+    {228, FL_LINK_RAW_IP},    {229, FL_LINK_RAW_IP},    {239, FL_LINK_NFLOG},    {242, FL_LINK_IPOIB},
+    {276, FL_LINK_COOKED_V2},
 };
 
 static void set_link(struct iface *i, uint32_t type)
@@ -87,8 +87,8 @@ static int damaged(const struct fl_pcap *p, const char *what)
 #define PREFETCH_BYTES 8192 /* measured: 512 to 4096 and 12288 upwards are slower */
 
 /*
- * n bytes: 0. End of the input: 1 when nothing is left, an error in the middle of a record. Without refill the bytes must be at
- * hand already, so that what was handed out before in the same batch stays where it is: else NOT_AT_HAND.
+ * n bytes: 0. End of the input: 1 when nothing is left, an error in the middle of a record. Without refill the bytes
+ * must be at hand already, so that what was handed out before in the same batch stays where it is: else NOT_AT_HAND.
  */
 static inline int need(struct fl_pcap *p, size_t n, const uint8_t **ret, bool refill, const char *what)
 {
@@ -168,8 +168,10 @@ int fl_pcap_open(struct fl_pcap **ret, const char *path)
 			magic = __builtin_bswap32(magic);
 		p->record_header = magic == 0xa1b2cd34 ? 24 : 16;
 		if (magic != 0xa1b2c3d4 && magic != 0xa1b23c4d && magic != 0xa1b2cd34)
-			return fl_fail(-EBADMSG, "%s: not a capture file (it begins with %02x %02x %02x %02x; pcap and pcapng are read)",
-				       p->path, h[0], h[1], h[2], h[3]);
+			return fl_fail(
+			    -EBADMSG,
+			    "%s: not a capture file (it begins with %02x %02x %02x %02x; pcap and pcapng are read)",
+			    p->path, h[0], h[1], h[2], h[3]);
 		r = open_classic(p, magic);
 	}
 	if (r)
@@ -234,7 +236,8 @@ static inline int next_classic(struct fl_pcap *p, struct fl_pcap_packet *ret, bo
 /* ---- pcapng ---- */
 
 /* Calls fn for each option until the end of the body; a cut option ends the walk, the block's packet is whole. */
-static void each_option(const struct fl_pcap *p, struct fl_cursor c, void (*fn)(void *, uint16_t, struct fl_cursor), void *ctx)
+static void each_option(const struct fl_pcap *p, struct fl_cursor c, void (*fn)(void *, uint16_t, struct fl_cursor),
+			void *ctx)
 {
 	while (fl_cur_left(&c) >= 4) {
 		uint16_t code = u16(p, &c), n = u16(p, &c);

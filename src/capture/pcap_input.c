@@ -27,7 +27,7 @@ struct fl_input {
 	char *name;
 	enum packing packing;
 	bool raw_end, end, mid_member; /* mid_member: a compressed stream has begun and not ended */
-	int fault;		       /* met, and to be reported once the window is empty */
+	int fault;                     /* met, and to be reported once the window is empty */
 	uint8_t *raw, *window;
 	size_t raw_at, raw_n;
 	const uint8_t *base; /* byte number base_offset of the input */
@@ -108,7 +108,7 @@ static int unpack_zstd(struct fl_input *in, uint8_t *out, size_t room, size_t *r
 }
 
 static int (*const unpackers[])(struct fl_input *, uint8_t *, size_t, size_t *) = {
-	[PACK_NONE] = unpack_none, [PACK_GZIP] = unpack_gzip, [PACK_ZSTD] = unpack_zstd};
+    [PACK_NONE] = unpack_none, [PACK_GZIP] = unpack_gzip, [PACK_ZSTD] = unpack_zstd};
 
 static int detect(struct fl_input *in)
 {
@@ -131,8 +131,8 @@ static int detect(struct fl_input *in)
 }
 
 /*
- * A mapped file that somebody cuts while it is read raises SIGBUS. The handler puts zeros where the file was and notes it; the
- * reader then reports a fault instead of dying. One thread reads captures at a time, so one range is enough.
+ * A mapped file that somebody cuts while it is read raises SIGBUS. The handler puts zeros where the file was and notes
+ * it; the reader then reports a fault instead of dying. One thread reads captures at a time, so one range is enough.
  */
 static struct {
 	uint8_t *map;
@@ -255,7 +255,8 @@ static int fill(struct fl_input *in)
 /* The view moves on; what lies behind it goes, so that a large file does not look like memory in use. */
 static int peek_map(struct fl_input *in, size_t n)
 {
-	size_t at = (size_t)(in->view.at - in->map), wanted = FL_MAX(n, MAP_BYTES), end = FL_MIN(in->map_len, at + wanted);
+	size_t at = (size_t)(in->view.at - in->map), wanted = FL_MAX(n, MAP_BYTES),
+	       end = FL_MIN(in->map_len, at + wanted);
 	size_t drop = (at - in->map_dropped) & ~(size_t)4095;
 
 	if (guarded.cut)

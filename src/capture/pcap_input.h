@@ -8,7 +8,8 @@
 
 struct fl_input;
 
-/* The bytes at hand, the first member of every input: the packet loop looks here and calls nothing while a record is in it. */
+/* The bytes at hand, the first member of every input: the packet loop looks here and calls nothing while a record is in
+ * it. */
 struct fl_input_view {
 	const uint8_t *at, *end;
 };
@@ -20,8 +21,8 @@ static inline struct fl_input_view *fl_input_view(struct fl_input *in)
 /* path "-" is standard input. What it is compressed with is found by looking. */
 int fl_input_open(struct fl_input **ret, const char *path);
 void fl_input_close(struct fl_input **in);
-/* The next n bytes (n at most FL_INPUT_MAX), valid until the next call; *ret_have says how many there are when the input ends
- * before. 0, or a negative error for a read or decompression fault (bytes before it are delivered first). */
+/* The next n bytes (n at most FL_INPUT_MAX), valid until the next call; *ret_have says how many there are when the
+ * input ends before. 0, or a negative error for a read or decompression fault (bytes before it are delivered first). */
 #define FL_INPUT_MAX (1u << 22)
 int fl_input_peek(struct fl_input *in, size_t n, const uint8_t **ret, size_t *ret_have);
 /* n of the bytes at hand are done with; what earlier calls returned stays valid until the next peek. */

@@ -21,8 +21,7 @@ struct fl_audit {
 };
 
 /* Something does not balance. */
-int fl_audit_finding(struct fl_audit *a, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+int fl_audit_finding(struct fl_audit *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int fl_audit_note(struct fl_audit *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct fl_audit_row {

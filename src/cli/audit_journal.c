@@ -103,8 +103,7 @@ static struct cell *cell_of(struct check *c, const char *eni, int64_t time)
 			return NULL;
 		for (size_t i = 0; i < c->cap; i++)
 			if (c->cell[i].used)
-				*find_cell(grown, cap, c->cell[i].eni, c->cell[i].start) =
-				    c->cell[i];
+				*find_cell(grown, cap, c->cell[i].eni, c->cell[i].start) = c->cell[i];
 		free(c->cell);
 		c->cell = grown;
 		c->cap = cap;
@@ -131,8 +130,7 @@ static uint64_t identity(const struct fl_frame *f)
 	uint64_t key;
 
 	memcpy(id.boot, f->window.boot_id, sizeof id.boot);
-	memcpy(id.eni, f->eni.interface_id,
-	       strnlen(f->eni.interface_id, sizeof f->eni.interface_id));
+	memcpy(id.eni, f->eni.interface_id, strnlen(f->eni.interface_id, sizeof f->eni.interface_id));
 	key = fl_hash_bytes(&id, sizeof id, 1);
 	return key ? key : 1;
 }
@@ -142,13 +140,11 @@ static int end_frame(struct check *c)
 {
 	int r = 0;
 
-	if (c->last_key &&
-	    (c->sum.packets != c->recorded.packets || c->sum.bytes != c->recorded.bytes))
+	if (c->last_key && (c->sum.packets != c->recorded.packets || c->sum.bytes != c->recorded.bytes))
 		r = fl_audit_finding(c->a,
 				     "%s: the ledger says %" PRIu64 " packets and %" PRIu64
 				     " bytes were recorded, its flows are %" PRIu64 " and %" PRIu64,
-				     c->name, c->recorded.packets, c->recorded.bytes,
-				     c->sum.packets, c->sum.bytes);
+				     c->name, c->recorded.packets, c->recorded.bytes, c->sum.packets, c->sum.bytes);
 	c->recorded = c->sum = (struct fl_count){0};
 	return r;
 }
@@ -189,11 +185,9 @@ static int check_ledgers(struct check *c, const struct fl_frame *f)
 						   .not_ip = l->not_ip,
 					       });
 		else if (gap)
-			r = fl_audit_finding(
-			    c->a,
-			    "%s %s: %" PRId64
-			    " packets seen are neither recorded, excluded nor lost",
-			    c->name, directions[d], gap);
+			r = fl_audit_finding(c->a,
+					     "%s %s: %" PRId64 " packets seen are neither recorded, excluded nor lost",
+					     c->name, directions[d], gap);
 	}
 	return r;
 }
@@ -203,8 +197,7 @@ static int begin_frame(struct check *c, const struct fl_frame *f, uint64_t key)
 	char at[24];
 	int r = end_frame(c), fresh;
 
-	snprintf(c->name, sizeof c->name, "%s, window %s",
-		 *f->eni.name ? f->eni.name : f->eni.interface_id,
+	snprintf(c->name, sizeof c->name, "%s, window %s", *f->eni.name ? f->eni.name : f->eni.interface_id,
 		 fl_time_rfc3339(f->window.start, at));
 	c->last_key = key;
 	c->frames++;
@@ -250,8 +243,7 @@ static bool is_before(struct fl_position a, struct fl_position b)
 
 static int read_journal(struct check *c)
 {
-	struct fl_position cursor =
-	    c->store ? fl_store_log(c->store)->cursor : (struct fl_position){0};
+	struct fl_position cursor = c->store ? fl_store_log(c->store)->cursor : (struct fl_position){0};
 	struct fl_reader *reader = NULL;
 	struct fl_frame frame;
 	char path[4096];
@@ -260,8 +252,7 @@ static int read_journal(struct check *c)
 	snprintf(path, sizeof path, "%s/journal", c->a->store);
 	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
-		return fl_fail(
-		    -errno, "%s: %m; name the state directory of a flowlog run with --store", path);
+		return fl_fail(-errno, "%s: %m; name the state directory of a flowlog run with --store", path);
 	r = fl_reader_open(&reader, dirfd, (struct fl_position){0});
 	while (!r && (r = fl_reader_next(reader, &frame)) != 0) {
 		if (r == FL_READER_GAP)
@@ -291,12 +282,10 @@ static int on_line(struct check *c, const char *path, const char *line)
 
 	if (fl_decode_line(c->format, line, strlen(line), &values) != FL_LINE_OK ||
 	    fl_decode_record(c->format, &values, &record, &eni, &meta))
-		return fl_audit_finding(
-		    c->a, "%s: a line is no record of the flow log's format: %.60s", path, line);
+		return fl_audit_finding(c->a, "%s: a line is no record of the flow log's format: %.60s", path, line);
 	if (!c->first_object || record.start < c->first_object)
 		c->first_object = record.start;
-	if (record.status != FL_STATUS_OK ||
-	    record.start < c->first_start - c->first_start % c->interval)
+	if (record.status != FL_STATUS_OK || record.start < c->first_start - c->first_start % c->interval)
 		return 0;
 	cell = cell_of(c, eni.interface_id, record.start);
 	if (!cell)
@@ -358,30 +347,26 @@ static int compare(struct check *c)
 		compared++;
 		sum.packets += k->objects.packets;
 		sum.bytes += k->objects.bytes;
-		if (k->journal.packets != k->objects.packets ||
-		    k->journal.bytes != k->objects.bytes)
-			r = fl_audit_finding(
-			    c->a,
-			    "%s, interval %s: the journal's delivered frames hold %" PRIu64
-			    " packets and %" PRIu64 " bytes, the objects %" PRIu64 " and %" PRIu64,
-			    k->eni, fl_time_rfc3339(k->start, at), k->journal.packets,
-			    k->journal.bytes, k->objects.packets, k->objects.bytes);
+		if (k->journal.packets != k->objects.packets || k->journal.bytes != k->objects.bytes)
+			r = fl_audit_finding(c->a,
+					     "%s, interval %s: the journal's delivered frames hold %" PRIu64
+					     " packets and %" PRIu64 " bytes, the objects %" PRIu64 " and %" PRIu64,
+					     k->eni, fl_time_rfc3339(k->start, at), k->journal.packets,
+					     k->journal.bytes, k->objects.packets, k->objects.bytes);
 	}
 	return r ? r
 		 : fl_audit_note(c->a,
-				 "flow log %s: %zu objects; %" PRIu64
-				 " intervals compared with the journal, %" PRIu64
+				 "flow log %s: %zu objects; %" PRIu64 " intervals compared with the journal, %" PRIu64
 				 " packets, %" PRIu64 " bytes",
-				 fl_store_log(c->store)->id, fl_store_file_count(c->store),
-				 compared, sum.packets, sum.bytes);
+				 fl_store_log(c->store)->id, fl_store_file_count(c->store), compared, sum.packets,
+				 sum.bytes);
 }
 
 /* Objects of a flow log that takes only a part of the traffic, or whose format lacks a needed
  * field, cannot be compared. */
 static int decide(struct check *c)
 {
-	static const char *const needed[] = {"interface-id", "start", "packets", "bytes",
-					     "log-status"};
+	static const char *const needed[] = {"interface-id", "start", "packets", "bytes", "log-status"};
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);
 	const struct fl_store_log *log = fl_store_log(c->store);
 	char path[4096];
@@ -400,21 +385,17 @@ static int decide(struct check *c)
 	c->compare = !traffic || !strcmp(traffic, "ALL");
 	json_decref(state);
 	if (!c->compare)
-		return fl_audit_note(
-		    c->a,
-		    "flow log %s takes only a part of the traffic: its objects are not compared",
-		    log->id);
+		return fl_audit_note(c->a, "flow log %s takes only a part of the traffic: its objects are not compared",
+				     log->id);
 	for (size_t i = 0; i < FL_ARRAY_LEN(needed); i++) {
 		size_t k = 0;
 
-		while (k < fl_format_len(c->format) &&
-		       strcmp(fl_format_name(c->format, k), needed[i]) != 0)
+		while (k < fl_format_len(c->format) && strcmp(fl_format_name(c->format, k), needed[i]) != 0)
 			k++;
 		if (k == fl_format_len(c->format)) {
 			c->compare = false;
-			return fl_audit_note(
-			    c->a, "flow log %s has no field %s: its objects are not compared",
-			    log->id, needed[i]);
+			return fl_audit_note(c->a, "flow log %s has no field %s: its objects are not compared", log->id,
+					     needed[i]);
 		}
 	}
 	return 0;
@@ -427,18 +408,15 @@ int fl_audit_journal(struct fl_audit *a)
 	int r = fl_store_open(&c.store, a->store, a->flow_log);
 
 	if (r == -ENOENT)
-		r = fl_audit_note(a,
-				  "no flow log delivers from this store: no objects are compared");
+		r = fl_audit_note(a, "no flow log delivers from this store: no objects are compared");
 	else
 		r = r ? r : decide(&c);
 	if (!r)
 		r = read_journal(&c);
 	if (!r && c.frames)
-		r = fl_audit_note(a,
-				  "journal: %" PRIu64 " frames, %" PRIu64
-				  " flows, windows %s to %s, %" PRIu64 " gaps",
-				  c.frames, c.flows, fl_time_rfc3339(c.first_start, first),
-				  fl_time_rfc3339(c.last_start, last), c.gaps);
+		r = fl_audit_note(
+		    a, "journal: %" PRIu64 " frames, %" PRIu64 " flows, windows %s to %s, %" PRIu64 " gaps", c.frames,
+		    c.flows, fl_time_rfc3339(c.first_start, first), fl_time_rfc3339(c.last_start, last), c.gaps);
 	if (!r && c.compare)
 		r = compare(&c);
 	fl_store_close(&c.store);

@@ -22,9 +22,8 @@ struct conf {
 	bool windows;
 };
 
-static const char *const heads[] = {
-    "WINDOW",   "INTERFACE", "DIRECTION", "SEEN",   "RECORDED",
-    "EXCLUDED", "LOST",      "NOT IP",    "SYSTEM", "DIFFERENCE TO THE SYSTEM"};
+static const char *const heads[] = {"WINDOW",   "INTERFACE", "DIRECTION", "SEEN",   "RECORDED",
+				    "EXCLUDED", "LOST",      "NOT IP",    "SYSTEM", "DIFFERENCE TO THE SYSTEM"};
 
 static int add_line(struct fl_audit *a, const char *kind, const char *text)
 {
@@ -103,8 +102,8 @@ static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 
 static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 {
-	const uint64_t counts[] = {w->seen.packets, w->recorded.packets, w->excluded.packets,
-				   w->lost.packets, w->not_ip.packets};
+	const uint64_t counts[] = {w->seen.packets, w->recorded.packets, w->excluded.packets, w->lost.packets,
+				   w->not_ip.packets};
 	char at[24];
 	int r = fl_grid_adds(g, w->start ? fl_time_rfc3339(w->start, at) : "all");
 
@@ -118,8 +117,7 @@ static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *w)
 {
-	int64_t packets = (int64_t)(w->seen.packets - w->recorded.packets - w->excluded.packets -
-				    w->lost.packets);
+	int64_t packets = (int64_t)(w->seen.packets - w->recorded.packets - w->excluded.packets - w->lost.packets);
 	char where[160], at[24];
 	int r = a->json ? row_json(a, w) : row_grid(&a->print.grid, w);
 
@@ -127,9 +125,8 @@ int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *w)
 		return r;
 	snprintf(where, sizeof where, "%s %s%s%s", *w->name ? w->name : w->eni, w->direction,
 		 w->start ? ", window " : "", w->start ? fl_time_rfc3339(w->start, at) : "");
-	return fl_audit_finding(
-	    a, "%s: %" PRId64 " packets seen are neither recorded, excluded nor lost", where,
-	    packets);
+	return fl_audit_finding(a, "%s: %" PRId64 " packets seen are neither recorded, excluded nor lost", where,
+				packets);
 }
 
 /* ---- the meter's totals and the system's counters ---- */
@@ -145,8 +142,7 @@ static void cause(struct causes *c, const char *what, int64_t n, const char *uni
 
 	if (!n)
 		return;
-	k = snprintf(c->text + c->n, sizeof c->text - c->n, "%s%s %+" PRId64 "%s", c->n ? ", " : "",
-		     what, n, unit);
+	k = snprintf(c->text + c->n, sizeof c->text - c->n, "%s%s %+" PRId64 "%s", c->n ? ", " : "", what, n, unit);
 	if (k > 0)
 		c->n = FL_MIN(c->n + (size_t)k, sizeof c->text - 1);
 }
@@ -173,8 +169,7 @@ static const char *compare(struct fl_status_file *s, const json_t *system, const
 	else
 		cause(c, "dropped before tc (not counted as received)", (int64_t)dropped, "");
 	cause(c, "open window, XDP, or past the qdisc", rest, "");
-	cause(c, "layer 2 and segments", (int64_t)(fl_status_u64(s, o, "bytes") - l->seen.bytes),
-	      " bytes");
+	cause(c, "layer 2 and segments", (int64_t)(fl_status_u64(s, o, "bytes") - l->seen.bytes), " bytes");
 	if (!c->n)
 		snprintf(c->text, sizeof c->text, "none");
 	return packets;
@@ -183,8 +178,7 @@ static const char *compare(struct fl_status_file *s, const json_t *system, const
 static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const json_t *o)
 {
 	static const char *const directions[] = {"ingress", "egress"};
-	const json_t *ledger = fl_status_object(s, o, "ledger"),
-		     *system = fl_status_object(s, o, "system");
+	const json_t *ledger = fl_status_object(s, o, "ledger"), *system = fl_status_object(s, o, "system");
 	int r = 0;
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(directions); i++) {
@@ -211,8 +205,7 @@ static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const j
 	return r;
 }
 
-static int note_losses(struct fl_audit *a, struct fl_status_file *s,
-		       const struct fl_status_ledger *l)
+static int note_losses(struct fl_audit *a, struct fl_status_file *s, const struct fl_status_ledger *l)
 {
 	const struct {
 		const char *what;
@@ -240,8 +233,7 @@ static int audit_meter(struct fl_audit *a)
 	/* A store that only holds what was metered elsewhere or before has a journal and no status.
 	 */
 	if (r == -ENOENT)
-		return fl_audit_note(
-		    a, "no meter has written a status here: its counters are not compared");
+		return fl_audit_note(a, "no meter has written a status here: its counters are not compared");
 	if (r)
 		return r;
 	list = fl_status_array(&s, s.root, "interfaces");
@@ -271,16 +263,15 @@ static int finish(struct fl_audit *a)
 		r = fl_json_done(&j);
 		r = r ? r : fl_buf_adds(&a->notes, "\n");
 	} else if (a->findings) {
-		r = fl_buf_printf(&a->notes, "does not balance: %" PRIu64 " finding%s\n",
-				  a->findings, a->findings == 1 ? "" : "s");
+		r = fl_buf_printf(&a->notes, "does not balance: %" PRIu64 " finding%s\n", a->findings,
+				  a->findings == 1 ? "" : "s");
 	} else {
 		r = fl_buf_adds(&a->notes, "balanced: seen = recorded + excluded + lost\n");
 	}
 	r = r ? r : fl_buf_add(&a->print.out, a->notes.data, a->notes.len);
 	if (r)
 		return r;
-	return a->json || fl_grid_rows(&a->print.grid) == 1 ? fl_print_flush(&a->print)
-							    : fl_print_table(&a->print);
+	return a->json || fl_grid_rows(&a->print.grid) == 1 ? fl_print_flush(&a->print) : fl_print_table(&a->print);
 }
 
 static int run(void *conf, int argc, char **argv)
@@ -317,16 +308,14 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
-     "The state directory that is audited.", offsetof(struct conf, store)},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is audited.",
+     offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log whose objects are compared; without it the only or first one.",
-     offsetof(struct conf, flow_log)},
-    {"windows", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
-     "Show a row for each window that the journal holds.", offsetof(struct conf, windows)},
+     "The flow log whose objects are compared; without it the only or first one.", offsetof(struct conf, flow_log)},
+    {"windows", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Show a row for each window that the journal holds.",
+     offsetof(struct conf, windows)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
-     "Form of the answer; json is one object a line, the last one the result.",
-     offsetof(struct conf, output)},
+     "Form of the answer; json is one object a line, the last one the result.", offsetof(struct conf, output)},
     {0},
 };
 

@@ -15,8 +15,7 @@ struct conf {
 	int kind, output;
 };
 
-static const char *const types[] = {
-    [FL_TYPE_INT32] = "int32", [FL_TYPE_INT64] = "int64", [FL_TYPE_TEXT] = "text"};
+static const char *const types[] = {[FL_TYPE_INT32] = "int32", [FL_TYPE_INT64] = "int64", [FL_TYPE_TEXT] = "text"};
 
 static int add_json(const struct fl_field *f, struct fl_buf *out)
 {
@@ -38,8 +37,8 @@ static int add_json(const struct fl_field *f, struct fl_buf *out)
 
 static int add_markdown(const struct fl_field *f, struct fl_buf *out)
 {
-	return fl_buf_printf(out, "| `%s` | %u | %s | %s | %s | %s |\n", f->name, f->version,
-			     types[f->type], f->in_default ? "yes" : "", f->source, f->help);
+	return fl_buf_printf(out, "| `%s` | %u | %s | %s | %s | %s |\n", f->name, f->version, types[f->type],
+			     f->in_default ? "yes" : "", f->source, f->help);
 }
 
 static int add_row(const struct fl_field *f, struct fl_grid *g)
@@ -55,8 +54,7 @@ static int add_row(const struct fl_field *f, struct fl_grid *g)
 
 static int run(void *conf, int argc, char **argv)
 {
-	static const char *const heads[] = {"FIELD",   "VERSION",          "TYPE",
-					    "DEFAULT", "VALUE COMES FROM", "MEANING"};
+	static const char *const heads[] = {"FIELD", "VERSION", "TYPE", "DEFAULT", "VALUE COMES FROM", "MEANING"};
 	const struct conf *c = conf;
 	struct fl_print p;
 	int r;
@@ -85,8 +83,8 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"kind", 0, NULL, FL_OPT_ENUM, "KIND", "vpc", "vpc|tgw",
-     "Fields of VPC or of transit gateway flow logs.", offsetof(struct conf, kind)},
+    {"kind", 0, NULL, FL_OPT_ENUM, "KIND", "vpc", "vpc|tgw", "Fields of VPC or of transit gateway flow logs.",
+     offsetof(struct conf, kind)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|markdown",
      "Form of the list; json is one object a line.", offsetof(struct conf, output)},
     {0},

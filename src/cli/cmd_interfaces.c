@@ -33,9 +33,8 @@ static const char *const heads[] = {"ENI", "NAME", "KIND", "DEVICE", "NAMESPACE"
 static int add_row(struct list *l, const struct row *w)
 {
 	struct fl_json j = FL_JSON(&l->print.out);
-	const char *const cells[] = {
-	    w->metered ? w->eni : "-",   w->name, w->kind, w->device, w->netns,
-	    w->metered ? "yes" : w->skip};
+	const char *const cells[] = {w->metered ? w->eni : "-",   w->name, w->kind, w->device, w->netns,
+				     w->metered ? "yes" : w->skip};
 	int r = 0;
 
 	if (!l->json) {
@@ -91,11 +90,9 @@ static int from_discovery(struct list *l)
 	if (!r)
 		r = fl_discovery_list(d, &found, &n);
 	for (size_t i = 0; !r && i < n; i++)
-		r = add_row(l, &(struct row){found[i].eni.interface_id, found[i].eni.name,
-					     found[i].eni.kind, found[i].eni.device,
-					     found[i].eni.netns,
-					     found[i].skip ? fl_skip_reasons[found[i].skip] : "",
-					     !found[i].skip});
+		r = add_row(l, &(struct row){found[i].eni.interface_id, found[i].eni.name, found[i].eni.kind,
+					     found[i].eni.device, found[i].eni.netns,
+					     found[i].skip ? fl_skip_reasons[found[i].skip] : "", !found[i].skip});
 	free(found);
 	fl_discovery_free(&d);
 	return r;
@@ -144,10 +141,10 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
-     "The state directory of the daemon.", offsetof(struct conf, store)},
-    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
-     "Form of the list; json is one object a line.", offsetof(struct conf, output)},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.",
+     offsetof(struct conf, store)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json", "Form of the list; json is one object a line.",
+     offsetof(struct conf, output)},
     {0},
 };
 

@@ -22,7 +22,7 @@
 #define OUT_BYTES (1u << 20)
 #define LOCALS_MAX 256
 #define INTERVAL_MAX 16777 /* seconds: times in a flow are 24 bits of milliseconds */
-#define GRACE_MS 2000	   /* a capture's packets are hardly ever further out of order */
+#define GRACE_MS 2000      /* a capture's packets are hardly ever further out of order */
 #define PROGRESS_BYTES (64u << 20)
 #define LINK_TYPES 65536
 
@@ -74,13 +74,13 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 	struct window_ctx *w = ctx;
 	struct run *r = w->run;
 	struct fl_flow_line line = {
-		.key = &f->key,
-		.packets = f->packets,
-		.bytes = f->bytes,
-		.start = w->start + f->first_ms / 1000,
-		.end = w->start + f->last_ms / 1000,
-		.tcp = f->tcp,
-		.action = f->action,
+	    .key = &f->key,
+	    .packets = f->packets,
+	    .bytes = f->bytes,
+	    .start = w->start + f->first_ms / 1000,
+	    .end = w->start + f->last_ms / 1000,
+	    .tcp = f->tcp,
+	    .action = f->action,
 	};
 	int result = fl_encode_line(r->encoder, &line, &r->out);
 
@@ -90,8 +90,8 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 }
 
 /*
- * Windows without traffic write nothing: a capture says what was on the wire, not how long somebody listened, so NODATA between
- * two packets a year apart would be half a million lines that nobody measured.
+ * Windows without traffic write nothing: a capture says what was on the wire, not how long somebody listened, so NODATA
+ * between two packets a year apart would be half a million lines that nobody measured.
  */
 static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
 {
@@ -182,7 +182,8 @@ static inline int add_packet(struct run *r, const struct fl_pcap_packet *in)
 	int16_t icmp_type = -1;
 	bool fast = in->link == FL_LINK_ETHERNET && !r->conf->inner;
 
-	if (fl_unlikely(!(fast && fl_decode_fast(in->data, in->caplen, o, &icmp_type)) && !decode(r, in, o, &icmp_type)))
+	if (fl_unlikely(!(fast && fl_decode_fast(in->data, in->caplen, o, &icmp_type)) &&
+			!decode(r, in, o, &icmp_type)))
 		return 0;
 	if (fl_unlikely(in->time_ns - r->window_start_ns >= r->window_ns))
 		find_window(r, in->time_ns);
@@ -338,9 +339,9 @@ static int prepare_networks(struct run *r)
 static enum fl_log_kind kind_of(const char *format)
 {
 	return !strcmp(format, "tgw-default") || strstr(format, "${tgw-") || strstr(format, "${resource-type}") ||
-			       strstr(format, "${packets-lost-")
-		       ? FL_LOG_TGW
-		       : FL_LOG_VPC;
+		       strstr(format, "${packets-lost-")
+		   ? FL_LOG_TGW
+		   : FL_LOG_VPC;
 }
 
 /* What the user asked for; a fault here is a usage error. */
@@ -364,13 +365,13 @@ static int begin(struct run *r)
 	struct fl_identity_conf identity;
 	struct fl_eni eni;
 	struct fl_meter_conf mc = {
-		.interval_s = (uint32_t)r->conf->interval,
-		.memory_limit = r->conf->memory_limit,
-		.seed = fl_random_seed(),
-		.lateness = 1,
-		.grace_ms = GRACE_MS,
-		.on_window = on_window,
-		.ctx = r,
+	    .interval_s = (uint32_t)r->conf->interval,
+	    .memory_limit = r->conf->memory_limit,
+	    .seed = fl_random_seed(),
+	    .lateness = 1,
+	    .grace_ms = GRACE_MS,
+	    .on_window = on_window,
+	    .ctx = r,
 	};
 	int result;
 
@@ -470,32 +471,41 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"format", 0, NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
-	 "fields of a record: '${field} ...' or a preset (default, v5-all, v7-all, v8-all, v11-all, tgw-default)", offsetof(struct conf, format)},
-	{"interval", 0, NULL, FL_OPT_U64, "SECONDS", "60", NULL, "length of a window, at most 16777", offsetof(struct conf, interval)},
-	{"local", 0, NULL, FL_OPT_LIST, "CIDR", NULL, NULL, "a network on the interface's side, so that direction is known; may be given again",
-	 offsetof(struct conf, local)},
-	{"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv", "form of the records", offsetof(struct conf, output)},
-	{"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL, "write what was seen, recorded, excluded and lost to FILE as JSON",
-	 offsetof(struct conf, ledger)},
-	{"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "log the packets inside IPIP, GRE, VXLAN and Geneve tunnels", offsetof(struct conf, inner)},
-	{"exclude", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
-	 "leave out, and count apart, what AWS does not log: aws for all of it, or rules by name (amazon-dns,dhcp,...)", offsetof(struct conf, exclude)},
-	{"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "a capture file, as an operand is; may be given again", offsetof(struct conf, read)},
-	{"memory-limit", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL, "most memory for open flows; what does not fit is counted as lost (0: none)",
-	 offsetof(struct conf, memory_limit)},
-	{0},
+    {"format", 0, NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
+     "fields of a record: '${field} ...' or a preset (default, v5-all, v7-all, v8-all, v11-all, tgw-default)",
+     offsetof(struct conf, format)},
+    {"interval", 0, NULL, FL_OPT_U64, "SECONDS", "60", NULL, "length of a window, at most 16777",
+     offsetof(struct conf, interval)},
+    {"local", 0, NULL, FL_OPT_LIST, "CIDR", NULL, NULL,
+     "a network on the interface's side, so that direction is known; may be given again", offsetof(struct conf, local)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv", "form of the records",
+     offsetof(struct conf, output)},
+    {"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL,
+     "write what was seen, recorded, excluded and lost to FILE as JSON", offsetof(struct conf, ledger)},
+    {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "log the packets inside IPIP, GRE, VXLAN and Geneve tunnels",
+     offsetof(struct conf, inner)},
+    {"exclude", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
+     "leave out, and count apart, what AWS does not log: aws for all of it, or rules by name (amazon-dns,dhcp,...)",
+     offsetof(struct conf, exclude)},
+    {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "a capture file, as an operand is; may be given again",
+     offsetof(struct conf, read)},
+    {"memory-limit", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL,
+     "most memory for open flows; what does not fit is counted as lost (0: none)", offsetof(struct conf, memory_limit)},
+    {0},
 };
 
 const struct fl_command fl_cmd_meter = {
-	.name = "meter",
-	.summary = "capture files to flow log records",
-	.synopsis = "[OPTION]... FILE...",
-	.description = "Reads pcap and pcapng files, plain or compressed with gzip or zstd, and writes their flows as VPC flow log records.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog meter capture.pcap\n  records in the default format\n"
-		    "flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to version 5, direction known\n"
-		    "tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of everything seen\n",
+    .name = "meter",
+    .summary = "capture files to flow log records",
+    .synopsis = "[OPTION]... FILE...",
+    .description = "Reads pcap and pcapng files, plain or compressed with gzip or zstd, and writes their flows as VPC "
+		   "flow log records.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog meter capture.pcap\n  records in the default format\n"
+		"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
+		"version 5, direction known\n"
+		"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
+		"everything seen\n",
 };

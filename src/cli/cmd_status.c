@@ -75,8 +75,7 @@ static int add_roles(struct picture *p, struct fl_print *print)
 				restarts = fl_status_u64(sup, json_array_get(list, k), "restarts");
 		r = fl_grid_adds(&print->grid, roles[i]);
 		r = r ? r : fl_grid_adds(&print->grid, running ? "running" : "not running");
-		r = r ? r
-		      : fl_grid_addf(&print->grid, "%" PRIu64, fl_status_u64(s, s->root, "pid"));
+		r = r ? r : fl_grid_addf(&print->grid, "%" PRIu64, fl_status_u64(s, s->root, "pid"));
 		r = r ? r : fl_grid_addf(&print->grid, "%" PRIu64, restarts);
 		r = r             ? r
 		    : p->there[i] ? fl_grid_addf(&print->grid, "%" PRId64 " s ago", age)
@@ -100,27 +99,22 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 	for (size_t i = 0; i < json_array_size(list); i++)
 		metered += fl_status_bool(s, json_array_get(list, i), "metered");
 	fl_status_ledger(s, s->root, "totals", &l);
-	r = fl_buf_printf(out, "\nbackend     %s%s%s%s\n", fl_status_str(s, s->root, "backend"),
-			  *reason ? " (" : "", reason, *reason ? ")" : "");
+	r = fl_buf_printf(out, "\nbackend     %s%s%s%s\n", fl_status_str(s, s->root, "backend"), *reason ? " (" : "",
+			  reason, *reason ? ")" : "");
+	r = r ? r : fl_buf_printf(out, "interfaces  %zu metered of %zu\n", metered, json_array_size(list));
 	r = r ? r
-	      : fl_buf_printf(out, "interfaces  %zu metered of %zu\n", metered,
-			      json_array_size(list));
-	r = r ? r
-	      : fl_buf_printf(out,
-			      "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64
-			      " excluded, %" PRIu64 " lost\n",
-			      l.seen.packets, l.recorded.packets, l.excluded.packets,
-			      l.lost.packets);
+	      : fl_buf_printf(
+		    out, "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64 " excluded, %" PRIu64 " lost\n",
+		    l.seen.packets, l.recorded.packets, l.excluded.packets, l.lost.packets);
 	r = r ? r
 	      : fl_buf_printf(out, "open        %" PRIu64 " flows, %s of memory\n",
 			      fl_status_u64(s, s->root, "flows_active"),
 			      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
 	r = r ? r
 	      : fl_buf_printf(out,
-			      "journal     %" PRIu64 " frames, %" PRIu64
-			      " flows, %s written; %" PRIu64 " windows dropped unread\n",
-			      fl_status_u64(s, journal, "frames"),
-			      fl_status_u64(s, journal, "flows"),
+			      "journal     %" PRIu64 " frames, %" PRIu64 " flows, %s written; %" PRIu64
+			      " windows dropped unread\n",
+			      fl_status_u64(s, journal, "frames"), fl_status_u64(s, journal, "flows"),
 			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes),
 			      fl_status_u64(s, journal, "dropped_windows"));
 	return r ? r : s->error;
@@ -136,8 +130,8 @@ static int add_deliver(struct fl_status_file *s, struct fl_buf *out)
 		const char *error = fl_status_str(s, o, "last_error");
 
 		r = fl_buf_printf(out,
-				  "flow log    %s: %" PRIu64 " objects, %" PRIu64
-				  " records, %" PRIu64 " failures, %" PRIu64 " s behind\n",
+				  "flow log    %s: %" PRIu64 " objects, %" PRIu64 " records, %" PRIu64
+				  " failures, %" PRIu64 " s behind\n",
 				  fl_status_str(s, o, "id"), fl_status_u64(s, o, "objects"),
 				  fl_status_u64(s, o, "records"), fl_status_u64(s, o, "failures"),
 				  fl_status_u64(s, o, "lag_seconds"));
@@ -212,11 +206,10 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
-     "The state directory of the daemon.", offsetof(struct conf, store)},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.",
+     offsetof(struct conf, store)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
-     "table for people; json is each role's status file, one a line.",
-     offsetof(struct conf, output)},
+     "table for people; json is each role's status file, one a line.", offsetof(struct conf, output)},
     {0},
 };
 
@@ -224,10 +217,9 @@ const struct fl_command fl_cmd_status = {
     .name = "status",
     .summary = "how the daemon is doing",
     .synopsis = "[OPTION]...",
-    .description =
-	"Shows the daemon's roles and when each last wrote its status, the capture backend, the "
-	"ledger of all closed windows, the journal, and "
-	"for each flow log what was delivered, how far delivery is behind and its last error.",
+    .description = "Shows the daemon's roles and when each last wrote its status, the capture backend, the "
+		   "ledger of all closed windows, the journal, and "
+		   "for each flow log what was delivered, how far delivery is behind and its last error.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

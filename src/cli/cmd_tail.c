@@ -96,8 +96,8 @@ static int parse_filters(struct tail *t)
 	if (c->port > UINT16_MAX)
 		r = fl_fail(-EINVAL, "--port %llu is not a port", (unsigned long long)c->port);
 	if (c->n > LINES_MAX)
-		r = fl_fail(-EINVAL, "--lines %llu: at most %d; flowlog query shows all",
-			    (unsigned long long)c->n, LINES_MAX);
+		r = fl_fail(-EINVAL, "--lines %llu: at most %d; flowlog query shows all", (unsigned long long)c->n,
+			    LINES_MAX);
 	if (!r && c->src)
 		r = fl_wrap(fl_cidr_parse(c->src, strlen(c->src), &t->src), "--src");
 	if (!r && c->dst)
@@ -136,8 +136,7 @@ static int mark(struct tail *t, bool header)
 		t->text.len--; /* the brace */
 		return fl_buf_printf(&t->text, ",\"provisional\":%s}\n", word);
 	}
-	return fl_buf_printf(&t->text, "%s%s\n", t->conf->output == FL_OUTPUT_CSV ? "," : " ",
-			     word);
+	return fl_buf_printf(&t->text, "%s%s\n", t->conf->output == FL_OUTPUT_CSV ? "," : " ", word);
 }
 
 /* t->text into the ring, or out. */
@@ -262,8 +261,8 @@ static int read_objects(struct tail *t, size_t first)
 
 /* After a damaged place the reader goes on with the next segment; a damaged snapshot it does not
  * pass: last, the reader's own, tells. */
-static int next_frame(struct tail *t, struct fl_store *store, char last[DAMAGE_MAX],
-		      bool open_window, struct fl_frame *ret)
+static int next_frame(struct tail *t, struct fl_store *store, char last[DAMAGE_MAX], bool open_window,
+		      struct fl_frame *ret)
 {
 	int r;
 
@@ -419,11 +418,10 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
-     "The state directory that is read.", offsetof(struct conf, store)},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is read.",
+     offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the only or first one.",
-     offsetof(struct conf, flow_log)},
+     "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
     {"lines", 'n', NULL, FL_OPT_U64, "N", "10", NULL, "How many of the newest records to show.",
      offsetof(struct conf, n)},
     {"follow", 'f', NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Go on with each window as it closes.",
@@ -435,17 +433,15 @@ static const struct fl_option options[] = {
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
      "Form of the records; json is one object a line.", offsetof(struct conf, output)},
     {"eni", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
-     "Only this interface: its id, or its name while the daemon's status is there.",
-     offsetof(struct conf, eni)},
-    {"src", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL,
-     "Only records whose source is this address or in this network.", offsetof(struct conf, src)},
+     "Only this interface: its id, or its name while the daemon's status is there.", offsetof(struct conf, eni)},
+    {"src", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL, "Only records whose source is this address or in this network.",
+     offsetof(struct conf, src)},
     {"dst", 0, NULL, FL_OPT_STRING, "CIDR", NULL, NULL,
-     "Only records whose destination is this address or in this network.",
-     offsetof(struct conf, dst)},
-    {"port", 0, NULL, FL_OPT_U64, "PORT", "0", NULL,
-     "Only records with this source or destination port (0: any).", offsetof(struct conf, port)},
-    {"action", 0, NULL, FL_OPT_ENUM, "ACTION", "any", "any|ACCEPT|REJECT",
-     "Only records with this action.", offsetof(struct conf, action)},
+     "Only records whose destination is this address or in this network.", offsetof(struct conf, dst)},
+    {"port", 0, NULL, FL_OPT_U64, "PORT", "0", NULL, "Only records with this source or destination port (0: any).",
+     offsetof(struct conf, port)},
+    {"action", 0, NULL, FL_OPT_ENUM, "ACTION", "any", "any|ACCEPT|REJECT", "Only records with this action.",
+     offsetof(struct conf, action)},
     {0},
 };
 

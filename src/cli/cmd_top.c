@@ -98,10 +98,8 @@ static int run(void *conf, int argc, char **argv)
 	int r;
 
 	if (argc) {
-		fprintf(
-		    stderr,
-		    "flowlog top: %s: top takes no operands; name a state directory with --store\n",
-		    argv[0]);
+		fprintf(stderr, "flowlog top: %s: top takes no operands; name a state directory with --store\n",
+			argv[0]);
 		return 2;
 	}
 	r = fl_view_new(&view, c->store, STDOUT_FILENO);
@@ -118,11 +116,10 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
-     "The state directory of the running daemon.", offsetof(struct conf, store)},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the running daemon.",
+     offsetof(struct conf, store)},
     {"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
-     "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.",
-     offsetof(struct conf, live)},
+     "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.", offsetof(struct conf, live)},
     {0},
 };
 

@@ -61,14 +61,12 @@ static int next(struct reader *r)
 {
 	yaml_event_delete(&r->event);
 	if (!yaml_parser_parse(&r->yaml, &r->event))
-		return fl_fail(
-		    -EBADMSG, "%s:%zu: %s%s%s", r->c->file,
-		    (size_t)FL_MAX(r->yaml.problem_mark.line, r->yaml.context_mark.line) + 1,
-		    r->yaml.context ? r->yaml.context : "", r->yaml.context ? ", " : "",
-		    r->yaml.problem ? r->yaml.problem : "not YAML");
+		return fl_fail(-EBADMSG, "%s:%zu: %s%s%s", r->c->file,
+			       (size_t)FL_MAX(r->yaml.problem_mark.line, r->yaml.context_mark.line) + 1,
+			       r->yaml.context ? r->yaml.context : "", r->yaml.context ? ", " : "",
+			       r->yaml.problem ? r->yaml.problem : "not YAML");
 	if (r->event.type == YAML_ALIAS_EVENT)
-		return fail_at(r, line_of(r),
-			       "aliases (*name) are not read here; write the value out");
+		return fail_at(r, line_of(r), "aliases (*name) are not read here; write the value out");
 	if ((r->event.type == YAML_SCALAR_EVENT && r->event.data.scalar.anchor) ||
 	    (r->event.type == YAML_MAPPING_START_EVENT && r->event.data.mapping_start.anchor) ||
 	    (r->event.type == YAML_SEQUENCE_START_EVENT && r->event.data.sequence_start.anchor))
@@ -107,14 +105,14 @@ static int add_value(struct reader *r, const struct fl_option *o, const char *te
 
 	for (size_t i = 0; i < r->c->n && !goes_on; i++)
 		if (r->c->values[i].key == o->key)
-			return fl_fail(-EBADMSG, "%s:%u: %s is set twice (first in line %u)",
-				       r->c->file, line_of(r), o->key, r->c->values[i].line);
+			return fl_fail(-EBADMSG, "%s:%u: %s is set twice (first in line %u)", r->c->file, line_of(r),
+				       o->key, r->c->values[i].line);
 	grown = grow(r->c->values, r->c->n, sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
 	r->c->values = grown;
-	r->c->values[r->c->n++] = (struct fl_config_value){
-	    .key = o->key, .text = text, .line = line_of(r), .in_list = in_list};
+	r->c->values[r->c->n++] =
+	    (struct fl_config_value){.key = o->key, .text = text, .line = line_of(r), .in_list = in_list};
 	return 0;
 }
 
@@ -165,10 +163,9 @@ static int unknown_key(const struct reader *r, unsigned line, const char *key)
 	}
 	if (fl_opt_distance(key, FLOW_LOGS) < least)
 		best = FLOW_LOGS;
-	return best ? fl_fail(-EBADMSG, "%s:%u: unknown key %s; did you mean %s?", r->c->file, line,
-			      key, best)
-		    : fl_fail(-EBADMSG, "%s:%u: unknown key %s; flowlog run --help lists the keys",
-			      r->c->file, line, key);
+	return best ? fl_fail(-EBADMSG, "%s:%u: unknown key %s; did you mean %s?", r->c->file, line, key, best)
+		    : fl_fail(-EBADMSG, "%s:%u: unknown key %s; flowlog run --help lists the keys", r->c->file, line,
+			      key);
 }
 
 static int read_list(struct reader *r, const struct fl_option *o)
@@ -177,8 +174,7 @@ static int read_list(struct reader *r, const struct fl_option *o)
 	int e;
 
 	if (o->type != FL_OPT_LIST)
-		return fl_fail(-EBADMSG, "%s:%u: %s takes one value, not a list", r->c->file,
-			       line_of(r), o->key);
+		return fl_fail(-EBADMSG, "%s:%u: %s takes one value, not a list", r->c->file, line_of(r), o->key);
 	for (;;) {
 		const char *text;
 
@@ -188,8 +184,7 @@ static int read_list(struct reader *r, const struct fl_option *o)
 		if (r->event.type == YAML_SEQUENCE_END_EVENT)
 			return any ? 0 : add_value(r, o, NULL, false);
 		if (r->event.type != YAML_SCALAR_EVENT)
-			return fl_fail(-EBADMSG, "%s:%u: %s is a list of plain values", r->c->file,
-				       line_of(r), o->key);
+			return fl_fail(-EBADMSG, "%s:%u: %s is a list of plain values", r->c->file, line_of(r), o->key);
 		e = keep(r, &text);
 		if (!e)
 			e = add_value(r, o, text, true);
@@ -208,11 +203,11 @@ static int read_value(struct reader *r, const struct fl_option *o)
 	if (r->event.type == YAML_SEQUENCE_START_EVENT)
 		return read_list(r, o);
 	if (r->event.type != YAML_SCALAR_EVENT)
-		return fl_fail(-EBADMSG, "%s:%u: %s takes %s, not a section", r->c->file,
-			       line_of(r), o->key, o->type == FL_OPT_LIST ? "a list" : "a value");
+		return fl_fail(-EBADMSG, "%s:%u: %s takes %s, not a section", r->c->file, line_of(r), o->key,
+			       o->type == FL_OPT_LIST ? "a list" : "a value");
 	if (!r->event.data.scalar.length && r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-		return fl_fail(-EBADMSG, "%s:%u: %s has no value; give one or leave the line out",
-			       r->c->file, line_of(r), o->key);
+		return fl_fail(-EBADMSG, "%s:%u: %s has no value; give one or leave the line out", r->c->file,
+			       line_of(r), o->key);
 	e = keep(r, &text);
 	return e ? e : add_value(r, o, text, o->type == FL_OPT_LIST);
 }
@@ -274,9 +269,8 @@ int fl_flow_log_set_destination(struct fl_flow_log *log, const char *destination
 	if (prefix && p[prefix - 1] == '/')
 		prefix--;
 	if (prefix >= sizeof log->prefix)
-		return fl_fail(-EINVAL,
-			       "destination %.64s...: the prefix has more than %zu characters",
-			       destination, sizeof log->prefix - 1);
+		return fl_fail(-EINVAL, "destination %.64s...: the prefix has more than %zu characters", destination,
+			       sizeof log->prefix - 1);
 	snprintf(log->prefix, sizeof log->prefix, "%.*s", (int)prefix, p);
 	if (!is_prefix(log->prefix))
 		return fl_fail(-EINVAL,
@@ -294,9 +288,7 @@ static int set_id(struct fl_flow_log *log, const char *value)
 	for (size_t i = 3; good && i < n; i++)
 		good = isdigit((unsigned char)value[i]) || (value[i] >= 'a' && value[i] <= 'f');
 	if (!good)
-		return fl_fail(-EINVAL,
-			       "id \"%.32s\" is no flow log id (fl- and 17 hexadecimal digits)",
-			       value);
+		return fl_fail(-EINVAL, "id \"%.32s\" is no flow log id (fl- and 17 hexadecimal digits)", value);
 	snprintf(log->id, sizeof log->id, "%s", value);
 	return 0;
 }
@@ -324,9 +316,8 @@ static int set_interval(struct fl_flow_log *log, const char *value)
 
 static int set_traffic(struct fl_flow_log *log, const char *value)
 {
-	static const char *const names[] = {[FL_TRAFFIC_ALL] = "ALL",
-					    [FL_TRAFFIC_ACCEPT] = "ACCEPT",
-					    [FL_TRAFFIC_REJECT] = "REJECT"};
+	static const char *const names[] = {
+	    [FL_TRAFFIC_ALL] = "ALL", [FL_TRAFFIC_ACCEPT] = "ACCEPT", [FL_TRAFFIC_REJECT] = "REJECT"};
 
 	for (unsigned i = 0; i < FL_ARRAY_LEN(names); i++)
 		if (!strcmp(names[i], value)) {
@@ -384,8 +375,8 @@ static int find_member(const struct reader *r, const char *name, unsigned line, 
 			best = members[i].name;
 		}
 	}
-	return fl_fail(-EBADMSG, "%s:%u: unknown key %s of a flow log%s%s%s", r->c->file, line,
-		       name, best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
+	return fl_fail(-EBADMSG, "%s:%u: unknown key %s of a flow log%s%s%s", r->c->file, line, name,
+		       best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
 }
 
 static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned line, unsigned seen)
@@ -403,14 +394,13 @@ static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned l
 		char what[1024];
 
 		fl_identity_defaults(&identity);
-		snprintf(what, sizeof what, "%s/%s %u %d %d%d %.512s", log->bucket, log->prefix,
-			 log->interval, log->traffic, log->hive, log->per_hour, log->format);
+		snprintf(what, sizeof what, "%s/%s %u %d %d%d %.512s", log->bucket, log->prefix, log->interval,
+			 log->traffic, log->hive, log->per_hour, log->format);
 		fl_derive_id(&identity, "fl", what, log->id, sizeof log->id);
 	}
 	for (size_t i = 0; i < r->c->n_logs; i++)
 		if (!strcmp(logs[i].id, log->id))
-			return fl_fail(-EBADMSG, "%s:%u: flow log %s is there twice", r->c->file,
-				       line, log->id);
+			return fl_fail(-EBADMSG, "%s:%u: flow log %s is there twice", r->c->file, line, log->id);
 	r->c->n_logs++;
 	return 0;
 }
@@ -498,9 +488,8 @@ static int read_mapping(struct reader *r, const char *section, unsigned depth)
 		else if (!strcmp(key, FLOW_LOGS))
 			e = read_flow_logs(r);
 		else if (r->event.type != YAML_MAPPING_START_EVENT)
-			e = fl_fail(-EBADMSG,
-				    "%s:%u: %s is a section; its keys stand indented below it",
-				    r->c->file, line, key);
+			e = fl_fail(-EBADMSG, "%s:%u: %s is a section; its keys stand indented below it", r->c->file,
+				    line, key);
 		else if (depth == FL_CONFIG_DEPTH_MAX)
 			e = fail_at(r, line, "nested too deeply");
 		else
@@ -537,8 +526,8 @@ static int read_document(struct reader *r)
 	return e;
 }
 
-int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file,
-		    const char *text, size_t n)
+int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file, const char *text,
+		    size_t n)
 {
 	FL_CLEANUP(fl_config_free) struct fl_config *c = calloc(1, sizeof *c);
 	struct reader r = {.c = c, .options = options};
@@ -550,8 +539,7 @@ int fl_config_parse(struct fl_config **ret, const struct fl_option *options, con
 	if (!c->file)
 		return -ENOMEM;
 	if (n > FL_CONFIG_BYTES_MAX)
-		return fl_fail(-EBADMSG, "%s:1: larger than the limit of %zu bytes", file,
-			       FL_CONFIG_BYTES_MAX);
+		return fl_fail(-EBADMSG, "%s:1: larger than the limit of %zu bytes", file, FL_CONFIG_BYTES_MAX);
 	if (!yaml_parser_initialize(&r.yaml))
 		return -ENOMEM;
 	yaml_parser_set_input_string(&r.yaml, (const unsigned char *)text, n);

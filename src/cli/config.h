@@ -27,8 +27,8 @@ struct fl_config_value {
 };
 
 /* Keys are checked against options; values are not looked at beyond flow_logs. */
-int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file,
-		    const char *text, size_t n);
+int fl_config_parse(struct fl_config **ret, const struct fl_option *options, const char *file, const char *text,
+		    size_t n);
 int fl_config_load(struct fl_config **ret, const struct fl_option *options, const char *file);
 void fl_config_free(struct fl_config **c);
 const char *fl_config_file(const struct fl_config *c);

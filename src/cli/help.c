@@ -14,8 +14,7 @@ enum { EXIT_USAGE = 2 };
 /* What fl_cli_main was called with: help speaks about all of them. */
 static const struct fl_command *const *table;
 
-static const struct fl_command *find_command(const struct fl_command *const *commands,
-					     const char *name)
+static const struct fl_command *find_command(const struct fl_command *const *commands, const char *name)
 {
 	const char *nearest = NULL;
 	unsigned least = 4;
@@ -30,8 +29,8 @@ static const struct fl_command *find_command(const struct fl_command *const *com
 			nearest = (*commands)->name;
 		}
 	}
-	fprintf(stderr, "flowlog: unknown command '%s'; %s%s\n", name,
-		nearest ? "did you mean " : "see flowlog help", nearest ? nearest : "");
+	fprintf(stderr, "flowlog: unknown command '%s'; %s%s\n", name, nearest ? "did you mean " : "see flowlog help",
+		nearest ? nearest : "");
 	return NULL;
 }
 
@@ -126,12 +125,10 @@ static int help(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option help_options[] = {
-    {"man", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
-     "Print the manual page of the command, or of flowlog, in roff.",
+    {"man", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Print the manual page of the command, or of flowlog, in roff.",
      offsetof(struct help_conf, man)},
     {"completion", 0, NULL, FL_OPT_ENUM, "SHELL", "none", "none|bash",
-     "Print a script that completes commands and options in a shell.",
-     offsetof(struct help_conf, completion)},
+     "Print a script that completes commands and options in a shell.", offsetof(struct help_conf, completion)},
     {0},
 };
 

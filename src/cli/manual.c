@@ -88,8 +88,7 @@ void fl_manual_help(const struct fl_command *cmd)
 {
 	size_t width = help_width();
 
-	printf("Usage: flowlog %s %s\n\n%s: %s\n\n", cmd->name, cmd->synopsis, cmd->name,
-	       cmd->summary);
+	printf("Usage: flowlog %s %s\n\n%s: %s\n\n", cmd->name, cmd->synopsis, cmd->name, cmd->summary);
 	if (cmd->description) {
 		wrap(cmd->description, 0, width);
 		putchar('\n');
@@ -191,8 +190,7 @@ static void title(const char *name, const char *summary)
 	printf(".\\\" Written by flowlog help \\-\\-man from the table of options.\n.TH ");
 	for (const char *p = name; *p; p++)
 		putchar(toupper((unsigned char)*p));
-	printf(" 1 \"" MANUAL_DATE "\" \"flowlog " FL_VERSION "\" \"Flowlog\"\n.SH NAME\n%s \\- ",
-	       name);
+	printf(" 1 \"" MANUAL_DATE "\" \"flowlog " FL_VERSION "\" \"Flowlog\"\n.SH NAME\n%s \\- ", name);
 	roffs(summary);
 	puts("\n.SH SYNOPSIS");
 }

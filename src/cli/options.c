@@ -103,8 +103,7 @@ static int set_value(const struct fl_option *o, void *conf, const char *value, c
 	case FL_OPT_ENUM:
 		i = choice_index(o->choices, value);
 		if (i < 0)
-			return fl_fail(-EINVAL, "%s: '%s' is not one of %s", where, value,
-				       o->choices);
+			return fl_fail(-EINVAL, "%s: '%s' is not one of %s", where, value, o->choices);
 		*(int *)at = i;
 		return 0;
 	case FL_OPT_LIST:
@@ -128,8 +127,7 @@ static const char *config_path(const struct fl_option *o, int argc, char **argv)
 
 		if (o->letter && arg[0] == '-' && arg[1] == o->letter)
 			value = arg[2] ? arg + 2 : argv[i + 1];
-		else if (!strncmp(arg, "--", 2) && !strncmp(arg + 2, o->name, n) &&
-			 (!arg[2 + n] || arg[2 + n] == '='))
+		else if (!strncmp(arg, "--", 2) && !strncmp(arg + 2, o->name, n) && (!arg[2 + n] || arg[2 + n] == '='))
 			value = arg[2 + n] ? arg + 3 + n : argv[i + 1];
 		found = value ? value : found;
 	}
@@ -156,8 +154,7 @@ static const struct fl_config *config_of(const struct fl_command *cmd, const voi
 {
 	for (const struct fl_option *o = cmd->options; o && o->name; o++)
 		if (o->type == FL_OPT_CONFIG)
-			return *(struct fl_config *const *)(const void *)((const char *)conf +
-									  o->offset);
+			return *(struct fl_config *const *)(const void *)((const char *)conf + o->offset);
 	return NULL;
 }
 
@@ -175,8 +172,7 @@ static int set_from_config(const struct fl_option *o, void *conf, const struct f
 		if (strcmp(v[i].key, o->key))
 			continue;
 		found = 1;
-		snprintf(where, sizeof where, "%s:%u: %s", fl_config_file(config), v[i].line,
-			 o->key);
+		snprintf(where, sizeof where, "%s:%u: %s", fl_config_file(config), v[i].line, o->key);
 		r = v[i].text ? set_value(o, conf, v[i].text, where) : 0;
 		if (r == -ENOMEM)
 			return r;
@@ -228,8 +224,7 @@ static int unknown_option(const struct fl_command *cmd, const char *arg, size_t 
 		}
 	}
 	return best ? fl_fail(-EINVAL, "unknown option --%s; did you mean --%s?", name, best->name)
-		    : fl_fail(-EINVAL, "unknown option --%s; see flowlog %s --help", name,
-			      cmd->name);
+		    : fl_fail(-EINVAL, "unknown option --%s; see flowlog %s --help", name, cmd->name);
 }
 
 static const struct fl_option *find_long(const struct fl_command *cmd, const char *name, size_t len)
@@ -241,8 +236,7 @@ static const struct fl_option *find_long(const struct fl_command *cmd, const cha
 }
 
 /* A list on the command line replaces the default or the environment's; seen marks the first. */
-static int set_from_argv(const struct fl_option *o, void *conf, const char *value, uint64_t *seen,
-			 size_t at)
+static int set_from_argv(const struct fl_option *o, void *conf, const char *value, uint64_t *seen, size_t at)
 {
 	if (o->type == FL_OPT_LIST && !(*seen & UINT64_C(1) << (at & 63))) {
 		const char ***list = (void *)((char *)conf + o->offset);
@@ -291,8 +285,7 @@ int fl_opt_parse(const struct fl_command *cmd, void *conf, int *argc, char **arg
 			for (o = cmd->options; o && o->name && o->letter != arg[1]; o++)
 				;
 			if (!o || !o->name)
-				return fl_fail(-EINVAL, "unknown option -%c; see flowlog %s --help",
-					       arg[1], cmd->name);
+				return fl_fail(-EINVAL, "unknown option -%c; see flowlog %s --help", arg[1], cmd->name);
 			if (arg[2] && o->type == FL_OPT_FLAG)
 				return fl_fail(-EINVAL, "%s: write single-letter flags apart", arg);
 			value = arg[2] ? arg + 2 : NULL;
@@ -302,8 +295,7 @@ int fl_opt_parse(const struct fl_command *cmd, void *conf, int *argc, char **arg
 		if (!value && ++i < *argc)
 			value = argv[i];
 		if (!value)
-			return fl_fail(-EINVAL, "--%s needs a value (%s)", o->name,
-				       o->arg ? o->arg : "VALUE");
+			return fl_fail(-EINVAL, "--%s needs a value (%s)", o->name, o->arg ? o->arg : "VALUE");
 		r = set_from_argv(o, conf, value, &seen, (size_t)(o - cmd->options));
 	}
 	*argc = operands;

@@ -12,7 +12,6 @@ struct fl_print {
 
 int fl_print_begin(struct fl_print *p, const char *const *heads, size_t n);
 void fl_print_end(struct fl_print *p);
-int fl_print_table(
-    struct fl_print *p); /* the grid and then what is in out; the grid is empty after it */
+int fl_print_table(struct fl_print *p); /* the grid and then what is in out; the grid is empty after it */
 int fl_print_flush(struct fl_print *p); /* out to standard output */
 unsigned fl_print_width(void);          /* of the terminal on standard output; 0: none */

@@ -38,8 +38,7 @@ int fl_status_read(struct fl_status_file *ret, const char *store, const char *ro
 	if (json_is_object(ret->root))
 		return 0;
 	fl_status_free(ret);
-	return fl_fail(-EPROTO, "%s: not an object; a running daemon rewrites it each second",
-		       path);
+	return fl_fail(-EPROTO, "%s: not an object; a running daemon rewrites it each second", path);
 }
 
 void fl_status_free(struct fl_status_file *s)
@@ -48,8 +47,8 @@ void fl_status_free(struct fl_status_file *s)
 	s->root = NULL;
 }
 
-static const json_t *member(struct fl_status_file *s, const json_t *object, const char *key,
-			    bool (*is)(const json_t *), const char *what)
+static const json_t *member(struct fl_status_file *s, const json_t *object, const char *key, bool (*is)(const json_t *),
+			    const char *what)
 {
 	const json_t *m = json_object_get(object, key);
 
@@ -58,8 +57,7 @@ static const json_t *member(struct fl_status_file *s, const json_t *object, cons
 	if (is(m))
 		return m;
 	if (!s->error)
-		s->error = fl_fail(-EPROTO, "status/%s.json: the member \"%s\" is not %s", s->role,
-				   key, what);
+		s->error = fl_fail(-EPROTO, "status/%s.json: the member \"%s\" is not %s", s->role, key, what);
 	return NULL;
 }
 
@@ -122,8 +120,7 @@ static struct fl_count count(struct fl_status_file *s, const json_t *object, con
 	return (struct fl_count){fl_status_u64(s, c, "packets"), fl_status_u64(s, c, "bytes")};
 }
 
-void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key,
-		      struct fl_status_ledger *ret)
+void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key, struct fl_status_ledger *ret)
 {
 	const json_t *l = fl_status_object(s, object, key);
 

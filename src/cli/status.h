@@ -28,10 +28,8 @@ void fl_status_free(struct fl_status_file *s);
 
 uint64_t fl_status_u64(struct fl_status_file *s, const json_t *object, const char *key);
 bool fl_status_bool(struct fl_status_file *s, const json_t *object, const char *key);
-const char *fl_status_str(struct fl_status_file *s, const json_t *object,
-			  const char *key); /* never NULL */
-const json_t *fl_status_object(struct fl_status_file *s, const json_t *object,
-			       const char *key); /* NULL when missing */
+const char *fl_status_str(struct fl_status_file *s, const json_t *object, const char *key);      /* never NULL */
+const json_t *fl_status_object(struct fl_status_file *s, const json_t *object, const char *key); /* NULL when missing */
 const json_t *fl_status_array(struct fl_status_file *s, const json_t *object, const char *key);
 
 /* A LEDGER of docs/status.md. */
@@ -40,8 +38,7 @@ struct fl_status_ledger {
 	struct fl_count seen, recorded, excluded, lost, not_ip;
 	const json_t *rules, *causes;
 };
-void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key,
-		      struct fl_status_ledger *ret);
+void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key, struct fl_status_ledger *ret);
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l);
 
 /* Seconds since the file was written; positive FL_STATUS_STALE_S and more means that the role does

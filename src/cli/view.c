@@ -135,15 +135,11 @@ static void draw_head(struct frame *f, struct fl_status_file *s)
 	int64_t age = fl_status_age(s);
 	char at[24];
 
-	linef(f,
-	      "flowlog  open window %.8s + %" PRIu64 " s, %" PRIu64 " s old, provisional  (%s%s%s)",
+	linef(f, "flowlog  open window %.8s + %" PRIu64 " s, %" PRIu64 " s old, provisional  (%s%s%s)",
 	      fl_time_rfc3339((int64_t)start, at) + 11, length, now > start ? now - start : 0,
 	      fl_status_str(s, s->root, "backend"), *reason ? ": " : "", reason);
 	if (age >= FL_STATUS_STALE_S)
-		linef(f,
-		      "! not written for %" PRId64
-		      " s: the meter does not run; what follows is its last word",
-		      age);
+		linef(f, "! not written for %" PRId64 " s: the meter does not run; what follows is its last word", age);
 }
 
 /* The lines of a grid into the frame. */
@@ -222,10 +218,10 @@ static void draw_ledger(struct frame *f, const char *label, const struct fl_stat
 	char bytes[16];
 
 	linef(f,
-	      "%s seen %" PRIu64 " packets %s = recorded %" PRIu64 " + excluded %" PRIu64
-	      " + lost %" PRIu64 "; not IP %" PRIu64,
-	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), l->recorded.packets,
-	      l->excluded.packets, l->lost.packets, l->not_ip.packets);
+	      "%s seen %" PRIu64 " packets %s = recorded %" PRIu64 " + excluded %" PRIu64 " + lost %" PRIu64
+	      "; not IP %" PRIu64,
+	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), l->recorded.packets, l->excluded.packets,
+	      l->lost.packets, l->not_ip.packets);
 }
 
 static void draw_last_window(struct frame *f, struct fl_status_file *s)
@@ -239,8 +235,8 @@ static void draw_last_window(struct frame *f, struct fl_status_file *s)
 		return;
 	}
 	fl_status_ledger(s, last, "ledger", &l);
-	snprintf(label, sizeof label, "closed %.8s, %" PRIu64 " flows:",
-		 fl_time_rfc3339((int64_t)fl_status_u64(s, last, "start"), at) + 11,
+	snprintf(label, sizeof label,
+		 "closed %.8s, %" PRIu64 " flows:", fl_time_rfc3339((int64_t)fl_status_u64(s, last, "start"), at) + 11,
 		 fl_status_u64(s, last, "flows"));
 	draw_ledger(f, label, &l);
 }
@@ -276,8 +272,7 @@ static int add_flow(struct fl_grid *g, struct fl_status_file *s, const json_t *o
 
 static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 {
-	static const char *const heads[] = {"OPENED BY", "",        "TO",       "PROTO",
-					    "BYTES",     "PACKETS", "INTERFACE"};
+	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "INTERFACE"};
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
 	const json_t *top = fl_status_array(s, s->root, "top");
 	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
@@ -325,8 +320,7 @@ static int compose(struct frame *f, struct fl_status_file *s)
 /* A daemon that has just begun has not written anything: that is a frame too, not an error. */
 static void draw_waiting(struct frame *f)
 {
-	linef(f, "flowlog  %s: the meter has not written anything yet; is 'flowlog run' on?",
-	      f->view->store);
+	linef(f, "flowlog  %s: the meter has not written anything yet; is 'flowlog run' on?", f->view->store);
 }
 
 int fl_view_draw(struct fl_view *v)

@@ -45,9 +45,7 @@ int fl_run_open_netns(const struct fl_run *run, const char *name)
 			continue;
 		snprintf(path, sizeof path, "%s%s", base ? "" : "/run/netns/", *n);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
-		return fd < 0 ? fl_fail(errno == EPERM ? -EACCES : -errno,
-					"network namespace %s: %m", path)
-			      : fd;
+		return fd < 0 ? fl_fail(errno == EPERM ? -EACCES : -errno, "network namespace %s: %m", path) : fd;
 	}
 	return fl_fail(-ENOENT, "network namespace \"%s\" is not followed", name);
 }

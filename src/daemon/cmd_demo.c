@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `flowlog demo`: two hosts in network namespaces of a user namespace, traffic between them, and the daemon's own engine and
- * journal metering the server's interface through packet sockets. Beside the records stands the truth: what the client knows
- * it did and what the interface counted.
+ * `flowlog demo`: two hosts in network namespaces of a user namespace, traffic between them, and the daemon's own
+ * engine and journal metering the server's interface through packet sockets. Beside the records stands the truth: what
+ * the client knows it did and what the interface counted.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -141,11 +141,11 @@ static int open_engine(struct demo *d)
 	struct fl_live_conf lc = {.window_ns = WINDOW_NS};
 	struct fl_journal_conf jc = {.quota_bytes = 16u << 20};
 	struct fl_engine_conf ec = {
-		.ops = &fl_live_afpacket,
-		.clock = fl_clock_system,
-		.window_ns = WINDOW_NS,
-		.memory_limit = 64u << 20,
-		.seed = fl_random_seed(),
+	    .ops = &fl_live_afpacket,
+	    .clock = fl_clock_system,
+	    .window_ns = WINDOW_NS,
+	    .memory_limit = 64u << 20,
+	    .seed = fl_random_seed(),
 	};
 	const char *tmp = getenv("TMPDIR");
 	bool reused;
@@ -185,7 +185,8 @@ static int attach(struct demo *d)
 		return slot;
 	r = fl_engine_attached(d->engine, (uint16_t)slot, &d->eni);
 	if (!r)
-		r = fl_live_afpacket.attach(d->live, (uint16_t)slot, d->net.server_ifindex, ARPHRD_ETHER, d->net.server_ns);
+		r = fl_live_afpacket.attach(d->live, (uint16_t)slot, d->net.server_ifindex, ARPHRD_ETHER,
+					    d->net.server_ns);
 	return r;
 }
 
@@ -271,13 +272,13 @@ static int tell_frame(struct demo *d, const struct fl_frame *frame, struct fl_en
 	for (size_t i = 0; !r && i < frame->n_flows; i++) {
 		const struct fl_flow *f = &frame->flows[i];
 		struct fl_flow_line line = {
-			.key = &f->key,
-			.packets = f->packets,
-			.bytes = f->bytes,
-			.start = frame->window.start + (int64_t)(f->first_ms / 1000),
-			.end = frame->window.start + (int64_t)(f->last_ms / 1000),
-			.tcp = f->tcp,
-			.action = f->action,
+		    .key = &f->key,
+		    .packets = f->packets,
+		    .bytes = f->bytes,
+		    .start = frame->window.start + (int64_t)(f->first_ms / 1000),
+		    .end = frame->window.start + (int64_t)(f->last_ms / 1000),
+		    .tcp = f->tcp,
+		    .action = f->action,
 		};
 
 		if (classify(&d->told, f) || d->conf->all)
@@ -312,7 +313,8 @@ static int tell_records(struct demo *d)
 	printf("The journal has %" PRIu64 " flow log records of them%s:\n\n%.*s", d->told.records,
 	       d->told.hidden ? " (--all shows all)" : "", (int)out.len, out.data);
 	if (d->told.hidden)
-		printf("... and %" PRIu64 " more of the scan: each port's refusal, and the other ports\n", d->told.hidden);
+		printf("... and %" PRIu64 " more of the scan: each port's refusal, and the other ports\n",
+		       d->told.hidden);
 	return 0;
 }
 
@@ -321,8 +323,8 @@ static bool compare(const char *what, const char *left, const char *right, struc
 {
 	bool same = truth.packets == told.packets && truth.bytes == told.bytes;
 
-	printf("  %-22s %-20s %8" PRIu64 " %10" PRIu64 "   %-8s %8" PRIu64 " %10" PRIu64 "  %s\n", what, left, truth.packets, truth.bytes, right,
-	       told.packets, told.bytes, same ? "=" : "DIFFERS");
+	printf("  %-22s %-20s %8" PRIu64 " %10" PRIu64 "   %-8s %8" PRIu64 " %10" PRIu64 "  %s\n", what, left,
+	       truth.packets, truth.bytes, right, told.packets, told.bytes, same ? "=" : "DIFFERS");
 	return same;
 }
 
@@ -330,9 +332,9 @@ static bool compare(const char *what, const char *left, const char *right, struc
 static bool compare_direction(const struct demo *d, enum fl_dir dir, const char *what)
 {
 	struct fl_count not_ip = d->ledger[dir].not_ip, frames = {
-		.packets = d->after[dir].packets - d->before[dir].packets,
-		.bytes = d->after[dir].bytes - d->before[dir].bytes,
-	};
+							    .packets = d->after[dir].packets - d->before[dir].packets,
+							    .bytes = d->after[dir].bytes - d->before[dir].bytes,
+							};
 	struct fl_count ip = {.packets = frames.packets - not_ip.packets};
 
 	ip.bytes = frames.bytes - not_ip.bytes - ip.packets * ETHERNET_BYTES;
@@ -351,17 +353,20 @@ static bool tell_truth(const struct demo *d)
 	good &= compare_direction(d, FL_DIR_EGRESS, "out of the server");
 	good &= compare("datagrams", "client sent", "records", datagrams, d->told.datagrams);
 	good &= compare("pings", "client had answers", "records", echoes, d->told.echoes);
-	printf("  %-22s %-20s %8" PRIu64 " %10s   %-8s %8" PRIu64 " %10s  %s\n", "ports knocked at", "client was refused", t->refused, "", "records",
-	       d->told.probed, "", t->refused == d->told.probed ? "=" : "DIFFERS");
+	printf("  %-22s %-20s %8" PRIu64 " %10s   %-8s %8" PRIu64 " %10s  %s\n", "ports knocked at",
+	       "client was refused", t->refused, "", "records", d->told.probed, "",
+	       t->refused == d->told.probed ? "=" : "DIFFERS");
 	good &= t->refused == d->told.probed;
 	/* The record has the headers of every packet on top of the page. */
-	printf("  %-22s %-20s %8s %10" PRIu64 "   %-8s %8" PRIu64 " %10" PRIu64 "  %s\n", "web page", "client received", "", t->page_bytes, "records",
-	       d->told.web.packets, d->told.web.bytes, d->told.web.bytes > t->page_bytes ? "= page + headers" : "DIFFERS");
+	printf("  %-22s %-20s %8s %10" PRIu64 "   %-8s %8" PRIu64 " %10" PRIu64 "  %s\n", "web page", "client received",
+	       "", t->page_bytes, "records", d->told.web.packets, d->told.web.bytes,
+	       d->told.web.bytes > t->page_bytes ? "= page + headers" : "DIFFERS");
 	good &= d->told.web.bytes > t->page_bytes && t->page_bytes == FL_DEMO_PAGE_BYTES;
 	for (unsigned dir = 0; dir < FL_DIR_N; dir++)
-		good &= !fl_ledger_gap(&d->ledger[dir]) && d->ledger[dir].seen.packets == d->ledger[dir].recorded.packets;
-	printf("\n%s\n", good ? "It adds up: every packet and every byte is in a record; none was lost." :
-				"It does NOT add up. Please report this with the lines above.");
+		good &=
+		    !fl_ledger_gap(&d->ledger[dir]) && d->ledger[dir].seen.packets == d->ledger[dir].recorded.packets;
+	printf("\n%s\n", good ? "It adds up: every packet and every byte is in a record; none was lost."
+			      : "It does NOT add up. Please report this with the lines above.");
 	return good;
 }
 
@@ -419,19 +424,22 @@ static int run(void *conf, int argc, char **argv)
 	r = fl_demo_enter();
 	if (!r) {
 		printf("Two hosts in namespaces of this process, one cable, no root, nothing of your network:\n\n"
-		       "  client " FL_DEMO_CLIENT " ======== server " FL_DEMO_SERVER "   metered here, by packet socket, windows of %llu s\n\n",
+		       "  client " FL_DEMO_CLIENT " ======== server " FL_DEMO_SERVER
+		       "   metered here, by packet socket, windows of %llu s\n\n",
 		       WINDOW_NS / FL_NS_PER_S);
 		r = measure(&d);
 	}
 	if (!r) {
-		printf("The client fetched a page of %u MiB, sent %u datagrams, pinged %u times and knocked at %u closed ports.\n",
+		printf("The client fetched a page of %u MiB, sent %u datagrams, pinged %u times and knocked at %u "
+		       "closed ports.\n",
 		       FL_DEMO_PAGE_BYTES >> 20, FL_DEMO_DATAGRAMS, FL_DEMO_ECHOES, FL_DEMO_SCAN_PORTS);
 		r = tell_records(&d);
 	}
 	if (!r)
 		good = tell_truth(&d);
 	if (good)
-		printf("Next: \"sudo flowlog run\" meters this machine; \"flowlog meter FILE\" turns a capture into such records.\n");
+		printf("Next: \"sudo flowlog run\" meters this machine; \"flowlog meter FILE\" turns a capture into "
+		       "such records.\n");
 	if (r)
 		fprintf(stderr, "flowlog: demo: %s\n", fl_error_text(r));
 	clean_up(&d);
@@ -439,20 +447,24 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-	{"all", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "show every record, also all of the port scan", offsetof(struct conf, all)},
-	{0},
+    {"all", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "show every record, also all of the port scan",
+     offsetof(struct conf, all)},
+    {0},
 };
 
 const struct fl_command fl_cmd_demo = {
-	.name = "demo",
-	.summary = "see it work: two hosts, some traffic, its records and the truth beside them",
-	.synopsis = "[--all]",
-	.description = "Makes two hosts in network namespaces of a user namespace, joins them by a virtual cable, moves a web page, datagrams, pings "
-		       "and a port scan across it, and meters them with the daemon's own engine. Beside the records it prints what the client did "
-		       "and what the interface counted. Needs neither root nor a network, and touches nothing of yours. Exit status 1 when the numbers "
-		       "do not add up or the kernel refuses user namespaces.",
-	.options = options,
-	.conf_size = sizeof(struct conf),
-	.run = run,
-	.examples = "flowlog demo\n  four seconds, one screen\n",
+    .name = "demo",
+    .summary = "see it work: two hosts, some traffic, its records and the truth beside them",
+    .synopsis = "[--all]",
+    .description = "Makes two hosts in network namespaces of a user namespace, joins them by a virtual cable, moves a "
+		   "web page, datagrams, pings "
+		   "and a port scan across it, and meters them with the daemon's own engine. Beside the records it "
+		   "prints what the client did "
+		   "and what the interface counted. Needs neither root nor a network, and touches nothing of yours. "
+		   "Exit status 1 when the numbers "
+		   "do not add up or the kernel refuses user namespaces.",
+    .options = options,
+    .conf_size = sizeof(struct conf),
+    .run = run,
+    .examples = "flowlog demo\n  four seconds, one screen\n",
 };

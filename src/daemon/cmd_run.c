@@ -33,9 +33,7 @@ enum { BACKEND_AUTO, BACKEND_EBPF, BACKEND_AFPACKET };
 #define OPT(member) offsetof(struct conf, member)
 static const struct fl_option options[] = {
     {"config", 'c', NULL, FL_OPT_CONFIG, "FILE", NULL, NULL,
-     "Read the configuration from this YAML file (else " FL_CONFIG_DEFAULT_PATH
-     " when there is one).",
-     OPT(config)},
+     "Read the configuration from this YAML file (else " FL_CONFIG_DEFAULT_PATH " when there is one).", OPT(config)},
     {"check-config", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Check the configuration, say what is wrong with it, and end.", OPT(check_config)},
     {"store", 's', "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
@@ -45,28 +43,25 @@ static const struct fl_option options[] = {
     {"exclude", 'x', "interfaces.exclude", FL_OPT_LIST, "PATTERN", NULL, NULL,
      "Leave out interfaces that match; repeatable.", OPT(exclude)},
     {"netns", 'n', "interfaces.netns", FL_OPT_LIST, "NAME", NULL, NULL,
-     "Follow this network namespace too: a name below /run/netns or a path; repeatable.",
-     OPT(netns)},
-    {"backend", 'b', "capture.backend", FL_OPT_ENUM, "NAME", "auto", "auto|ebpf|afpacket",
-     "How packets are counted.", OPT(backend)},
-    {"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL,
-     "Memory between kernel and meter.", OPT(ring)},
+     "Follow this network namespace too: a name below /run/netns or a path; repeatable.", OPT(netns)},
+    {"backend", 'b', "capture.backend", FL_OPT_ENUM, "NAME", "auto", "auto|ebpf|afpacket", "How packets are counted.",
+     OPT(backend)},
+    {"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL, "Memory between kernel and meter.",
+     OPT(ring)},
     {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL,
      "Log what is inside tunnels instead of the tunnel (AF_PACKET only).", OPT(inner)},
     {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL,
-     "Length of the metering window; whole seconds that divide a minute, or minutes.",
-     OPT(window_ns)},
+     "Length of the metering window; whole seconds that divide a minute, or minutes.", OPT(window_ns)},
     {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
      "Memory for flows; what does not fit is counted as lost.", OPT(memory)},
     {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", "none", NULL,
-     "Traffic that AWS does not log either: none, aws, or names of rules with commas.",
-     OPT(exclusions)},
+     "Traffic that AWS does not log either: none, aws, or names of rules with commas.", OPT(exclusions)},
     {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "256MiB", NULL,
      "Disk for windows that are not delivered yet; taken at start.", OPT(journal)},
     {"format", 'f', "format", FL_OPT_STRING, "FORMAT", "default", NULL,
      "Format of the flow log, when the file has no flow_logs.", OPT(format)},
-    {"interval", 0, "interval", FL_OPT_DURATION, "TIME", "60s", NULL,
-     "Its aggregation interval: 60s or 600s.", OPT(interval_ns)},
+    {"interval", 0, "interval", FL_OPT_DURATION, "TIME", "60s", NULL, "Its aggregation interval: 60s or 600s.",
+     OPT(interval_ns)},
     {"destination", 0, "destination", FL_OPT_STRING, "BUCKET", "flowlog", NULL,
      "Its destination: bucket/prefix or arn:aws:s3:::bucket/prefix, below the store's s3 "
      "directory.",
@@ -78,8 +73,7 @@ static const struct fl_option options[] = {
     {"max-size", 0, "delivery.max_size", FL_OPT_SIZE, "SIZE", "10GiB", NULL,
      "The oldest delivered files go when there are more bytes; 0 for no limit.", OPT(max_size)},
     {"user", 'u', "user", FL_OPT_STRING, "NAME", NULL, NULL,
-     "Who owns the store and runs everything but the supervisor; default: who called sudo.",
-     OPT(user)},
+     "Who owns the store and runs everything but the supervisor; default: who called sudo.", OPT(user)},
     {0},
 };
 
@@ -134,8 +128,7 @@ struct logs {
 	size_t n;
 };
 
-static int default_log(const struct conf *c, const struct fl_identity_conf *id,
-		       struct fl_flow_log *log)
+static int default_log(const struct conf *c, const struct fl_identity_conf *id, struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
 	char at[512];
@@ -155,8 +148,7 @@ static int default_log(const struct conf *c, const struct fl_identity_conf *id,
 
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
 {
-	const struct fl_flow_log *given =
-	    c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
+	const struct fl_flow_log *given = c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
 	int r = 0;
 
 	if (given && ret->n)
@@ -174,10 +166,8 @@ static int make_logs(const struct conf *c, const struct fl_identity_conf *id, st
 		log->max_age_s = c->max_age_ns / FL_NS_PER_S;
 		log->max_bytes = c->max_size;
 		if (log->interval % (c->window_ns / FL_NS_PER_S))
-			r = fl_fail(
-			    -EINVAL,
-			    "flow log %s: its interval of %u s is no multiple of the window",
-			    log->id, log->interval);
+			r = fl_fail(-EINVAL, "flow log %s: its interval of %u s is no multiple of the window", log->id,
+				    log->interval);
 	}
 	return r;
 }
@@ -239,11 +229,11 @@ static void say_skipped(const struct fl_interface *v, size_t n, bool terminal)
 		if (v[i].skip == FL_SKIP_NONE)
 			continue;
 		if (terminal)
-			printf("  not metered: %s%s%s (%s)\n", e->netns, *e->netns ? "/" : "",
-			       e->device, fl_skip_reasons[v[i].skip]);
+			printf("  not metered: %s%s%s (%s)\n", e->netns, *e->netns ? "/" : "", e->device,
+			       fl_skip_reasons[v[i].skip]);
 		else
-			fl_info("%s%s%s is not metered: %s", e->netns, *e->netns ? "/" : "",
-				e->device, fl_skip_reasons[v[i].skip]);
+			fl_info("%s%s%s is not metered: %s", e->netns, *e->netns ? "/" : "", e->device,
+				fl_skip_reasons[v[i].skip]);
 	}
 }
 
@@ -267,8 +257,7 @@ static int say_interfaces(const struct fl_run *run, bool terminal)
 			printf("  %s  %-10s %-24s %s\n", e->interface_id, e->kind, e->name,
 			       strcmp(e->name, e->device) ? e->device : "");
 		else
-			fl_info("%s is metered as %s (%s %s)", e->device, e->interface_id, e->kind,
-				e->name);
+			fl_info("%s is metered as %s (%s %s)", e->device, e->interface_id, e->kind, e->name);
 	}
 	say_skipped(v, n, terminal);
 	if (!r && !metered)
@@ -284,11 +273,11 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 	int r;
 
 	if (terminal)
-		printf("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)\n", backend,
-		       window, dir->path, run->uid);
+		printf("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)\n", backend, window, dir->path,
+		       run->uid);
 	else
-		fl_info("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)", backend,
-			window, dir->path, run->uid);
+		fl_info("flowlog " FL_VERSION ": %s, windows of %u s, store %s (user %u)", backend, window, dir->path,
+			run->uid);
 	if (*because)
 		fl_warn("falling back to AF_PACKET: %s", because);
 	if (run->reused)
@@ -296,9 +285,8 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 	r = say_interfaces(run, terminal);
 	for (size_t i = 0; !r && i < run->n_logs; i++)
 		if (!terminal)
-			fl_info("flow log %s: every %u s to s3/%s%s%s", run->logs[i].id,
-				run->logs[i].interval, run->logs[i].bucket,
-				*run->logs[i].prefix ? "/" : "", run->logs[i].prefix);
+			fl_info("flow log %s: every %u s to s3/%s%s%s", run->logs[i].id, run->logs[i].interval,
+				run->logs[i].bucket, *run->logs[i].prefix ? "/" : "", run->logs[i].prefix);
 	if (terminal)
 		printf("  next: flowlog tail --store %s    flowlog query 'SELECT * FROM flows' "
 		       "--store %s\n\n",
@@ -318,9 +306,7 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	if (r) {
 		char at[512];
 
-		return strstr(fl_error_text(r), "exclusion")
-			   ? fl_wrap(r, "%s", where(c, "exclusions", at))
-			   : r;
+		return strstr(fl_error_text(r), "exclusion") ? fl_wrap(r, "%s", where(c, "exclusions", at)) : r;
 	}
 	return make_logs(c, &run->discovery.identity, logs);
 }
@@ -367,10 +353,7 @@ static int run_command(void *conf, int argc, char **argv)
 	    .statefd = -1,
 	    .shmfd = -1,
 	    .discovery = {.include = c->include, .exclude = c->exclude, .netns = c->netns},
-	    .live = {.ring_bytes = c->ring,
-		     .window_ns = c->window_ns,
-		     .afpacket_bytes = c->ring,
-		     .inner = c->inner},
+	    .live = {.ring_bytes = c->ring, .window_ns = c->window_ns, .afpacket_bytes = c->ring, .inner = c->inner},
 	    .memory_limit = c->memory,
 	    .journal_bytes = c->journal,
 	};
@@ -397,8 +380,7 @@ static int run_command(void *conf, int argc, char **argv)
 		r = supervise(c, &run);
 	}
 	if (r < 0)
-		fprintf(stderr, c->check_config ? "%s%s\n" : "flowlog run: %s%s\n", "",
-			fl_error_text(r));
+		fprintf(stderr, c->check_config ? "%s%s\n" : "flowlog run: %s%s\n", "", fl_error_text(r));
 	return r < 0 ? 1 : r;
 }
 
@@ -419,7 +401,6 @@ const struct fl_command fl_cmd_run = {
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run_command,
-    .examples =
-	"sudo flowlog run\n  meter everything, here and now\n"
-	"sudo flowlog run --config /etc/flowlog/flowlog.yaml --check-config\n  is the file good?\n",
+    .examples = "sudo flowlog run\n  meter everything, here and now\n"
+		"sudo flowlog run --config /etc/flowlog/flowlog.yaml --check-config\n  is the file good?\n",
 };

@@ -27,10 +27,9 @@ struct fl_run {
 	struct fl_discovery_conf discovery;
 	struct fl_live_conf live;
 	const struct fl_live_ops *ops;
-	struct fl_live
-	    *privileged; /* the supervisor's side; NULL when the meter opens its sockets itself */
-	bool reused;     /* the backend went on counting while no meter was there */
-	bool quiet;      /* the live view has the terminal: only warnings are logged */
+	struct fl_live *privileged; /* the supervisor's side; NULL when the meter opens its sockets itself */
+	bool reused;                /* the backend went on counting while no meter was there */
+	bool quiet;                 /* the live view has the terminal: only warnings are logged */
 	const char *fallback_reason;
 	uint64_t memory_limit, journal_bytes;
 	uint32_t exclusions;
@@ -50,9 +49,7 @@ struct fl_reply {
 	int32_t result;
 	char text[252];
 };
-int fl_channel_call(
-    int fd,
-    const struct fl_request *rq); /* meter: 0 or the supervisor's error, with its sentence */
+int fl_channel_call(int fd, const struct fl_request *rq); /* meter: 0 or the supervisor's error, with its sentence */
 /* Supervisor: one request. stopping: attach nothing any more. */
 #define FL_CHANNEL_GONE 1
 #define FL_CHANNEL_READY 2 /* the meter meters */

@@ -22,7 +22,7 @@
 /* ---- demo_net.c: two namespaces and a cable, over rtnetlink ---- */
 
 struct fl_demo_net {
-	int server_ns;		/* file descriptor of the server's network namespace; ours is the client's */
+	int server_ns; /* file descriptor of the server's network namespace; ours is the client's */
 	uint32_t server_ifindex;
 };
 

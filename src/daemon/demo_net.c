@@ -58,9 +58,13 @@ int fl_demo_enter(void)
 		return map_to_root(uid, gid);
 	if (!uid && !unshare(CLONE_NEWNET))
 		return 0;
-	return fl_fail(-errno, "this kernel refuses user namespaces to user %u (%m), so there can be no network without root: run the demo "
-		       "as root, or allow them with \"sysctl user.max_user_namespaces=1000\" (Debian 10: kernel.unprivileged_userns_clone=1, "
-		       "Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0)", uid);
+	return fl_fail(-errno,
+		       "this kernel refuses user namespaces to user %u (%m), so there can be no network without root: "
+		       "run the demo "
+		       "as root, or allow them with \"sysctl user.max_user_namespaces=1000\" (Debian 10: "
+		       "kernel.unprivileged_userns_clone=1, "
+		       "Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0)",
+		       uid);
 }
 
 /* Runs fn inside the namespace. Not to be able to return would make everything after it wrong. */
@@ -157,7 +161,8 @@ static int set_up(int ifindex)
 	return fl_wrap(ask(link_message(buf, RTM_NEWLINK, NLM_F_ACK, ifindex, IFF_UP), NULL, NULL), "interface up");
 }
 
-/* Buffers of many segments would be one packet in the interface's counters, and there would be nothing to compare with. */
+/* Buffers of many segments would be one packet in the interface's counters, and there would be nothing to compare with.
+ */
 static int no_offload(const char *device)
 {
 	static const uint32_t commands[] = {ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO};
@@ -184,7 +189,8 @@ static int configure(void *ctx)
 	struct host *h = ctx;
 	int r;
 
-	/* Without IPv6 a fresh interface says nothing by itself. Where /proc is read-only it says a little, which is counted. */
+	/* Without IPv6 a fresh interface says nothing by itself. Where /proc is read-only it says a little, which is
+	 * counted. */
 	(void)write_proc("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
 	(void)write_proc("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
 	h->ifindex = if_nametoindex(h->device);
@@ -223,11 +229,12 @@ static int on_link(const struct nlmsghdr *n, void *ctx)
 	struct stats *s = ctx;
 	struct nlattr *a;
 
-	mnl_attr_for_each(a, n, sizeof(struct ifinfomsg))
-		if (mnl_attr_get_type(a) == IFLA_STATS64) {
-			memcpy(&s->value, mnl_attr_get_payload(a), FL_MIN((size_t)mnl_attr_get_payload_len(a), sizeof s->value));
-			s->there = true;
-		}
+	mnl_attr_for_each(a, n, sizeof(struct ifinfomsg)) if (mnl_attr_get_type(a) == IFLA_STATS64)
+	{
+		memcpy(&s->value, mnl_attr_get_payload(a),
+		       FL_MIN((size_t)mnl_attr_get_payload_len(a), sizeof s->value));
+		s->there = true;
+	}
 	return MNL_CB_OK;
 }
 
@@ -237,7 +244,9 @@ static int read_stats(void *ctx)
 	uint8_t buf[MESSAGE_BYTES];
 	int r = ask(link_message(buf, RTM_GETLINK, 0, (int)s->ifindex, 0), on_link, s);
 
-	return r ? fl_wrap(r, "the interface's counters") : s->there ? 0 : fl_fail(-ENODATA, "the interface has no counters");
+	return r          ? fl_wrap(r, "the interface's counters")
+	       : s->there ? 0
+			  : fl_fail(-ENODATA, "the interface has no counters");
 }
 
 int fl_demo_counters(const struct fl_demo_net *net, struct fl_count ret[FL_DIR_N])

@@ -142,7 +142,7 @@ static int ping(struct fl_demo_truth *t)
 	for (unsigned i = 0; i < FL_DEMO_ECHOES; i++) {
 		/* Type 8, all else zero but the sequence number; so the checksum (RFC 1071) is their complement. */
 		uint8_t echo[64] = {[0] = 8, [7] = (uint8_t)i}, reply[256];
-		uint16_t sum = (uint16_t)~(0x0800 + i);
+		uint16_t sum = (uint16_t) ~(0x0800 + i);
 		ssize_t n;
 
 		echo[2] = (uint8_t)(sum >> 8);

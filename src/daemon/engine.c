@@ -16,8 +16,7 @@
 #define SETTLE_NS (FL_NS_PER_S / 2) /* after a window's end nobody writes to its half any more */
 #define OBS_BATCH 256
 #define SNAPSHOT_BYTES (1u << 20)
-#define FIRST_SHRINK                                                                               \
-	(64ull << 20) /* a log may grow to this before it is rewritten within a window */
+#define FIRST_SHRINK (64ull << 20) /* a log may grow to this before it is rewritten within a window */
 
 /* ---- observations into windows ---- */
 
@@ -37,8 +36,7 @@ static void obs_of_partial(const struct slot *s, const struct fl_partial *p, str
 	ret->key.dport = p->dport;
 	ret->key.iface = p->slot;
 	ret->key.proto = p->proto;
-	ret->key.dirfam =
-	    (uint8_t)((p->dirfam & FL_KEY_V6) | eni_dir(s, p->dirfam & FL_K_TC_EGRESS));
+	ret->key.dirfam = (uint8_t)((p->dirfam & FL_KEY_V6) | eni_dir(s, p->dirfam & FL_K_TC_EGRESS));
 	ret->bytes = p->bytes;
 	ret->packets = p->packets;
 	ret->window = p->window;
@@ -88,8 +86,7 @@ static int add_counts(struct fl_engine *e, const struct fl_live_counts *c, size_
 
 		/* Already read with its half: the kernel had not been told yet when it needed the
 		 * place. */
-		if (c[i].slot >= FL_K_SLOTS || !c[i].window ||
-		    c[i].window <= e->state.drained[c[i].window & 1])
+		if (c[i].slot >= FL_K_SLOTS || !c[i].window || c[i].window <= e->state.drained[c[i].window & 1])
 			continue;
 		w = fl_state_window(&e->state, c[i].window);
 		row = w ? fl_state_row(w, c[i].slot) : NULL;
@@ -146,8 +143,8 @@ struct batch_head {
 	uint32_t window, n_partials, n_counts, pad;
 };
 
-static int log_batch(struct fl_engine *e, uint32_t type, struct batch_head head,
-		     const struct fl_partial *p, const struct fl_live_counts *c)
+static int log_batch(struct fl_engine *e, uint32_t type, struct batch_head head, const struct fl_partial *p,
+		     const struct fl_live_counts *c)
 {
 	struct iovec iov[3] = {
 	    {.iov_base = &head, .iov_len = sizeof head},
@@ -165,21 +162,18 @@ static int sink_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_part
 		     const struct fl_live_counts *c, size_t n_counts)
 {
 	struct fl_engine *e = ctx;
-	struct batch_head head = {
-	    .from = from, .to = to, .n_partials = (uint32_t)n, .n_counts = (uint32_t)n_counts};
+	struct batch_head head = {.from = from, .to = to, .n_partials = (uint32_t)n, .n_counts = (uint32_t)n_counts};
 	int r = log_batch(e, FL_WAL_RING, head, p, c);
 
 	return r ? r : apply_ring(e, to, p, n, c, n_counts);
 }
 
-static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
-		     size_t n, const struct fl_live_counts *c, size_t n_counts)
+static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
+		     const struct fl_live_counts *c, size_t n_counts)
 {
 	struct fl_engine *e = ctx;
-	struct batch_head head = {.to = ring_to,
-				  .window = window,
-				  .n_partials = (uint32_t)n,
-				  .n_counts = (uint32_t)n_counts};
+	struct batch_head head = {
+	    .to = ring_to, .window = window, .n_partials = (uint32_t)n, .n_counts = (uint32_t)n_counts};
 	int r = log_batch(e, FL_WAL_HALF, head, p, c);
 
 	return r ? r : apply_half(e, window, p, n, c, n_counts);
@@ -201,10 +195,9 @@ static int replay_batch(struct fl_engine *e, uint32_t type, struct fl_cursor *c)
 		return -EBADMSG;
 	/* The log keeps payloads at 8 bytes, as these structures need it. */
 	if (type == FL_WAL_RING)
-		return apply_ring(e, head.to, (const void *)partials, head.n_partials,
-				  (const void *)counts, head.n_counts);
-	return apply_half(e, head.window, (const void *)partials, head.n_partials,
-			  (const void *)counts, head.n_counts);
+		return apply_ring(e, head.to, (const void *)partials, head.n_partials, (const void *)counts,
+				  head.n_counts);
+	return apply_half(e, head.window, (const void *)partials, head.n_partials, (const void *)counts, head.n_counts);
 }
 
 static int replay(void *ctx, uint32_t type, const void *data, size_t n)
@@ -281,8 +274,7 @@ static int open_log(struct fl_engine *e, bool *ret_lost)
 	*ret_lost = false;
 	if (r == -EBADMSG) {
 		*ret_lost = !e->state.other_boot;
-		fl_warn("%s; it is put away%s", fl_error_text(r),
-			*ret_lost ? " and the open window has a gap" : "");
+		fl_warn("%s; it is put away%s", fl_error_text(r), *ret_lost ? " and the open window has a gap" : "");
 		fl_state_deinit(&e->state);
 		fl_state_init(&e->state, e->conf.memory_limit, e->conf.seed, e->conf.boot_id);
 		r = fl_wal_remove(e->conf.shmfd);
@@ -399,12 +391,10 @@ static int drain_last_half(struct fl_engine *e)
 	uint32_t now = fl_state_window_at(&e->state, mono);
 
 	border = fl_state_window_mono(&e->state, now);
-	if (mono < border + SETTLE_NS || mono < e->settled_at ||
-	    e->state.drained[(now - 1) & 1] >= now - 1)
+	if (mono < border + SETTLE_NS || mono < e->settled_at || e->state.drained[(now - 1) & 1] >= now - 1)
 		return 0;
 	/* The half of the last window is ours until the next window begins. */
-	return e->conf.ops->drain_half(e->conf.live, now - 1,
-				       border + fl_state_clock(&e->state)->window_ns, &e->sink);
+	return e->conf.ops->drain_half(e->conf.live, now - 1, border + fl_state_clock(&e->state)->window_ns, &e->sink);
 }
 
 int fl_engine_tick(struct fl_engine *e)

@@ -49,8 +49,7 @@ int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *
 /* New name or address of an interface that stays attached. */
 int fl_engine_update(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 int fl_engine_vanished(struct fl_engine *e, uint16_t slot);
-const struct fl_eni *fl_engine_eni(const struct fl_engine *e,
-				   uint16_t slot); /* NULL: slot not in use */
+const struct fl_eni *fl_engine_eni(const struct fl_engine *e, uint16_t slot); /* NULL: slot not in use */
 
 /*
  * Read the ring; close what is due. Call at least twice a second. FL_ENGINE_RETRY: the journal or

@@ -30,8 +30,7 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;
 }
 
-static void record_flows(const struct fl_engine *e, struct fl_flow *flows, size_t *n,
-			 struct fl_ledger ledger[FL_DIR_N])
+static void record_flows(const struct fl_engine *e, struct fl_flow *flows, size_t *n, struct fl_ledger ledger[FL_DIR_N])
 {
 	struct fl_exclusions x = {.on = e->conf.exclusions};
 	size_t kept = 0;
@@ -55,9 +54,8 @@ static bool was_there(const struct slot *s, uint32_t window)
 }
 
 /* One frame of an interface; ledger holds what the counters say, the flows' sums are added here. */
-static int append_frame(struct fl_engine *e, const struct window *w, unsigned number,
-			unsigned chunk, struct fl_flow *flows, size_t n,
-			struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
+static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, unsigned chunk,
+			struct fl_flow *flows, size_t n, struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
 {
 	struct slot *slot = &e->state.slot[number];
 	struct fl_frame f = {
@@ -81,8 +79,7 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 	f.n_flows = n;
 	r = fl_journal_append(e->conf.journal, &f);
 	if (r < 0)
-		return fl_wrap(r, "writing window %u of %s to the journal", w->number,
-			       slot->eni.interface_id);
+		return fl_wrap(r, "writing window %u of %s to the journal", w->number, slot->eni.interface_id);
 	if (r == FL_JOURNAL_DUPLICATE)
 		return 0;
 	for (unsigned d = 0; d < FL_DIR_N; d++) {
@@ -97,13 +94,12 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 
 /* All of an interface in one window: the counters with the first frame, flows in frames of at most
  * `each`. */
-static int append_interface(struct fl_engine *e, const struct window *w, unsigned number,
-			    const struct fl_flow *flows, size_t n)
+static int append_interface(struct fl_engine *e, const struct window *w, unsigned number, const struct fl_flow *flows,
+			    size_t n)
 {
 	static const enum fl_loss skips[] = {FL_LOSS_RING_FULL, FL_LOSS_TABLE_FULL, FL_LOSS_SOCKET};
 	const struct gap *gap = &e->state.gap;
-	size_t each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1), most = FL_MIN(each, n),
-	       done = 0;
+	size_t each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1), most = FL_MIN(each, n), done = 0;
 	struct fl_flow *copy FL_CLEANUP(fl_freep) = malloc((most + 1) * sizeof *copy);
 	uint32_t flags = w->number >= gap->from && w->number <= gap->to ? FL_WINDOW_SKIPDATA : 0;
 	struct fl_ledger ledger[FL_DIR_N] = {0};
@@ -158,8 +154,7 @@ static int write_part(struct fl_engine *e, struct window *w)
 
 		while (at < w->n_flows && w->flows[at].key.iface == i)
 			at++;
-		if (at > from || has_counts(w, i) ||
-		    (w->first && was_there(&e->state.slot[i], w->number)))
+		if (at > from || has_counts(w, i) || (w->first && was_there(&e->state.slot[i], w->number)))
 			r = append_interface(e, w, i, w->flows + from, at - from);
 	}
 	if (!r)
@@ -170,8 +165,7 @@ static int write_part(struct fl_engine *e, struct window *w)
 		return r;
 	e->closed_since_snapshot = true;
 	if (w->first) {
-		e->last.window = (struct fl_engine_window){
-		    .number = w->number, .start = start, .length = length};
+		e->last.window = (struct fl_engine_window){.number = w->number, .start = start, .length = length};
 		e->last.closed_at = (int64_t)(fl_now_ns(&e->conf.clock) / FL_NS_PER_S);
 	}
 	fl_state_drop_window(&e->state, w);
@@ -315,16 +309,14 @@ void fl_engine_shrink_log(struct fl_engine *e)
 	if (r)
 		fl_wal_snapshot_abort(e->wal);
 	e->closed_since_snapshot = false;
-	e->shrink_at = r ? fl_wal_size(e->wal) + SHRINK_STEP
-			 : FL_MAX(3 * fl_wal_size(e->wal), (uint64_t)SHRINK_STEP);
+	e->shrink_at = r ? fl_wal_size(e->wal) + SHRINK_STEP : FL_MAX(3 * fl_wal_size(e->wal), (uint64_t)SHRINK_STEP);
 }
 
 /* ---- slots ---- */
 
 static bool same_interface(const struct fl_eni *a, const struct fl_eni *b)
 {
-	return a->ifindex == b->ifindex && !strcmp(a->interface_id, b->interface_id) &&
-	       !strcmp(a->netns, b->netns);
+	return a->ifindex == b->ifindex && !strcmp(a->interface_id, b->interface_id) && !strcmp(a->netns, b->netns);
 }
 
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known)
@@ -343,8 +335,7 @@ int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_know
 			free_slot = i;
 	}
 	if (free_slot < 0)
-		return fl_fail(-ENOSPC, "%s is not metered: all %d slots are in use", eni->device,
-			       FL_K_SLOTS);
+		return fl_fail(-ENOSPC, "%s is not metered: all %d slots are in use", eni->device, FL_K_SLOTS);
 	return free_slot;
 }
 
@@ -423,7 +414,6 @@ uint64_t fl_engine_memory(const struct fl_engine *e)
 	uint64_t sum = sizeof *e;
 
 	for (const struct window *w = e->state.windows; w; w = w->next)
-		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row +
-		       w->n_flows * sizeof *w->flows;
+		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row + w->n_flows * sizeof *w->flows;
 	return sum;
 }

@@ -10,8 +10,7 @@
 
 #define ROWS_STEP 16
 #define PEEK_BYTES (32u << 20) /* the look at the open window may not cost more */
-#define LATE_PART                                                                                  \
-	(1u << 16) /* parts of windows that were closed too long ago to remember how often */
+#define LATE_PART (1u << 16)   /* parts of windows that were closed too long ago to remember how often */
 
 void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const uint8_t boot_id[16])
 {
@@ -163,8 +162,7 @@ static void freeze(struct state *s, struct window *w, uint32_t part, bool first)
 
 int fl_state_freeze(struct state *s, struct window *w, bool first, struct fl_wal *wal)
 {
-	struct window_head head = {
-	    .window = w->number, .part = next_part(s, w->number), .first = first};
+	struct window_head head = {.window = w->number, .part = next_part(s, w->number), .first = first};
 	struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
 	int r = fl_wal_append(wal, FL_WAL_CLOSING, &iov, 1);
 
@@ -218,8 +216,8 @@ uint64_t fl_state_window_mono(const struct state *s, uint32_t window)
 	const struct fl_clock_row *row = fl_state_row_of(s, window);
 
 	/* Signed: a window may be older than the oldest row that is remembered. */
-	return row ? row->mono_base + (uint64_t)((int64_t)((int32_t)(window - row->window_base)) *
-						 (int64_t)row->window_ns)
+	return row ? row->mono_base +
+			 (uint64_t)((int64_t)((int32_t)(window - row->window_base)) * (int64_t)row->window_ns)
 		   : 0;
 }
 
@@ -228,9 +226,7 @@ int64_t fl_state_window_wall(const struct state *s, uint32_t window)
 	const struct fl_clock_row *row = fl_state_row_of(s, window);
 	int64_t away = row ? (int32_t)(window - row->window_base) : 0;
 
-	return row ? ((int64_t)row->wall_base + away * (int64_t)row->window_ns) /
-			 (int64_t)FL_NS_PER_S
-		   : 0;
+	return row ? ((int64_t)row->wall_base + away * (int64_t)row->window_ns) / (int64_t)FL_NS_PER_S : 0;
 }
 
 uint32_t fl_state_window_seconds(const struct state *s, uint32_t window)
@@ -245,8 +241,7 @@ uint32_t fl_state_next_number(const struct state *s, uint32_t number)
 	uint32_t next = number + 1;
 
 	for (unsigned i = 0; i < s->n_clocks; i++)
-		if (s->clock[i].last_before && next > s->clock[i].last_before &&
-		    next < s->clock[i].window_base)
+		if (s->clock[i].last_before && next > s->clock[i].last_before && next < s->clock[i].window_base)
 			next = s->clock[i].window_base;
 	return next;
 }
@@ -444,19 +439,15 @@ static int replay_boot(struct state *s, struct fl_cursor *c)
 }
 
 static int (*const replays[])(struct state *, struct fl_cursor *) = {
-    [FL_WAL_CLOCK] = replay_clock,     [FL_WAL_SLOT] = replay_slot,
-    [FL_WAL_CLOSING] = replay_closing, [FL_WAL_CLOSED] = replay_closed,
-    [FL_WAL_FRESH] = replay_fresh,     [FL_WAL_FLOWS] = replay_flows,
-    [FL_WAL_COUNTS] = replay_rows,     [FL_WAL_POSITION] = replay_position,
-    [FL_WAL_BOOT] = replay_boot,
+    [FL_WAL_CLOCK] = replay_clock,   [FL_WAL_SLOT] = replay_slot,         [FL_WAL_CLOSING] = replay_closing,
+    [FL_WAL_CLOSED] = replay_closed, [FL_WAL_FRESH] = replay_fresh,       [FL_WAL_FLOWS] = replay_flows,
+    [FL_WAL_COUNTS] = replay_rows,   [FL_WAL_POSITION] = replay_position, [FL_WAL_BOOT] = replay_boot,
 };
 
 int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c)
 {
 	if (type >= FL_ARRAY_LEN(replays) || !replays[type])
-		return fl_fail(
-		    -EBADMSG, "record type %u is not known: the log was written by another version",
-		    type);
+		return fl_fail(-EBADMSG, "record type %u is not known: the log was written by another version", type);
 	return replays[type](s, c);
 }
 
@@ -566,8 +557,7 @@ int fl_state_snapshot(const struct state *s, struct fl_wal *wal)
 	int r = buffer ? fl_state_log_boot(s, wal) : -ENOMEM;
 
 	for (unsigned i = 0; !r && i < s->n_clocks; i++) {
-		struct iovec iov = {.iov_base = (void *)&s->clock[i],
-				    .iov_len = sizeof s->clock[i]};
+		struct iovec iov = {.iov_base = (void *)&s->clock[i], .iov_len = sizeof s->clock[i]};
 
 		r = fl_wal_append(wal, FL_WAL_CLOCK, &iov, 1);
 	}
@@ -598,10 +588,9 @@ static int add_to_peek(void *ctx, const struct fl_flow *f)
 	return 0;
 }
 
-const struct fl_table *
-fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
-	      size_t max,
-	      void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *))
+const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops,
+				     struct fl_live *live, size_t max,
+				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *))
 {
 	struct fl_table_conf conf = {.memory_limit = PEEK_BYTES, .seed = s->seed};
 	size_t n;

@@ -11,10 +11,9 @@
 #include "daemon/engine.h"
 #include "daemon/wal.h"
 
-#define FL_STATE_WINDOWS_MAX                                                                       \
-	4096 /* open at once: after days of a dead meter with a living kernel side */
-#define FL_STATE_SILENT_MAX                                                                        \
-	1500 /* windows in a row that are written without having seen a packet: a day of minutes   \
+#define FL_STATE_WINDOWS_MAX 4096 /* open at once: after days of a dead meter with a living kernel side */
+#define FL_STATE_SILENT_MAX                                                                                            \
+	1500 /* windows in a row that are written without having seen a packet: a day of minutes                       \
 	      */
 #define FL_STATE_CLOCKS_MAX 64
 #define FL_STATE_CLOSED_MAX 64
@@ -106,18 +105,15 @@ struct fl_engine {
 	bool retry;        /* shared memory was full: nothing was taken, it may be tried again */
 };
 
-void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed,
-		   const uint8_t boot_id[16]);
+void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const uint8_t boot_id[16]);
 void fl_state_deinit(struct state *s);
 
-struct window *
-fl_state_window(struct state *s,
-		uint32_t number); /* not frozen; made when there is none; NULL: no memory */
+struct window *fl_state_window(struct state *s,
+			       uint32_t number);           /* not frozen; made when there is none; NULL: no memory */
 struct row *fl_state_row(struct window *w, unsigned slot); /* NULL: no memory */
 void fl_state_drop_window(struct state *s, struct window *w);
 void fl_state_count(struct row_dir *row, const struct fl_live_counts *c);
-void fl_state_lost(void *ctx,
-		   const struct fl_obs *o); /* fl_table_lost_fn; ctx: a window that has the row */
+void fl_state_lost(void *ctx, const struct fl_obs *o); /* fl_table_lost_fn; ctx: a window that has the row */
 
 struct window_head { /* in the log */
 	uint32_t window, part, first, n;
@@ -132,8 +128,7 @@ uint32_t fl_state_window_at(const struct state *s, uint64_t mono);
 uint64_t fl_state_window_mono(const struct state *s, uint32_t window); /* its start */
 int64_t fl_state_window_wall(const struct state *s, uint32_t window);  /* its start, Unix seconds */
 uint32_t fl_state_window_seconds(const struct state *s, uint32_t window);
-uint32_t fl_state_next_number(const struct state *s,
-			      uint32_t number); /* skips numbers that do not exist */
+uint32_t fl_state_next_number(const struct state *s, uint32_t number); /* skips numbers that do not exist */
 
 struct fresh_record {
 	struct gap gap;
@@ -146,10 +141,9 @@ int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal
 int fl_state_log_boot(const struct state *s, struct fl_wal *wal);
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal);
 
-const struct fl_table *
-fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live,
-	      size_t max,
-	      void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *));
+const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops,
+				     struct fl_live *live, size_t max,
+				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *));
 
 /* engine_close.c */
 int fl_engine_close_due(struct fl_engine *e);

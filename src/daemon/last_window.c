@@ -13,8 +13,7 @@
 
 #define NAME "last"
 #define BYTES_MAX (4u << 20)
-#define DURABLE_FROM_S                                                                             \
-	10 /* shorter windows are for tests, and would spend their time with syncing */
+#define DURABLE_FROM_S 10 /* shorter windows are for tests, and would spend their time with syncing */
 #define PART_AFTER_CUT 0x80000000u
 
 int fl_last_window_note(int journalfd, const struct fl_engine *e, const uint8_t boot_id[16])
@@ -25,8 +24,7 @@ int fl_last_window_note(int journalfd, const struct fl_engine *e, const uint8_t 
 
 	for (unsigned slot = 0; !r && slot < FL_K_SLOTS; slot++) {
 		const struct fl_eni *eni = fl_engine_eni(e, (uint16_t)slot);
-		struct fl_frame f = {
-		    .window = {.window = w.number, .start = w.start, .length = w.length}};
+		struct fl_frame f = {.window = {.window = w.number, .start = w.start, .length = w.length}};
 
 		if (!eni)
 			continue;
@@ -34,9 +32,7 @@ int fl_last_window_note(int journalfd, const struct fl_engine *e, const uint8_t 
 		memcpy(f.window.boot_id, boot_id, sizeof f.window.boot_id);
 		r = fl_frame_encode(&f, &buf);
 	}
-	return r ? r
-		 : fl_file_write_atomic(journalfd, NAME, buf.data, buf.len, 0640,
-					w.length >= DURABLE_FROM_S);
+	return r ? r : fl_file_write_atomic(journalfd, NAME, buf.data, buf.len, 0640, w.length >= DURABLE_FROM_S);
 }
 
 int fl_last_window_settle(int journalfd, struct fl_journal *j)

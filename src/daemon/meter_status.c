@@ -26,9 +26,7 @@ static int by_bytes(const void *a, const void *b)
 {
 	const struct fl_flow *x = a, *y = b;
 
-	return x->bytes < y->bytes   ? 1
-	       : x->bytes > y->bytes ? -1
-				     : memcmp(&x->key, &y->key, sizeof x->key);
+	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : memcmp(&x->key, &y->key, sizeof x->key);
 }
 
 static int collect(void *ctx, const struct fl_flow *f)
@@ -66,8 +64,8 @@ static void json_count(struct fl_json *j, const char *key, const struct fl_count
 	fl_json_end_object(j);
 }
 
-static void json_causes(struct fl_json *j, const char *key, const char *inner,
-			const struct fl_count *c, const char *const *names, size_t n)
+static void json_causes(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
+			const char *const *names, size_t n)
 {
 	struct fl_count sum = {0};
 
@@ -106,15 +104,13 @@ static int slot_of(const struct fl_engine *e, const struct fl_eni *eni)
 	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		const struct fl_eni *known = fl_engine_eni(e, (uint16_t)i);
 
-		if (known && known->ifindex == eni->ifindex &&
-		    !strcmp(known->interface_id, eni->interface_id))
+		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id))
 			return (int)i;
 	}
 	return -1;
 }
 
-static void json_system_side(struct fl_json *j, const char *key, uint64_t packets, uint64_t bytes,
-			     uint64_t dropped)
+static void json_system_side(struct fl_json *j, const char *key, uint64_t packets, uint64_t bytes, uint64_t dropped)
 {
 	fl_json_key(j, key);
 	fl_json_object(j);
@@ -129,21 +125,20 @@ static void json_system(struct fl_json *j, const struct fl_meter_system *s, bool
 {
 	const struct fl_system_counts *a = &s->begin, *b = &s->now;
 
-	if (!a->since || !b->since || b->rx_packets < a->rx_packets ||
-	    b->tx_packets < a->tx_packets)
+	if (!a->since || !b->since || b->rx_packets < a->rx_packets || b->tx_packets < a->tx_packets)
 		return;
 	fl_json_key(j, "system");
 	fl_json_object(j);
 	fl_json_ki64(j, "since", a->since);
-	json_system_side(j, flip ? "egress" : "ingress", b->rx_packets - a->rx_packets,
-			 b->rx_bytes - a->rx_bytes, b->rx_dropped - a->rx_dropped);
-	json_system_side(j, flip ? "ingress" : "egress", b->tx_packets - a->tx_packets,
-			 b->tx_bytes - a->tx_bytes, b->tx_dropped - a->tx_dropped);
+	json_system_side(j, flip ? "egress" : "ingress", b->rx_packets - a->rx_packets, b->rx_bytes - a->rx_bytes,
+			 b->rx_dropped - a->rx_dropped);
+	json_system_side(j, flip ? "ingress" : "egress", b->tx_packets - a->tx_packets, b->tx_bytes - a->tx_bytes,
+			 b->tx_dropped - a->tx_dropped);
 	fl_json_end_object(j);
 }
 
-static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s,
-			    const struct open_flows *open, struct fl_ledger *totals)
+static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, const struct open_flows *open,
+			    struct fl_ledger *totals)
 {
 	fl_json_key(j, "interfaces");
 	fl_json_array(j);
@@ -163,17 +158,13 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s,
 			fl_json_ki64(j, "slot", slot);
 			fl_json_key(j, "ledger");
 			fl_json_object(j);
-			json_ledger(j, "ingress",
-				    fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
-			json_ledger(j, "egress",
-				    fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
+			json_ledger(j, "ingress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
+			json_ledger(j, "egress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 			fl_json_end_object(j);
 			json_count(j, "open", &open->slot[slot]);
 			json_system(j, &s->system[slot], f->eni.flip);
-			fl_ledger_add(totals,
-				      fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
-			fl_ledger_add(totals,
-				      fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
+			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
+			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 		}
 		fl_json_end_object(j);
 	}
@@ -204,13 +195,9 @@ static void json_top(struct fl_json *j, const struct fl_engine *e, const struct 
 
 		fl_json_object(j);
 		fl_json_key(j, "src");
-		fl_json_strn(
-		    j, text,
-		    (size_t)(fl_addr_print(text, &f->key.src, f->key.dirfam & FL_KEY_V6) - text));
+		fl_json_strn(j, text, (size_t)(fl_addr_print(text, &f->key.src, f->key.dirfam & FL_KEY_V6) - text));
 		fl_json_key(j, "dst");
-		fl_json_strn(
-		    j, text,
-		    (size_t)(fl_addr_print(text, &f->key.dst, f->key.dirfam & FL_KEY_V6) - text));
+		fl_json_strn(j, text, (size_t)(fl_addr_print(text, &f->key.dst, f->key.dirfam & FL_KEY_V6) - text));
 		fl_json_ku64(j, "sport", f->key.sport);
 		fl_json_ku64(j, "dport", f->key.dport);
 		fl_json_ku64(j, "protocol", f->key.proto);
@@ -277,9 +264,7 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	fl_json_end_object(&j);
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);
-	return r ? r
-		 : fl_file_write_atomic(s->run->statefd, "status/meter.json", buf.data, buf.len,
-					0640, false);
+	return r ? r : fl_file_write_atomic(s->run->statefd, "status/meter.json", buf.data, buf.len, 0640, false);
 }
 
 /* status/open: what is known of the open window as journal frames, marked provisional. */
@@ -311,9 +296,7 @@ static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 		f.eni = *eni;
 		r = fl_frame_encode(&f, &buf);
 	}
-	return r ? r
-		 : fl_file_write_atomic(s->run->statefd, "status/open", buf.data, buf.len, 0640,
-					false);
+	return r ? r : fl_file_write_atomic(s->run->statefd, "status/open", buf.data, buf.len, 0640, false);
 }
 
 int fl_meter_status_write(const struct fl_meter_status *s)

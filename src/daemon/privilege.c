@@ -44,21 +44,21 @@ static const struct {
 /* ---- system calls: a row is allowed to the roles it names; whatever has no row answers EPERM ----
  */
 
-#define CALL(roles, name)                                                                          \
-	{                                                                                          \
-		roles, SCMP_SYS(name), 0,                                                          \
-		{                                                                                  \
-			{                                                                          \
-				0                                                                  \
-			}                                                                          \
-		}                                                                                  \
+#define CALL(roles, name)                                                                                              \
+	{                                                                                                              \
+		roles, SCMP_SYS(name), 0,                                                                              \
+		{                                                                                                      \
+			{                                                                                              \
+				0                                                                                      \
+			}                                                                                              \
+		}                                                                                                      \
 	}
-#define CALL_IF(roles, name, ...)                                                                  \
-	{                                                                                          \
-		roles, SCMP_SYS(name), 1,                                                          \
-		{                                                                                  \
-			__VA_ARGS__                                                                \
-		}                                                                                  \
+#define CALL_IF(roles, name, ...)                                                                                      \
+	{                                                                                                              \
+		roles, SCMP_SYS(name), 1,                                                                              \
+		{                                                                                                      \
+			__VA_ARGS__                                                                                    \
+		}                                                                                                      \
 	}
 #define FAMILY(roles, domain) CALL_IF(roles, socket, SCMP_A0(SCMP_CMP_EQ, domain))
 #define NOT_EXECUTABLE SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)
@@ -220,8 +220,7 @@ static int load_filter(unsigned role)
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(calls); i++)
 		if (calls[i].roles & BIT(role)) {
-			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i].call,
-						   calls[i].n, calls[i].arg);
+			r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i].call, calls[i].n, calls[i].arg);
 			/* Some architectures never had the older calls. */
 			if (r == -EDOM || r == -EINVAL)
 				r = 0;
@@ -247,15 +246,11 @@ static int drop_capabilities(unsigned role, uid_t uid, gid_t gid)
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (size_t i = 0; i < FL_ARRAY_LEN(capabilities); i++)
 		if (capabilities[i].roles & BIT(role))
-			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
-				     capabilities[i].capability);
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, capabilities[i].capability);
 	if (change) {
-		int r =
-		    capng_change_id((int)uid, (int)gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
+		int r = capng_change_id((int)uid, (int)gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
 
-		return r ? fl_fail(-EPERM, "becoming user %u, group %u failed (step %d)", uid, gid,
-				   -r)
-			 : 0;
+		return r ? fl_fail(-EPERM, "becoming user %u, group %u failed (step %d)", uid, gid, -r) : 0;
 	}
 	/* Staying root, without its powers and groups. A user namespace may refuse the groups; they
 	 * carry no right there. */

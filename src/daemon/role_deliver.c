@@ -73,8 +73,7 @@ static void write_status(struct deliver *d)
 	fl_json_end_array(&j);
 	fl_json_end_object(&j);
 	if (!fl_json_done(&j))
-		(void)fl_file_write_atomic(d->run->statefd, "status/deliver.json", buf.data,
-					   buf.len, 0640, false);
+		(void)fl_file_write_atomic(d->run->statefd, "status/deliver.json", buf.data, buf.len, 0640, false);
 }
 
 static void say_once(struct deliver *d)
@@ -85,8 +84,8 @@ static void say_once(struct deliver *d)
 		fl_delivery_stats(d->delivery, i, &s);
 		if (*s.last_error && strcmp(s.last_error, d->said)) {
 			snprintf(d->said, sizeof d->said, "%s", s.last_error);
-			fl_warn("%s: %s; it is tried again, the journal keeps the windows",
-				d->run->logs[i].id, s.last_error);
+			fl_warn("%s: %s; it is tried again, the journal keeps the windows", d->run->logs[i].id,
+				s.last_error);
 		}
 	}
 }
@@ -119,10 +118,8 @@ int fl_role_deliver(const struct fl_run *run)
 {
 	static const int signals[] = {SIGTERM, SIGINT, 0};
 	struct deliver d = {.run = run};
-	struct fl_delivery_conf conf = {.statefd = run->statefd,
-					.logs = run->logs,
-					.n_logs = run->n_logs,
-					.clock = fl_clock_system};
+	struct fl_delivery_conf conf = {
+	    .statefd = run->statefd, .logs = run->logs, .n_logs = run->n_logs, .clock = fl_clock_system};
 	struct fl_source *signal_source = NULL;
 	uint32_t wait_ms;
 	int r = fl_privilege_drop(FL_ROLE_DELIVER, run->uid, run->gid);

@@ -46,13 +46,12 @@ struct meter {
 	bool finish, ready;
 	bool quiet_so_far;    /* no packet yet */
 	uint32_t said_window; /* whose ledger was told */
-	char said[256]; /* the last trouble, so that a full disk is one line and not a thousand */
+	char said[256];       /* the last trouble, so that a full disk is one line and not a thousand */
 };
 
 static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 {
-	struct fl_request rq = {
-	    .op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
+	struct fl_request rq = {.op = FL_REQUEST_ATTACH, .slot = slot, .arphrd = i->arphrd, .ifindex = i->eni.ifindex};
 	int netns FL_CLEANUP(fl_closep) = -1;
 
 	if (m->run->privileged) {
@@ -60,8 +59,7 @@ static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 		return fl_channel_call(m->channel, &rq);
 	}
 	netns = fl_run_open_netns(m->run, i->eni.netns);
-	return netns < -1 ? netns
-			  : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
+	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
 static int detach(struct meter *m, uint16_t slot)
@@ -95,9 +93,7 @@ static void sample_system(struct meter *m)
 
 	for (size_t i = 0; !r && i < n; i++) {
 		bool known;
-		int slot = list[i].skip == FL_SKIP_NONE
-			       ? fl_engine_slot(m->engine, &list[i].eni, &known)
-			       : -1;
+		int slot = list[i].skip == FL_SKIP_NONE ? fl_engine_slot(m->engine, &list[i].eni, &known) : -1;
 
 		if (slot >= 0 && known)
 			m->system[slot].now = system_counts(&list[i]);
@@ -204,17 +200,15 @@ static void say_window(struct meter *m)
 		excluded.packets += l->excluded[i].packets;
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
 		lost.packets += l->lost[i].packets;
-	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64
-		" recorded + %" PRIu64 " excluded + %" PRIu64 " lost%s",
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64
+		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
-		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
-		excluded.packets, lost.packets,
-		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets, excluded.packets,
+		lost.packets, fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)
-		fl_info(
-		    "no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
+		fl_info("no packet seen yet; try \"ping -c 3\" to another host, or \"flowlog demo\"");
 }
 
 static int turn(struct meter *m)
@@ -367,8 +361,7 @@ static int run_loop(struct meter *m)
 	if (!r)
 		r = fl_loop_add_timer(m->loop, TICK_NS, FL_NS_PER_S, on_status, m, &sources[2]);
 	if (!r)
-		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m,
-				   &sources[3]);
+		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m, &sources[3]);
 	if (!r && ring >= 0)
 		r = fl_loop_add_fd(m->loop, ring, EPOLLIN, on_ring, m, &sources[4]);
 	return r ? r : fl_loop_run(m->loop);
@@ -376,10 +369,9 @@ static int run_loop(struct meter *m)
 
 int fl_role_meter(const struct fl_run *run, int channel)
 {
-	enum fl_privilege_role role = run->privileged ? FL_ROLE_METER
-				      : run->discovery.netns && *run->discovery.netns
-					  ? FL_ROLE_METER_AFPACKET_NETNS
-					  : FL_ROLE_METER_AFPACKET;
+	enum fl_privilege_role role = run->privileged                                 ? FL_ROLE_METER
+				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
+										      : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
 	struct meter m = {
 	    .run = run,

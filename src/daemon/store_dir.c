@@ -91,8 +91,7 @@ static int take_lock(struct fl_store_dir *d)
 	if (d->lockfd < 0)
 		return fl_fail(-errno, "%s/lock: %m", d->path);
 	if (flock(d->lockfd, LOCK_EX | LOCK_NB)) {
-		ssize_t got =
-		    errno == EWOULDBLOCK ? pread(d->lockfd, text, sizeof text - 1, 0) : -1;
+		ssize_t got = errno == EWOULDBLOCK ? pread(d->lockfd, text, sizeof text - 1, 0) : -1;
 
 		if (got < 0)
 			return fl_fail(-errno, "%s/lock: %m", d->path);
@@ -130,12 +129,11 @@ static void sweep_shm(uid_t uid)
 		char name[300];
 		struct stat st;
 
-		if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) ||
-		    fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid != uid)
+		if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+		    st.st_uid != uid)
 			continue;
 		snprintf(name, sizeof name, "%s/store", e->d_name);
-		if (!fl_file_read(fd, name, &path) && stat(fl_buf_cstr(&path), &st) &&
-		    errno == ENOENT)
+		if (!fl_file_read(fd, name, &path) && stat(fl_buf_cstr(&path), &st) && errno == ENOENT)
 			remove_shm(fd, e->d_name);
 	}
 	if (dir)

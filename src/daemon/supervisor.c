@@ -85,8 +85,7 @@ static int start_view(struct supervisor *s)
 
 	forget_capture(s);
 	/* The user may be able to read the store but not the way to it. */
-	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store)
-				    : fl_view_new(&view, ".", STDOUT_FILENO);
+	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store) : fl_view_new(&view, ".", STDOUT_FILENO);
 	if (!r)
 		r = fl_privilege_drop(FL_ROLE_VIEW, s->run->uid, s->run->gid);
 	while (!r) {
@@ -184,8 +183,7 @@ static void reap(struct supervisor *s)
 			s->pid[i] = 0;
 			if (s->stopping)
 				continue;
-			if (i == ROLE_METER && !s->ready &&
-			    s->restarts[i] + 1 >= TRIES_BEFORE_READY) {
+			if (i == ROLE_METER && !s->ready && s->restarts[i] + 1 >= TRIES_BEFORE_READY) {
 				s->failed = true;
 				fl_err("the meter does not come up; what it said last is why");
 				fl_loop_stop(s->loop);
@@ -196,9 +194,8 @@ static void reap(struct supervisor *s)
 					"second",
 					roles[i].name, pid, WTERMSIG(status));
 			else
-				fl_warn(
-				    "%s (pid %d) ended with status %d; it starts again in a second",
-				    roles[i].name, pid, WEXITSTATUS(status));
+				fl_warn("%s (pid %d) ended with status %d; it starts again in a second", roles[i].name,
+					pid, WEXITSTATUS(status));
 			fl_source_set_timer(s->restart_timer, RESTART_DELAY_NS, 0);
 		}
 }
@@ -245,8 +242,7 @@ static int write_status(void *ctx, uint64_t expirations)
 	setfsgid(s->run->gid);
 	setfsuid(s->run->uid);
 	if (!fl_json_done(&j))
-		(void)fl_file_write_atomic(s->run->statefd, "status/supervisor.json", buf.data,
-					   buf.len, 0640, false);
+		(void)fl_file_write_atomic(s->run->statefd, "status/supervisor.json", buf.data, buf.len, 0640, false);
 	setfsuid(geteuid());
 	setfsgid(getegid());
 	return 0;
@@ -267,9 +263,8 @@ static void stop_role(struct supervisor *s, unsigned role)
 		reap(s);
 	}
 	if (s->pid[role]) {
-		fl_warn(
-		    "%s did not end within %d s and is killed; its log is kept for the next start",
-		    roles[role].name, STOP_TIMEOUT_S);
+		fl_warn("%s did not end within %d s and is killed; its log is kept for the next start",
+			roles[role].name, STOP_TIMEOUT_S);
 		kill(s->pid[role], SIGKILL);
 		s->failed = true;
 	}
@@ -300,8 +295,7 @@ int fl_supervise(struct fl_run *run, bool view)
 	if (!r)
 		r = fl_loop_add_timer(s.loop, 0, 0, on_restart, &s, &s.restart_timer);
 	if (!r)
-		r = fl_loop_add_timer(s.loop, FL_NS_PER_S, FL_NS_PER_S, write_status, &s,
-				      &status_source);
+		r = fl_loop_add_timer(s.loop, FL_NS_PER_S, FL_NS_PER_S, write_status, &s, &status_source);
 	for (unsigned i = 0; !r && i < ROLE_N; i++)
 		if (i != ROLE_VIEW || view)
 			r = spawn(&s, i);

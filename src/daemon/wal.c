@@ -39,8 +39,7 @@ static uint32_t header_crc(const struct wal_header *h)
 }
 
 /* Returns the length of the good prefix. */
-static int replay_all(const uint8_t *map, size_t size, fl_wal_replay_fn replay, void *ctx,
-		      size_t *ret_good)
+static int replay_all(const uint8_t *map, size_t size, fl_wal_replay_fn replay, void *ctx, size_t *ret_good)
 {
 	struct fl_cursor c = fl_cursor(map, size);
 
@@ -87,8 +86,7 @@ int fl_wal_open(struct fl_wal **ret, int dirfd, fl_wal_replay_fn replay, void *c
 		void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, w->fd, 0);
 
 		if (map == MAP_FAILED)
-			return fl_fail(-errno,
-				       "the meter's log in shared memory cannot be read: %m");
+			return fl_fail(-errno, "the meter's log in shared memory cannot be read: %m");
 		r = replay_all(map, (size_t)st.st_size, replay, ctx, &good);
 		munmap(map, (size_t)st.st_size);
 		if (r)
@@ -123,8 +121,7 @@ static int reserve(struct fl_wal *w, size_t n)
 	for (unsigned ahead = WAL_AHEAD;; ahead = 0) {
 		uint64_t to = need + ahead;
 
-		if (!fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->reserved,
-			       (off_t)(to - w->reserved))) {
+		if (!fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->reserved, (off_t)(to - w->reserved))) {
 			w->reserved = to;
 			return 0;
 		}
@@ -148,8 +145,7 @@ int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsi
 	int r;
 
 	if (n > WAL_PARTS)
-		return fl_fail(-EINVAL, "a log record has %u parts, at most %d are possible", n,
-			       WAL_PARTS);
+		return fl_fail(-EINVAL, "a log record has %u parts, at most %d are possible", n, WAL_PARTS);
 	for (unsigned i = 0; i < n; i++) {
 		all[i + 1] = iov[i];
 		length += iov[i].iov_len;
@@ -158,8 +154,7 @@ int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsi
 	all[n + 1] = (struct iovec){.iov_base = (void *)zeroes, .iov_len = fill};
 	length += fill;
 	if (length > FL_WAL_RECORD_MAX)
-		return fl_fail(-E2BIG, "a log record of %zu bytes is over the limit of %u", length,
-			       FL_WAL_RECORD_MAX);
+		return fl_fail(-E2BIG, "a log record of %zu bytes is over the limit of %u", length, FL_WAL_RECORD_MAX);
 	h.length = (uint32_t)length;
 	h.crc = header_crc(&h);
 	for (unsigned i = 1; i <= n + 1; i++)
@@ -174,8 +169,7 @@ int fl_wal_append(struct fl_wal *w, uint32_t type, const struct iovec *iov, unsi
 		/* Half a record must not stand where the next one ends. */
 		if (done > 0 && !ftruncate(w->fd, (off_t)w->size))
 			w->reserved = w->size;
-		return fl_fail(-err, "the meter's log in shared memory cannot be written: %s",
-			       strerror(err));
+		return fl_fail(-err, "the meter's log in shared memory cannot be written: %s", strerror(err));
 	}
 	w->size += length + sizeof h;
 	w->reserved = FL_MAX(w->reserved, w->size);

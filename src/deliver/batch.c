@@ -95,8 +95,8 @@ static int status_line(struct fl_batch *b, enum fl_status status, int64_t start,
 
 /* NODATA says that there was no traffic, whatever kind the flow log selects. It begins after an
  * interface's first record. */
-static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool written, bool skip,
-			    bool silent, int64_t start, int64_t end)
+static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool written, bool skip, bool silent,
+			    int64_t start, int64_t end)
 {
 	int r = 0;
 
@@ -133,10 +133,8 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 			r = line(b, &l);
 	}
 	return r ? r
-		 : end_of_interface(b, &f->eni, b->objects.records > before,
-				    f->window.flags & FL_WINDOW_SKIPDATA,
-				    !f->n_flows && !f->window.part, start,
-				    start + f->window.length);
+		 : end_of_interface(b, &f->eni, b->objects.records > before, f->window.flags & FL_WINDOW_SKIPDATA,
+				    !f->n_flows && !f->window.part, start, start + f->window.length);
 }
 
 /* ---- windows shorter than the interval ---- */
@@ -262,9 +260,7 @@ static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_group_en
 
 		r = line(b, &l);
 	}
-	return r ? r
-		 : end_of_interface(b, &g->eni, g->n, g->skip, !g->traffic, start,
-				    start + b->log->interval);
+	return r ? r : end_of_interface(b, &g->eni, g->n, g->skip, !g->traffic, start, start + b->log->interval);
 }
 
 int fl_batch_close_groups(struct fl_batch *b)
@@ -324,9 +320,7 @@ int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f)
 	b->first_start = b->any ? b->first_start : f->window.start;
 	b->newest_end = FL_MAX(b->newest_end, end);
 	b->any = b->gap = true;
-	return *f->eni.interface_id && f->window.length
-		   ? gap_lines(b, &f->eni, f->window.start, end)
-		   : 0;
+	return *f->eni.interface_id && f->window.length ? gap_lines(b, &f->eni, f->window.start, end) : 0;
 }
 
 static int note_known(struct fl_batch *b, const struct fl_frame *f)
@@ -339,9 +333,8 @@ static int note_known(struct fl_batch *b, const struct fl_frame *f)
 		if (!strcmp(b->known[i].eni.interface_id, f->eni.interface_id))
 			k = &b->known[i];
 	if (!k) {
-		struct fl_known *grown = b->n_known < FL_SEEN_MAX
-					     ? realloc(b->known, (b->n_known + 1) * sizeof *grown)
-					     : NULL;
+		struct fl_known *grown =
+		    b->n_known < FL_SEEN_MAX ? realloc(b->known, (b->n_known + 1) * sizeof *grown) : NULL;
 
 		if (!grown)
 			return 0; /* then a damaged segment is a gap without SKIPDATA for this

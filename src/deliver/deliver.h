@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Face of the stage "deliver": closed windows from the journal become objects at a destination. Delivery keeps no queue: an object is
- * a function of (flow log, journal range). Range and name are recorded durably before the object is written, the bytes follow from
- * them, so a retry encodes again, overwrites the same name, and can neither lose nor duplicate.
+ * Face of the stage "deliver": closed windows from the journal become objects at a destination. Delivery keeps no
+ * queue: an object is a function of (flow log, journal range). Range and name are recorded durably before the object is
+ * written, the bytes follow from them, so a retry encodes again, overwrites the same name, and can neither lose nor
+ * duplicate.
  */
 #pragma once
 
@@ -17,15 +18,16 @@
 enum fl_traffic { FL_TRAFFIC_ALL = 0, FL_TRAFFIC_ACCEPT, FL_TRAFFIC_REJECT };
 
 struct fl_flow_log { /* immutable */
-	char id[24];		/* fl-0123456789abcdef0 */
+	char id[24]; /* fl-0123456789abcdef0 */
 	char account_id[13], region[32];
-	const char *format;	/* as given; expanded by fl_format_text */
-	uint32_t interval;	/* 60 or 600; a multiple of the metering window */
+	const char *format; /* as given; expanded by fl_format_text */
+	uint32_t interval;  /* 60 or 600; a multiple of the metering window */
 	enum fl_traffic traffic;
 	char bucket[64], prefix[256];
 	bool hive, per_hour;
 	uint32_t publish_every_s; /* at most 300: how soon an object is written; AWS's own cycle is 300 */
-	/* false, as AWS (inferred, semantics.md section 1): NODATA begins after an interface's first record; true: at once */
+	/* false, as AWS (inferred, semantics.md section 1): NODATA begins after an interface's first record; true: at
+	 * once */
 	bool nodata_always;
 	uint64_t max_age_s, max_bytes; /* of the embedded store; 0: no limit. Never takes the last 10 % of the disk. */
 };
@@ -45,19 +47,20 @@ extern const struct fl_sink_ops fl_sink_file;
 
 struct fl_delivery;
 struct fl_delivery_conf {
-	int statefd;		 /* the state directory */
+	int statefd; /* the state directory */
 	const struct fl_flow_log *logs;
 	size_t n_logs;
 	struct fl_clock clock;
 };
 int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *conf);
 void fl_delivery_close(struct fl_delivery **d);
-/* Do what is due: finish the recorded plan, then deliver complete slots; flush: also slots that are not yet due (shutdown). Returns 0,
- * or positive FL_DELIVERY_RETRY when a destination refused (ret_wait_ms says when to come again). */
+/* Do what is due: finish the recorded plan, then deliver complete slots; flush: also slots that are not yet due
+ * (shutdown). Returns 0, or positive FL_DELIVERY_RETRY when a destination refused (ret_wait_ms says when to come
+ * again). */
 #define FL_DELIVERY_RETRY 1
 int fl_delivery_run(struct fl_delivery *d, bool flush, uint32_t *ret_wait_ms);
-/* Since opening, except lost*, which are totals of the flow log: what left the journal before it was delivered, by the ledger's
- * cause: delivery (the destination was refusing) or journal-quota. Each such span is a SKIPDATA record. */
+/* Since opening, except lost*, which are totals of the flow log: what left the journal before it was delivered, by the
+ * ledger's cause: delivery (the destination was refusing) or journal-quota. Each such span is a SKIPDATA record. */
 struct fl_delivery_stats {
 	uint64_t objects, records, bytes, attempts, failures, undelivered_windows;
 	uint64_t lost_flows;

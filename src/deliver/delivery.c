@@ -34,12 +34,11 @@ struct log {
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
 	struct fl_batch batch;
-	struct fl_position
-	    held_from;  /* what the batch was read from must still be held from here on */
-	bool announced; /* the state file is there and the journal knows its reader */
-	bool ready;     /* and the journal is there */
-	bool finishing; /* the batch is complete: plan, put, move */
-	bool resuming;  /* the plan is to be encoded again */
+	struct fl_position held_from; /* what the batch was read from must still be held from here on */
+	bool announced;               /* the state file is there and the journal knows its reader */
+	bool ready;                   /* and the journal is there */
+	bool finishing;               /* the batch is complete: plan, put, move */
+	bool resuming;                /* the plan is to be encoded again */
 	uint64_t windows_ahead, windows_done;
 	uint64_t retry_at_ns;
 	unsigned refusals;
@@ -92,8 +91,7 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 
 	l->conf = conf;
 	if (!conf->interval || !*conf->id || strchr(conf->id, '/'))
-		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed",
-			       conf->id);
+		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed", conf->id);
 	snprintf(l->cursor, sizeof l->cursor, "deliver.%s", conf->id);
 	r = fl_format_parse(&l->format, FL_LOG_VPC, conf->format ? conf->format : "default");
 	if (!r)
@@ -256,8 +254,7 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 		break;
 	case FL_READER_WINDOW_END:
 		l->batch.windows++;
-		l->batch.newest_end =
-		    FL_MAX(l->batch.newest_end, f->window.start + f->window.length);
+		l->batch.newest_end = FL_MAX(l->batch.newest_end, f->window.start + f->window.length);
 		if (!l->batch.any) {
 			l->batch.any = true;
 			l->batch.first_start = f->window.start;
@@ -266,8 +263,7 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 		l->batch.damaged = false;
 		break;
 	case -EBADMSG:
-		snprintf(l->stats.last_error, sizeof l->stats.last_error, "%s",
-			 fl_error_text(what));
+		snprintf(l->stats.last_error, sizeof l->stats.last_error, "%s", fl_error_text(what));
 		l->stats.failures++;
 		l->batch.damaged = l->batch.any = true;
 		return -EAGAIN;
@@ -392,8 +388,7 @@ static int name_objects(struct fl_delivery *d, struct log *l)
 		for (size_t i = 0; !r && !again && i < l->batch.objects.n; i++) {
 			struct fl_object *x = l->batch.objects.object[i];
 
-			r = fl_object_key(l->conf, x->slot, x->part, p->from, p->to, p->salt,
-					  x->key);
+			r = fl_object_key(l->conf, x->slot, x->part, p->from, p->to, p->salt, x->key);
 			if (!r && fresh) {
 				r = fl_sink_file.has(d->sink, l->conf->bucket, x->key);
 				again = r == 1;
@@ -445,8 +440,7 @@ static int put_objects(struct fl_delivery *d, struct log *l)
 		l->stats.objects++;
 		l->stats.records += x->records;
 		l->stats.bytes += x->gz.len;
-		snprintf(l->stats.last_object, sizeof l->stats.last_object, "%s",
-			 strrchr(x->key, '/') + 1);
+		snprintf(l->stats.last_object, sizeof l->stats.last_object, "%s", strrchr(x->key, '/') + 1);
 	}
 	return r;
 }
@@ -546,8 +540,7 @@ static void skim(struct log *l)
 			break;
 		l->windows_ahead += what == FL_READER_WINDOW_END;
 	}
-	l->stats.undelivered_windows =
-	    l->windows_ahead > l->windows_done ? l->windows_ahead - l->windows_done : 0;
+	l->stats.undelivered_windows = l->windows_ahead > l->windows_done ? l->windows_ahead - l->windows_done : 0;
 }
 
 /* 1: there is more to do at once. */
@@ -589,10 +582,10 @@ static void refuse(struct fl_delivery *d, struct log *l, int r)
 /* What a disk or a destination may say today and not tomorrow. Anything else is passed up. */
 static bool is_refusal(int r)
 {
-	static const int refusals[] = {
-	    ENOSPC,       EDQUOT,     EIO,     EROFS,  EACCES, EPERM,   EFBIG,    EAGAIN,
-	    EBUSY,        ETIMEDOUT,  ENOMEM,  EMFILE, ENFILE, EBADMSG, ENETDOWN, ENETUNREACH,
-	    ECONNREFUSED, ECONNRESET, ENOTDIR, ELOOP,  ENOENT, ESTALE};
+	static const int refusals[] = {ENOSPC,  EDQUOT,  EIO,      EROFS,       EACCES,       EPERM,
+				       EFBIG,   EAGAIN,  EBUSY,    ETIMEDOUT,   ENOMEM,       EMFILE,
+				       ENFILE,  EBADMSG, ENETDOWN, ENETUNREACH, ECONNREFUSED, ECONNRESET,
+				       ENOTDIR, ELOOP,   ENOENT,   ESTALE};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(refusals); i++)
 		if (r == -refusals[i])

@@ -68,8 +68,7 @@ static int file_open(void **ret, int statefd, const char *endpoint)
 
 static bool good_part(const char *p, size_t n)
 {
-	return n && n <= NAME_PART_MAX && !(n == 1 && *p == '.') &&
-	       !(n == 2 && p[0] == '.' && p[1] == '.');
+	return n && n <= NAME_PART_MAX && !(n == 1 && *p == '.') && !(n == 2 && p[0] == '.' && p[1] == '.');
 }
 
 static int step_into(int *fd, const char *part, bool create)
@@ -92,8 +91,8 @@ static int step_into(int *fd, const char *part, bool create)
 
 /* The directory of bucket/key (key may be a directory's, ending in "/") and the last part of the
  * key. */
-static int walk(const struct file_sink *s, const char *bucket, const char *key, bool create,
-		int *ret_fd, const char **ret_name)
+static int walk(const struct file_sink *s, const char *bucket, const char *key, bool create, int *ret_fd,
+		const char **ret_name)
 {
 	int fd FL_CLEANUP(fl_closep) = fcntl(s->root, F_DUPFD_CLOEXEC, 3);
 	char part[NAME_PART_MAX + 1];
@@ -108,15 +107,13 @@ static int walk(const struct file_sink *s, const char *bucket, const char *key, 
 		size_t n = (size_t)(end - key);
 
 		if (!good_part(key, n))
-			return fl_fail(-EINVAL, "key: \"%.64s\" has an empty, overlong or dot part",
-				       key);
+			return fl_fail(-EINVAL, "key: \"%.64s\" has an empty, overlong or dot part", key);
 		memcpy(part, key, n);
 		part[n] = '\0';
 		r = step_into(&fd, part, create);
 	}
 	if (r)
-		return r == -ENOENT && !create ? r
-					       : fl_fail(r, "bucket %s: %s", bucket, strerror(-r));
+		return r == -ENOENT && !create ? r : fl_fail(r, "bucket %s: %s", bucket, strerror(-r));
 	if (ret_name && !good_part(key, strlen(key)))
 		return fl_fail(-EINVAL, "key: \"%.64s\" is not a name", key);
 	if (ret_name)
@@ -228,8 +225,7 @@ static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned 
 			continue;
 		memcpy(path + len, e->d_name, n + 1);
 		if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
-			int sub = openat(dirfd(d), e->d_name,
-					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 			path[len + n] = '/';
 			r = sub < 0 ? 0 : list_dir(l, sub, path, len + n + 1, depth + 1);
@@ -286,8 +282,7 @@ static int file_retain(void *sink, const struct fl_flow_log *log, int64_t now_s)
 		qsort(l.file, l.n, sizeof *l.file, by_age);
 	for (size_t i = 0; !r && i < l.n; i++) {
 		/* A file of a slot is as old as the slot's end. */
-		bool old = log->max_age_s &&
-			   now_s - (l.file[i].time + FL_SLOT_S) > (int64_t)log->max_age_s;
+		bool old = log->max_age_s && now_s - (l.file[i].time + FL_SLOT_S) > (int64_t)log->max_age_s;
 
 		if (!old && !(log->max_bytes && l.total > log->max_bytes))
 			break;

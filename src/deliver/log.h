@@ -6,8 +6,9 @@
 
 #include "deliver/deliver.h"
 
-#define FL_SLOT_S 300 /* destinations.md 1.2: a file holds records whose end lies in five minutes  \
-		       */
+#define FL_SLOT_S                                                                                                      \
+	300                            /* destinations.md 1.2: a file holds records whose end lies in five minutes     \
+					*/
 #define FL_OBJECT_MAX (75u * 1000000u) /* destinations.md 1.2 */
 #define FL_KEY_MAX 1024
 #define FL_SEEN_MAX 4096      /* interfaces of which we remember that they had a record */
@@ -38,18 +39,15 @@ struct fl_objects {
 void fl_objects_free(struct fl_objects *o);
 /* Where records that end in this slot go now: header written, room in text. NULL: no memory. */
 struct fl_object *fl_objects_at(struct fl_objects *o, int64_t slot, const struct fl_encoder *e);
-int fl_object_flush(
-    struct fl_objects *o,
-    struct fl_object *x); /* after each record: cheap until there is enough to compress */
+int fl_object_flush(struct fl_objects *o,
+		    struct fl_object *x); /* after each record: cheap until there is enough to compress */
 int fl_objects_finish(struct fl_objects *o);
 
 /* ---- naming.c ---- */
-int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part,
-		  struct fl_position from, struct fl_position to, unsigned salt,
-		  char ret[FL_KEY_MAX]);
-int64_t
-fl_object_time(const char *name,
-	       const char *log_id); /* slot of an object's name; -1: not one of this flow log */
+int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part, struct fl_position from,
+		  struct fl_position to, unsigned salt, char ret[FL_KEY_MAX]);
+int64_t fl_object_time(const char *name,
+		       const char *log_id); /* slot of an object's name; -1: not one of this flow log */
 void fl_log_dir(const struct fl_flow_log *log, char ret[FL_KEY_MAX]); /* PREFIX/AWSLogs */
 
 /* ---- plan.c: deliver/<id>.json ---- */
@@ -75,8 +73,7 @@ struct fl_log_state {
 void fl_plan_clear(struct fl_plan *p);
 int fl_plan_add(struct fl_plan *p, const char *name); /* once */
 int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret);
-int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format,
-		      const struct fl_log_state *s);
+int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format, const struct fl_log_state *s);
 void fl_log_state_free(struct fl_log_state *s);
 bool fl_seen_has(const struct fl_seen *s, const char *id);
 int fl_seen_add(struct fl_seen *s, const char *id);
@@ -124,5 +121,4 @@ void fl_batch_free(struct fl_batch *b);
 int fl_batch_frame(struct fl_batch *b, const struct fl_frame *f);
 int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f);
 int fl_batch_close_groups(struct fl_batch *b);
-bool fl_batch_groups_complete(const struct fl_batch *b,
-			      int64_t end); /* a window that ended at `end` was marked */
+bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end); /* a window that ended at `end` was marked */

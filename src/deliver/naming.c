@@ -24,23 +24,20 @@ void fl_log_dir(const struct fl_flow_log *log, char ret[FL_KEY_MAX])
 }
 
 /* Eight hexadecimal digits that follow from what the object is. */
-static void hash_of(const struct fl_flow_log *log, int64_t slot, unsigned part,
-		    struct fl_position from, struct fl_position to, unsigned salt, char ret[9])
+static void hash_of(const struct fl_flow_log *log, int64_t slot, unsigned part, struct fl_position from,
+		    struct fl_position to, unsigned salt, char ret[9])
 {
 	uint8_t digest[32];
 	char text[256];
-	int n =
-	    snprintf(text, sizeof text,
-		     "%s %" PRIu64 ".%" PRIu64 " %" PRIu64 ".%" PRIu64 " %" PRId64 ".%u %u",
-		     log->id, from.segment, from.offset, to.segment, to.offset, slot, part, salt);
+	int n = snprintf(text, sizeof text, "%s %" PRIu64 ".%" PRIu64 " %" PRIu64 ".%" PRIu64 " %" PRId64 ".%u %u",
+			 log->id, from.segment, from.offset, to.segment, to.offset, slot, part, salt);
 
 	fl_sha256(text, (size_t)n, digest);
 	fl_hex(digest, 4, ret);
 }
 
-int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part,
-		  struct fl_position from, struct fl_position to, unsigned salt,
-		  char ret[FL_KEY_MAX])
+int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part, struct fl_position from,
+		  struct fl_position to, unsigned salt, char ret[FL_KEY_MAX])
 {
 	char dir[FL_KEY_MAX], hash[9], hour[16] = "", day[64];
 	time_t t = (time_t)slot;
@@ -48,9 +45,7 @@ int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part,
 	int n;
 
 	if (slot < 0 || !gmtime_r(&t, &tm) || tm.tm_year + 1900 > 9999)
-		return fl_fail(-ERANGE,
-			       "a record that ends at %" PRId64 " has no place in an object's name",
-			       slot);
+		return fl_fail(-ERANGE, "a record that ends at %" PRId64 " has no place in an object's name", slot);
 	fl_log_dir(log, dir);
 	hash_of(log, slot, part, from, to, salt, hash);
 	strftime(day, sizeof day, log->hive ? "year=%Y/month=%m/day=%d/" : "%Y/%m/%d/", &tm);
@@ -64,14 +59,12 @@ int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part,
 		char stamp[32];
 
 		strftime(stamp, sizeof stamp, "%Y%m%dT%H%MZ", &tm);
-		n +=
-		    snprintf(ret + n, (size_t)(FL_KEY_MAX - n), "%s_vpcflowlogs_%s_%s_%s_%s.log.gz",
-			     log->account_id, log->region, log->id, stamp, hash);
+		n += snprintf(ret + n, (size_t)(FL_KEY_MAX - n), "%s_vpcflowlogs_%s_%s_%s_%s.log.gz", log->account_id,
+			      log->region, log->id, stamp, hash);
 	}
 	return n < FL_KEY_MAX
 		   ? 0
-		   : fl_fail(-ENAMETOOLONG,
-			     "flow log %s: the prefix is too long for an object's key", log->id);
+		   : fl_fail(-ENAMETOOLONG, "flow log %s: the prefix is too long for an object's key", log->id);
 }
 
 int64_t fl_object_time(const char *name, const char *log_id)
@@ -83,7 +76,5 @@ int64_t fl_object_time(const char *name, const char *log_id)
 	if (!at || at == name || at[-1] != '_' || !strstr(name, "_vpcflowlogs_"))
 		return -1;
 	end = strptime(at + strlen(log_id), "_%Y%m%dT%H%MZ_", &tm);
-	return end && !strcmp(end + strspn(end, "0123456789abcdef"), ".log.gz")
-		   ? (int64_t)timegm(&tm)
-		   : -1;
+	return end && !strcmp(end + strspn(end, "0123456789abcdef"), ".log.gz") ? (int64_t)timegm(&tm) : -1;
 }

@@ -49,8 +49,7 @@ struct fl_object *fl_objects_at(struct fl_objects *o, int64_t slot, const struct
 	x = grown ? calloc(1, sizeof *x) : NULL;
 	if (!x)
 		return NULL;
-	*x = (struct fl_object){
-	    .slot = slot, .part = part, .text = FL_BUF(TEXT_MAX), .gz = FL_BUF(GZ_MAX)};
+	*x = (struct fl_object){.slot = slot, .part = part, .text = FL_BUF(TEXT_MAX), .gz = FL_BUF(GZ_MAX)};
 	if (fl_encode_header(e, &x->text)) {
 		object_free(&x);
 		return NULL;

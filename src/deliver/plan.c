@@ -123,8 +123,7 @@ int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret)
 		return r == -ENOENT ? 0 : r;
 	j = json_loadb(buf.data, buf.len, JSON_REJECT_DUPLICATES, &error);
 	if (!json_is_object(json_object_get(j, "cursor")))
-		r = fl_fail(-EBADMSG,
-			    "%s: %s; remove it to deliver again all that the journal holds", name,
+		r = fl_fail(-EBADMSG, "%s: %s; remove it to deliver again all that the journal holds", name,
 			    j ? "there is no cursor" : error.text);
 	if (!r)
 		r = parse(j, ret);
@@ -174,8 +173,7 @@ static void put_plan(struct fl_json *j, const struct fl_plan *p)
 	fl_json_end_object(j);
 }
 
-int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format,
-		      const struct fl_log_state *s)
+int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format, const struct fl_log_state *s)
 {
 	static const char *const traffic[] = {"ALL", "ACCEPT", "REJECT"};
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);

@@ -11,7 +11,7 @@
 #include "flow/links.h"
 
 #define EXTENSIONS_MAX 16 /* IPv6 extension headers */
-#define TUNNELS_MAX 4	  /* with --inner */
+#define TUNNELS_MAX 4     /* with --inner */
 
 enum protocol {
 	P_HOPOPT = 0,
@@ -38,7 +38,7 @@ enum protocol {
 struct ip {
 	struct fl_cursor payload;
 	uint32_t header_bytes; /* IP header with options or extension headers */
-	uint32_t total;	       /* layer-3 bytes as the header says */
+	uint32_t total;        /* layer-3 bytes as the header says */
 	bool fragment, later;  /* later: not the first fragment */
 	uint32_t fragment_id;
 };
@@ -195,10 +195,10 @@ static void ports_of_fragment(const struct ip *ip, const struct fl_frame_meta *m
 			      struct fl_packet *ret)
 {
 	struct fl_fragment_key key = {
-		.src = ret->key.src, .dst = ret->key.dst, .id = ip->fragment_id, .proto = ret->key.proto};
+	    .src = ret->key.src, .dst = ret->key.dst, .id = ip->fragment_id, .proto = ret->key.proto};
 
-	ret->ports_unknown = !fragments || !fl_fragments_find(fragments, &key, meta->time_ns, &ret->key.sport,
-							      &ret->key.dport);
+	ret->ports_unknown =
+	    !fragments || !fl_fragments_find(fragments, &key, meta->time_ns, &ret->key.sport, &ret->key.dport);
 }
 
 /* GSO: one buffer is many packets, and every one carries the headers. */
@@ -323,7 +323,7 @@ static enum fl_decoded decode_ip(struct fl_cursor c, const struct fl_frame_meta 
 	}
 	if (ports && ip.fragment && fragments) {
 		struct fl_fragment_key key = {
-			.src = ret->key.src, .dst = ret->key.dst, .id = ip.fragment_id, .proto = ret->key.proto};
+		    .src = ret->key.src, .dst = ret->key.dst, .id = ip.fragment_id, .proto = ret->key.proto};
 
 		fl_fragments_first(fragments, &key, meta->time_ns, ret->key.sport, ret->key.dport);
 	}

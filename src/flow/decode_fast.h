@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The common frame, decoded in line: Ethernet, IPv4 without options or fragments, IPv6 without extension headers. Whatever is
- * not exactly that is left to fl_decode(), which gives the same answer for these frames too (tests/flow/test_fast.c and the fuzz
- * target compare the two).
+ * The common frame, decoded in line: Ethernet, IPv4 without options or fragments, IPv6 without extension headers.
+ * Whatever is not exactly that is left to fl_decode(), which gives the same answer for these frames too
+ * (tests/flow/test_fast.c and the fuzz target compare the two).
  */
 #pragma once
 
@@ -24,7 +24,8 @@ static inline uint8_t fl_fast_tcp(uint8_t flags)
 	return (uint8_t)((flags & 0x3f) | ((flags & 0x12) == 0x12 ? FL_TCP_SYNACK : 0));
 }
 
-/* true: *ret is one packet, complete but for iface, direction, window and times. *ret_icmp_type as in struct fl_packet. */
+/* true: *ret is one packet, complete but for iface, direction, window and times. *ret_icmp_type as in struct fl_packet.
+ */
 static inline bool fl_decode_fast(const uint8_t *frame, size_t caplen, struct fl_obs *ret, int16_t *ret_icmp_type)
 {
 	const uint8_t *transport;

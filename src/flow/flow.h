@@ -16,7 +16,7 @@ enum fl_dir { FL_DIR_NONE = 0, FL_DIR_INGRESS = 1, FL_DIR_EGRESS = 2 };
 #define FL_DIR_N 3
 
 #define FL_KEY_DIR 0x03 /* in dirfam */
-#define FL_KEY_V6 0x80	/* in dirfam: the packet had an IPv6 header */
+#define FL_KEY_V6 0x80  /* in dirfam: the packet had an IPv6 header */
 
 /*
  * What makes a flow. 40 bytes without padding, compared and hashed as five 64-bit words. Ports are in
@@ -47,7 +47,7 @@ static inline enum fl_dir fl_key_dir(const struct fl_key *k)
  */
 struct fl_obs {
 	struct fl_key key;
-	uint64_t bytes;	  /* layer 3, from the IP header; every segment's headers counted */
+	uint64_t bytes;   /* layer 3, from the IP header; every segment's headers counted */
 	uint32_t packets; /* on the wire */
 	uint32_t window;  /* number of the window; capture files: Unix time / interval */
 	uint32_t first_ms, last_ms;
@@ -60,19 +60,19 @@ struct fl_obs {
 /* Values are our own; capture/ maps DLT_* and ARPHRD_* to them. */
 enum fl_link {
 	FL_LINK_ETHERNET,
-	FL_LINK_RAW_IP,	     /* version nibble decides */
-	FL_LINK_COOKED_V1,   /* LINUX_SLL */
-	FL_LINK_COOKED_V2,   /* LINUX_SLL2 */
-	FL_LINK_NULL,	     /* DLT_NULL: address family in the writer's byte order */
-	FL_LINK_LOOP,	     /* DLT_LOOP: address family big-endian */
-	FL_LINK_PPP,	     /* DLT_PPP, with or without HDLC address and control */
-	FL_LINK_PPPOE,	     /* DLT_PPP_ETHER */
-	FL_LINK_CHDLC,	     /* Cisco HDLC */
+	FL_LINK_RAW_IP,    /* version nibble decides */
+	FL_LINK_COOKED_V1, /* LINUX_SLL */
+	FL_LINK_COOKED_V2, /* LINUX_SLL2 */
+	FL_LINK_NULL,      /* DLT_NULL: address family in the writer's byte order */
+	FL_LINK_LOOP,      /* DLT_LOOP: address family big-endian */
+	FL_LINK_PPP,       /* DLT_PPP, with or without HDLC address and control */
+	FL_LINK_PPPOE,     /* DLT_PPP_ETHER */
+	FL_LINK_CHDLC,     /* Cisco HDLC */
 	FL_LINK_FRAME_RELAY,
 	FL_LINK_FDDI,
-	FL_LINK_WLAN,	     /* IEEE 802.11, data in the clear */
-	FL_LINK_RADIOTAP,    /* the same behind a radiotap header */
-	FL_LINK_PPI,	     /* per-packet information around Ethernet or 802.11 */
+	FL_LINK_WLAN,     /* IEEE 802.11, data in the clear */
+	FL_LINK_RADIOTAP, /* the same behind a radiotap header */
+	FL_LINK_PPI,      /* per-packet information around Ethernet or 802.11 */
 	FL_LINK_NFLOG,
 	FL_LINK_IPOIB,
 	FL_LINK_UNSUPPORTED, /* every frame is "not IP", and the reader says so once */
@@ -81,12 +81,12 @@ enum fl_link {
 
 /* What the carrier of the frame knows beside the bytes. Zero means unknown. */
 struct fl_frame_meta {
-	uint32_t wire_len;    /* length of the frame on the wire */
-	uint32_t gso_segs;    /* 0: derive from gso_size */
-	uint32_t gso_size;    /* payload bytes a segment; 0: not segmented */
-	uint16_t vlan_proto;  /* tag that the kernel moved out of the frame; 0: none */
-	uint8_t direction;    /* enum fl_dir as the carrier knows it */
-	uint64_t time_ns;     /* for the fragment table only */
+	uint32_t wire_len;   /* length of the frame on the wire */
+	uint32_t gso_segs;   /* 0: derive from gso_size */
+	uint32_t gso_size;   /* payload bytes a segment; 0: not segmented */
+	uint16_t vlan_proto; /* tag that the kernel moved out of the frame; 0: none */
+	uint8_t direction;   /* enum fl_dir as the carrier knows it */
+	uint64_t time_ns;    /* for the fragment table only */
 };
 
 /* Outcome of decoding one frame. */
@@ -100,10 +100,10 @@ enum fl_decoded {
 /* Result of decoding: key without iface and direction filled in by the caller, and the counts. */
 struct fl_packet {
 	struct fl_key key;
-	uint64_t bytes;	  /* layer-3 bytes of all segments */
+	uint64_t bytes;   /* layer-3 bytes of all segments */
 	uint32_t packets; /* segments */
 	uint8_t tcp;
-	bool fragment;	  /* any fragment */
+	bool fragment;      /* any fragment */
 	bool ports_unknown; /* a later fragment whose first was not seen: ports 0 */
 	int16_t icmp_type;  /* of ICMP and ICMPv6; -1: another protocol, or not in the frame */
 };
@@ -126,9 +126,8 @@ void fl_fragments_free(struct fl_fragments **f);
  * jumbograms without their option) takes the frame's length on the wire beyond the link header.
  * packets/bytes under GSO: segs = gso_segs, else ceil(payload / gso_size); bytes += (segs - 1) * headers.
  */
-enum fl_decoded fl_decode(enum fl_link link, const uint8_t *frame, size_t caplen,
-			  const struct fl_frame_meta *meta, bool inner, struct fl_fragments *fragments,
-			  struct fl_packet *ret);
+enum fl_decoded fl_decode(enum fl_link link, const uint8_t *frame, size_t caplen, const struct fl_frame_meta *meta,
+			  bool inner, struct fl_fragments *fragments, struct fl_packet *ret);
 
 /* IANA names for the protocol numbers people meet ("tcp", "udp", "icmp", ...); NULL when there is none. */
 const char *fl_protocol_name(uint8_t proto);

@@ -107,7 +107,8 @@ static bool skip_ppp_link(struct fl_cursor *c)
 
 	if (fl_cur_left(&at) >= 2 && at.p[0] == 0xff && at.p[1] == 0x03)
 		fl_cur_skip(&at, 2);
-	if (fl_cur_left(&at) >= 2 && at.p[0] == 0x0f && at.p[1] == 0x00) /* Cisco HDLC on a port that speaks both (RFC 1547) */
+	if (fl_cur_left(&at) >= 2 && at.p[0] == 0x0f &&
+	    at.p[1] == 0x00) /* Cisco HDLC on a port that speaks both (RFC 1547) */
 		return skip_chdlc(c);
 	if (fl_cur_be16(&at) == 0x0281) {
 		*c = at;
@@ -159,7 +160,8 @@ static bool skip_frame_relay(struct fl_cursor *c)
 	return !c->bad && (octet == 0xcc || octet == 0x8e) && skip_raw(c);
 }
 
-/* IEEE 802.11 data frames in the clear; what is encrypted, aggregated or a later fragment holds no readable IP header. */
+/* IEEE 802.11 data frames in the clear; what is encrypted, aggregated or a later fragment holds no readable IP header.
+ */
 static bool skip_wlan(struct fl_cursor *c)
 {
 	const uint8_t *h = fl_cur_take(c, 24);
@@ -245,7 +247,8 @@ static bool skip_cooked_v2(struct fl_cursor *c)
 	return !c->bad && skip_tags(c, ethertype);
 }
 
-/* AF_INET is 2 everywhere; AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs. The version nibble agrees or it is no IP. */
+/* AF_INET is 2 everywhere; AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs. The version nibble agrees or it is no IP.
+ */
 static bool skip_family(struct fl_cursor *c)
 {
 	uint32_t family = fl_cur_be32(c);
@@ -269,23 +272,15 @@ static bool skip_nothing(struct fl_cursor *c)
 }
 
 static bool (*const links[FL_LINK_N])(struct fl_cursor *) = {
-	[FL_LINK_ETHERNET] = skip_ethernet,
-	[FL_LINK_RAW_IP] = skip_raw,
-	[FL_LINK_COOKED_V1] = skip_cooked_v1,
-	[FL_LINK_COOKED_V2] = skip_cooked_v2,
-	[FL_LINK_NULL] = skip_family,
-	[FL_LINK_LOOP] = skip_family,
-	[FL_LINK_PPP] = skip_ppp_link,
-	[FL_LINK_PPPOE] = skip_pppoe,
-	[FL_LINK_CHDLC] = skip_chdlc,
-	[FL_LINK_FRAME_RELAY] = skip_frame_relay,
-	[FL_LINK_FDDI] = skip_fddi,
-	[FL_LINK_WLAN] = skip_wlan,
-	[FL_LINK_RADIOTAP] = skip_radiotap,
-	[FL_LINK_PPI] = skip_ppi,
-	[FL_LINK_NFLOG] = skip_nflog,
-	[FL_LINK_IPOIB] = skip_ipoib,
-	[FL_LINK_UNSUPPORTED] = skip_nothing,
+    [FL_LINK_ETHERNET] = skip_ethernet,   [FL_LINK_RAW_IP] = skip_raw,
+    [FL_LINK_COOKED_V1] = skip_cooked_v1, [FL_LINK_COOKED_V2] = skip_cooked_v2,
+    [FL_LINK_NULL] = skip_family,         [FL_LINK_LOOP] = skip_family,
+    [FL_LINK_PPP] = skip_ppp_link,        [FL_LINK_PPPOE] = skip_pppoe,
+    [FL_LINK_CHDLC] = skip_chdlc,         [FL_LINK_FRAME_RELAY] = skip_frame_relay,
+    [FL_LINK_FDDI] = skip_fddi,           [FL_LINK_WLAN] = skip_wlan,
+    [FL_LINK_RADIOTAP] = skip_radiotap,   [FL_LINK_PPI] = skip_ppi,
+    [FL_LINK_NFLOG] = skip_nflog,         [FL_LINK_IPOIB] = skip_ipoib,
+    [FL_LINK_UNSUPPORTED] = skip_nothing,
 };
 
 bool fl_link_skip(enum fl_link link, struct fl_cursor *c)

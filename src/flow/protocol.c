@@ -11,9 +11,10 @@ static const struct {
 	uint8_t number;
 	const char *name;
 } protocols[] = {
-	{1, "icmp"},	 {2, "igmp"},	{4, "ipip"},	  {6, "tcp"},	     {17, "udp"},     {33, "dccp"},	{41, "ipv6"},
-	{47, "gre"},	 {50, "esp"},	{51, "ah"},	  {58, "icmpv6"},    {88, "eigrp"},   {89, "ospf"},	{94, "ipip"},
-	{103, "pim"},	 {112, "vrrp"}, {115, "l2tp"},	  {132, "sctp"},     {135, "mobility"}, {136, "udplite"}, {137, "mpls-in-ip"},
+    {1, "icmp"},       {2, "igmp"},      {4, "ipip"},         {6, "tcp"},    {17, "udp"},    {33, "dccp"},
+    {41, "ipv6"},      {47, "gre"},      {50, "esp"},         {51, "ah"},    {58, "icmpv6"}, {88, "eigrp"},
+    {89, "ospf"},      {94, "ipip"},     {103, "pim"},        {112, "vrrp"}, {115, "l2tp"},  {132, "sctp"},
+    {135, "mobility"}, {136, "udplite"}, {137, "mpls-in-ip"},
 };
 
 const char *fl_protocol_name(uint8_t proto)

@@ -44,9 +44,8 @@ static bool matches(const char *const *patterns, const char *device)
 /* Link types whose frames the decoder reads. */
 static bool carries_ip(uint16_t arphrd)
 {
-	static const uint16_t known[] = {ARPHRD_ETHER, ARPHRD_NONE,   ARPHRD_RAWIP,
-					 ARPHRD_PPP,   ARPHRD_TUNNEL, ARPHRD_TUNNEL6,
-					 ARPHRD_SIT,   ARPHRD_IPGRE,  ARPHRD_IP6GRE};
+	static const uint16_t known[] = {ARPHRD_ETHER,   ARPHRD_NONE, ARPHRD_RAWIP, ARPHRD_PPP,   ARPHRD_TUNNEL,
+					 ARPHRD_TUNNEL6, ARPHRD_SIT,  ARPHRD_IPGRE, ARPHRD_IP6GRE};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(known); i++)
 		if (known[i] == arphrd)
@@ -60,8 +59,7 @@ static enum fl_skip skip_of(const struct fl_discovery_conf *conf, const struct f
 
 	if (l->flags & IFF_LOOPBACK)
 		return FL_SKIP_LOOPBACK;
-	if ((conf->include && *conf->include && !matches(conf->include, device)) ||
-	    matches(conf->exclude, device))
+	if ((conf->include && *conf->include && !matches(conf->include, device)) || matches(conf->exclude, device))
 		return FL_SKIP_CONFIGURED;
 	if (!(l->flags & IFF_UP))
 		return FL_SKIP_DOWN;
@@ -85,8 +83,7 @@ static struct fl_link_row *find_peer(struct fl_links *all, struct fl_link_row *l
 		return NULL;
 	l->peer_ns = fl_rtnl_followed(all->d, l->ns, l->out.link_netnsid);
 	for (size_t j = 0; j < all->n && l->peer_ns >= 0; j++)
-		if (all->v[j].ns == (size_t)l->peer_ns &&
-		    (int32_t)all->v[j].out.eni.ifindex == l->out.link_ifindex)
+		if (all->v[j].ns == (size_t)l->peer_ns && (int32_t)all->v[j].out.eni.ifindex == l->out.link_ifindex)
 			return &all->v[j];
 	return NULL;
 }
@@ -110,8 +107,7 @@ static void judge_pairs(struct fl_links *all)
 		if (!peer || !is_candidate(peer)) {
 			/* Only one end can be metered. With the far end in a namespace that we do
 			 * not see, this is the host's. */
-			l->out.eni.flip =
-			    peer ? mine < its : l->out.link_netnsid >= 0 && l->ns == 0;
+			l->out.eni.flip = peer ? mine < its : l->out.link_netnsid >= 0 && l->ns == 0;
 			continue;
 		}
 		if (l->out.skip == FL_SKIP_NONE && (mine < its || (mine == its && l < peer)))
@@ -140,9 +136,9 @@ static void judge_bridges(struct fl_links *all)
 
 static const char *kind_of(const struct fl_link_row *l)
 {
-	static const char *const tunnels[] = {
-	    "vxlan",  "geneve", "gre",  "gretap",    "ip6gre", "ip6gretap", "ipip", "sit",
-	    "ip6tnl", "vti",    "vti6", "wireguard", "erspan", "ip6erspan", "fou"};
+	static const char *const tunnels[] = {"vxlan",     "geneve",    "gre",    "gretap",    "ip6gre",
+					      "ip6gretap", "ipip",      "sit",    "ip6tnl",    "vti",
+					      "vti6",      "wireguard", "erspan", "ip6erspan", "fou"};
 
 	if (!strcmp(l->kind, "bridge"))
 		return "bridge";
@@ -153,16 +149,14 @@ static const char *kind_of(const struct fl_link_row *l)
 }
 
 /* The network an interface is in: its own, else that of the bridge it is plugged into. */
-static void network_of(const struct fl_links *all, const struct fl_link_row *l, char *ret,
-		       size_t size)
+static void network_of(const struct fl_links *all, const struct fl_link_row *l, char *ret, size_t size)
 {
 	const struct fl_link_row *from = l->out.eni.has_v4 ? l : NULL;
 	char text[FL_ADDR_TEXT_MAX + 1];
 	struct fl_addr net;
 
 	for (size_t i = 0; !from && l->master && i < all->n; i++)
-		if (all->v[i].ns == l->ns && all->v[i].out.eni.ifindex == l->master &&
-		    all->v[i].out.eni.has_v4)
+		if (all->v[i].ns == l->ns && all->v[i].out.eni.ifindex == l->master && all->v[i].out.eni.has_v4)
 			from = &all->v[i];
 	*ret = '\0';
 	if (!from)
@@ -184,8 +178,7 @@ static bool id_taken(const struct fl_links *all, const struct fl_link_row *l)
 
 /* Ids from machine, MAC and network. Devices stacked on another often share its address: those are
  * told apart by name. */
-static void identify(const struct fl_identity_conf *conf, struct fl_links *all,
-		     struct fl_link_row *l)
+static void identify(const struct fl_identity_conf *conf, struct fl_links *all, struct fl_link_row *l)
 {
 	static const uint8_t no_mac[6];
 	struct fl_eni *e = &l->out.eni;
@@ -194,8 +187,8 @@ static void identify(const struct fl_identity_conf *conf, struct fl_links *all,
 	memcpy(e->account_id, conf->account_id, sizeof e->account_id);
 	memcpy(e->region, conf->region, sizeof e->region);
 	if (memcmp(e->mac, no_mac, 6))
-		snprintf(what, sizeof what, "%s/%02x:%02x:%02x:%02x:%02x:%02x", e->netns, e->mac[0],
-			 e->mac[1], e->mac[2], e->mac[3], e->mac[4], e->mac[5]);
+		snprintf(what, sizeof what, "%s/%02x:%02x:%02x:%02x:%02x:%02x", e->netns, e->mac[0], e->mac[1],
+			 e->mac[2], e->mac[3], e->mac[4], e->mac[5]);
 	else
 		snprintf(what, sizeof what, "%s/%s", e->netns, e->device);
 	fl_derive_id(conf, "eni", what, e->interface_id, sizeof e->interface_id);
@@ -250,31 +243,28 @@ static void read_processes(const struct fl_discovery *d, struct processes *p)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		p->v[p->n++] = (struct process_ns){
-		    .inode = st.st_ino, .pid = atoi(e->d_name), .nsid = fl_rtnl_nsid(d, 0, fd)};
+		p->v[p->n++] =
+		    (struct process_ns){.inode = st.st_ino, .pid = atoi(e->d_name), .nsid = fl_rtnl_nsid(d, 0, fd)};
 		close(fd);
 	}
 	if (dir)
 		closedir(dir);
 }
 
-static bool container_name(const struct fl_discovery *d, const struct fl_link_row *l,
-			   struct processes *p, char *ret)
+static bool container_name(const struct fl_discovery *d, const struct fl_link_row *l, struct processes *p, char *ret)
 {
 	if (!l->ns && (l->peer_ns >= 0 || l->out.link_netnsid < 0))
 		return false;
 	if (!p->read)
 		read_processes(d, p);
 	for (size_t i = 0; i < p->n; i++)
-		if ((l->ns ? p->v[i].inode == d->ns[l->ns].inode
-			   : p->v[i].nsid == l->out.link_netnsid) &&
+		if ((l->ns ? p->v[i].inode == d->ns[l->ns].inode : p->v[i].nsid == l->out.link_netnsid) &&
 		    fl_name_of_process("", p->v[i].pid, ret))
 			return true;
 	return false;
 }
 
-static const struct fl_known_name *known_name(const struct fl_discovery *d,
-					      const struct fl_link_row *l)
+static const struct fl_known_name *known_name(const struct fl_discovery *d, const struct fl_link_row *l)
 {
 	for (size_t i = 0; i < d->n_known; i++)
 		if (d->known[i].ns == l->ns && d->known[i].ifindex == l->out.eni.ifindex &&
@@ -285,8 +275,7 @@ static const struct fl_known_name *known_name(const struct fl_discovery *d,
 
 static void remember(struct fl_discovery *d, const struct fl_link_row *l)
 {
-	struct fl_known_name *k =
-	    d->n_known < FL_NAMES_MAX ? realloc(d->known, (d->n_known + 1) * sizeof *k) : NULL;
+	struct fl_known_name *k = d->n_known < FL_NAMES_MAX ? realloc(d->known, (d->n_known + 1) * sizeof *k) : NULL;
 
 	if (!k)
 		return; /* it is looked for again */
@@ -314,8 +303,7 @@ static void name(struct fl_discovery *d, struct fl_link_row *l, struct processes
 		snprintf(e->kind, sizeof e->kind, "vm");
 		remember(d, l);
 	} else {
-		snprintf(e->name, sizeof e->name, "%s%s%s", e->netns, *e->netns ? "/" : "",
-			 e->device);
+		snprintf(e->name, sizeof e->name, "%s%s%s", e->netns, *e->netns ? "/" : "", e->device);
 	}
 }
 

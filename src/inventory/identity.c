@@ -21,8 +21,7 @@ void fl_identity_defaults(struct fl_identity_conf *ret)
 	fclose(f);
 }
 
-void fl_derive_id(const struct fl_identity_conf *conf, const char *prefix, const char *what,
-		  char *ret, size_t ret_size)
+void fl_derive_id(const struct fl_identity_conf *conf, const char *prefix, const char *what, char *ret, size_t ret_size)
 {
 	uint8_t seed[3][32], digest[32];
 	char hex[65];

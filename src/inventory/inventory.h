@@ -41,8 +41,8 @@ struct fl_identity_conf {
 };
 void fl_identity_defaults(struct fl_identity_conf *ret);
 /* prefix "eni", "vpc", "subnet", "i", "fl", ...; ret holds strlen(prefix) + 1 + 17 + 1 bytes */
-void fl_derive_id(const struct fl_identity_conf *conf, const char *prefix, const char *what,
-		  char *ret, size_t ret_size);
+void fl_derive_id(const struct fl_identity_conf *conf, const char *prefix, const char *what, char *ret,
+		  size_t ret_size);
 /* The ENI of a capture file: id derived from the file's interface name or "capture". */
 void fl_eni_for_capture(const struct fl_identity_conf *conf, const char *name, struct fl_eni *ret);
 
@@ -74,10 +74,9 @@ struct fl_interface {
 struct fl_discovery; /* rtnetlink sockets, one a network namespace */
 struct fl_discovery_conf {
 	struct fl_identity_conf identity;
-	const char *const *include,
-	    *const *exclude; /* shell patterns on the device name, NULL-terminated, may be NULL */
-	const char *const
-	    *netns; /* names under /run/netns or paths to follow besides our own; NULL-terminated */
+	const char *const *include, *const
+					*exclude; /* shell patterns on the device name, NULL-terminated, may be NULL */
+	const char *const *netns; /* names under /run/netns or paths to follow besides our own; NULL-terminated */
 };
 int fl_discovery_new(struct fl_discovery **ret, const struct fl_discovery_conf *conf);
 void fl_discovery_free(struct fl_discovery **d);

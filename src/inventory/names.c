@@ -87,9 +87,8 @@ static bool docker(const char *root, const char *id, char ret[FL_NAME_MAX])
 
 static bool podman(const char *root, const char *id, char ret[FL_NAME_MAX])
 {
-	static const char *const lists[] = {
-	    "/var/lib/containers/storage/overlay-containers/containers.json%.0s",
-	    "/run/containers/storage/overlay-containers/containers.json%.0s"};
+	static const char *const lists[] = {"/var/lib/containers/storage/overlay-containers/containers.json%.0s",
+					    "/run/containers/storage/overlay-containers/containers.json%.0s"};
 	bool found = false;
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(lists) && !found; i++) {
@@ -101,9 +100,7 @@ static bool podman(const char *root, const char *id, char ret[FL_NAME_MAX])
 			const char *its = json_string_value(json_object_get(one, "id"));
 
 			if (its && !strcmp(its, id))
-				found = take(json_string_value(
-						 json_array_get(json_object_get(one, "names"), 0)),
-					     ret);
+				found = take(json_string_value(json_array_get(json_object_get(one, "names"), 0)), ret);
 		}
 		json_decref(doc);
 	}
@@ -113,23 +110,19 @@ static bool podman(const char *root, const char *id, char ret[FL_NAME_MAX])
 /* The OCI bundle: Kubernetes writes pod and container into the annotations. */
 static bool containerd(const char *root, const char *id, char ret[FL_NAME_MAX])
 {
-	static const char *const bundles[] = {
-	    "/run/containerd/io.containerd.runtime.v2.task/k8s.io/%s/config.json",
-	    "/run/containerd/io.containerd.runtime.v2.task/default/%s/config.json"};
+	static const char *const bundles[] = {"/run/containerd/io.containerd.runtime.v2.task/k8s.io/%s/config.json",
+					      "/run/containerd/io.containerd.runtime.v2.task/default/%s/config.json"};
 	bool found = false;
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(bundles) && !found; i++) {
-		json_t *doc = load(root, bundles[i], id),
-		       *notes = json_object_get(doc, "annotations");
-		const char *pod =
-		    json_string_value(json_object_get(notes, "io.kubernetes.cri.sandbox-name"));
+		json_t *doc = load(root, bundles[i], id), *notes = json_object_get(doc, "annotations");
+		const char *pod = json_string_value(json_object_get(notes, "io.kubernetes.cri.sandbox-name"));
 
 		if (pod)
 			found = take(pod, ret);
 		else
-			found =
-			    take(json_string_value(json_object_get(notes, "nerdctl/name")), ret) ||
-			    take(json_string_value(json_object_get(doc, "hostname")), ret);
+			found = take(json_string_value(json_object_get(notes, "nerdctl/name")), ret) ||
+				take(json_string_value(json_object_get(doc, "hostname")), ret);
 		json_decref(doc);
 	}
 	return found;
@@ -137,8 +130,7 @@ static bool containerd(const char *root, const char *id, char ret[FL_NAME_MAX])
 
 bool fl_name_of_process(const char *root, int pid, char ret[FL_NAME_MAX])
 {
-	static bool (*const sources[])(const char *, const char *,
-				       char[FL_NAME_MAX]) = {docker, podman, containerd};
+	static bool (*const sources[])(const char *, const char *, char[FL_NAME_MAX]) = {docker, podman, containerd};
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(65536);
 	char path[4096], id[65];
 

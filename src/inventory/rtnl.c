@@ -45,8 +45,7 @@ static int add_namespace(struct fl_discovery *d, const char *name, const char *p
 	d->n++;
 	snprintf(ns->name, sizeof ns->name, "%s", name);
 	if (*name && setns(ns->fd, CLONE_NEWNET))
-		return fl_fail(-errno, "network namespace %s: cannot enter (%s); run as root", path,
-			       strerror(errno));
+		return fl_fail(-errno, "network namespace %s: cannot enter (%s); run as root", path, strerror(errno));
 	r = open_socket(0, &ns->ask);
 	if (!r)
 		r = open_socket(RTMGRP_LINK | RTMGRP_IPV4_IFADDR, &ns->notify);
@@ -64,13 +63,11 @@ static int add_followed(struct fl_discovery *d, const char *const *names)
 		char path[4096];
 
 		if (d->n == FL_NAMESPACES_MAX)
-			return fl_fail(-E2BIG, "more than %d network namespaces",
-				       FL_NAMESPACES_MAX);
+			return fl_fail(-E2BIG, "more than %d network namespaces", FL_NAMESPACES_MAX);
 		snprintf(path, sizeof path, "%s%s", base ? "" : "/run/netns/", *names);
 		r = add_namespace(d, base ? base + 1 : *names, path);
 		if (setns(d->ns[0].fd, CLONE_NEWNET) && !r)
-			r = fl_fail(-errno, "cannot return to our network namespace: %s",
-				    strerror(errno));
+			r = fl_fail(-errno, "cannot return to our network namespace: %s", strerror(errno));
 	}
 	return r;
 }
@@ -150,9 +147,8 @@ int32_t fl_rtnl_nsid(const struct fl_discovery *d, size_t from, int fd)
 	n = mnl_socket_recvfrom(d->ns[from].ask, buf, sizeof buf);
 	if (n < (ssize_t)sizeof *h || h->nlmsg_type != RTM_NEWNSID)
 		return -1;
-	mnl_attr_for_each(
-	    a, h, sizeof(struct rtgenmsg)) if (mnl_attr_get_type(a) ==
-					       NETNSA_NSID) return (int32_t)mnl_attr_get_u32(a);
+	mnl_attr_for_each(a, h, sizeof(struct rtgenmsg)) if (mnl_attr_get_type(a) ==
+							     NETNSA_NSID) return (int32_t)mnl_attr_get_u32(a);
 	return -1;
 }
 
@@ -234,8 +230,7 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 
 	if (all->n == all->cap) {
 		size_t cap = all->cap ? all->cap * 2 : 64;
-		struct fl_link_row *v =
-		    cap > MAX_INTERFACES ? NULL : realloc(all->v, cap * sizeof *v);
+		struct fl_link_row *v = cap > MAX_INTERFACES ? NULL : realloc(all->v, cap * sizeof *v);
 
 		if (!v) {
 			all->error = cap > MAX_INTERFACES ? -E2BIG : -ENOMEM;
@@ -260,13 +255,12 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(h);
 	const struct nlattr *a, *local = NULL;
 
-	mnl_attr_for_each(a, h, sizeof *info) if (mnl_attr_get_type(a) == IFA_LOCAL &&
-						  mnl_attr_get_payload_len(a) == 4) local = a;
+	mnl_attr_for_each(a, h, sizeof *info) if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_get_payload_len(a) == 4)
+	    local = a;
 	for (size_t i = all->ns_first; local && i < all->n; i++) {
 		struct fl_link_row *l = &all->v[i];
 
-		if (l->out.eni.ifindex != info->ifa_index || l->out.eni.has_v4 ||
-		    info->ifa_flags & IFA_F_SECONDARY)
+		if (l->out.eni.ifindex != info->ifa_index || l->out.eni.has_v4 || info->ifa_flags & IFA_F_SECONDARY)
 			continue;
 		l->out.eni.has_v4 = true;
 		l->out.eni.primary_v4 = fl_addr_v4(mnl_attr_get_payload(local));
@@ -275,8 +269,7 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
-static int dump(struct fl_netns *ns, uint16_t type, uint8_t family, mnl_cb_t fn,
-		struct fl_links *all)
+static int dump(struct fl_netns *ns, uint16_t type, uint8_t family, mnl_cb_t fn, struct fl_links *all)
 {
 	static unsigned sequence; /* tells a late answer from ours */
 	char buf[32768];

@@ -18,8 +18,7 @@
 #define VERSION 1u
 #define ENVELOPE 12u /* magic, length, checksum */
 #define PAYLOAD_MAX ((size_t)1 << 30)
-#define FLOW_BYTES_MIN                                                                             \
-	7u /* tag, packets, bytes, first: bounds what a hostile count can make us allocate */
+#define FLOW_BYTES_MIN 7u /* tag, packets, bytes, first: bounds what a hostile count can make us allocate */
 
 /* tag */
 #define T_PACKETS(t) ((t)&3u)      /* 1 2 4 8 bytes */
@@ -40,13 +39,12 @@ static const uint8_t packets_width[4] = {1, 2, 4, 8}, bytes_width[4] = {2, 3, 4,
 static const struct {
 	uint16_t offset, size;
 } eni_texts[] = {
-#define TEXT(member)                                                                               \
-	{                                                                                          \
-		offsetof(struct fl_eni, member), sizeof(((struct fl_eni *)NULL)->member)           \
+#define TEXT(member)                                                                                                   \
+	{                                                                                                              \
+		offsetof(struct fl_eni, member), sizeof(((struct fl_eni *)NULL)->member)                               \
 	}
-    TEXT(account_id),  TEXT(interface_id), TEXT(vpc_id), TEXT(subnet_id),
-    TEXT(instance_id), TEXT(region),       TEXT(az_id),  TEXT(name),
-    TEXT(kind),        TEXT(device),       TEXT(netns),
+    TEXT(account_id), TEXT(interface_id), TEXT(vpc_id), TEXT(subnet_id), TEXT(instance_id), TEXT(region),
+    TEXT(az_id),      TEXT(name),         TEXT(kind),   TEXT(device),    TEXT(netns),
 #undef TEXT
 };
 
@@ -131,11 +129,10 @@ static inline unsigned bytes_needed(uint64_t v) /* 0 for 0 */
 
 static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struct fl_flow *before)
 {
-	static const uint8_t packets_code[9] = {0, 0, 1, 2, 2, 3, 3, 3, 3},
-			     bytes_code[9] = {0, 0, 0, 1, 2, 3, 3, 3, 3};
+	static const uint8_t packets_code[9] = {0, 0, 1, 2, 2, 3, 3, 3, 3}, bytes_code[9] = {0, 0, 0, 1, 2, 3, 3, 3, 3};
 	uint64_t first = f->first_ms, span = f->last_ms - first;
-	unsigned pc = packets_code[bytes_needed(f->packets)],
-		 bc = bytes_code[bytes_needed(f->bytes)], sc = bytes_needed(span);
+	unsigned pc = packets_code[bytes_needed(f->packets)], bc = bytes_code[bytes_needed(f->bytes)],
+		 sc = bytes_needed(span);
 	bool is_long = !fl_addr_is_mapped_v4(&f->key.src) || !fl_addr_is_mapped_v4(&f->key.dst);
 	size_t skip = is_long ? 0 : 12, n = 16 - skip;
 	unsigned tag = pc | bc << 2 | sc << 4 | (unsigned)f->action << T_ACTION_SHIFT;
@@ -182,17 +179,14 @@ static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struc
 
 static int check(const struct fl_flow *f)
 {
-	if (f->action > 3 || f->last_ms < f->first_ms ||
-	    f->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) || fl_key_dir(&f->key) >= FL_DIR_N)
-		return fl_fail(
-		    -EINVAL,
-		    "journal: a flow with action %u, direction %u, %u to %u ms cannot be written",
-		    f->action, f->key.dirfam, f->first_ms, f->last_ms);
+	if (f->action > 3 || f->last_ms < f->first_ms || f->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) ||
+	    fl_key_dir(&f->key) >= FL_DIR_N)
+		return fl_fail(-EINVAL, "journal: a flow with action %u, direction %u, %u to %u ms cannot be written",
+			       f->action, f->key.dirfam, f->first_ms, f->last_ms);
 	return 0;
 }
 
-int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct fl_buf *out,
-		 size_t *ret_to)
+int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct fl_buf *out, size_t *ret_to)
 {
 	static const struct fl_flow none;
 	size_t begin = out->len, counts, i;
@@ -201,8 +195,7 @@ int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct
 
 	if (r)
 		return r;
-	out->len =
-	    (size_t)((char *)put_head((uint8_t *)out->data + out->len, f, from == 0) - out->data);
+	out->len = (size_t)((char *)put_head((uint8_t *)out->data + out->len, f, from == 0) - out->data);
 	counts = out->len;
 	out->len += 8;
 	for (i = from; i < f->n_flows; i++) {
@@ -235,14 +228,13 @@ int fl_frame_encode(const struct fl_frame *f, struct fl_buf *out)
 	int r;
 
 	if (f->n_flows > FL_JOURNAL_FLOWS_MAX)
-		return fl_fail(-E2BIG, "a frame of %zu flows is larger than the limit of %u",
-			       f->n_flows, FL_JOURNAL_FLOWS_MAX);
+		return fl_fail(-E2BIG, "a frame of %zu flows is larger than the limit of %u", f->n_flows,
+			       FL_JOURNAL_FLOWS_MAX);
 	r = fl_buf_add(out, word, sizeof word);
 	if (!r)
 		r = fl_frame_put(f, 0, PAYLOAD_MAX, out, &to);
 	if (!r && to < f->n_flows)
-		r = fl_fail(-E2BIG, "a frame of %zu flows is larger than %zu bytes", f->n_flows,
-			    PAYLOAD_MAX);
+		r = fl_fail(-E2BIG, "a frame of %zu flows is larger than %zu bytes", f->n_flows, PAYLOAD_MAX);
 	if (r) {
 		out->len = at;
 		return r;
@@ -326,10 +318,8 @@ static int get_head(struct fl_cursor *c, struct fl_frame *ret)
 	const uint8_t *boot;
 
 	if (!c->bad && (version != VERSION || rules > FL_RULE_N || losses > FL_LOSS_N))
-		return fl_fail(
-		    -EBADMSG,
-		    "frame of version %u with %u rules and %u causes: written by a newer flowlog",
-		    version, rules, losses);
+		return fl_fail(-EBADMSG, "frame of version %u with %u rules and %u causes: written by a newer flowlog",
+			       version, rules, losses);
 	boot = fl_cur_take(c, sizeof w->boot_id);
 	if (boot)
 		memcpy(w->boot_id, boot, sizeof w->boot_id);
@@ -353,8 +343,7 @@ static inline const uint8_t *take(const uint8_t *p, void *to, size_t n)
 
 static inline uint64_t load(const uint8_t *p, unsigned width)
 {
-	static const uint64_t masks[9] = {0, 0xff, 0xffff, 0xffffff,  0xffffffff,
-					  0, 0,    0,      UINT64_MAX};
+	static const uint64_t masks[9] = {0, 0xff, 0xffff, 0xffffff, 0xffffffff, 0, 0, 0, UINT64_MAX};
 	uint64_t v;
 
 	memcpy(&v, p, 8);
@@ -386,8 +375,7 @@ static inline const uint8_t *get_flow(const uint8_t *p, struct fl_flow *ret)
 	if (!(tag & T_PROTO)) {
 		ret->key.proto = *p++;
 		ret->key.dirfam = *p++;
-		if (ret->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) ||
-		    fl_key_dir(&ret->key) >= FL_DIR_N)
+		if (ret->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) || fl_key_dir(&ret->key) >= FL_DIR_N)
 			return NULL;
 	}
 	ret->packets = load(p, packets_width[T_PACKETS(tag)]);
@@ -427,18 +415,14 @@ static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
 		memcpy(tail, p, FL_MIN(left, (size_t)FL_FLOW_BYTES_MAX));
 		c.p = get_flow(tail, &f);
 		if (!c.p || (size_t)(c.p - tail) > left)
-			return fl_fail(-EBADMSG,
-				       "frame: flow %zu is cut short or has impossible values", i);
+			return fl_fail(-EBADMSG, "frame: flow %zu is cut short or has impossible values", i);
 		p += c.p - tail;
 		flows[i] = f;
 	}
-	return p == end
-		   ? 0
-		   : fl_fail(-EBADMSG, "frame: %zu bytes after the last flow", (size_t)(end - p));
+	return p == end ? 0 : fl_fail(-EBADMSG, "frame: %zu bytes after the last flow", (size_t)(end - p));
 }
 
-int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size,
-		 bool decode_flows)
+int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size, bool decode_flows)
 {
 	struct fl_cursor flows;
 	uint32_t n, bytes;
@@ -450,10 +434,8 @@ int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t
 		return r;
 	n = fl_cur_le32(c);
 	bytes = fl_cur_le32(c);
-	if (c->bad || bytes != fl_cur_left(c) || n > FL_JOURNAL_FLOWS_MAX ||
-	    (uint64_t)n * FLOW_BYTES_MIN > bytes)
-		return fl_fail(-EBADMSG, "frame: %u flows in %u bytes, %zu bytes are there", n,
-			       bytes, fl_cur_left(c));
+	if (c->bad || bytes != fl_cur_left(c) || n > FL_JOURNAL_FLOWS_MAX || (uint64_t)n * FLOW_BYTES_MIN > bytes)
+		return fl_fail(-EBADMSG, "frame: %u flows in %u bytes, %zu bytes are there", n, bytes, fl_cur_left(c));
 	flows = fl_cur_sub(c, bytes);
 	ret->n_flows = n;
 	if (!decode_flows)

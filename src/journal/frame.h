@@ -11,8 +11,6 @@
 /* Appends flows from `from` on until about max_bytes are used (at least one flow); *ret_to is where
  * the next piece begins. Ledger and SKIPDATA ride in the first piece only, so that sums over pieces
  * are right. */
-int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct fl_buf *out,
-		 size_t *ret_to);
+int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct fl_buf *out, size_t *ret_to);
 /* The whole payload must be one frame. decode_flows false: flows NULL, n_flows as written. */
-int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size,
-		 bool decode_flows);
+int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size, bool decode_flows);

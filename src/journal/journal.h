@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Face of the stage "journal": the one hand-over of the live path. A durable append-only log of closed windows: one frame a
- * window and interface, sorted by interface and key, length- and checksum-protected, idempotent by
- * (boot id, interface epoch, window, part). Preallocated quota, segments recycled; the oldest unread window is dropped when
- * the quota is reached, counted and reported to the cursor as a gap. One writer; any number of readers in other processes.
+ * Face of the stage "journal": the one hand-over of the live path. A durable append-only log of closed windows: one
+ * frame a window and interface, sorted by interface and key, length- and checksum-protected, idempotent by (boot id,
+ * interface epoch, window, part). Preallocated quota, segments recycled; the oldest unread window is dropped when the
+ * quota is reached, counted and reported to the cursor as a gap. One writer; any number of readers in other processes.
  */
 #pragma once
 
@@ -17,23 +17,24 @@
 
 struct fl_window {
 	uint8_t boot_id[16];
-	uint32_t epoch;	  /* of the interface: grows with every attachment in a slot */
-	uint32_t window;  /* number; only grows within a boot id */
-	uint32_t part;	  /* 0; later parts carry what came after the window was closed */
-	uint32_t flags;	  /* FL_WINDOW_* */
-	int64_t start;	  /* Unix seconds, wall clock */
-	uint32_t length;  /* seconds */
+	uint32_t epoch;  /* of the interface: grows with every attachment in a slot */
+	uint32_t window; /* number; only grows within a boot id */
+	uint32_t part;   /* 0; later parts carry what came after the window was closed */
+	uint32_t flags;  /* FL_WINDOW_* */
+	int64_t start;   /* Unix seconds, wall clock */
+	uint32_t length; /* seconds */
 };
-#define FL_WINDOW_SKIPDATA 1u	 /* something of this window on this interface was not captured */
+#define FL_WINDOW_SKIPDATA 1u    /* something of this window on this interface was not captured */
 #define FL_WINDOW_PROVISIONAL 2u /* the open window: only in snapshots, never in the journal */
-#define FL_WINDOW_VERDICTS 4u	 /* action was observed; unset: not known (ACCEPT only means "not seen rejected") */
-#define FL_WINDOW_SILENT 8u /* set by scan: the flow log has no record of this interface yet, so NODATA is not written */
+#define FL_WINDOW_VERDICTS 4u    /* action was observed; unset: not known (ACCEPT only means "not seen rejected") */
+#define FL_WINDOW_SILENT                                                                                               \
+	8u /* set by scan: the flow log has no record of this interface yet, so NODATA is not written */
 
 struct fl_frame {
 	struct fl_window window;
 	struct fl_eni eni;
 	struct fl_ledger ledger[FL_DIR_N]; /* by enum fl_dir */
-	const struct fl_flow *flows;	   /* sorted by key; key.iface is meaningless here */
+	const struct fl_flow *flows;       /* sorted by key; key.iface is meaningless here */
 	size_t n_flows;
 };
 
@@ -42,7 +43,7 @@ struct fl_frame {
 /* ---- writing ---- */
 struct fl_journal;
 struct fl_journal_conf {
-	uint64_t quota_bytes;	/* preallocated */
+	uint64_t quota_bytes;   /* preallocated */
 	uint64_t segment_bytes; /* 0: quota / 8 */
 };
 int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_conf *conf); /* repairs a torn tail */
@@ -52,13 +53,17 @@ int fl_journal_append(struct fl_journal *j, const struct fl_frame *frame);
 /* fsync; after it everything appended is durable and visible to readers. Marks the end of the window. */
 int fl_journal_commit(struct fl_journal *j, uint32_t window, int64_t start, uint32_t length);
 /* Readers' cursors, so that retention knows what is unread: consumer files live in dirfd as cursor.<name>. */
-/* Since opening. Dropped counts what some consumer had not read (all of it when there is no consumer). oldest_unread_s: Unix time of
- * the oldest window that some consumer has not read, 0: none. */
-struct fl_journal_stats { uint64_t frames, flows, bytes, dropped_windows, dropped_flows, oldest_unread_s; };
+/* Since opening. Dropped counts what some consumer had not read (all of it when there is no consumer). oldest_unread_s:
+ * Unix time of the oldest window that some consumer has not read, 0: none. */
+struct fl_journal_stats {
+	uint64_t frames, flows, bytes, dropped_windows, dropped_flows, oldest_unread_s;
+};
 void fl_journal_stats(const struct fl_journal *j, struct fl_journal_stats *ret);
 
 /* ---- reading ---- */
-struct fl_position { uint64_t segment, offset; }; /* totally ordered; {0,0} is the beginning of what is held */
+struct fl_position {
+	uint64_t segment, offset;
+}; /* totally ordered; {0,0} is the beginning of what is held */
 static inline int fl_position_cmp(struct fl_position a, struct fl_position b)
 {
 	if (a.segment != b.segment)
@@ -70,23 +75,24 @@ struct fl_reader;
 int fl_reader_open(struct fl_reader **ret, int dirfd, struct fl_position from);
 void fl_reader_close(struct fl_reader **r);
 /* 1: a frame (valid until the next call); 0: nothing more that is committed; FL_READER_WINDOW_END: a commit mark;
- * FL_READER_GAP: windows were dropped before this position, one call an interface: ret->window.start/length span what is missing,
- * ret->eni names the interface (interface_id empty: not known any more), ret->n_flows and ret->ledger[].lost[journal-quota] say
- * how much, ret->flows is NULL. The position moves with the last of them. A frame that was too long for a segment comes in pieces,
- * the ledger and FL_WINDOW_SKIPDATA with the first.
- * Negative: damaged (position in the sentence); -EBADMSG moved to the next segment, so that the caller may go on. */
+ * FL_READER_GAP: windows were dropped before this position, one call an interface: ret->window.start/length span what
+ * is missing, ret->eni names the interface (interface_id empty: not known any more), ret->n_flows and
+ * ret->ledger[].lost[journal-quota] say how much, ret->flows is NULL. The position moves with the last of them. A frame
+ * that was too long for a segment comes in pieces, the ledger and FL_WINDOW_SKIPDATA with the first. Negative: damaged
+ * (position in the sentence); -EBADMSG moved to the next segment, so that the caller may go on. */
 #define FL_READER_WINDOW_END 2
 #define FL_READER_GAP 3
 int fl_reader_next(struct fl_reader *r, struct fl_frame *ret);
 int fl_reader_skim(struct fl_reader *r, struct fl_frame *ret); /* the same without decoding flows: ret->flows is NULL */
 struct fl_position fl_reader_position(const struct fl_reader *r); /* after what was returned last */
-int fl_journal_begin(int dirfd, struct fl_position *ret); /* where what is held begins; {0,0}: there is no journal yet */
-int fl_cursor_save(int dirfd, const char *name, struct fl_position pos); /* durable */
+int fl_journal_begin(int dirfd,
+		     struct fl_position *ret); /* where what is held begins; {0,0}: there is no journal yet */
+int fl_cursor_save(int dirfd, const char *name, struct fl_position pos);  /* durable */
 int fl_cursor_load(int dirfd, const char *name, struct fl_position *ret); /* {0,0} when there is none */
 
 /* One frame to and from bytes: also used for the snapshot of the open window (status/open). */
 int fl_frame_encode(const struct fl_frame *f, struct fl_buf *out);
-/* 1: frame decoded and the cursor moved; 0: not complete; negative: damaged. flows point into malloc'd *store, which the caller
- * frees and which is reused. */
+/* 1: frame decoded and the cursor moved; 0: not complete; negative: damaged. flows point into malloc'd *store, which
+ * the caller frees and which is reused. */
 struct fl_cursor;
 int fl_frame_decode(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size);

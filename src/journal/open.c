@@ -38,8 +38,7 @@ const struct fl_rec *fl_walk_next(struct walk *w, struct fl_cursor *ret_payload)
 {
 	const struct fl_rec *r = (const void *)(w->map + w->at);
 
-	if (w->at + sizeof *r > w->size || !r->type || r->type >= FL_REC_N ||
-	    FL_REC_SPAN(r->len) > w->size - w->at ||
+	if (w->at + sizeof *r > w->size || !r->type || r->type >= FL_REC_N || FL_REC_SPAN(r->len) > w->size - w->at ||
 	    fl_rec_crc(w->number, w->at, r, r + 1) != r->crc)
 		return NULL;
 	*ret_payload = fl_cursor(r + 1, r->len);
@@ -76,9 +75,8 @@ static int open_segment(struct fl_journal *j, unsigned i, bool create)
 	int r;
 
 	fl_segment_name(i, name);
-	*s = (struct segment){
-	    .file = i,
-	    .fd = openat(j->dirfd, name, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0640)};
+	*s = (struct segment){.file = i,
+			      .fd = openat(j->dirfd, name, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0640)};
 	if (s->fd < 0)
 		return errno == ENOENT ? 1 : fl_fail(-errno, "journal/%s: %m", name);
 	if (fstat(s->fd, &st)) {
@@ -91,22 +89,19 @@ static int open_segment(struct fl_journal *j, unsigned i, bool create)
 	/* One that is not in use may be of another size: made by an earlier configuration, or its
 	 * making was interrupted. */
 	if (!s->number && s->size != j->segment_bytes) {
-		r = ftruncate(s->fd, 0) ? errno
-					: posix_fallocate(s->fd, 0, (off_t)j->segment_bytes);
+		r = ftruncate(s->fd, 0) ? errno : posix_fallocate(s->fd, 0, (off_t)j->segment_bytes);
 		if (r) {
 			fl_closep(&s->fd);
 			unlinkat(j->dirfd, name, 0);
-			return fl_fail(-r,
-				       "journal/%s: reserving %" PRIu64
-				       " bytes: %s; set a smaller journal size or make room",
-				       name, j->segment_bytes, strerror(r));
+			return fl_fail(
+			    -r, "journal/%s: reserving %" PRIu64 " bytes: %s; set a smaller journal size or make room",
+			    name, j->segment_bytes, strerror(r));
 		}
 		s->size = j->segment_bytes;
 	}
 	if (s->size < FL_SEGMENT_MIN || s->size > FL_SEGMENT_MAX) {
 		fl_closep(&s->fd);
-		return fl_fail(-EBADMSG, "journal/%s: %" PRIu64 " bytes is no size of a segment",
-			       name, s->size);
+		return fl_fail(-EBADMSG, "journal/%s: %" PRIu64 " bytes is no size of a segment", name, s->size);
 	}
 	s->end = FL_SEGMENT_DATA;
 	j->n++;
@@ -128,8 +123,7 @@ static int remove_surplus(struct fl_journal *j, unsigned wanted)
 	size_t n;
 	int r = fl_cursors_list(j->dirfd, cursor, &n);
 
-	while (!r && j->n > wanted &&
-	       (!j->seg[0].number || (n && cursor[0].segment > j->seg[0].number))) {
+	while (!r && j->n > wanted && (!j->seg[0].number || (n && cursor[0].segment > j->seg[0].number))) {
 		fl_segment_name(j->seg[0].file, name);
 		fl_closep(&j->seg[0].fd);
 		if (unlinkat(j->dirfd, name, 0))
@@ -158,9 +152,7 @@ static int open_segments(struct fl_journal *j, unsigned wanted)
 			return r;
 	}
 	if (j->n < 2)
-		return failed ? failed
-			      : fl_fail(-ENOENT, "journal: two segments are needed, there are %u",
-					j->n);
+		return failed ? failed : fl_fail(-ENOENT, "journal: two segments are needed, there are %u", j->n);
 	qsort(j->seg, j->n, sizeof *j->seg, by_number);
 	return remove_surplus(j, wanted);
 }
@@ -196,8 +188,7 @@ static int scan_segment(struct fl_journal *j, unsigned i, struct scan *sc)
 	if (r)
 		return r;
 	for (at = w.at; !r && (rec = fl_walk_next(&w, &payload)); at = w.at) {
-		if (rec->type == FL_REC_FRAME && rec->piece &&
-		    !(sc->in_frame && rec->piece == sc->piece + 1))
+		if (rec->type == FL_REC_FRAME && rec->piece && !(sc->in_frame && rec->piece == sc->piece + 1))
 			break; /* left behind by a repair: not ours */
 		if (rec->type == FL_REC_COMMIT && fl_cur_left(&payload) != sizeof j->last_commit)
 			break;
@@ -269,8 +260,7 @@ static int cut_tail(struct fl_journal *j, const struct scan *sc)
 		r = fl_head_read(j->dirfd, &published) == -ENOMEM ? -ENOMEM : 0;
 	if (r)
 		return r;
-	if (published.segment >= s->number &&
-	    (published.segment > s->number || published.offset > s->end)) {
+	if (published.segment >= s->number && (published.segment > s->number || published.offset > s->end)) {
 		/* Not a torn tail: what was committed is damaged. Readers are told when they come
 		 * to it. */
 		j->committed = published;
@@ -299,8 +289,7 @@ static int repair(struct fl_journal *j)
 		j->current = UINT32_MAX;
 		r = fl_segment_next(j);
 		j->committed =
-		    r ? j->committed
-		      : (struct fl_position){j->seg[j->current].number, j->seg[j->current].end};
+		    r ? j->committed : (struct fl_position){j->seg[j->current].number, j->seg[j->current].end};
 		return r ? r : fl_journal_publish(j);
 	}
 	for (unsigned i = first; !r && i < j->n; i++)
@@ -315,9 +304,7 @@ static int repair(struct fl_journal *j)
 int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_conf *conf)
 {
 	struct fl_journal *j FL_CLEANUP(fl_journal_close) = NULL;
-	uint64_t segment = conf->segment_bytes ? conf->segment_bytes
-					       : conf->quota_bytes / DEFAULT_SEGMENTS,
-		 wanted;
+	uint64_t segment = conf->segment_bytes ? conf->segment_bytes : conf->quota_bytes / DEFAULT_SEGMENTS, wanted;
 	int r;
 
 	segment &= ~(uint64_t)4095;
@@ -345,8 +332,7 @@ int fl_journal_open(struct fl_journal **ret, int dirfd, const struct fl_journal_
 	j->drops.max = FL_DROPS_MAX;
 	for (unsigned i = 0; i < j->n; i++) {
 		j->piece_max = FL_MIN(j->piece_max, (size_t)(j->seg[i].size / 4));
-		j->drops.max =
-		    FL_MIN(j->drops.max, (size_t)(j->seg[i].size / 4 / sizeof(struct fl_drop)));
+		j->drops.max = FL_MIN(j->drops.max, (size_t)(j->seg[i].size / 4 / sizeof(struct fl_drop)));
 	}
 	j->headfd = openat(j->dirfd, "head", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (j->headfd < 0)

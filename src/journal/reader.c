@@ -135,13 +135,11 @@ int fl_journal_begin(int dirfd, struct fl_position *ret)
 }
 
 /* The record at offset into r->buf: 1, or 0 when there is none that is valid. */
-static int read_record(struct fl_reader *r, int fd, uint64_t number, uint64_t size, uint64_t offset,
-		       struct fl_rec *ret)
+static int read_record(struct fl_reader *r, int fd, uint64_t number, uint64_t size, uint64_t offset, struct fl_rec *ret)
 {
 	int e;
 
-	if (offset + sizeof *ret > size ||
-	    pread(fd, ret, sizeof *ret, (off_t)offset) != sizeof *ret)
+	if (offset + sizeof *ret > size || pread(fd, ret, sizeof *ret, (off_t)offset) != sizeof *ret)
 		return 0;
 	if (!ret->type || ret->type >= FL_REC_N || FL_REC_SPAN(ret->len) > size - offset)
 		return 0;
@@ -193,8 +191,7 @@ static int keep_relevant(struct fl_reader *r, const struct fl_drops *all)
 
 		if (fl_position_cmp(d->to, r->at) <= 0 || d->from.segment >= r->after_gap.segment)
 			continue;
-		while (at < r->gap.n &&
-		       strcmp(r->gap.drop[at].eni.interface_id, d->eni.interface_id))
+		while (at < r->gap.n && strcmp(r->gap.drop[at].eni.interface_id, d->eni.interface_id))
 			at++;
 		if (at == r->gap.n)
 			e = fl_drops_add(&r->gap, d);
@@ -271,8 +268,7 @@ static int damaged(struct fl_reader *r)
 
 	r->at = (struct fl_position){at.segment + 1, DATA};
 	return fl_fail(-EBADMSG,
-		       "journal: segment %" PRIu64 " is damaged at offset %" PRIu64
-		       "; the rest of it is skipped",
+		       "journal: segment %" PRIu64 " is damaged at offset %" PRIu64 "; the rest of it is skipped",
 		       at.segment, at.offset);
 }
 

@@ -35,8 +35,7 @@ uint32_t fl_rec_crc(uint64_t segment, uint64_t offset, const struct fl_rec *r, c
 
 void fl_segment_head_init(struct fl_segment_head *h, uint64_t number, uint64_t size)
 {
-	*h = (struct fl_segment_head){
-	    .magic = FL_SEGMENT_MAGIC, .number = number, .size = size, .version = 1};
+	*h = (struct fl_segment_head){.magic = FL_SEGMENT_MAGIC, .number = number, .size = size, .version = 1};
 	h->crc = fl_crc32c(0, h, offsetof(struct fl_segment_head, crc));
 }
 
@@ -44,8 +43,7 @@ uint64_t fl_segment_number(int fd)
 {
 	struct fl_segment_head h;
 
-	if (pread(fd, &h, sizeof h, 0) != sizeof h ||
-	    memcmp(h.magic, FL_SEGMENT_MAGIC, sizeof h.magic) ||
+	if (pread(fd, &h, sizeof h, 0) != sizeof h || memcmp(h.magic, FL_SEGMENT_MAGIC, sizeof h.magic) ||
 	    h.crc != fl_crc32c(0, &h, offsetof(struct fl_segment_head, crc)))
 		return 0;
 	return h.number;
@@ -82,18 +80,16 @@ int fl_head_read(int dirfd, struct fl_position *ret)
 		if (n == 0)
 			return 0; /* just created */
 	}
-	return fl_fail(-EBADMSG,
-		       "journal/head: checksum mismatch; the meter writes it anew when it starts");
+	return fl_fail(-EBADMSG, "journal/head: checksum mismatch; the meter writes it anew when it starts");
 }
 
 /* ---- cursors ---- */
 
 static int cursor_name(const char *name, char ret[CURSOR_NAME_MAX])
 {
-	if (!*name || strchr(name, '/') ||
-	    snprintf(ret, CURSOR_NAME_MAX, "cursor.%s", name) >= CURSOR_NAME_MAX)
-		return fl_fail(-EINVAL, "cursor \"%.40s\": a name is a word of at most %d letters",
-			       name, CURSOR_NAME_MAX - 8);
+	if (!*name || strchr(name, '/') || snprintf(ret, CURSOR_NAME_MAX, "cursor.%s", name) >= CURSOR_NAME_MAX)
+		return fl_fail(-EINVAL, "cursor \"%.40s\": a name is a word of at most %d letters", name,
+			       CURSOR_NAME_MAX - 8);
 	return 0;
 }
 
@@ -103,9 +99,7 @@ int fl_cursor_save(int dirfd, const char *name, struct fl_position pos)
 	int n = snprintf(text, sizeof text, "%" PRIu64 " %" PRIu64 "\n", pos.segment, pos.offset),
 	    r = cursor_name(name, file);
 
-	return r ? r
-		 : fl_wrap(fl_file_write_atomic(dirfd, file, text, (size_t)n, 0640, true),
-			   "journal");
+	return r ? r : fl_wrap(fl_file_write_atomic(dirfd, file, text, (size_t)n, 0640, true), "journal");
 }
 
 static int cursor_read(int dirfd, const char *file, struct fl_position *ret)
@@ -115,8 +109,7 @@ static int cursor_read(int dirfd, const char *file, struct fl_position *ret)
 
 	if (r)
 		return r;
-	if (sscanf(fl_buf_cstr(&buf), "%" SCNu64 " %" SCNu64 "\n%n", &ret->segment, &ret->offset,
-		   &end) != 2 ||
+	if (sscanf(fl_buf_cstr(&buf), "%" SCNu64 " %" SCNu64 "\n%n", &ret->segment, &ret->offset, &end) != 2 ||
 	    (size_t)end != buf.len)
 		return fl_fail(-EBADMSG,
 			       "journal/%s: expected a segment and an offset; remove it to start "
@@ -159,8 +152,7 @@ int fl_cursors_list(int dirfd, struct fl_position ret[FL_CURSORS_MAX], size_t *r
 	while ((e = readdir(d)) && *ret_n < FL_CURSORS_MAX) {
 		size_t n = strlen(e->d_name);
 
-		if (strncmp(e->d_name, "cursor.", 7) ||
-		    (n > 4 && !strcmp(e->d_name + n - 4, ".tmp")))
+		if (strncmp(e->d_name, "cursor.", 7) || (n > 4 && !strcmp(e->d_name + n - 4, ".tmp")))
 			continue;
 		/* One that cannot be read has read nothing. */
 		if (cursor_read(dirfd, e->d_name, &ret[*ret_n]))
@@ -209,9 +201,9 @@ static void shrink(struct fl_drops *d)
 		for (size_t i = 0; i < end; i++) {
 			size_t at = 0;
 
-			while (at < kept && (d->drop[at].unread != d->drop[i].unread ||
-					     (by_interface && strcmp(d->drop[at].eni.interface_id,
-								     d->drop[i].eni.interface_id))))
+			while (at < kept &&
+			       (d->drop[at].unread != d->drop[i].unread ||
+				(by_interface && strcmp(d->drop[at].eni.interface_id, d->drop[i].eni.interface_id))))
 				at++;
 			if (at == kept) {
 				d->drop[kept++] = d->drop[i];

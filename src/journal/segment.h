@@ -32,14 +32,7 @@ struct fl_segment_head {
 _Static_assert(sizeof(struct fl_segment_head) == 64, "one sector write");
 #define FL_SEGMENT_MAGIC "FLJSEG1"
 
-enum fl_rec_type {
-	FL_REC_NONE = 0,
-	FL_REC_FRAME,
-	FL_REC_COMMIT,
-	FL_REC_END,
-	FL_REC_DROPPED,
-	FL_REC_N
-};
+enum fl_rec_type { FL_REC_NONE = 0, FL_REC_FRAME, FL_REC_COMMIT, FL_REC_END, FL_REC_DROPPED, FL_REC_N };
 struct fl_rec {
 	uint32_t crc;
 	uint32_t len; /* payload */

@@ -37,16 +37,15 @@ static size_t region_of(const struct drop_pass *p, struct fl_position at)
 	return i;
 }
 
-static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_position from,
-		      struct fl_position to, bool unread)
+static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_position from, struct fl_position to,
+		      bool unread)
 {
 	struct fl_drop *d = NULL;
 
 	/* The same interfaces come again in every window, so the search begins at the newest. */
 	for (size_t i = p->n; i-- > 0;)
 		if (!strcmp(p->drop[i].eni.interface_id, f->eni.interface_id)) {
-			d = region_of(p, p->drop[i].from) == region_of(p, from) ? &p->drop[i]
-										: NULL;
+			d = region_of(p, p->drop[i].from) == region_of(p, from) ? &p->drop[i] : NULL;
 			break;
 		}
 	if (!d) {
@@ -55,17 +54,13 @@ static int drop_frame(struct drop_pass *p, const struct fl_frame *f, struct fl_p
 			struct fl_drop *grown = realloc(p->drop, cap * sizeof *grown);
 
 			if (!grown)
-				return fl_fail(-ENOMEM, "journal: no memory for %zu dropped spans",
-					       cap);
+				return fl_fail(-ENOMEM, "journal: no memory for %zu dropped spans", cap);
 			p->drop = grown;
 			p->cap = cap;
 		}
 		d = &p->drop[p->n++];
-		*d = (struct fl_drop){.from = from,
-				      .start = f->window.start,
-				      .end = f->window.start,
-				      .eni = f->eni,
-				      .unread = unread};
+		*d = (struct fl_drop){
+		    .from = from, .start = f->window.start, .end = f->window.start, .eni = f->eni, .unread = unread};
 	}
 	d->to = to;
 	d->start = FL_MIN(d->start, f->window.start);
@@ -93,8 +88,7 @@ static int account_drop(struct fl_journal *j, const struct segment *s)
 		r = fl_walk_open(&w, s);
 	if (r)
 		return r;
-	for (uint64_t at = w.at; !r && at < s->end && (rec = fl_walk_next(&w, &payload));
-	     at = w.at) {
+	for (uint64_t at = w.at; !r && at < s->end && (rec = fl_walk_next(&w, &payload)); at = w.at) {
 		struct fl_position from = {s->number, at}, to = {s->number, w.at};
 		bool unread = !p.n_cursors || fl_position_cmp(p.cursor[0], from) <= 0;
 		struct fl_frame f;
@@ -184,8 +178,7 @@ static int write_record(struct fl_journal *j, struct fl_rec rec)
 	memcpy(j->buf.data, &rec, sizeof rec);
 	span = FL_REC_SPAN(rec.len);
 	memset(j->buf.data + j->buf.len, 0, span + TRAILER - j->buf.len);
-	r = fl_write_all_at(s->fd, j->buf.data, FL_MIN((uint64_t)span + TRAILER, s->size - s->end),
-			    s->end);
+	r = fl_write_all_at(s->fd, j->buf.data, FL_MIN((uint64_t)span + TRAILER, s->size - s->end), s->end);
 	if (!r)
 		s->end += span;
 	return r;
@@ -241,9 +234,8 @@ static int append_pieces(struct fl_journal *j, const struct fl_frame *frame)
 		j->stats.bytes += j->buf.len;
 		at = to;
 		if (rec.piece == UINT16_MAX)
-			return fl_fail(-E2BIG,
-				       "journal: a frame of %zu flows is longer than %u pieces",
-				       frame->n_flows, UINT16_MAX);
+			return fl_fail(-E2BIG, "journal: a frame of %zu flows is longer than %u pieces", frame->n_flows,
+				       UINT16_MAX);
 		rec.piece++;
 	} while (at < frame->n_flows);
 	return 0;
@@ -276,8 +268,7 @@ int fl_journal_append(struct fl_journal *j, const struct fl_frame *frame)
 			j->seg[current].end = before.offset;
 			(void)pwrite(j->seg[current].fd, &zero, sizeof zero, (off_t)before.offset);
 		}
-		return fl_wrap(r, "journal: window %u of %s", frame->window.window,
-			       frame->eni.interface_id);
+		return fl_wrap(r, "journal: window %u of %s", frame->window.window, frame->eni.interface_id);
 	}
 	j->stats.frames++;
 	j->stats.flows += frame->n_flows;

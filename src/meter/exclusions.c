@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Traffic that AWS does not log, ../shared/spec/semantics.md section 3, as rules over a flow's key. A rule looks at both sides:
- * the answers of a server that is not logged are not logged either.
+ * Traffic that AWS does not log, ../shared/spec/semantics.md section 3, as rules over a flow's key. A rule looks at
+ * both sides: the answers of a server that is not logged are not logged either.
  */
 #include "meter/meter.h"
 
@@ -11,11 +11,23 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-#define V4(a, b, c, d) {{[10] = 0xff, [11] = 0xff, [12] = a, [13] = b, [14] = c, [15] = d}}
-#define FD00_EC2(last) {{0xfd, 0x00, 0x0e, 0xc2, [14] = (last) >> 8, [15] = (last) & 0xff}}
+#define V4(a, b, c, d)                                                                                                 \
+	{                                                                                                              \
+		{                                                                                                      \
+			[10] = 0xff, [11] = 0xff, [12] = a, [13] = b, [14] = c, [15] = d                               \
+		}                                                                                                      \
+	}
+#define FD00_EC2(last)                                                                                                 \
+	{                                                                                                              \
+		{                                                                                                      \
+			0xfd, 0x00, 0x0e, 0xc2, [14] = (last) >> 8, [15] = (last)&0xff                                 \
+		}                                                                                                      \
+	}
 
-static const struct fl_addr dns_v4 = V4(169, 254, 169, 253), dns_v6 = FD00_EC2(0x253), activation[] = {V4(169, 254, 169, 250), V4(169, 254, 169, 251)},
-			    metadata[] = {V4(169, 254, 169, 254), FD00_EC2(0x254)}, time_sync[] = {V4(169, 254, 169, 123), FD00_EC2(0x123)};
+static const struct fl_addr dns_v4 = V4(169, 254, 169, 253), dns_v6 = FD00_EC2(0x253),
+			    activation[] = {V4(169, 254, 169, 250), V4(169, 254, 169, 251)},
+			    metadata[] = {V4(169, 254, 169, 254), FD00_EC2(0x254)},
+			    time_sync[] = {V4(169, 254, 169, 123), FD00_EC2(0x123)};
 
 enum { P_ICMPV6 = 58, P_TCP = 6, P_UDP = 17 };
 
@@ -102,7 +114,8 @@ static int unknown_rule(const char *name, size_t n)
 		if (len + strlen(fl_rule_names[rule]) + 3 < sizeof known)
 			stpcpy(stpcpy(known + len, rule ? ", " : ""), fl_rule_names[rule]);
 	}
-	return fl_fail(-EINVAL, "exclusions: \"%.*s\" is no rule; there are %s, and none and aws for all", (int)FL_MIN(n, (size_t)40), name, known);
+	return fl_fail(-EINVAL, "exclusions: \"%.*s\" is no rule; there are %s, and none and aws for all",
+		       (int)FL_MIN(n, (size_t)40), name, known);
 }
 
 int fl_exclusions_parse(const char *names, uint32_t *ret_on)

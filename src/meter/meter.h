@@ -38,7 +38,7 @@ struct fl_count {
 
 /* One row: interface, direction, window. Sums of rows are rows. */
 struct fl_ledger {
-	uint64_t skbs; /* buffers the kernel handed us; capture files: frames */
+	uint64_t skbs;                          /* buffers the kernel handed us; capture files: frames */
 	struct fl_count seen, recorded, not_ip; /* not_ip bytes are layer 2 */
 	struct fl_count excluded[FL_RULE_N], lost[FL_LOSS_N];
 };
@@ -80,7 +80,8 @@ int fl_table_each(const struct fl_table *t, int (*fn)(void *ctx, const struct fl
 /* All flows sorted by (iface, key); malloc'd, *ret_n entries; the table is left empty with its memory kept. */
 int fl_table_take_sorted(struct fl_table *t, struct fl_flow **ret, size_t *ret_n);
 void fl_table_clear(struct fl_table *t);
-/* Adds the flows of from to the empty table to and empties from. false: to has not enough lines without growing; nothing changed. */
+/* Adds the flows of from to the empty table to and empties from. false: to has not enough lines without growing;
+ * nothing changed. */
 bool fl_table_move(struct fl_table *to, struct fl_table *from);
 
 /* ---- windows by packet time, for capture files and other offline sources ---- */
@@ -104,13 +105,13 @@ int fl_meter_new(struct fl_meter **ret, const struct fl_meter_conf *conf);
 void fl_meter_free(struct fl_meter **m);
 /* 0 or what on_window returned. Losses to the memory limit go into the ledger row of (iface, dir). */
 int fl_meter_add(struct fl_meter *m, const struct fl_obs *obs, size_t n);
-int fl_meter_finish(struct fl_meter *m); /* closes all windows */
+int fl_meter_finish(struct fl_meter *m);                               /* closes all windows */
 void fl_meter_ledger(const struct fl_meter *m, struct fl_ledger *ret); /* seen and lost summed over everything added */
 
 /* AWS's exclusions as rules. Pure. */
 struct fl_exclusions {
-	uint32_t on;			 /* bit per enum fl_rule */
-	struct fl_addr dns, router;	 /* base + 2 and base + 1 of the interface's network, or all zero */
+	uint32_t on;                /* bit per enum fl_rule */
+	struct fl_addr dns, router; /* base + 2 and base + 1 of the interface's network, or all zero */
 };
 /* -1: not excluded, else the first rule that matches. icmp_type is -1 when unknown. */
 int fl_exclusions_match(const struct fl_exclusions *x, const struct fl_key *key, int icmp_type);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One window's flows. Open addressing over 64-byte lines, linear probing, a seeded hash. The table is many independent
- * parts picked by the hash's high bits, each grown alone by half: growth touches little at a time and a line costs at most
- * 64 / (LOAD / 1.5) bytes.
+ * parts picked by the hash's high bits, each grown alone by half: growth touches little at a time and a line costs at
+ * most 64 / (LOAD / 1.5) bytes.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static inline uint64_t word(const struct fl_key *key, unsigned n)
 static inline uint64_t hash_key(const struct fl_key *key, uint64_t seed)
 {
 	return fl_mum(fl_mum(word(key, 0) ^ seed, word(key, 1) ^ 0xa0761d6478bd642full) ^
-			      fl_mum(word(key, 2) ^ 0xe7037ed1a0b428dbull, word(key, 3) ^ ~seed),
+			  fl_mum(word(key, 2) ^ 0xe7037ed1a0b428dbull, word(key, 3) ^ ~seed),
 		      word(key, 4) ^ 0x8ebc6af09c88c6e3ull);
 }
 
@@ -86,8 +86,8 @@ void fl_table_free(struct fl_table **t)
 
 static inline bool same_key(const struct fl_key *a, const struct fl_key *b)
 {
-	return !((word(a, 0) ^ word(b, 0)) | (word(a, 1) ^ word(b, 1)) | (word(a, 2) ^ word(b, 2)) | (word(a, 3) ^ word(b, 3)) |
-		 (word(a, 4) ^ word(b, 4)));
+	return !((word(a, 0) ^ word(b, 0)) | (word(a, 1) ^ word(b, 1)) | (word(a, 2) ^ word(b, 2)) |
+		 (word(a, 3) ^ word(b, 3)) | (word(a, 4) ^ word(b, 4)));
 }
 
 /* The flow's line, or the empty one where it belongs. */
@@ -101,7 +101,8 @@ static inline struct fl_flow *find(const struct part *p, const struct fl_key *ke
 	return f;
 }
 
-/* Half as many again; whole huge pages where they are to be had, because the last, broken one would cost a look-up a line. */
+/* Half as many again; whole huge pages where they are to be had, because the last, broken one would cost a look-up a
+ * line. */
 static size_t next_size(size_t lines)
 {
 	size_t more = lines ? lines + lines / 2 : FIRST_LINES, page = HUGE_PAGE / sizeof(struct fl_flow);
@@ -130,8 +131,8 @@ static bool grow(struct fl_table *t, struct part *p)
 }
 
 /*
- * The last word of a flow, times and flags, is read and written whole: a busy flow comes every few packets, and a load that spans
- * the smaller stores of a bit-field waits for all of them to reach the cache.
+ * The last word of a flow, times and flags, is read and written whole: a busy flow comes every few packets, and a load
+ * that spans the smaller stores of a bit-field waits for all of them to reach the cache.
  */
 #define TIME_MASK 0xffffffu
 #define ACTION_MASK (UINT64_C(0xff) << 56)

@@ -149,8 +149,8 @@ static bool mentions(const char *sql, const char *word)
 	size_t n = strlen(word);
 
 	for (const char *p = sql; (p = strcasestr(p, word)); p += n)
-		if ((p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_')) &&
-		    !isalnum((unsigned char)p[n]) && p[n] != '_')
+		if ((p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_')) && !isalnum((unsigned char)p[n]) &&
+		    p[n] != '_')
 			return true;
 	return false;
 }
@@ -158,8 +158,7 @@ static bool mentions(const char *sql, const char *word)
 /* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
 static void note_verdicts(const struct query *q)
 {
-	if (q->sources.n_stores && !q->seen.verdicts && isatty(STDERR_FILENO) &&
-	    mentions(q->conf->sql, "action"))
+	if (q->sources.n_stores && !q->seen.verdicts && isatty(STDERR_FILENO) && mentions(q->conf->sql, "action"))
 		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen "
 		      "rejected\"\n",
 		      stderr);
@@ -192,8 +191,7 @@ int fl_query_run(const struct fl_query_conf *conf)
 	if (!r)
 		r = add_sources(&q);
 	if (!r)
-		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window, &q.seen,
-				       &q.stop);
+		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window, &q.seen, &q.stop);
 	if (!r) {
 		note_verdicts(&q);
 		r = ask(&q);

@@ -14,8 +14,8 @@
 
 #define OLDEST_MAJOR 1
 #define OLDEST_MINOR 4
-#define HOW_TO_GET_IT                                                                              \
-	"'make duckdb' in Flowlog's source tree fetches it, or put libduckdb.so (1.4 or later) "   \
+#define HOW_TO_GET_IT                                                                                                  \
+	"'make duckdb' in Flowlog's source tree fetches it, or put libduckdb.so (1.4 or later) "                       \
 	"beside flowlog or name it with FL_DUCKDB=/path"
 
 /* After the program's own directory come these; a name without a slash is the loader's business. */
@@ -37,9 +37,7 @@ static int resolve(struct fl_duckdb *d)
 		void *at = dlsym(d->handle, calls[i].name);
 
 		if (!at)
-			return fl_fail(-EINVAL,
-				       "this libduckdb.so has no %s; 1.4 or later is needed",
-				       calls[i].name);
+			return fl_fail(-EINVAL, "this libduckdb.so has no %s; 1.4 or later is needed", calls[i].name);
 		memcpy((char *)d + calls[i].offset, &at, sizeof at);
 	}
 	return 0;
@@ -53,9 +51,8 @@ static int check_version(const struct fl_duckdb *d)
 	/* Development builds carry other names: taken at their word. */
 	if (sscanf(version, "v%u.%u", &major, &minor) == 2 && major &&
 	    (major < OLDEST_MAJOR || (major == OLDEST_MAJOR && minor < OLDEST_MINOR)))
-		return fl_fail(-EINVAL,
-			       "libduckdb.so is %s, %d.%d or later is needed; " HOW_TO_GET_IT,
-			       version, OLDEST_MAJOR, OLDEST_MINOR);
+		return fl_fail(-EINVAL, "libduckdb.so is %s, %d.%d or later is needed; " HOW_TO_GET_IT, version,
+			       OLDEST_MAJOR, OLDEST_MINOR);
 	return 0;
 }
 
@@ -79,16 +76,13 @@ static void *open_first(void)
 int fl_duckdb_load(struct fl_duckdb *ret)
 {
 	const char *named = getenv("FL_DUCKDB");
-	struct fl_duckdb d = {.handle =
-				  named ? dlopen(named, RTLD_NOW | RTLD_LOCAL) : open_first()};
+	struct fl_duckdb d = {.handle = named ? dlopen(named, RTLD_NOW | RTLD_LOCAL) : open_first()};
 	int r;
 
 	if (!d.handle && named)
-		return fl_fail(-ENOENT, "FL_DUCKDB=%s cannot be loaded (%s); " HOW_TO_GET_IT, named,
-			       dlerror());
+		return fl_fail(-ENOENT, "FL_DUCKDB=%s cannot be loaded (%s); " HOW_TO_GET_IT, named, dlerror());
 	if (!d.handle)
-		return fl_fail(-ENOENT,
-			       "SQL needs DuckDB's library, which is not here: " HOW_TO_GET_IT);
+		return fl_fail(-ENOENT, "SQL needs DuckDB's library, which is not here: " HOW_TO_GET_IT);
 	r = resolve(&d);
 	if (!r)
 		r = check_version(&d);

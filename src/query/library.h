@@ -81,65 +81,65 @@ enum fl_duck_type { /* the API's numbers, the same since 1.0 */
 #define FL_DUCK_RESULT_ROWS 3 /* duckdb_result_return_type: there are rows to show */
 
 /* X(returns, name without "duckdb_", arguments). Calls that return int return 0 for success. */
-#define FL_DUCKDB_CALLS(X)                                                                         \
-	X(const char *, library_version, (void))                                                   \
-	X(int, create_config, (fl_duck *))                                                         \
-	X(int, set_config, (fl_duck, const char *, const char *))                                  \
-	X(void, destroy_config, (fl_duck *))                                                       \
-	X(int, open_ext, (const char *, fl_duck *, fl_duck, char **))                              \
-	X(void, close, (fl_duck *))                                                                \
-	X(int, connect, (fl_duck, fl_duck *))                                                      \
-	X(void, disconnect, (fl_duck *))                                                           \
-	X(void, interrupt, (fl_duck))                                                              \
-	X(void, free, (void *))                                                                    \
-	X(int, query, (fl_duck, const char *, struct fl_duck_result *))                            \
-	X(void, destroy_result, (struct fl_duck_result *))                                         \
-	X(const char *, result_error, (struct fl_duck_result *))                                   \
-	X(int, result_return_type, (struct fl_duck_result))                                        \
-	X(idx_t, column_count, (struct fl_duck_result *))                                          \
-	X(const char *, column_name, (struct fl_duck_result *, idx_t))                             \
-	X(fl_duck, column_logical_type, (struct fl_duck_result *, idx_t))                          \
-	X(fl_duck, fetch_chunk, (struct fl_duck_result))                                           \
-	X(idx_t, extract_statements, (fl_duck, const char *, fl_duck *))                           \
-	X(const char *, extract_statements_error, (fl_duck))                                       \
-	X(int, prepare_extracted_statement, (fl_duck, fl_duck, idx_t, fl_duck *))                  \
-	X(void, destroy_extracted, (fl_duck *))                                                    \
-	X(const char *, prepare_error, (fl_duck))                                                  \
-	X(void, destroy_prepare, (fl_duck *))                                                      \
-	X(int, pending_prepared_streaming, (fl_duck, fl_duck *))                                   \
-	X(const char *, pending_error, (fl_duck))                                                  \
-	X(int, execute_pending, (fl_duck, struct fl_duck_result *))                                \
-	X(void, destroy_pending, (fl_duck *))                                                      \
-	X(fl_duck, create_logical_type, (int))                                                     \
-	X(void, destroy_logical_type, (fl_duck *))                                                 \
-	X(int, get_type_id, (fl_duck))                                                             \
-	X(uint8_t, decimal_scale, (fl_duck))                                                       \
-	X(int, decimal_internal_type, (fl_duck))                                                   \
-	X(int, enum_internal_type, (fl_duck))                                                      \
-	X(char *, enum_dictionary_value, (fl_duck, idx_t))                                         \
-	X(idx_t, struct_type_child_count, (fl_duck))                                               \
-	X(char *, struct_type_child_name, (fl_duck, idx_t))                                        \
-	X(idx_t, array_type_array_size, (fl_duck))                                                 \
-	X(fl_duck, create_data_chunk, (fl_duck *, idx_t))                                          \
-	X(void, destroy_data_chunk, (fl_duck *))                                                   \
-	X(void, data_chunk_reset, (fl_duck))                                                       \
-	X(fl_duck, data_chunk_get_vector, (fl_duck, idx_t))                                        \
-	X(idx_t, data_chunk_get_size, (fl_duck))                                                   \
-	X(void, data_chunk_set_size, (fl_duck, idx_t))                                             \
-	X(fl_duck, vector_get_column_type, (fl_duck))                                              \
-	X(void *, vector_get_data, (fl_duck))                                                      \
-	X(uint64_t *, vector_get_validity, (fl_duck))                                              \
-	X(void, vector_ensure_validity_writable, (fl_duck))                                        \
-	X(void, vector_assign_string_element_len, (fl_duck, idx_t, const char *, idx_t))           \
-	X(fl_duck, list_vector_get_child, (fl_duck))                                               \
-	X(fl_duck, struct_vector_get_child, (fl_duck, idx_t))                                      \
-	X(fl_duck, array_vector_get_child, (fl_duck))                                              \
-	X(uint32_t, string_t_length, (struct fl_duck_string))                                      \
-	X(const char *, string_t_data, (struct fl_duck_string *))                                  \
-	X(int, appender_create, (fl_duck, const char *, const char *, fl_duck *))                  \
-	X(const char *, appender_error, (fl_duck))                                                 \
-	X(int, append_data_chunk, (fl_duck, fl_duck))                                              \
-	X(int, appender_close, (fl_duck))                                                          \
+#define FL_DUCKDB_CALLS(X)                                                                                             \
+	X(const char *, library_version, (void))                                                                       \
+	X(int, create_config, (fl_duck *))                                                                             \
+	X(int, set_config, (fl_duck, const char *, const char *))                                                      \
+	X(void, destroy_config, (fl_duck *))                                                                           \
+	X(int, open_ext, (const char *, fl_duck *, fl_duck, char **))                                                  \
+	X(void, close, (fl_duck *))                                                                                    \
+	X(int, connect, (fl_duck, fl_duck *))                                                                          \
+	X(void, disconnect, (fl_duck *))                                                                               \
+	X(void, interrupt, (fl_duck))                                                                                  \
+	X(void, free, (void *))                                                                                        \
+	X(int, query, (fl_duck, const char *, struct fl_duck_result *))                                                \
+	X(void, destroy_result, (struct fl_duck_result *))                                                             \
+	X(const char *, result_error, (struct fl_duck_result *))                                                       \
+	X(int, result_return_type, (struct fl_duck_result))                                                            \
+	X(idx_t, column_count, (struct fl_duck_result *))                                                              \
+	X(const char *, column_name, (struct fl_duck_result *, idx_t))                                                 \
+	X(fl_duck, column_logical_type, (struct fl_duck_result *, idx_t))                                              \
+	X(fl_duck, fetch_chunk, (struct fl_duck_result))                                                               \
+	X(idx_t, extract_statements, (fl_duck, const char *, fl_duck *))                                               \
+	X(const char *, extract_statements_error, (fl_duck))                                                           \
+	X(int, prepare_extracted_statement, (fl_duck, fl_duck, idx_t, fl_duck *))                                      \
+	X(void, destroy_extracted, (fl_duck *))                                                                        \
+	X(const char *, prepare_error, (fl_duck))                                                                      \
+	X(void, destroy_prepare, (fl_duck *))                                                                          \
+	X(int, pending_prepared_streaming, (fl_duck, fl_duck *))                                                       \
+	X(const char *, pending_error, (fl_duck))                                                                      \
+	X(int, execute_pending, (fl_duck, struct fl_duck_result *))                                                    \
+	X(void, destroy_pending, (fl_duck *))                                                                          \
+	X(fl_duck, create_logical_type, (int))                                                                         \
+	X(void, destroy_logical_type, (fl_duck *))                                                                     \
+	X(int, get_type_id, (fl_duck))                                                                                 \
+	X(uint8_t, decimal_scale, (fl_duck))                                                                           \
+	X(int, decimal_internal_type, (fl_duck))                                                                       \
+	X(int, enum_internal_type, (fl_duck))                                                                          \
+	X(char *, enum_dictionary_value, (fl_duck, idx_t))                                                             \
+	X(idx_t, struct_type_child_count, (fl_duck))                                                                   \
+	X(char *, struct_type_child_name, (fl_duck, idx_t))                                                            \
+	X(idx_t, array_type_array_size, (fl_duck))                                                                     \
+	X(fl_duck, create_data_chunk, (fl_duck *, idx_t))                                                              \
+	X(void, destroy_data_chunk, (fl_duck *))                                                                       \
+	X(void, data_chunk_reset, (fl_duck))                                                                           \
+	X(fl_duck, data_chunk_get_vector, (fl_duck, idx_t))                                                            \
+	X(idx_t, data_chunk_get_size, (fl_duck))                                                                       \
+	X(void, data_chunk_set_size, (fl_duck, idx_t))                                                                 \
+	X(fl_duck, vector_get_column_type, (fl_duck))                                                                  \
+	X(void *, vector_get_data, (fl_duck))                                                                          \
+	X(uint64_t *, vector_get_validity, (fl_duck))                                                                  \
+	X(void, vector_ensure_validity_writable, (fl_duck))                                                            \
+	X(void, vector_assign_string_element_len, (fl_duck, idx_t, const char *, idx_t))                               \
+	X(fl_duck, list_vector_get_child, (fl_duck))                                                                   \
+	X(fl_duck, struct_vector_get_child, (fl_duck, idx_t))                                                          \
+	X(fl_duck, array_vector_get_child, (fl_duck))                                                                  \
+	X(uint32_t, string_t_length, (struct fl_duck_string))                                                          \
+	X(const char *, string_t_data, (struct fl_duck_string *))                                                      \
+	X(int, appender_create, (fl_duck, const char *, const char *, fl_duck *))                                      \
+	X(const char *, appender_error, (fl_duck))                                                                     \
+	X(int, append_data_chunk, (fl_duck, fl_duck))                                                                  \
+	X(int, appender_close, (fl_duck))                                                                              \
 	X(int, appender_destroy, (fl_duck *))
 
 struct fl_duckdb {

@@ -18,8 +18,8 @@
 #define OUT_MAX (1u << 30)
 #define GRID_MAX (256u << 20)
 #define ROWS_ON_TERMINAL 1000 /* nobody reads more; a pipe gets all */
-#define ROWS_MEASURED                                                                              \
-	4096 /* column widths come from the first rows, so that output begins and memory is        \
+#define ROWS_MEASURED                                                                                                  \
+	4096 /* column widths come from the first rows, so that output begins and memory is                            \
 		bounded */
 #define COLUMNS_MAX 4096
 
@@ -65,9 +65,8 @@ static int json_row(struct printer *p, const uint64_t *const *validity, idx_t ro
 		r = r ? r : fl_json_done(&j);
 		r = r ? r : fl_buf_adds(&p->out, ":");
 		if (!r)
-			r = fl_duck_valid(validity[i], row)
-				? fl_duck_print_json(p->d, &p->column[i], row, &p->out)
-				: fl_buf_adds(&p->out, "null");
+			r = fl_duck_valid(validity[i], row) ? fl_duck_print_json(p->d, &p->column[i], row, &p->out)
+							    : fl_buf_adds(&p->out, "null");
 	}
 	return r ? r : fl_buf_adds(&p->out, "}\n");
 }
@@ -80,8 +79,7 @@ static int csv_cell(struct printer *p, const char *text, size_t n)
 {
 	int r;
 
-	if (n && !memchr(text, ',', n) && !memchr(text, '"', n) && !memchr(text, '\n', n) &&
-	    !memchr(text, '\r', n))
+	if (n && !memchr(text, ',', n) && !memchr(text, '"', n) && !memchr(text, '\n', n) && !memchr(text, '\r', n))
 		return fl_buf_add(&p->out, text, n);
 	r = fl_buf_adds(&p->out, "\"");
 	for (size_t i = 0; !r && i < n; i++) {
@@ -99,8 +97,7 @@ static int line_begin(struct printer *p, bool csv)
 	for (size_t i = 0; !r && i < p->columns; i++) {
 		r = i ? fl_buf_adds(&p->out, csv ? "," : " ") : 0;
 		if (!r)
-			r = csv ? csv_cell(p, p->name[i], strlen(p->name[i]))
-				: fl_buf_adds(&p->out, p->name[i]);
+			r = csv ? csv_cell(p, p->name[i], strlen(p->name[i])) : fl_buf_adds(&p->out, p->name[i]);
 	}
 	return r ? r : fl_buf_adds(&p->out, "\n");
 }
@@ -196,8 +193,7 @@ static int table_end(struct printer *p)
 	int r = table_spill(p);
 
 	if (!r && p->cut)
-		r = fl_buf_printf(&p->out,
-				  "(the first %d rows; a pipe, -o csv or LIMIT shows others)\n",
+		r = fl_buf_printf(&p->out, "(the first %d rows; a pipe, -o csv or LIMIT shows others)\n",
 				  ROWS_ON_TERMINAL);
 	return r;
 }
@@ -235,9 +231,7 @@ static const struct form *find_form(const char *name)
 
 int fl_query_output_known(const char *output)
 {
-	return find_form(output)
-		   ? 0
-		   : fl_fail(-EINVAL, "output %s is not one of table, text, json, csv", output);
+	return find_form(output) ? 0 : fl_fail(-EINVAL, "output %s is not one of table, text, json, csv", output);
 }
 
 static int describe(struct printer *p, struct fl_duck_result *result)
@@ -291,8 +285,8 @@ static void release(struct printer *p)
 	fl_grid_free(&p->grid);
 }
 
-int fl_query_print(const struct fl_duckdb *d, struct fl_duck_result *result, const char *output,
-		   int fd, const volatile sig_atomic_t *stop)
+int fl_query_print(const struct fl_duckdb *d, struct fl_duck_result *result, const char *output, int fd,
+		   const volatile sig_atomic_t *stop)
 {
 	const struct form *form = find_form(output);
 	struct printer p = {.d = d, .fd = fd, .out = FL_BUF(OUT_MAX), .cell = FL_BUF(OUT_MAX)};

@@ -25,9 +25,7 @@ struct fl_file_id {
 
 static struct fl_file_id *slot(struct fl_file_id *table, size_t cap, const struct fl_file_id *id)
 {
-	size_t at =
-	    (size_t)((id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) &
-	    (cap - 1);
+	size_t at = (size_t)((id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
 
 	while (table[at].ino && (table[at].ino != id->ino || table[at].dev != id->dev))
 		at = (at + 1) & (cap - 1);
@@ -97,8 +95,7 @@ int fl_source_column(const struct fl_format *f, size_t i, char quote, struct fl_
 }
 
 /* The group of these fields, made when it is the first of its kind. Takes the format over. */
-static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip,
-		    struct fl_source_group **ret)
+static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip, struct fl_source_group **ret)
 {
 	struct fl_buf header = FL_BUF(HEADER_MAX * 2);
 	struct fl_source_group *g;
@@ -117,10 +114,8 @@ static int group_of(struct fl_sources *s, struct fl_format *format, bool gzip,
 		}
 	}
 	if (!r && s->n_groups == FL_SOURCE_GROUPS)
-		r = fl_fail(
-		    -E2BIG,
-		    "the files have more than %d different formats; ask about fewer at once",
-		    FL_SOURCE_GROUPS);
+		r = fl_fail(-E2BIG, "the files have more than %d different formats; ask about fewer at once",
+			    FL_SOURCE_GROUPS);
 	if (r) {
 		fl_buf_free(&header);
 		fl_format_free(&format);
@@ -146,16 +141,13 @@ static int read_header(const char *path, struct fl_format **ret, bool *ret_gzip)
 	int r;
 
 	if (!f)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path,
-			       strerror(errno ? errno : ENOMEM));
+		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno ? errno : ENOMEM));
 	if (!gzgets(f, line, sizeof line)) {
 		int code;
 		const char *why = gzerror(f, &code);
 
-		r = fl_fail(
-		    -EINVAL, "%s: %s", path,
-		    code ? why
-			 : "an empty file; a flow log begins with a line that names its fields");
+		r = fl_fail(-EINVAL, "%s: %s", path,
+			    code ? why : "an empty file; a flow log begins with a line that names its fields");
 		gzclose(f);
 		return r;
 	}
@@ -230,8 +222,7 @@ static int add_directory(struct fl_sources *s, const char *dir, unsigned depth)
 			if (S_ISDIR(st.st_mode))
 				r = depth < DEPTH_MAX
 					? add_directory(s, path, depth + 1)
-					: fl_fail(-ELOOP, "%s: nested more than %d deep", path,
-						  DEPTH_MAX);
+					: fl_fail(-ELOOP, "%s: nested more than %d deep", path, DEPTH_MAX);
 			else if (S_ISREG(st.st_mode) && is_log_name(names[i]->d_name))
 				r = add_file(s, path, &st);
 		}
@@ -267,8 +258,7 @@ int fl_sources_add_store(struct fl_sources *s, const char *dir, const char *flow
 	if (s->n_stores == FL_SOURCE_STORES)
 		return fl_fail(-E2BIG, "more than %d stores in one question", FL_SOURCE_STORES);
 	if (stat(dir, &st))
-		return fl_fail(-errno, "%s: %s; start 'flowlog run' or name what to read", dir,
-			       strerror(errno));
+		return fl_fail(-errno, "%s: %s; start 'flowlog run' or name what to read", dir, strerror(errno));
 	if (first_time(s, &st) == 0)
 		return 0; /* the same store twice */
 	r = fl_store_open(&store, dir, flow_log);

@@ -131,8 +131,8 @@ static int print_decimal(const struct vector *v, idx_t row, struct fl_buf *out)
 
 	while ((int)strlen(p) <= scale && p > buf)
 		*--p = '0';
-	return fl_buf_printf(out, "%s%.*s%s%s", value < 0 ? "-" : "", (int)strlen(p) - scale, p,
-			     scale ? "." : "", p + strlen(p) - scale);
+	return fl_buf_printf(out, "%s%.*s%s%s", value < 0 ? "-" : "", (int)strlen(p) - scale, p, scale ? "." : "",
+			     p + strlen(p) - scale);
 }
 
 /* Days since 1970 to a date: Howard Hinnant's civil_from_days, in eras of 400 years beginning on 1
@@ -144,16 +144,14 @@ static int print_date(int64_t days, struct fl_buf *out)
 	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
 	int64_t month = mp < 10 ? mp + 3 : mp - 9, year = yoe + era * 400 + (month <= 2);
 
-	return fl_buf_printf(out, "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "%s",
-			     year > 0 ? year : 1 - year, month, doy - (153 * mp + 2) / 5 + 1,
-			     year > 0 ? "" : " (BC)");
+	return fl_buf_printf(out, "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "%s", year > 0 ? year : 1 - year, month,
+			     doy - (153 * mp + 2) / 5 + 1, year > 0 ? "" : " (BC)");
 }
 
 static int print_clock(int64_t us, struct fl_buf *out)
 {
 	int64_t s = us / US_PER_S, fraction = us % US_PER_S;
-	int r = fl_buf_printf(out, "%02" PRId64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60),
-			      (int)(s % 60));
+	int r = fl_buf_printf(out, "%02" PRId64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
 
 	if (!r && fraction) {
 		r = fl_buf_printf(out, ".%06" PRId64, fraction);
@@ -209,12 +207,10 @@ static int print_interval(const struct vector *v, idx_t row, struct fl_buf *out)
 
 	for (size_t k = 0; !r && k < FL_ARRAY_LEN(parts); k++)
 		if (parts[k].n)
-			r = fl_buf_printf(out, "%s%d %s%s", out->len > before ? " " : "",
-					  parts[k].n, parts[k].unit,
+			r = fl_buf_printf(out, "%s%d %s%s", out->len > before ? " " : "", parts[k].n, parts[k].unit,
 					  parts[k].n == 1 || parts[k].n == -1 ? "" : "s");
 	if (!r && (i->micros || out->len == before)) {
-		r = fl_buf_printf(out, "%s%s", out->len > before ? " " : "",
-				  i->micros < 0 ? "-" : "");
+		r = fl_buf_printf(out, "%s%s", out->len > before ? " " : "", i->micros < 0 ? "-" : "");
 		r = r ? r : print_clock(i->micros < 0 ? -i->micros : i->micros, out);
 	}
 	return r;
@@ -236,27 +232,23 @@ static int print_blob(const struct vector *v, idx_t row, struct fl_buf *out)
 	int r = 0;
 
 	for (uint32_t i = 0; !r && i < n; i++)
-		r = p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\'
-			? fl_buf_add(out, p + i, 1)
-			: fl_buf_printf(out, "\\x%02X", p[i]);
+		r = p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\' ? fl_buf_add(out, p + i, 1)
+								: fl_buf_printf(out, "\\x%02X", p[i]);
 	return r;
 }
 
 static int print_uuid(const struct vector *v, idx_t row, struct fl_buf *out)
 {
-	u128 value = (u128)huge(v, row) ^
-		     (u128)1 << 127; /* stored with the top bit flipped so that it sorts */
+	u128 value = (u128)huge(v, row) ^ (u128)1 << 127; /* stored with the top bit flipped so that it sorts */
 	uint64_t high = (uint64_t)(value >> 64), low = (uint64_t)value;
 
-	return fl_buf_printf(
-	    out, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, high >> 32,
-	    high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffffffffffff);
+	return fl_buf_printf(out, "%08" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%04" PRIx64 "-%012" PRIx64, high >> 32,
+			     high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffffffffffff);
 }
 
 static int print_enum(const struct vector *v, idx_t row, struct fl_buf *out)
 {
-	char *text = v->d->enum_dictionary_value(
-	    v->type, (idx_t)integer(v, v->d->enum_internal_type(v->type), row));
+	char *text = v->d->enum_dictionary_value(v->type, (idx_t)integer(v, v->d->enum_internal_type(v->type), row));
 	int r = fl_buf_adds(out, text ? text : "");
 
 	v->d->free(text);
@@ -320,8 +312,7 @@ bool fl_duck_is_number(int id)
 
 static struct vector view(const struct fl_duckdb *d, fl_duck vector, fl_duck type, unsigned depth)
 {
-	return (struct vector){d,    d->vector_get_data(vector), vector,
-			       type, d->get_type_id(type),       depth};
+	return (struct vector){d, d->vector_get_data(vector), vector, type, d->get_type_id(type), depth};
 }
 
 static int print_json(const struct vector *v, idx_t row, struct fl_buf *out)
@@ -353,8 +344,7 @@ static int print_child(const struct vector *parent, fl_duck child, idx_t row, st
 	const struct fl_duckdb *d = parent->d;
 	fl_duck type = d->vector_get_column_type(child);
 	struct vector v = view(d, child, type, parent->depth + 1);
-	int r = v.depth > NESTING_MAX
-		    ? fl_fail(-E2BIG, "a value is nested more than %d deep", NESTING_MAX)
+	int r = v.depth > NESTING_MAX ? fl_fail(-E2BIG, "a value is nested more than %d deep", NESTING_MAX)
 		: fl_duck_valid(d->vector_get_validity(child), row) ? print_json(&v, row, out)
 								    : fl_buf_adds(out, "null");
 
@@ -418,16 +408,14 @@ int fl_duck_printable(const struct fl_duckdb *d, fl_duck type, const char *colum
 				   column, id, column);
 }
 
-int fl_duck_print(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row,
-		  struct fl_buf *out)
+int fl_duck_print(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row, struct fl_buf *out)
 {
 	struct vector v = view(d, c->vector, c->type, 0);
 
 	return types[v.id].print(&v, row, out);
 }
 
-int fl_duck_print_json(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row,
-		       struct fl_buf *out)
+int fl_duck_print_json(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row, struct fl_buf *out)
 {
 	struct vector v = view(d, c->vector, c->type, 0);
 

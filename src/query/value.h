@@ -17,8 +17,6 @@ bool fl_duck_is_number(int type_id);
 int fl_duck_printable(const struct fl_duckdb *d, fl_duck type, const char *column);
 /* Append the value of a row that is not NULL. Lists, arrays, structs and maps (lists of key and
  * value) are written as JSON. */
-int fl_duck_print(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row,
-		  struct fl_buf *out);
+int fl_duck_print(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row, struct fl_buf *out);
 /* The same as a JSON value. */
-int fl_duck_print_json(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row,
-		       struct fl_buf *out);
+int fl_duck_print_json(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row, struct fl_buf *out);

@@ -29,9 +29,7 @@ struct loader {
 static int run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql)
 {
 	struct fl_duck_result result = {0};
-	int r = d->query(connection, sql, &result)
-		    ? fl_fail(-EINVAL, "%s", d->result_error(&result))
-		    : 0;
+	int r = d->query(connection, sql, &result) ? fl_fail(-EINVAL, "%s", d->result_error(&result)) : 0;
 
 	d->destroy_result(&result);
 	return r;
@@ -43,8 +41,7 @@ static int flush_chunk(struct loader *l)
 
 	l->d->data_chunk_set_size(l->chunk, l->row);
 	if (l->row && l->d->append_data_chunk(l->appender, l->chunk))
-		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s",
-			    l->d->appender_error(l->appender));
+		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s", l->d->appender_error(l->appender));
 	l->d->data_chunk_reset(l->chunk);
 	l->row = 0;
 	/* A reset may move the vectors' memory. */
@@ -142,9 +139,7 @@ static int create_table(const struct loader *l, fl_duck connection, const char *
 	for (size_t i = 0; !r && i < l->columns; i++) {
 		r = i ? fl_buf_adds(&sql, ",") : 0;
 		r = r ? r : fl_source_column(l->format, i, '"', &sql);
-		r = r ? r
-		      : fl_buf_printf(&sql, " %s",
-				      fl_source_sql_type(fl_format_field(l->format, i)));
+		r = r ? r : fl_buf_printf(&sql, " %s", fl_source_sql_type(fl_format_field(l->format, i)));
 	}
 	r = r ? r : fl_buf_adds(&sql, l->open_window ? ",provisional BOOLEAN)" : ")");
 	return r ? r : run_sql(l->d, connection, fl_buf_cstr(&sql));
@@ -152,24 +147,22 @@ static int create_table(const struct loader *l, fl_duck connection, const char *
 
 static int make_chunk(struct loader *l)
 {
-	static const int ids[] = {[FL_TYPE_INT32] = FL_DUCK_INTEGER,
-				  [FL_TYPE_INT64] = FL_DUCK_BIGINT,
-				  [FL_TYPE_TEXT] = FL_DUCK_VARCHAR};
+	static const int ids[] = {
+	    [FL_TYPE_INT32] = FL_DUCK_INTEGER, [FL_TYPE_INT64] = FL_DUCK_BIGINT, [FL_TYPE_TEXT] = FL_DUCK_VARCHAR};
 	fl_duck types[COLUMNS_MAX];
 	size_t n = l->columns + l->open_window;
 
 	for (size_t i = 0; i < n; i++)
-		types[i] = l->d->create_logical_type(
-		    i < l->columns ? ids[fl_format_field(l->format, i)->type] : FL_DUCK_BOOLEAN);
+		types[i] = l->d->create_logical_type(i < l->columns ? ids[fl_format_field(l->format, i)->type]
+								    : FL_DUCK_BOOLEAN);
 	l->chunk = l->d->create_data_chunk(types, n);
 	for (size_t i = 0; i < n; i++)
 		l->d->destroy_logical_type(&types[i]);
 	return l->chunk ? flush_chunk(l) : -ENOMEM;
 }
 
-static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_store *store,
-		      const char *table, bool open_window, struct fl_query_seen *ret_seen,
-		      const volatile sig_atomic_t *stop)
+static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_store *store, const char *table,
+		      bool open_window, struct fl_query_seen *ret_seen, const volatile sig_atomic_t *stop)
 {
 	struct loader l = {.d = d, .line = FL_BUF(FL_RECORD_MAX), .open_window = open_window};
 	int r = fl_format_parse(&l.format, FL_LOG_VPC, fl_store_log(store)->format);
@@ -190,8 +183,7 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 	if (l.chunk)
 		d->destroy_data_chunk(&l.chunk);
 	if (!r && d->appender_close(l.appender))
-		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s",
-			    d->appender_error(l.appender));
+		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s", d->appender_error(l.appender));
 	if (l.appender)
 		d->appender_destroy(&l.appender);
 	fl_encoder_free(&l.encoder);
@@ -209,16 +201,14 @@ static int add_columns(const struct fl_format *format, struct fl_buf *sql)
 	for (size_t i = 0; !r && i < fl_format_len(format); i++) {
 		r = i ? fl_buf_adds(sql, ",") : 0;
 		r = r ? r : fl_source_column(format, i, '\'', sql);
-		r = r ? r
-		      : fl_buf_printf(sql, ":'%s'", fl_source_sql_type(fl_format_field(format, i)));
+		r = r ? r : fl_buf_printf(sql, ":'%s'", fl_source_sql_type(fl_format_field(format, i)));
 	}
 	return r ? r : fl_buf_adds(sql, "}");
 }
 
 static int add_group(const struct fl_source_group *g, bool open_window, struct fl_buf *sql)
 {
-	int r = fl_buf_printf(sql, "SELECT *%s FROM read_csv([",
-			      open_window ? ",false AS provisional" : "");
+	int r = fl_buf_printf(sql, "SELECT *%s FROM read_csv([", open_window ? ",false AS provisional" : "");
 
 	r = r ? r : fl_buf_add(sql, g->files.data, g->files.len);
 	r = r ? r
@@ -238,17 +228,15 @@ static int add_nothing(struct fl_buf *sql)
 
 	r = r ? r : fl_buf_adds(sql, "SELECT ");
 	for (size_t i = 0; !r && i < fl_format_len(format); i++) {
-		r = fl_buf_printf(sql, "%sNULL::%s AS ", i ? "," : "",
-				  fl_source_sql_type(fl_format_field(format, i)));
+		r = fl_buf_printf(sql, "%sNULL::%s AS ", i ? "," : "", fl_source_sql_type(fl_format_field(format, i)));
 		r = r ? r : fl_source_column(format, i, '"', sql);
 	}
 	fl_format_free(&format);
 	return r ? r : fl_buf_adds(sql, " WHERE false");
 }
 
-int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *s,
-		       bool open_window, struct fl_query_seen *ret_seen,
-		       const volatile sig_atomic_t *stop)
+int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *s, bool open_window,
+		       struct fl_query_seen *ret_seen, const volatile sig_atomic_t *stop)
 {
 	struct fl_buf sql FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
 	const char *between = "";

@@ -15,6 +15,5 @@ struct fl_query_seen {
 			   */
 };
 
-int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection,
-		       const struct fl_sources *sources, bool open_window,
-		       struct fl_query_seen *ret_seen, const volatile sig_atomic_t *stop);
+int fl_query_make_view(const struct fl_duckdb *d, fl_duck connection, const struct fl_sources *sources,
+		       bool open_window, struct fl_query_seen *ret_seen, const volatile sig_atomic_t *stop);

@@ -77,12 +77,10 @@ static uint8_t tcp_accumulator(uint64_t flags)
 	return (uint8_t)(flags | ((flags & 18) == 18 ? FL_TCP_SYNACK : 0));
 }
 
-static bool decode_value(const struct fl_field *f, struct fl_str s, struct fl_record *r,
-			 struct fl_eni *eni, struct fl_record_meta *meta)
+static bool decode_value(const struct fl_field *f, struct fl_str s, struct fl_record *r, struct fl_eni *eni,
+			 struct fl_record_meta *meta)
 {
-	static const char *const directions[] = {"-", "ingress", "egress"}, *const types[] = {
-										"IPv4", "IPv6",
-										"EFA"};
+	static const char *const directions[] = {"-", "ingress", "egress"}, *const types[] = {"IPv4", "IPv6", "EFA"};
 	enum fl_origin origin = fl_field_origin(f);
 	uint64_t v = 0;
 	uint8_t index = 0;
@@ -182,9 +180,8 @@ int fl_decode_record(const struct fl_format *f, const struct fl_values *v, struc
 		const struct fl_field *field = fl_format_field(f, i);
 
 		if (field && !decode_value(field, v->value[i], ret, ret_eni, ret_meta))
-			return fl_fail(-EINVAL, "%s: \"%.*s\" is not a value of this field",
-				       field->name, (int)FL_MIN(v->value[i].n, (size_t)80),
-				       v->value[i].p);
+			return fl_fail(-EINVAL, "%s: \"%.*s\" is not a value of this field", field->name,
+				       (int)FL_MIN(v->value[i].n, (size_t)80), v->value[i].p);
 	}
 	return 0;
 }

@@ -139,8 +139,7 @@ static char *put_text(char *p, enum fl_output output, const char *s, size_t n)
 
 		return stpcpy(p, none);
 	}
-	if (output == FL_OUTPUT_TEXT ||
-	    (output == FL_OUTPUT_CSV && !memchr(s, ',', n) && !memchr(s, '"', n))) {
+	if (output == FL_OUTPUT_TEXT || (output == FL_OUTPUT_CSV && !memchr(s, ',', n) && !memchr(s, '"', n))) {
 		memcpy(p, s, n);
 		return p + n;
 	}
@@ -179,12 +178,12 @@ static char *quoted_address(char *p, const struct values *v, const struct fl_add
 	return p;
 }
 
-#define WRITER(name, ...)                                                                          \
-	static char *write_##name(char *p, const struct values *v, unsigned field)                 \
-	{                                                                                          \
-		const struct fl_flow_line *l = v->line;                                            \
-                                                                                                   \
-		return __VA_ARGS__;                                                                \
+#define WRITER(name, ...)                                                                                              \
+	static char *write_##name(char *p, const struct values *v, unsigned field)                                     \
+	{                                                                                                              \
+		const struct fl_flow_line *l = v->line;                                                                \
+                                                                                                                       \
+		return __VA_ARGS__;                                                                                    \
 	}
 WRITER(src, quoted_address(p, v, &l->key->src))
 WRITER(dst, quoted_address(p, v, &l->key->dst))
@@ -227,14 +226,12 @@ static char *write_meta_number(char *p, const struct values *v, unsigned field)
 }
 
 static const writer_fn writers[FL_FROM_N] = {
-    [FL_FROM_SRC] = write_src,         [FL_FROM_DST] = write_dst,
-    [FL_FROM_PKT_SRC] = write_pkt_src, [FL_FROM_PKT_DST] = write_pkt_dst,
-    [FL_FROM_SPORT] = write_sport,     [FL_FROM_DPORT] = write_dport,
-    [FL_FROM_PROTO] = write_proto,     [FL_FROM_PACKETS] = write_packets,
-    [FL_FROM_BYTES] = write_bytes,     [FL_FROM_START] = write_start,
-    [FL_FROM_END] = write_end,         [FL_FROM_ACTION] = write_action,
-    [FL_FROM_TCP] = write_tcp_vpc,     [FL_FROM_TYPE] = write_type,
-    [FL_FROM_DIR] = write_dir,         [FL_FROM_META] = write_meta,
+    [FL_FROM_SRC] = write_src,         [FL_FROM_DST] = write_dst,         [FL_FROM_PKT_SRC] = write_pkt_src,
+    [FL_FROM_PKT_DST] = write_pkt_dst, [FL_FROM_SPORT] = write_sport,     [FL_FROM_DPORT] = write_dport,
+    [FL_FROM_PROTO] = write_proto,     [FL_FROM_PACKETS] = write_packets, [FL_FROM_BYTES] = write_bytes,
+    [FL_FROM_START] = write_start,     [FL_FROM_END] = write_end,         [FL_FROM_ACTION] = write_action,
+    [FL_FROM_TCP] = write_tcp_vpc,     [FL_FROM_TYPE] = write_type,       [FL_FROM_DIR] = write_dir,
+    [FL_FROM_META] = write_meta,
 };
 
 unsigned fl_tcp_flags_vpc(uint8_t tcp)
@@ -260,8 +257,8 @@ int fl_output_parse(const char *name, enum fl_output *ret)
 }
 
 /* The value when it is the same for all records of this ENI and status; else NULL and a writer. */
-static char *put_constant(char *p, const struct fl_encoder *e, const struct fl_field *f,
-			  enum fl_status status, const struct fl_eni *eni)
+static char *put_constant(char *p, const struct fl_encoder *e, const struct fl_field *f, enum fl_status status,
+			  const struct fl_eni *eni)
 {
 	enum fl_origin origin = f ? fl_field_origin(f) : FL_FROM_META;
 	struct fl_eni copy = *eni;
@@ -270,8 +267,7 @@ static char *put_constant(char *p, const struct fl_encoder *e, const struct fl_f
 
 	if (origin == FL_FROM_VERSION)
 		return put_u64(p, fl_format_version(e->format));
-	if (f && (origin == FL_FROM_START || origin == FL_FROM_END ||
-		  (status == FL_STATUS_OK && writers[origin])))
+	if (f && (origin == FL_FROM_START || origin == FL_FROM_END || (status == FL_STATUS_OK && writers[origin])))
 		return NULL;
 	if (origin == FL_FROM_RESOURCE)
 		text = "TransitGateway";
@@ -306,8 +302,7 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 
 		/* the longest ENI member, escaped, and a key */
 		if ((size_t)(p - g->literals) + 7 * sizeof(eni->name) + strlen(name) > FL_RECORD_MAX)
-			return fl_fail(-E2BIG, "format: records would be longer than %d bytes",
-				       FL_RECORD_MAX);
+			return fl_fail(-E2BIG, "format: records would be longer than %d bytes", FL_RECORD_MAX);
 		if (e->output == FL_OUTPUT_JSON) {
 			*p++ = i ? ',' : '{';
 			*p++ = '"';
@@ -320,9 +315,8 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 			p = after;
 			continue;
 		}
-		*s++ = (struct step){writer_of(f), (uint16_t)fl_field_number(f),
-				     (uint16_t)(p - from), (uint32_t)(from - g->literals),
-				     (uint8_t)fl_field_origin(f)};
+		*s++ = (struct step){writer_of(f), (uint16_t)fl_field_number(f), (uint16_t)(p - from),
+				     (uint32_t)(from - g->literals), (uint8_t)fl_field_origin(f)};
 		from = p;
 	}
 	p = stpcpy(p, e->output == FL_OUTPUT_JSON ? "}\n" : "\n");
@@ -481,11 +475,9 @@ int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl
 	return e->output == FL_OUTPUT_JSON ? run(g, &v, out, 0) : run_bare(g, &v, out);
 }
 
-int fl_encode(struct fl_encoder *e, const struct fl_record *r, const struct fl_record_meta *meta,
-	      struct fl_buf *out)
+int fl_encode(struct fl_encoder *e, const struct fl_record *r, const struct fl_record_meta *meta, struct fl_buf *out)
 {
-	const struct fl_flow_line l = {&r->key, r->packets, r->bytes, r->start,
-				       r->end,  r->tcp,     r->action};
+	const struct fl_flow_line l = {&r->key, r->packets, r->bytes, r->start, r->end, r->tcp, r->action};
 	const struct values v = {&l, meta, e->output};
 	const struct program *g = &e->program[r->status];
 	size_t extra = 0;

@@ -9,11 +9,10 @@ struct field_row {
 	uint16_t eni_offset, eni_size;
 };
 
-#define FL_FIELD(kind_, column_, name_, version_, type_, default_, origin_, member_, source_,      \
-		 help_)                                                                            \
-	{{name_, #column_, FL_LOG_##kind_, version_, FL_TYPE_##type_, default_, source_, help_},   \
-	 FL_FROM_##origin_,                                                                        \
-	 offsetof(struct fl_eni, member_),                                                         \
+#define FL_FIELD(kind_, column_, name_, version_, type_, default_, origin_, member_, source_, help_)                   \
+	{{name_, #column_, FL_LOG_##kind_, version_, FL_TYPE_##type_, default_, source_, help_},                       \
+	 FL_FROM_##origin_,                                                                                            \
+	 offsetof(struct fl_eni, member_),                                                                             \
 	 sizeof(((struct fl_eni *)0)->member_)},
 static const struct field_row rows[] = {
 #include "record/fields.def"

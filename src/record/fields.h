@@ -32,7 +32,6 @@ enum fl_origin {
 
 enum fl_origin fl_field_origin(const struct fl_field *f);
 unsigned fl_field_number(const struct fl_field *f);
-char *fl_field_eni_text(const struct fl_field *f, struct fl_eni *eni,
-			size_t *ret_size); /* FL_FROM_ENI only */
+char *fl_field_eni_text(const struct fl_field *f, struct fl_eni *eni, size_t *ret_size); /* FL_FROM_ENI only */
 
 extern const char *const fl_action_names[FL_ACTION_N], *const fl_status_names[FL_STATUS_N];

@@ -76,8 +76,7 @@ static int render_text(struct fl_format *f)
 static int add_preset(struct fl_format *f, const struct preset *p)
 {
 	if (p->kind != f->kind)
-		return fl_fail(-EINVAL, "format: %s is a preset of the other kind of flow log",
-			       p->name);
+		return fl_fail(-EINVAL, "format: %s is a preset of the other kind of flow log", p->name);
 	for (unsigned i = 0; i < fl_field_count(f->kind); i++) {
 		const struct fl_field *field = fl_field_at(f->kind, i);
 		int r = 0;
@@ -102,8 +101,8 @@ static int add_item(struct fl_format *f, const char *text, size_t *ret_len)
 	n = FL_MIN((size_t)(end - name), (size_t)NAME_MAX_LEN);
 	field = fl_field_find(f->kind, name, n);
 	if (!field)
-		return fl_fail(-EINVAL, "format: unknown field %.*s; the nearest is %s", (int)n,
-			       name, fl_field_nearest(f->kind, name, n)->name);
+		return fl_fail(-EINVAL, "format: unknown field %.*s; the nearest is %s", (int)n, name,
+			       fl_field_nearest(f->kind, name, n)->name);
 	*ret_len = n + strlen("${}");
 	return add_column(f, field, name, n);
 }
@@ -123,13 +122,11 @@ static int add_items(struct fl_format *f, const char *text)
 		if (!*text)
 			return 0;
 		if (*text++ != ' ')
-			return fl_fail(-EINVAL, "format: expected a space before \"%.40s\"",
-				       text - 1);
+			return fl_fail(-EINVAL, "format: expected a space before \"%.40s\"", text - 1);
 		if (!*text)
 			return fl_fail(-EINVAL, "format: trailing space");
 		if (*text == ' ')
-			return fl_fail(-EINVAL, "format: more than one space before \"%.40s\"",
-				       text);
+			return fl_fail(-EINVAL, "format: more than one space before \"%.40s\"", text);
 	}
 }
 
@@ -167,15 +164,13 @@ int fl_format_from_header(struct fl_format **ret, const char *line, size_t n)
 		n--;
 	end = line + n;
 	/* resource-type and the tgw-* names exist only in the transit gateway's table */
-	f->kind = memmem(line, n, "tgw-", 4) || memmem(line, n, "resource-type", 13) ? FL_LOG_TGW
-										     : FL_LOG_VPC;
+	f->kind = memmem(line, n, "tgw-", 4) || memmem(line, n, "resource-type", 13) ? FL_LOG_TGW : FL_LOG_VPC;
 	for (const char *p = line; p <= end; p++) {
 		const char *stop = memchr(p, ' ', (size_t)(end - p));
 		size_t len = (size_t)((stop ? stop : end) - p);
 
 		if (len == 0 || len > NAME_MAX_LEN)
-			return fl_fail(-EINVAL, "header: empty or overlong name in column %zu",
-				       f->n + 1);
+			return fl_fail(-EINVAL, "header: empty or overlong name in column %zu", f->n + 1);
 		r = add_column(f, fl_field_find(f->kind, p, len), p, len);
 		if (r < 0)
 			return r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Face of the stage "scan", as far as this issue needs it: our own store read as one. Delivered files up to the delivery cursor, the
- * journal beyond it, and on request the snapshot of the open window, without duplicates.
+ * Face of the stage "scan", as far as this issue needs it: our own store read as one. Delivered files up to the
+ * delivery cursor, the journal beyond it, and on request the snapshot of the open window, without duplicates.
  */
 #pragma once
 
@@ -12,32 +12,34 @@
 #include "journal/journal.h"
 #include "record/record.h"
 
-/* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET, relative to the state
- * directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, cursor {segment, offset} (all before it is delivered),
- * plan (null, or {name, names [keys], from {..}, to {..}, salt}: objects being written whose rows are still to be read from the journal),
- * lost {flows, delivery {packets, bytes}, journal-quota {..}} (totals), newest_end (of the delivered windows),
- * seen [interface ids that have had a record]. */
+/* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
+ * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, cursor {segment,
+ * offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}: objects being
+ * written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes}, journal-quota
+ * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
-	char *format;	  /* "${...}" */
+	char *format;     /* "${...}" */
 	char *prefix_dir; /* directory of the objects below the state directory: s3/BUCKET/PREFIX/AWSLogs */
 	uint32_t interval;
 	struct fl_position cursor;
-	char *plan_name;  /* NULL: no plan */
+	char *plan_name; /* NULL: no plan */
 };
 struct fl_store;
-/* dir: the state directory ("./flowlog-data"). A consistent picture: cursor read, files listed, cursor read again until it stood still. */
+/* dir: the state directory ("./flowlog-data"). A consistent picture: cursor read, files listed, cursor read again until
+ * it stood still. */
 int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id /* NULL: the only or first one */);
 void fl_store_close(struct fl_store **s);
 const struct fl_store_log *fl_store_log(const struct fl_store *s);
 size_t fl_store_file_count(const struct fl_store *s);
 const char *fl_store_file(const struct fl_store *s, size_t i); /* path of a delivered object, oldest first */
-/* Journal frames beyond the delivered ones; then, with open_window, the snapshot's frames (FL_WINDOW_PROVISIONAL). As fl_reader_next
- * (also FL_READER_GAP, FL_READER_WINDOW_END). Only flows of the flow log's traffic type; FL_WINDOW_SILENT is set where delivery will not
- * write NODATA. Frames are metering windows, also where the flow log's interval is longer. */
+/* Journal frames beyond the delivered ones; then, with open_window, the snapshot's frames (FL_WINDOW_PROVISIONAL). As
+ * fl_reader_next (also FL_READER_GAP, FL_READER_WINDOW_END). Only flows of the flow log's traffic type;
+ * FL_WINDOW_SILENT is set where delivery will not write NODATA. Frames are metering windows, also where the flow log's
+ * interval is longer. */
 int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *ret);
 
-/* A frame as records, the same as delivery writes: fn for each flow (status OK), then once more with SKIPDATA when something was not
- * captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
+/* A frame as records, the same as delivery writes: fn for each flow (status OK), then once more with SKIPDATA when
+ * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);

@@ -43,7 +43,7 @@ struct fl_store {
 	struct fl_cursor open_at;
 	bool open_read;
 	int64_t closed_end; /* windows that end here or before are in files or in the journal */
-	void *kept; /* flows of the frame that was returned, when it is not the reader's own */
+	void *kept;         /* flows of the frame that was returned, when it is not the reader's own */
 	size_t kept_size;
 	struct fl_flow *selected;
 	size_t selected_size;
@@ -87,8 +87,7 @@ static int first_log(int fd, char ret[64])
 	while ((e = readdir(d))) {
 		size_t n = strlen(e->d_name);
 
-		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) ||
-		    strcmp(e->d_name + n - 5, ".json"))
+		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) || strcmp(e->d_name + n - 5, ".json"))
 			continue;
 		if (!*ret || strncmp(e->d_name, ret, n - 5) < 0)
 			snprintf(ret, 64, "%.*s", (int)(n - 5), e->d_name);
@@ -107,18 +106,14 @@ static int read_state(const struct fl_store *s, json_t **ret)
 	snprintf(name, sizeof name, "deliver/%s.json", s->log.id);
 	r = fl_file_read(s->fd, name, &buf);
 	if (r)
-		return r == -ENOENT
-			   ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id)
-			   : fl_wrap(r, "%s", s->dir);
+		return r == -ENOENT ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id)
+				    : fl_wrap(r, "%s", s->dir);
 	*ret = json_loadb(buf.data, buf.len, 0, &error);
 	if (!*ret)
 		return fl_fail(-EBADMSG, "%s/%s: %s", s->dir, name, error.text);
-	if (!json_is_string(json_object_get(*ret, "bucket_dir")) ||
-	    !json_is_string(json_object_get(*ret, "prefix")) ||
-	    !json_is_string(json_object_get(*ret, "format")) ||
-	    !json_is_object(json_object_get(*ret, "cursor")))
-		return fl_fail(-EBADMSG, "%s/%s: bucket_dir, prefix, format or cursor is missing",
-			       s->dir, name);
+	if (!json_is_string(json_object_get(*ret, "bucket_dir")) || !json_is_string(json_object_get(*ret, "prefix")) ||
+	    !json_is_string(json_object_get(*ret, "format")) || !json_is_object(json_object_get(*ret, "cursor")))
+		return fl_fail(-EBADMSG, "%s/%s: bucket_dir, prefix, format or cursor is missing", s->dir, name);
 	return 0;
 }
 
@@ -147,8 +142,7 @@ static const char *object_time(const char *name, const char *id)
 	const char *at = strstr(name, "_vpcflowlogs_");
 
 	at = at ? strstr(at, id) : NULL;
-	if (!at || at[-1] != '_' || at[strlen(id)] != '_' || n < 7 ||
-	    strcmp(name + n - 7, ".log.gz"))
+	if (!at || at[-1] != '_' || at[strlen(id)] != '_' || n < 7 || strcmp(name + n - 7, ".log.gz"))
 		return NULL;
 	return at + strlen(id) + 1;
 }
@@ -256,8 +250,7 @@ static int list_files(struct fl_store *s)
 static int take_state(struct fl_store *s, json_t *state)
 {
 	struct fl_store_log *l = &s->log;
-	const json_t *cursor = json_object_get(state, "cursor"),
-		     *plan = json_object_get(state, "plan");
+	const json_t *cursor = json_object_get(state, "cursor"), *plan = json_object_get(state, "plan");
 	const char *traffic = json_string_value(json_object_get(state, "traffic_type"));
 	const char *name = json_string_value(json_object_get(plan, "name"));
 
@@ -269,8 +262,7 @@ static int take_state(struct fl_store *s, json_t *state)
 	l->prefix_dir = NULL;
 	l->format = strdup(json_string_value(json_object_get(state, "format")));
 	l->plan_name = name ? strdup(name) : NULL;
-	if (asprintf(&l->prefix_dir, "%s/%s",
-		     json_string_value(json_object_get(state, "bucket_dir")),
+	if (asprintf(&l->prefix_dir, "%s/%s", json_string_value(json_object_get(state, "bucket_dir")),
 		     json_string_value(json_object_get(state, "prefix"))) < 0)
 		l->prefix_dir = NULL;
 	l->interval = (uint32_t)json_integer_value(json_object_get(state, "interval"));
@@ -302,9 +294,7 @@ static int settle(struct fl_store *s)
 		}
 	}
 	json_decref(state);
-	return r ? r
-		 : fl_fail(-EBUSY, "%s: delivery did not stand still for a moment; try again",
-			   s->dir);
+	return r ? r : fl_fail(-EBUSY, "%s: delivery did not stand still for a moment; try again", s->dir);
 }
 
 static int open_journal(struct fl_store *s)
@@ -336,8 +326,7 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 	else
 		r = first_log(s->fd, id);
 	if (r == -ENOENT)
-		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run",
-			       dir);
+		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run", dir);
 	if (r)
 		return fl_fail(r, "%s/deliver: %s", dir, strerror(-r));
 	if (strlen(id) >= sizeof s->log.id || strchr(id, '/'))
@@ -401,8 +390,7 @@ static bool is_seen(const struct fl_store *s, const char *id)
 	size_t i;
 
 	json_array_foreach(json_object_get(s->state, "seen"), i,
-			   v) if (json_is_string(v) &&
-				  !strcmp(json_string_value(v), id)) return true;
+			   v) if (json_is_string(v) && !strcmp(json_string_value(v), id)) return true;
 	return false;
 }
 
@@ -415,8 +403,7 @@ static int as_delivered(struct fl_store *s, struct fl_frame *f)
 	if (r)
 		return r;
 	if (!seen && (f->n_flows || f->window.flags & FL_WINDOW_SKIPDATA))
-		return json_array_append_new(json_object_get(s->state, "seen"),
-					     json_string(f->eni.interface_id)) &&
+		return json_array_append_new(json_object_get(s->state, "seen"), json_string(f->eni.interface_id)) &&
 			       json_is_array(json_object_get(s->state, "seen"))
 			   ? -ENOMEM
 			   : 0;
@@ -513,8 +500,7 @@ int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *
 	rec.end = start + (int64_t)frame->window.length - 1;
 	if (frame->window.flags & FL_WINDOW_SKIPDATA)
 		rec.status = FL_STATUS_SKIPDATA;
-	else if (!frame->n_flows && !frame->window.part &&
-		 !(frame->window.flags & FL_WINDOW_SILENT))
+	else if (!frame->n_flows && !frame->window.part && !(frame->window.flags & FL_WINDOW_SILENT))
 		rec.status = FL_STATUS_NODATA;
 	else
 		return 0;

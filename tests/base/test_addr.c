@@ -91,10 +91,10 @@ static void networks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(print_is_rfc5952),
-		cmocka_unit_test(every_octet),
-		cmocka_unit_test(bad_addresses),
-		cmocka_unit_test(networks),
+	    cmocka_unit_test(print_is_rfc5952),
+	    cmocka_unit_test(every_octet),
+	    cmocka_unit_test(bad_addresses),
+	    cmocka_unit_test(networks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,8 +32,7 @@ static void cleans(void **state)
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++) {
 		struct fl_buf out = FL_BUF(100);
 
-		assert_int_equal(fl_grid_clean(&out, rows[i].in, strlen(rows[i].in)),
-				 rows[i].shown);
+		assert_int_equal(fl_grid_clean(&out, rows[i].in, strlen(rows[i].in)), rows[i].shown);
 		assert_string_equal(fl_buf_cstr(&out), rows[i].out);
 		fl_buf_free(&out);
 	}
@@ -53,8 +52,8 @@ static void lays_out(void **state)
 	    {12, "NAME     N\nshort    1\nvery-~  20\n(1 more columns do not fit)\n"},
 	    {3, "NA~\nsh~\nve~\n(2 more columns do not fit)\n"},
 	};
-	static const char *const cells[] = {
-	    "NAME", "N", "WHERE", "short", "1", "here", "very-long-name", "20", "elsewhere"};
+	static const char *const cells[] = {"NAME",           "N",  "WHERE",    "short", "1", "here",
+					    "very-long-name", "20", "elsewhere"};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++) {
 		struct fl_grid g;

@@ -63,9 +63,9 @@ static void hash_depends_on_everything(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sha256_examples),
-		cmocka_unit_test(crc32c_examples),
-		cmocka_unit_test(hash_depends_on_everything),
+	    cmocka_unit_test(sha256_examples),
+	    cmocka_unit_test(crc32c_examples),
+	    cmocka_unit_test(hash_depends_on_everything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

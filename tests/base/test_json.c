@@ -29,8 +29,9 @@ static void nested(void **state)
 	fl_json_kstr(&j, "d", NULL);
 	fl_json_end_object(&j);
 	assert_int_equal(fl_json_done(&j), 0);
-	assert_string_equal(fl_buf_cstr(&out),
-			    "{\"a\":\"x\\\"\\\\\\u000a\xef\xbf\xbd\",\"b\":18446744073709551615,\"c\":[-1,true,null,{}],\"d\":null}");
+	assert_string_equal(
+	    fl_buf_cstr(&out),
+	    "{\"a\":\"x\\\"\\\\\\u000a\xef\xbf\xbd\",\"b\":18446744073709551615,\"c\":[-1,true,null,{}],\"d\":null}");
 	fl_buf_free(&out);
 }
 

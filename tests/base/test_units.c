@@ -59,9 +59,9 @@ static void for_people(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations_and_sizes),
-		cmocka_unit_test(times),
-		cmocka_unit_test(for_people),
+	    cmocka_unit_test(durations_and_sizes),
+	    cmocka_unit_test(times),
+	    cmocka_unit_test(for_people),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

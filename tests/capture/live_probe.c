@@ -110,8 +110,7 @@ static void keep_counts(struct probe *pr, const struct fl_live_counts *c, size_t
 			pr->counts[pr->n_counts++] = c[i];
 }
 
-static void apply(struct probe *pr, const struct record *r, const struct fl_partial *p,
-		  const struct fl_live_counts *c)
+static void apply(struct probe *pr, const struct record *r, const struct fl_partial *p, const struct fl_live_counts *c)
 {
 	keep_partials(pr, p, r->n, r->type == RECORD_RING);
 	keep_counts(pr, c, r->n_counts);
@@ -136,8 +135,7 @@ static int log_record(struct probe *pr, const struct record *r, const struct fl_
 	return e;
 }
 
-static int sink(struct probe *pr, const struct record *r, const struct fl_partial *p,
-		const struct fl_live_counts *c)
+static int sink(struct probe *pr, const struct record *r, const struct fl_partial *p, const struct fl_live_counts *c)
 {
 	int e = log_record(pr, r, p, c);
 
@@ -152,17 +150,15 @@ static int sink(struct probe *pr, const struct record *r, const struct fl_partia
 static int sink_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_partial *p, size_t n,
 		     const struct fl_live_counts *c, size_t n_counts)
 {
-	struct record r = {
-	    .type = RECORD_RING, .from = from, .to = to, .n = n, .n_counts = n_counts};
+	struct record r = {.type = RECORD_RING, .from = from, .to = to, .n = n, .n_counts = n_counts};
 
 	return sink(ctx, &r, p, c);
 }
 
-static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
-		     size_t n, const struct fl_live_counts *c, size_t n_counts)
+static int sink_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
+		     const struct fl_live_counts *c, size_t n_counts)
 {
-	struct record r = {
-	    .type = RECORD_HALF, .window = window, .to = ring_to, .n = n, .n_counts = n_counts};
+	struct record r = {.type = RECORD_HALF, .window = window, .to = ring_to, .n = n, .n_counts = n_counts};
 
 	return sink(ctx, &r, p, c);
 }
@@ -174,16 +170,14 @@ static int replay(struct probe *pr)
 	off_t good = 0;
 
 	while (pread(pr->statefd, &r, sizeof r, good) == sizeof r) {
-		size_t bytes = r.n * sizeof(struct fl_partial),
-		       more = r.n_counts * sizeof(struct fl_live_counts);
+		size_t bytes = r.n * sizeof(struct fl_partial), more = r.n_counts * sizeof(struct fl_live_counts);
 		char *data FL_CLEANUP(fl_freep) = malloc(bytes + more + 1);
 
 		if (r.type == RECORD_CLOCK) {
 			pr->mono_base = r.from;
 			pr->window_base = (uint32_t)r.to;
 		} else {
-			if (pread(pr->statefd, data, bytes + more, good + (off_t)sizeof r) !=
-			    (ssize_t)(bytes + more))
+			if (pread(pr->statefd, data, bytes + more, good + (off_t)sizeof r) != (ssize_t)(bytes + more))
 				break;
 			apply(pr, &r, (const void *)data, (const void *)(data + bytes));
 		}
@@ -250,8 +244,7 @@ static int attach_all(struct probe *pr, struct fl_live *live)
 		if (there >= 0)
 			enter_netns(own);
 		if (!r)
-			r = pr->ops->attach(live, (uint16_t)i, (uint32_t)s,
-					    ifr.ifr_hwaddr.sa_family, there);
+			r = pr->ops->attach(live, (uint16_t)i, (uint32_t)s, ifr.ifr_hwaddr.sa_family, there);
 		if (r)
 			return fl_wrap(r, "attaching to %s", pr->names[i]);
 	}
@@ -501,8 +494,7 @@ static int parse(struct probe *pr, int argc, char **argv)
 	for (size_t i = 0; i < FL_ARRAY_LEN(backends); i++)
 		if (!strcmp(backends[i]->name, argv[optind]))
 			pr->ops = backends[i];
-	for (char *t = strtok(argv[optind + 1], ","); t && pr->n_names < INTERFACES_MAX;
-	     t = strtok(NULL, ","))
+	for (char *t = strtok(argv[optind + 1], ","); t && pr->n_names < INTERFACES_MAX; t = strtok(NULL, ","))
 		pr->names[pr->n_names++] = t;
 	return pr->ops ? 0 : -EINVAL;
 }
@@ -524,8 +516,7 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 		r = start_clock(pr);
 	if (!r)
 		r = attach_all(pr, privileged);
-	if (!r && pr->drop &&
-	    (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
+	if (!r && pr->drop && (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
 		r = fl_fail(-errno, "giving up privilege: %m");
 	if (r)
 		return r;
@@ -536,8 +527,7 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 		return fl_fail(-errno, "taking privilege back: %m");
 	for (unsigned i = 0; !r && !pr->keep && i < pr->n_names; i++)
 		r = pr->ops->detach(privileged, (uint16_t)i);
-	if (pr->drop &&
-	    (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
+	if (pr->drop && (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))
 		return fl_fail(-errno, "giving up privilege: %m");
 	if (!r)
 		r = finish(pr);
@@ -549,9 +539,7 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 int main(int argc, char **argv)
 {
 	struct probe pr = {.statefd = -1,
-			   .conf = {.window_ns = FL_NS_PER_S,
-				    .ring_bytes = 16u << 20,
-				    .afpacket_bytes = 16u << 20}};
+			   .conf = {.window_ns = FL_NS_PER_S, .ring_bytes = 16u << 20, .afpacket_bytes = 16u << 20}};
 	struct sigaction sa = {.sa_handler = on_signal};
 	struct fl_live *privileged = NULL;
 	int r;

@@ -46,8 +46,8 @@ static struct builder block_new(void)
 	return b;
 }
 
-static struct tpacket3_hdr *add_frame(struct builder *b, const uint8_t *frame, uint32_t caplen, uint32_t wire_len, uint64_t when,
-				      struct virtio_net_hdr vnet)
+static struct tpacket3_hdr *add_frame(struct builder *b, const uint8_t *frame, uint32_t caplen, uint32_t wire_len,
+				      uint64_t when, struct virtio_net_hdr vnet)
 {
 	struct tpacket3_hdr *h = (void *)(b->block + b->at);
 	struct sockaddr_ll sll = {.sll_family = AF_PACKET, .sll_protocol = __builtin_bswap16(ETH_P_IP)};
@@ -73,8 +73,8 @@ static struct tpacket3_hdr *add_frame(struct builder *b, const uint8_t *frame, u
 /* An Ethernet frame with a TCP segment; total is the IP header's length field. */
 static uint32_t tcp_frame(uint8_t *f, uint16_t sport, uint16_t total)
 {
-	static const uint8_t head[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0,
-				       10, 0, 0, 1, 10, 0, 0, 2};
+	static const uint8_t head[] = {2, 0, 0, 0,    0, 1,  2, 0, 0, 0,  0, 2, 8, 0,  0x45, 0, 0,
+				       0, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0,    0, 2};
 
 	memset(f, 0, 64);
 	memcpy(f, head, sizeof head);
@@ -130,11 +130,11 @@ static int take_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_part
 static struct fl_afp_clock clock_at(uint64_t mono)
 {
 	struct fl_afp_clock c = {
-		.window_ns = 10 * SECOND,
-		.real_minus_mono = (int64_t)(EPOCH - MONO),
-		.oldest_mono = mono - SECOND,
-		.now_mono = mono,
-		.first_window = 1,
+	    .window_ns = 10 * SECOND,
+	    .real_minus_mono = (int64_t)(EPOCH - MONO),
+	    .oldest_mono = mono - SECOND,
+	    .now_mono = mono,
+	    .first_window = 1,
 	};
 
 	fl_afp_clock_set(&c, MONO, 500);
@@ -206,12 +206,20 @@ static void test_offload_is_counted_in_segments(void **state)
 		struct virtio_net_hdr vnet;
 		uint32_t packets;
 	} rows[] = {
-		{{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1448, .csum_start = 34}, 4},
-		{{.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1448}, 4},
-		/* A checksum that would begin outside of the frame is not believed. */
-		{{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1448, .csum_start = 60000}, 4},
-		{{.gso_type = VIRTIO_NET_HDR_GSO_NONE, .gso_size = 1448}, 1},
-		{{.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 0}, 1},
+	    {{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	      .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+	      .gso_size = 1448,
+	      .csum_start = 34},
+	     4},
+	    {{.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1448}, 4},
+	    /* A checksum that would begin outside of the frame is not believed. */
+	    {{.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+	      .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+	      .gso_size = 1448,
+	      .csum_start = 60000},
+	     4},
+	    {{.gso_type = VIRTIO_NET_HDR_GSO_NONE, .gso_size = 1448}, 1},
+	    {{.gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 0}, 1},
 	};
 	struct fl_afp_clock clock = clock_at(MONO + 5 * SECOND);
 	const uint32_t payload = 3 * 1448 + 100;
@@ -270,10 +278,11 @@ static void test_devices_without_ethernet_show_the_network_layer(void **state)
  * watches), the walk ends, and every frame is either returned or left over. */
 static void test_damaged_blocks_are_read_to_the_damage(void **state)
 {
-	static const uint32_t values[] = {0, 1, 15, 16, 47, 48, 4096, 65519, 65520, 65535, 65536, 0x7fffffff, 0xfffffff0, 0xffffffff};
+	static const uint32_t values[] = {0,     1,     15,    16,    47,         48,         4096,
+					  65519, 65520, 65535, 65536, 0x7fffffff, 0xfffffff0, 0xffffffff};
 	static const size_t members[] = {
-		offsetof(struct tpacket3_hdr, tp_next_offset), offsetof(struct tpacket3_hdr, tp_snaplen),
-		offsetof(struct tpacket3_hdr, tp_len), offsetof(struct tpacket3_hdr, tp_mac), /* and tp_net */
+	    offsetof(struct tpacket3_hdr, tp_next_offset), offsetof(struct tpacket3_hdr, tp_snaplen),
+	    offsetof(struct tpacket3_hdr, tp_len), offsetof(struct tpacket3_hdr, tp_mac), /* and tp_net */
 	};
 
 	(void)state;
@@ -297,10 +306,12 @@ static void test_damaged_blocks_are_read_to_the_damage(void **state)
 				memcpy(b.block + (which ? b.last : first) + members[m], &values[v], 4);
 				assert_int_equal(fl_afp_batch_new(&batch, 4, false, 1), 0);
 				assert_int_equal(fl_afp_block_open(&block, b.block, BLOCK), 0);
-				assert_int_equal(fl_afp_batch_block(batch, &block, &clock, 0, false, true, &sink, &unreadable), 0);
+				assert_int_equal(
+				    fl_afp_batch_block(batch, &block, &clock, 0, false, true, &sink, &unreadable), 0);
 				assert_int_equal(fl_afp_batch_flush(batch, &sink), 0);
 				for (size_t i = 0; i < t.n_counts; i++)
-					skbs += t.count[i].skbs + t.count[i].not_ip_packets + t.count[i].truncated_packets;
+					skbs +=
+					    t.count[i].skbs + t.count[i].not_ip_packets + t.count[i].truncated_packets;
 				assert_int_equal(skbs + unreadable, 3);
 				fl_afp_batch_free(&batch);
 				free(b.block);
@@ -336,7 +347,8 @@ static void test_a_block_that_lies_about_its_length(void **state)
 
 /* ---- aggregation ---- */
 
-/* With a cache of two lines nearly everything collides; nothing may be lost, and rows must equal partials in each call. */
+/* With a cache of two lines nearly everything collides; nothing may be lost, and rows must equal partials in each call.
+ */
 static void test_collisions_lose_nothing(void **state)
 {
 	struct fl_afp_clock clock = clock_at(MONO + 5 * SECOND);
@@ -415,24 +427,24 @@ static void test_peek_shows_what_was_not_handed_over(void **state)
 static void test_times_find_their_window(void **state)
 {
 	static const struct {
-		int64_t real_ms;	  /* from EPOCH */
+		int64_t real_ms;            /* from EPOCH */
 		uint64_t oldest_ms, now_ms; /* from MONO */
 		uint32_t first_window, window;
 		uint16_t unit;
 	} rows[] = {
-		{0, 0, 5000, 1, 500, 0},
-		{9, 0, 5000, 1, 500, 0},
-		{10, 0, 5000, 1, 500, 1},
-		{9999, 0, 15000, 1, 500, 999},
-		{10000, 0, 15000, 1, 501, 0},
-		{10000, 0, 10000, 1, 501, 0},
-		/* Older than anything that was not yet read: as old as that. */
-		{-3600000, 12000, 15000, 1, 501, 200},
-		/* Younger than now: now. */
-		{3600000, 12000, 15000, 1, 501, 500},
-		/* Its window was closed: the next one, from its beginning. */
-		{9900, 9000, 12000, 501, 501, 0},
-		{9900, 9000, 12000, 503, 503, 0},
+	    {0, 0, 5000, 1, 500, 0},
+	    {9, 0, 5000, 1, 500, 0},
+	    {10, 0, 5000, 1, 500, 1},
+	    {9999, 0, 15000, 1, 500, 999},
+	    {10000, 0, 15000, 1, 501, 0},
+	    {10000, 0, 10000, 1, 501, 0},
+	    /* Older than anything that was not yet read: as old as that. */
+	    {-3600000, 12000, 15000, 1, 501, 200},
+	    /* Younger than now: now. */
+	    {3600000, 12000, 15000, 1, 501, 500},
+	    /* Its window was closed: the next one, from its beginning. */
+	    {9900, 9000, 12000, 501, 501, 0},
+	    {9900, 9000, 12000, 503, 503, 0},
 	};
 
 	(void)state;
@@ -473,7 +485,8 @@ static void test_ranges_hold_what_they_promise(void **state)
 	}
 }
 
-/* The wall clock goes back an hour; the engine publishes a row with larger numbers. Frames from before the step keep theirs. */
+/* The wall clock goes back an hour; the engine publishes a row with larger numbers. Frames from before the step keep
+ * theirs. */
 static void test_a_step_of_the_clock_never_reuses_a_window(void **state)
 {
 	struct fl_afp_clock c = clock_at(MONO + 25 * SECOND);
@@ -500,16 +513,16 @@ static void test_a_step_of_the_clock_never_reuses_a_window(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_frames_become_flows_and_counts),
-		cmocka_unit_test(test_offload_is_counted_in_segments),
-		cmocka_unit_test(test_devices_without_ethernet_show_the_network_layer),
-		cmocka_unit_test(test_damaged_blocks_are_read_to_the_damage),
-		cmocka_unit_test(test_a_block_that_lies_about_its_length),
-		cmocka_unit_test(test_collisions_lose_nothing),
-		cmocka_unit_test(test_peek_shows_what_was_not_handed_over),
-		cmocka_unit_test(test_times_find_their_window),
-		cmocka_unit_test(test_ranges_hold_what_they_promise),
-		cmocka_unit_test(test_a_step_of_the_clock_never_reuses_a_window),
+	    cmocka_unit_test(test_frames_become_flows_and_counts),
+	    cmocka_unit_test(test_offload_is_counted_in_segments),
+	    cmocka_unit_test(test_devices_without_ethernet_show_the_network_layer),
+	    cmocka_unit_test(test_damaged_blocks_are_read_to_the_damage),
+	    cmocka_unit_test(test_a_block_that_lies_about_its_length),
+	    cmocka_unit_test(test_collisions_lose_nothing),
+	    cmocka_unit_test(test_peek_shows_what_was_not_handed_over),
+	    cmocka_unit_test(test_times_find_their_window),
+	    cmocka_unit_test(test_ranges_hold_what_they_promise),
+	    cmocka_unit_test(test_a_step_of_the_clock_never_reuses_a_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

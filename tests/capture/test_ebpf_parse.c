@@ -26,9 +26,8 @@
 #include "flow/flow.h"
 
 #define SLOT 5
-#define FRAME_MIN 14 /* BPF_PROG_TEST_RUN refuses less than an Ethernet header */
-#define FRAME_MAX                                                                                  \
-	3520 /* and more than fits into a page beside head and tail room (kernels before 6.19) */
+#define FRAME_MIN 14   /* BPF_PROG_TEST_RUN refuses less than an Ethernet header */
+#define FRAME_MAX 3520 /* and more than fits into a page beside head and tail room (kernels before 6.19) */
 #define MISMATCHES_SHOWN 20
 
 /* How a frame is presented. GSO values are those of a socket buffer before segmentation. */
@@ -38,12 +37,9 @@ static const struct mode {
 	uint32_t gso_segs, gso_size;
 	bool inner;
 } modes[] = {
-    {"linear", 0, 0, 0, false},
-    {"egress, not linear", FL_K_CONF_NONLINEAR | FL_K_CONF_EGRESS, 0, 0, false},
-    {"gso_size", 0, 0, 536, false},
-    {"gso_segs", FL_K_CONF_EGRESS, 7, 100, false},
-    {"inner", 0, 0, 0, true},
-    {"inner, not linear, gso_segs", FL_K_CONF_NONLINEAR, 3, 0, true},
+    {"linear", 0, 0, 0, false},     {"egress, not linear", FL_K_CONF_NONLINEAR | FL_K_CONF_EGRESS, 0, 0, false},
+    {"gso_size", 0, 0, 536, false}, {"gso_segs", FL_K_CONF_EGRESS, 7, 100, false},
+    {"inner", 0, 0, 0, true},       {"inner, not linear, gso_segs", FL_K_CONF_NONLINEAR, 3, 0, true},
 };
 
 /* [inner] */
@@ -64,8 +60,8 @@ static struct fl_kcount counters(const struct mode *m)
 }
 
 /* What the program made of one frame: the outcome, and its only partial flow when it is IP. */
-static int run_program(int prog, const struct mode *m, const uint8_t *frame, uint32_t n,
-		       struct fl_partial *ret, struct fl_kcount *ret_delta)
+static int run_program(int prog, const struct mode *m, const uint8_t *frame, uint32_t n, struct fl_partial *ret,
+		       struct fl_kcount *ret_delta)
 {
 	struct __sk_buff ctx = {.gso_segs = m->gso_segs, .gso_size = m->gso_size};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = n, .ctx_in = &ctx,
@@ -96,8 +92,8 @@ static int run_program(int prog, const struct mode *m, const uint8_t *frame, uin
 	return (int)opts.retval == -1 ? 0 : -EPROTO;
 }
 
-static bool same(const struct mode *m, enum fl_decoded outcome, const struct fl_packet *c,
-		 const struct fl_partial *k, const struct fl_kcount *d, uint32_t n)
+static bool same(const struct mode *m, enum fl_decoded outcome, const struct fl_packet *c, const struct fl_partial *k,
+		 const struct fl_kcount *d, uint32_t n)
 {
 	if (d->lost_packets || d->skbs + d->not_ip_packets + d->truncated_packets != 1)
 		return false;
@@ -109,27 +105,22 @@ static bool same(const struct mode *m, enum fl_decoded outcome, const struct fl_
 	case FL_DECODED_IP:
 		break;
 	}
-	return d->skbs == 1 && d->packets == c->packets && d->bytes == c->bytes &&
-	       k->packets == c->packets && k->bytes == c->bytes && k->tcp == c->tcp &&
-	       k->proto == c->key.proto && k->sport == c->key.sport && k->dport == c->key.dport &&
-	       k->slot == SLOT && !memcmp(k->src, &c->key.src, 16) &&
+	return d->skbs == 1 && d->packets == c->packets && d->bytes == c->bytes && k->packets == c->packets &&
+	       k->bytes == c->bytes && k->tcp == c->tcp && k->proto == c->key.proto && k->sport == c->key.sport &&
+	       k->dport == c->key.dport && k->slot == SLOT && !memcmp(k->src, &c->key.src, 16) &&
 	       !memcmp(k->dst, &c->key.dst, 16) &&
-	       k->dirfam == ((c->key.dirfam & FL_KEY_V6) |
-			     (m->conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0));
+	       k->dirfam == ((c->key.dirfam & FL_KEY_V6) | (m->conf & FL_K_CONF_EGRESS ? FL_K_TC_EGRESS : 0));
 }
 
-static void check_frame(const char *path, unsigned number, enum fl_link link, const uint8_t *frame,
-			uint32_t n)
+static void check_frame(const char *path, unsigned number, enum fl_link link, const uint8_t *frame, uint32_t n)
 {
 	for (size_t i = 0; i < FL_ARRAY_LEN(modes); i++) {
 		const struct mode *m = &modes[i];
-		struct fl_frame_meta meta = {
-		    .wire_len = n, .gso_segs = m->gso_segs, .gso_size = m->gso_size};
+		struct fl_frame_meta meta = {.wire_len = n, .gso_segs = m->gso_segs, .gso_size = m->gso_size};
 		struct fl_packet c;
 		struct fl_partial k;
 		struct fl_kcount d;
-		enum fl_decoded outcome =
-		    fl_decode(link, frame, n, &meta, m->inner, fragments[i], &c);
+		enum fl_decoded outcome = fl_decode(link, frame, n, &meta, m->inner, fragments[i], &c);
 		int r = run_program(programs[i][link == FL_LINK_RAW_IP], m, frame, n, &k, &d);
 
 		/* Newer kernels refuse to test a frame whose EtherType promises an IP header that
@@ -146,11 +137,10 @@ static void check_frame(const char *path, unsigned number, enum fl_link link, co
 				"%u %u packets %u bytes %llu "
 				"tcp %x; kernel: ip %llu not %llu truncated %llu proto %u ports %u "
 				"%u packets %u bytes %llu tcp %x\n",
-				path, number, n, m->name, r, outcome, c.key.proto, c.key.sport,
-				c.key.dport, c.packets, (unsigned long long)c.bytes, c.tcp,
-				(unsigned long long)d.skbs, (unsigned long long)d.not_ip_packets,
-				(unsigned long long)d.truncated_packets, k.proto, k.sport, k.dport,
-				k.packets, (unsigned long long)k.bytes, k.tcp);
+				path, number, n, m->name, r, outcome, c.key.proto, c.key.sport, c.key.dport, c.packets,
+				(unsigned long long)c.bytes, c.tcp, (unsigned long long)d.skbs,
+				(unsigned long long)d.not_ip_packets, (unsigned long long)d.truncated_packets, k.proto,
+				k.sport, k.dport, k.packets, (unsigned long long)k.bytes, k.tcp);
 	}
 	checked++;
 }
@@ -180,8 +170,7 @@ static int check_file(const char *path, const struct stat *st, int type, struct 
 
 	(void)st;
 	(void)ftw;
-	if (type != FTW_F || !(strstr(path, ".pcap") || strstr(path, ".cap")) ||
-	    fl_pcap_open(&p, path))
+	if (type != FTW_F || !(strstr(path, ".pcap") || strstr(path, ".cap")) || fl_pcap_open(&p, path))
 		return 0;
 	forget_fragments();
 	files++;
@@ -227,17 +216,15 @@ static void test_corpus(void **state)
  * there either. */
 static void test_mutations(void **state)
 {
-	static const uint8_t v6[] =
-	    "\2\0\0\0\0\1\2\0\0\0\0\2\x81\0\0\7\x86\xdd\x60\0\0\0\0\x30\0\x40"
-	    "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\2"
-	    "\x3c\0\1\4\0\0\0\0\x2c\0\1\4\0\0\0\0\6\0\0\1\0\0\0\7"
-	    "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x12\0\0\0\0\0\0payload";
+	static const uint8_t v6[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x81\0\0\7\x86\xdd\x60\0\0\0\0\x30\0\x40"
+				    "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\2"
+				    "\x3c\0\1\4\0\0\0\0\x2c\0\1\4\0\0\0\0\6\0\0\1\0\0\0\7"
+				    "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x12\0\0\0\0\0\0payload";
 	static const uint8_t v4[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x88\x64\x11\0\0\1\0\x30\0\x21"
 				    "\x46\0\0\x2e\0\7\x20\0\x40\x11\0\0\12\0\0\1\12\0\0\2\1\1\1\0"
 				    "\xc3\x50\0\x35\0\x14\0\0payload";
-	static const uint8_t mpls[] =
-	    "\2\0\0\0\0\1\2\0\0\0\0\2\x88\x47\0\1\0\x40\0\2\1\x40"
-	    "\x45\0\0\x28\0\7\0\0\x40\x84\0\0\12\0\0\1\12\0\0\2\0\7\0\x50\0\0\0\1\0\0\0\0";
+	static const uint8_t mpls[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x88\x47\0\1\0\x40\0\2\1\x40"
+				      "\x45\0\0\x28\0\7\0\0\x40\x84\0\0\12\0\0\1\12\0\0\2\0\7\0\x50\0\0\0\1\0\0\0\0";
 	static const struct {
 		const uint8_t *frame;
 		uint32_t n;
@@ -258,8 +245,7 @@ static void test_mutations(void **state)
 			if (at >= FRAME_MIN) {
 				check_frame("cut", at, FL_LINK_ETHERNET, seeds[s].frame, at);
 				if (seeds[s].n - at >= FRAME_MIN)
-					check_frame("raw", at, FL_LINK_RAW_IP, seeds[s].frame + at,
-						    seeds[s].n - at);
+					check_frame("raw", at, FL_LINK_RAW_IP, seeds[s].frame + at, seeds[s].n - at);
 			}
 		}
 	assert_true(checked > 1000);
@@ -287,8 +273,8 @@ static int sum_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_parti
 	return 0;
 }
 
-static int sum_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
-		    size_t n, const struct fl_live_counts *counts, size_t n_counts)
+static int sum_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
+		    const struct fl_live_counts *counts, size_t n_counts)
 {
 	(void)window;
 	return sum_ring(ctx, 0, ring_to, p, n, counts, n_counts);
@@ -297,12 +283,11 @@ static int sum_half(void *ctx, uint32_t window, uint64_t ring_to, const struct f
 /* More packets than 32 bits count in one flow and one window. */
 static void test_counter_overflow(void **state)
 {
-	static const uint8_t frame[] =
-	    "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
-	    "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
+	static const uint8_t frame[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0\x45\0\0\x2e\0\7\0\0\x40\6\0\0\12\0\0\1\12\0\0\2"
+				       "\xc3\x50\0\x50\0\0\0\1\0\0\0\0\x50\x10\0\0\0\0\0\0pload";
 	struct __sk_buff ctx = {.gso_segs = 65535};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof frame - 1,
-		    .ctx_in = &ctx, .ctx_size_in = sizeof ctx, .repeat = 70000);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof frame - 1, .ctx_in = &ctx,
+		    .ctx_size_in = sizeof ctx, .repeat = 70000);
 	struct sums s = {0};
 	const struct fl_live_sink sink = {.ring = sum_ring, .half = sum_half, .ctx = &s};
 	struct fl_kcount before = counters(&modes[0]), after;
@@ -322,10 +307,8 @@ static void test_counter_overflow(void **state)
 
 static int open_side(bool inner)
 {
-	struct fl_live_conf conf = {.window_ns = 1000000000000000000ull,
-				    .cache_bits = 1,
-				    .ring_bytes = 4096,
-				    .inner = inner};
+	struct fl_live_conf conf = {
+	    .window_ns = 1000000000000000000ull, .cache_bits = 1, .ring_bytes = 4096, .inner = inner};
 	bool reused;
 	struct fl_live *l;
 	int r = fl_live_ebpf.open(&lives[inner], &conf, &reused);
@@ -337,8 +320,8 @@ static int open_side(bool inner)
 	fl_live_ebpf.set_clock(l, 0, 2);
 	fl_live_ebpf.set_drained(l, 0, 2);
 	cache_entries = (size_t)l->cpus * 2 << l->cache_bits;
-	caches[inner] = mmap(NULL, cache_entries * sizeof *caches[0], PROT_READ | PROT_WRITE,
-			     MAP_SHARED, l->map_fd[FL_MAP_CACHE], 0);
+	caches[inner] = mmap(NULL, cache_entries * sizeof *caches[0], PROT_READ | PROT_WRITE, MAP_SHARED,
+			     l->map_fd[FL_MAP_CACHE], 0);
 	return caches[inner] == MAP_FAILED ? fl_fail(-errno, "mmap: %m") : 0;
 }
 
@@ -353,8 +336,7 @@ static int setup(void)
 	for (size_t i = 0; i < FL_ARRAY_LEN(modes); i++)
 		for (unsigned raw = 0; raw < 2; raw++) {
 			programs[i][raw] =
-			    fl_ebpf_program(lives[modes[i].inner],
-					    modes[i].conf | SLOT | (raw ? FL_K_CONF_RAW : 0));
+			    fl_ebpf_program(lives[modes[i].inner], modes[i].conf | SLOT | (raw ? FL_K_CONF_RAW : 0));
 			if (programs[i][raw] < 0)
 				return programs[i][raw];
 		}
@@ -363,8 +345,7 @@ static int setup(void)
 
 int main(void)
 {
-	static const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus),
-						  cmocka_unit_test(test_mutations),
+	static const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus), cmocka_unit_test(test_mutations),
 						  cmocka_unit_test(test_counter_overflow)};
 	cpu_set_t one;
 	int r;

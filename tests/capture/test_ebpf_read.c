@@ -58,18 +58,13 @@ static void push(struct kernel *k, unsigned cpu, uint32_t packets)
 	struct fl_partial *e = &k->entries[cpu << RING_BITS | (r->prod++ & ((1 << RING_BITS) - 1))];
 
 	assert_true(r->prod - r->cons <= 1 << RING_BITS);
-	*e = (struct fl_partial){
-	    .window = 9, .packets = packets, .evict = FL_EVICT_COLLISION, .cpu = (uint16_t)cpu};
+	*e = (struct fl_partial){.window = 9, .packets = packets, .evict = FL_EVICT_COLLISION, .cpu = (uint16_t)cpu};
 }
 
 static void push_count(struct kernel *k, unsigned cpu, uint16_t slot, uint64_t packets)
 {
-	struct fl_kcount_record r = {.slot = slot,
-				     .egress = 1,
-				     .window = 8,
-				     .evict = FL_EVICT_COUNT,
-				     .packets = packets,
-				     .lost_bytes = 77};
+	struct fl_kcount_record r = {
+	    .slot = slot, .egress = 1, .window = 8, .evict = FL_EVICT_COUNT, .packets = packets, .lost_bytes = 77};
 	struct fl_kring *ring = &k->rings[cpu];
 	unsigned mask = (1 << RING_BITS) - 1;
 
@@ -111,8 +106,8 @@ static int on_ring(void *ctx, uint64_t from, uint64_t to, const struct fl_partia
 	return d->result;
 }
 
-static int on_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p,
-		   size_t n, const struct fl_live_counts *c, size_t n_counts)
+static int on_half(void *ctx, uint32_t window, uint64_t ring_to, const struct fl_partial *p, size_t n,
+		   const struct fl_live_counts *c, size_t n_counts)
 {
 	struct durable *d = ctx;
 
@@ -224,8 +219,7 @@ static void test_death_around_a_batch(void **state)
 	free(k);
 }
 
-static struct fl_kcount *row(struct kernel *k, unsigned cpu, unsigned half, unsigned slot,
-			     bool egress)
+static struct fl_kcount *row(struct kernel *k, unsigned cpu, unsigned half, unsigned slot, bool egress)
 {
 	return &k->counts[(cpu * 2 + half) * FL_K_SLOTS * 2 + slot * 2 + egress];
 }
@@ -240,12 +234,11 @@ static void test_half(void **state)
 
 	(void)state;
 	k->clock.drained[1] = 5;
-	k->cache[half] = (struct fl_partial){.window = 7, .packets = 1};       /* CPU 0, odd half */
-	k->cache[half + 1] = (struct fl_partial){.window = 5, .packets = 10};  /* read before */
-	k->cache[half * 5] = (struct fl_partial){.window = 7, .packets = 100}; /* CPU 2 */
-	k->cache[half * 5 + 3] =
-	    (struct fl_partial){.window = 9, .packets = 1000};            /* not over yet */
-	k->cache[0] = (struct fl_partial){.window = 8, .packets = 10000}; /* the other half */
+	k->cache[half] = (struct fl_partial){.window = 7, .packets = 1};            /* CPU 0, odd half */
+	k->cache[half + 1] = (struct fl_partial){.window = 5, .packets = 10};       /* read before */
+	k->cache[half * 5] = (struct fl_partial){.window = 7, .packets = 100};      /* CPU 2 */
+	k->cache[half * 5 + 3] = (struct fl_partial){.window = 9, .packets = 1000}; /* not over yet */
+	k->cache[0] = (struct fl_partial){.window = 8, .packets = 10000};           /* the other half */
 	*row(k, 0, 1, 3, true) = (struct fl_kcount){.window = 7, .packets = 1};
 	*row(k, 2, 1, 3, true) = (struct fl_kcount){.window = 7, .packets = 2};
 	*row(k, 1, 1, 3, true) = (struct fl_kcount){.window = 5, .packets = 100};

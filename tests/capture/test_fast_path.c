@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every Ethernet frame of the corpus through both decoders: where the fast one answers it gives the slow one's answer. */
+/* Every Ethernet frame of the corpus through both decoders: where the fast one answers it gives the slow one's answer.
+ */
 #include <fts.h>
 #include <setjmp.h>
 #include <stdarg.h>

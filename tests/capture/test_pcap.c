@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Capture files built in memory: both byte orders and precisions, pcapng with several interfaces, and every cut of each. */
+/* Capture files built in memory: both byte orders and precisions, pcapng with several interfaces, and every cut of
+ * each. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -157,7 +158,8 @@ static void times_and_lengths(void **state)
 			assert_int_equal(packet.caplen, 5 + i);
 			assert_int_equal(packet.wire_len, 1500);
 			assert_memory_equal(packet.data, "packets", 5 + i);
-			assert_int_equal(packet.time_ns, (1700000000ull + i) * 1000000000 + ((k & 2) && !(k & 4) ? 250 : 250000));
+			assert_int_equal(packet.time_ns,
+					 (1700000000ull + i) * 1000000000 + ((k & 2) && !(k & 4) ? 250 : 250000));
 			assert_int_equal(packet.link, FL_LINK_ETHERNET);
 			assert_int_equal(fl_pcap_offset(p), f.end[i]);
 		}
@@ -256,7 +258,11 @@ static void damage(void **state)
 	static const struct {
 		unsigned byte;
 		const char *says;
-	} rows[] = {{0, "not a capture file"}, {8, "byte order"}, {12, "pcapng version"}, {4, "impossible length"}, {24, "two lengths differ"}};
+	} rows[] = {{0, "not a capture file"},
+		    {8, "byte order"},
+		    {12, "pcapng version"},
+		    {4, "impossible length"},
+		    {24, "two lengths differ"}};
 
 	(void)state;
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++) {
@@ -281,8 +287,11 @@ static void damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(times_and_lengths), cmocka_unit_test(interfaces_of_pcapng), cmocka_unit_test(outbound_packets_say_so),
-		cmocka_unit_test(every_cut),	     cmocka_unit_test(damage),
+	    cmocka_unit_test(times_and_lengths),
+	    cmocka_unit_test(interfaces_of_pcapng),
+	    cmocka_unit_test(outbound_packets_say_so),
+	    cmocka_unit_test(every_cut),
+	    cmocka_unit_test(damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

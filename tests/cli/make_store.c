@@ -38,18 +38,14 @@ static const struct fl_flow_log flow_log = {
     .publish_every_s = 60,
 };
 
-static void fill(struct fl_frame *f, struct fl_flow flows[FLOWS], unsigned eni, uint32_t window,
-		 enum kind kind)
+static void fill(struct fl_frame *f, struct fl_flow flows[FLOWS], unsigned eni, uint32_t window, enum kind kind)
 {
 	struct fl_ledger *l = &f->ledger[FL_DIR_EGRESS];
 
 	memset(f, 0, sizeof *f);
 	memset(flows, 0, FLOWS * sizeof *flows);
-	f->window = (struct fl_window){.boot_id = {1},
-				       .epoch = 1,
-				       .window = window,
-				       .start = START + 60 * (int64_t)window,
-				       .length = 60};
+	f->window = (struct fl_window){
+	    .boot_id = {1}, .epoch = 1, .window = window, .start = START + 60 * (int64_t)window, .length = 60};
 	strcpy(f->eni.account_id, "000000000000");
 	snprintf(f->eni.interface_id, sizeof f->eni.interface_id, "eni-0000000000000000%u", eni);
 	snprintf(f->eni.name, sizeof f->eni.name, "web%u", eni);

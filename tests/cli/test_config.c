@@ -28,13 +28,10 @@ struct conf {
 static const struct fl_option options[] = {
     {"config", 'c', NULL, FL_OPT_CONFIG, "FILE", NULL, NULL, "F.", offsetof(struct conf, config)},
     {"store", 's', "store", FL_OPT_STRING, "DIR", "./d", NULL, "S.", offsetof(struct conf, store)},
-    {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "1GiB", NULL, "J.",
-     offsetof(struct conf, size)},
-    {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL, "W.",
-     offsetof(struct conf, window)},
+    {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "1GiB", NULL, "J.", offsetof(struct conf, size)},
+    {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL, "W.", offsetof(struct conf, window)},
     {"inner", 0, "inner", FL_OPT_FLAG, NULL, NULL, NULL, "I.", offsetof(struct conf, inner)},
-    {"exclude", 0, "interfaces.exclude", FL_OPT_LIST, "P", NULL, NULL, "E.",
-     offsetof(struct conf, exclude)},
+    {"exclude", 0, "interfaces.exclude", FL_OPT_LIST, "P", NULL, NULL, "E.", offsetof(struct conf, exclude)},
     {0},
 };
 static const struct fl_command command = {.name = "test", .options = options};
@@ -51,11 +48,9 @@ static void errors(void **state)
 	    {"flow_logs: []\n", NULL},
 	    {"store: /x\njournal:\n  max_siez: 1\n",
 	     "f.yaml:3: unknown key journal.max_siez; did you mean journal.max_size?"},
-	    {"jurnal:\n  max_size: 1\n",
-	     "f.yaml:1: unknown key jurnal; did you mean journal.max_size?"},
+	    {"jurnal:\n  max_size: 1\n", "f.yaml:1: unknown key jurnal; did you mean journal.max_size?"},
 	    {"flow_log: []\n", "f.yaml:1: unknown key flow_log; did you mean flow_logs?"},
-	    {"completely_else: 1\n",
-	     "f.yaml:1: unknown key completely_else; flowlog run --help lists the keys"},
+	    {"completely_else: 1\n", "f.yaml:1: unknown key completely_else; flowlog run --help lists the keys"},
 	    {"store: a\nstore: b\n", "f.yaml:2: store is set twice (first in line 1)"},
 	    {"interfaces:\n  exclude: [a, b]\n  exclude: [c]\n",
 	     "f.yaml:3: interfaces.exclude is set twice (first in line 2)"},
@@ -65,8 +60,7 @@ static void errors(void **state)
 	    {"store: [a]\n", "f.yaml:1: store takes one value, not a list"},
 	    {"store: {a: b}\n", "f.yaml:1: store takes a value, not a section"},
 	    {"journal: 5\n", "f.yaml:1: journal is a section; its keys stand indented below it"},
-	    {"interfaces:\n  exclude: [[a]]\n",
-	     "f.yaml:2: interfaces.exclude is a list of plain values"},
+	    {"interfaces:\n  exclude: [[a]]\n", "f.yaml:2: interfaces.exclude is a list of plain values"},
 	    {"- a\n", "f.yaml:1: the file is not a list of keys and values"},
 	    {"store: &a x\n", "f.yaml:1: anchors (&name) are not read here"},
 	    {"store: *a\n", "f.yaml:1: aliases (*name) are not read here; write the value out"},
@@ -107,8 +101,7 @@ static void errors(void **state)
 
 		if (!rows[i].want && r)
 			fail_msg("%s: %s", rows[i].text, fl_error_text(r));
-		if (rows[i].want && (r != -EBADMSG ||
-				     strncmp(fl_error_text(r), rows[i].want, strlen(rows[i].want))))
+		if (rows[i].want && (r != -EBADMSG || strncmp(fl_error_text(r), rows[i].want, strlen(rows[i].want))))
 			fail_msg("%s: %d %s", rows[i].text, r, r ? fl_error_text(r) : "was read");
 		fl_config_free(&c);
 	}
@@ -178,8 +171,7 @@ static void precedence(void **state)
 	static const char text[] =
 	    "window: 10s\nstore: file\ninterfaces:\n  exclude: [a, b]\njournal: {max_size: 5MiB}\n";
 	char path[] = "/tmp/fl-config-XXXXXX";
-	char *argv[] = {(char *)"--config", path, (char *)"--window=1s", (char *)"--exclude",
-			(char *)"z"};
+	char *argv[] = {(char *)"--config", path, (char *)"--window=1s", (char *)"--exclude", (char *)"z"};
 	char *only_file[] = {(char *)"-c", path};
 	char *missing[] = {(char *)"-c", (char *)"/nonexistent.yaml"};
 	int fd = mkstemp(path), argc = 5;
@@ -223,8 +215,7 @@ static void precedence(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(errors), cmocka_unit_test(flow_logs),
-					   cmocka_unit_test(ceilings),
-					   cmocka_unit_test(precedence)};
+					   cmocka_unit_test(ceilings), cmocka_unit_test(precedence)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

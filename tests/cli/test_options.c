@@ -19,8 +19,7 @@ struct conf {
 static const struct fl_option options[] = {
     {"on", 0, NULL, FL_OPT_FLAG, NULL, "true", NULL, "On.", offsetof(struct conf, on)},
     {"count", 'n', "test.count", FL_OPT_U64, "N", "60", NULL, "N.", offsetof(struct conf, count)},
-    {"output", 'o', NULL, FL_OPT_ENUM, "F", "text", "text|json", "F.",
-     offsetof(struct conf, output)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "F", "text", "text|json", "F.", offsetof(struct conf, output)},
     {0},
 };
 static const struct fl_command command = {.name = "test", .options = options};

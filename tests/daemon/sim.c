@@ -16,8 +16,7 @@ struct sim *sim;
 void sim_new(uint64_t window_ns, uint64_t ring_size)
 {
 	if (!sim)
-		sim = mmap(NULL, sizeof *sim, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			   -1, 0);
+		sim = mmap(NULL, sizeof *sim, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	memset(sim, 0, sizeof *sim);
 	sim->window_ns = window_ns;
 	sim->ring_size = ring_size;
@@ -92,8 +91,7 @@ static bool push(const struct sim_entry *e)
 }
 
 /* Puts the window into the counter row; false: the older row stays, because the ring is full. */
-static bool open_count(struct fl_live_counts *c, unsigned slot, bool egress, uint32_t window,
-		       uint32_t drained)
+static bool open_count(struct fl_live_counts *c, unsigned slot, bool egress, uint32_t window, uint32_t drained)
 {
 	struct sim_entry e = {.is_count = true, .count = *c};
 
@@ -110,8 +108,7 @@ static bool add(struct fl_partial *at, const struct fl_partial *p, uint32_t drai
 	struct sim_entry e = {.partial = *at};
 
 	if (at->window > drained) {
-		if (at->window == p->window &&
-		    !memcmp(at, p, offsetof(struct fl_partial, window))) {
+		if (at->window == p->window && !memcmp(at, p, offsetof(struct fl_partial, window))) {
 			at->packets += p->packets;
 			at->bytes += p->bytes;
 			at->last = p->last;
@@ -128,8 +125,7 @@ static bool add(struct fl_partial *at, const struct fl_partial *p, uint32_t drai
 void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
 {
 	uint64_t since = sim->time.monotonic - sim->row.mono_base;
-	uint32_t window = sim->row.window_base + (uint32_t)(since / sim->row.window_ns),
-		 half = window & 1;
+	uint32_t window = sim->row.window_base + (uint32_t)(since / sim->row.window_ns), half = window & 1;
 	uint16_t time = (uint16_t)(since % sim->row.window_ns / FL_K_TIME_UNIT_NS);
 	struct fl_live_counts *c = &sim->counts[half][slot][egress];
 	struct fl_partial p = {.slot = (uint16_t)slot,
@@ -153,8 +149,7 @@ void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint6
 	c->skbs++;
 	c->packets += packets;
 	c->bytes += bytes;
-	if (!mine ||
-	    !add(&sim->cache[half][(flow * 7 + slot) % SIM_CACHE], &p, sim->drained[half])) {
+	if (!mine || !add(&sim->cache[half][(flow * 7 + slot) % SIM_CACHE], &p, sim->drained[half])) {
 		c->lost_packets += packets;
 		c->lost_bytes += bytes;
 	}
@@ -172,8 +167,8 @@ void sim_kernel_dies(void)
 static int set_clock(struct fl_live *l, uint64_t mono_base, uint32_t window_base)
 {
 	sim_step();
-	sim->row = (struct fl_kclock_row){
-	    .mono_base = mono_base, .window_ns = sim->window_ns, .window_base = window_base};
+	sim->row =
+	    (struct fl_kclock_row){.mono_base = mono_base, .window_ns = sim->window_ns, .window_base = window_base};
 	return 0;
 }
 
@@ -201,8 +196,7 @@ static int drain_ring(struct fl_live *l, const struct fl_live_sink *sink)
 	return 0;
 }
 
-static int drain_half(struct fl_live *l, uint32_t window, uint64_t deadline,
-		      const struct fl_live_sink *sink)
+static int drain_half(struct fl_live *l, uint32_t window, uint64_t deadline, const struct fl_live_sink *sink)
 {
 	struct fl_partial partials[SIM_CACHE];
 	struct fl_live_counts counts[SIM_SLOTS * 2];
@@ -291,8 +285,7 @@ int fl_journal_append(struct fl_journal *j, const struct fl_frame *f)
 			sim->duplicates++;
 			return FL_JOURNAL_DUPLICATE;
 		}
-	*at = (struct sim_frame){
-	    .window = f->window, .first_flow = sim->n_flows, .n_flows = (uint32_t)f->n_flows};
+	*at = (struct sim_frame){.window = f->window, .first_flow = sim->n_flows, .n_flows = (uint32_t)f->n_flows};
 	strcpy(at->interface_id, f->eni.interface_id);
 	memcpy(at->ledger, f->ledger, sizeof at->ledger);
 	if (sim->n_flows + f->n_flows > SIM_FLOWS || sim->n_frames == SIM_FRAMES)

@@ -132,8 +132,7 @@ static struct fl_count flows_of(unsigned slot, enum fl_dir d)
 
 	snprintf(id, sizeof id, "eni-%017u", slot);
 	for (uint32_t i = 0; i < sim->n_frames; i++)
-		for (uint32_t k = 0;
-		     k < sim->frame[i].n_flows && !strcmp(sim->frame[i].interface_id, id); k++) {
+		for (uint32_t k = 0; k < sim->frame[i].n_flows && !strcmp(sim->frame[i].interface_id, id); k++) {
 			const struct fl_flow *f = &sim->flow[sim->frame[i].first_flow + k];
 
 			if (fl_key_dir(&f->key) == d) {
@@ -166,9 +165,8 @@ static void everything_is_there(bool no_loss)
 
 			if (l.seen.packets != sim->sent[slot][egress].packets ||
 			    l.seen.bytes != sim->sent[slot][egress].bytes)
-				fail_msg("fuse %u, half %u: slot %u egress %u: seen %llu of %llu",
-					 run_name[0], run_name[1], slot, egress,
-					 (unsigned long long)l.seen.packets,
+				fail_msg("fuse %u, half %u: slot %u egress %u: seen %llu of %llu", run_name[0],
+					 run_name[1], slot, egress, (unsigned long long)l.seen.packets,
 					 (unsigned long long)sim->sent[slot][egress].packets);
 			assert_int_equal(fl_ledger_gap(&l), 0);
 			assert_int_equal(f.packets, l.recorded.packets);
@@ -195,9 +193,8 @@ static void no_window_is_missing(uint32_t seconds)
 			assert_int_equal(f->window.length, seconds);
 			assert_int_equal(f->window.start % seconds, 0);
 			if (next && f->window.start != next)
-				fail_msg("slot %u: window %u starts at %lld instead of %lld", slot,
-					 f->window.window, (long long)f->window.start,
-					 (long long)next);
+				fail_msg("slot %u: window %u starts at %lld instead of %lld", slot, f->window.window,
+					 (long long)f->window.start, (long long)next);
 			next = f->window.start + seconds;
 		}
 		assert_true(next);
@@ -209,8 +206,7 @@ static unsigned frames_at(int64_t start, uint32_t flag)
 	unsigned n = 0;
 
 	for (uint32_t i = 0; i < sim->n_frames; i++)
-		n += sim->frame[i].window.start == start &&
-		     (sim->frame[i].window.flags & flag) == flag;
+		n += sim->frame[i].window.start == start && (sim->frame[i].window.flags & flag) == flag;
 	return n;
 }
 
@@ -304,8 +300,7 @@ static void clock_steps(void **state)
 			sim_send(0, false, k % 40, 1, 100);
 			run(1 * S);
 			if (k == 100)
-				sim->time.realtime =
-				    (uint64_t)((int64_t)sim->time.realtime + steps[i] * (int64_t)S);
+				sim->time.realtime = (uint64_t)((int64_t)sim->time.realtime + steps[i] * (int64_t)S);
 		}
 		stop();
 		everything_is_there(true);
@@ -460,8 +455,7 @@ static void gap_without_pins(void **state)
 	stop();
 	no_window_is_missing(10);
 	for (int64_t at = 1764000000; at <= died + 40; at += 10)
-		assert_int_equal(frames_at(at, FL_WINDOW_SKIPDATA),
-				 at >= died && at <= died + 30 ? 2 : 0);
+		assert_int_equal(frames_at(at, FL_WINDOW_SKIPDATA), at >= died && at <= died + 30 ? 2 : 0);
 	/* What was only in the kernel is gone, what had been read is there. */
 	assert_int_equal(total(0, FL_DIR_INGRESS).recorded.packets, 8);
 }
@@ -508,8 +502,7 @@ static unsigned one_run(unsigned fuse, unsigned half_write, unsigned away)
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != 42))
-			fail_msg("fuse %u, away %u: status %x in step %u", fuse, away, status,
-				 sim->step);
+			fail_msg("fuse %u, away %u: status %x in step %u", fuse, away, status, sim->step);
 		if (WEXITSTATUS(status) == 42) {
 			uint32_t n = 0;
 

@@ -78,10 +78,7 @@ static int do_shadow(void)
 }
 static int do_code(void)
 {
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-		       MAP_FAILED
-		   ? -1
-		   : 0;
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
 }
 static int do_setns(void)
 {
@@ -96,9 +93,7 @@ static int do_file(void)
 }
 static int do_mkdir(void)
 {
-	return mkdir("/tmp/fl-privilege-dir", 0700) && errno != EEXIST
-		   ? -1
-		   : rmdir("/tmp/fl-privilege-dir");
+	return mkdir("/tmp/fl-privilege-dir", 0700) && errno != EEXIST ? -1 : rmdir("/tmp/fl-privilege-dir");
 }
 
 #define M(role) (1u << (role))
@@ -110,8 +105,7 @@ static const struct {
 } rows[] = {
     {"packet socket", packet_socket, M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
     {"IPv6 socket", inet6_socket, M(FL_ROLE_DELIVER)},
-    {"IPv4 socket", inet_socket,
-     M(FL_ROLE_DELIVER) | M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
+    {"IPv4 socket", inet_socket, M(FL_ROLE_DELIVER) | M(FL_ROLE_METER_AFPACKET) | M(FL_ROLE_METER_AFPACKET_NETNS)},
     {"listen", do_listen, 0},
     {"connect", do_connect, M(FL_ROLE_DELIVER)},
     {"exec", do_exec, 0},
@@ -144,8 +138,8 @@ static int child(enum fl_privilege_role role)
 		fprintf(stderr, "%s\n", fl_error_text(r));
 		return 200;
 	}
-	if (getuid() != UID || geteuid() != UID || getegid() != UID ||
-	    !status_has("NoNewPrivs:\t1") || !status_has("Groups:\t \n"))
+	if (getuid() != UID || geteuid() != UID || getegid() != UID || !status_has("NoNewPrivs:\t1") ||
+	    !status_has("Groups:\t \n"))
 		return 201;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		int got;

@@ -10,9 +10,9 @@
 #include "scan/scan.h"
 
 #define LOG_ID "fl-0123456789abcdef0"
-#define FORMAT                                                                                     \
-	"${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} "      \
-	"${bytes} ${start} ${end} ${action} "                                                      \
+#define FORMAT                                                                                                         \
+	"${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} "                          \
+	"${bytes} ${start} ${end} ${action} "                                                                          \
 	"${tcp-flags} ${log-status}"
 
 struct lines {
@@ -23,8 +23,7 @@ struct lines {
 static inline void lines_add(struct lines *l, const char *p, size_t n)
 {
 	if (l->n == l->cap)
-		assert_non_null(l->line =
-				    realloc(l->line, (l->cap = 2 * l->cap + 64) * sizeof *l->line));
+		assert_non_null(l->line = realloc(l->line, (l->cap = 2 * l->cap + 64) * sizeof *l->line));
 	assert_non_null(l->line[l->n++] = strndup(p, n));
 }
 
@@ -51,12 +50,11 @@ static inline void lines_sort(struct lines *l)
 static inline bool lines_equal(const struct lines *got, const struct lines *want, const char *what)
 {
 	for (size_t i = 0; i < got->n || i < want->n; i++) {
-		const char *g = i < got->n ? got->line[i] : "(end)",
-			   *w = i < want->n ? want->line[i] : "(end)";
+		const char *g = i < got->n ? got->line[i] : "(end)", *w = i < want->n ? want->line[i] : "(end)";
 
 		if (strcmp(g, w)) {
-			print_error("%s: line %zu of %zu is \"%s\", of %zu wanted is \"%s\"\n",
-				    what, i, got->n, g, want->n, w);
+			print_error("%s: line %zu of %zu is \"%s\", of %zu wanted is \"%s\"\n", what, i, got->n, g,
+				    want->n, w);
 			return false;
 		}
 	}
@@ -75,8 +73,7 @@ static inline void lines_of_object(struct lines *l, const char *path)
 	bool header = true;
 
 	assert_int_equal(fl_file_read(AT_FDCWD, path, &gz), 0);
-	assert_int_equal(libdeflate_gzip_decompress_ex(d, gz.data, gz.len, text, cap, &used, &n),
-			 LIBDEFLATE_SUCCESS);
+	assert_int_equal(libdeflate_gzip_decompress_ex(d, gz.data, gz.len, text, cap, &used, &n), LIBDEFLATE_SUCCESS);
 	assert_int_equal(used, gz.len); /* one gzip stream */
 	assert_true(n && text[n - 1] == '\n');
 	for (char *p = text, *end; p < text + n; p = end + 1) {
@@ -112,8 +109,7 @@ static inline int record_line(void *ctx, const struct fl_frame *frame, const str
 }
 
 /* Files and the journal beyond them, as a reader without any privilege sees them. */
-static inline void lines_of_store(struct lines *l, const char *dir, bool open_window,
-				  size_t *ret_files)
+static inline void lines_of_store(struct lines *l, const char *dir, bool open_window, size_t *ret_files)
 {
 	struct fl_store *s = NULL;
 	struct fl_format *f = NULL;
@@ -143,9 +139,8 @@ static inline void lines_of_store(struct lines *l, const char *dir, bool open_wi
 	lines_sort(l);
 }
 
-static inline void expect_line(struct lines *l, unsigned iface, const struct fl_key *k,
-			       uint64_t packets, uint64_t bytes, int64_t start, int64_t end,
-			       unsigned tcp, unsigned action)
+static inline void expect_line(struct lines *l, unsigned iface, const struct fl_key *k, uint64_t packets,
+			       uint64_t bytes, int64_t start, int64_t end, unsigned tcp, unsigned action)
 {
 	char src[FL_ADDR_TEXT_MAX + 1], dst[FL_ADDR_TEXT_MAX + 1], text[512];
 	bool v6 = k->dirfam & FL_KEY_V6;
@@ -153,19 +148,17 @@ static inline void expect_line(struct lines *l, unsigned iface, const struct fl_
 
 	*fl_addr_print(src, &k->src, v6) = '\0';
 	*fl_addr_print(dst, &k->dst, v6) = '\0';
-	n = snprintf(text, sizeof text, "eni-%017x %s %s %u %u %u %llu %llu %lld %lld %s %u OK",
-		     iface, src, dst, k->sport, k->dport, k->proto, (unsigned long long)packets,
-		     (unsigned long long)bytes, (long long)start, (long long)end,
-		     action ? "REJECT" : "ACCEPT", (tcp & 7) | (tcp & 0x40 ? 18 : 0));
+	n = snprintf(text, sizeof text, "eni-%017x %s %s %u %u %u %llu %llu %lld %lld %s %u OK", iface, src, dst,
+		     k->sport, k->dport, k->proto, (unsigned long long)packets, (unsigned long long)bytes,
+		     (long long)start, (long long)end, action ? "REJECT" : "ACCEPT", (tcp & 7) | (tcp & 0x40 ? 18 : 0));
 	lines_add(l, text, (size_t)n);
 }
 
-static inline void expect_status(struct lines *l, unsigned iface, int64_t start, int64_t end,
-				 const char *status)
+static inline void expect_status(struct lines *l, unsigned iface, int64_t start, int64_t end, const char *status)
 {
 	char text[256];
-	int n = snprintf(text, sizeof text, "eni-%017x - - - - - - - %lld %lld - - %s", iface,
-			 (long long)start, (long long)end, status);
+	int n = snprintf(text, sizeof text, "eni-%017x - - - - - - - %lld %lld - - %s", iface, (long long)start,
+			 (long long)end, status);
 
 	lines_add(l, text, (size_t)n);
 }

@@ -43,8 +43,7 @@ static void rig_deliver(struct rig *r)
 		fail_msg("%s", fl_error_text(e));
 }
 
-static void rig_open(struct rig *r, struct temp t, struct fl_flow_log log, uint64_t quota,
-		     uint64_t segment)
+static void rig_open(struct rig *r, struct temp t, struct fl_flow_log log, uint64_t quota, uint64_t segment)
 {
 	*r = (struct rig){.t = t, .log = log, .now = {BASE * FL_NS_PER_S, FL_NS_PER_S}};
 	if (fl_mkdirs(t.fd, "journal", 0750))
@@ -68,9 +67,8 @@ static int rig_run(struct rig *r, int64_t now, bool flush)
 	uint32_t wait;
 	int e;
 
-	r->now.monotonic += now > (int64_t)(r->now.realtime / FL_NS_PER_S)
-				? (uint64_t)now * FL_NS_PER_S - r->now.realtime
-				: 0;
+	r->now.monotonic +=
+	    now > (int64_t)(r->now.realtime / FL_NS_PER_S) ? (uint64_t)now * FL_NS_PER_S - r->now.realtime : 0;
 	r->now.realtime = (uint64_t)now * FL_NS_PER_S;
 	e = fl_delivery_run(r->d, flush, &wait);
 	if (e < 0)
@@ -123,8 +121,7 @@ static void expect(struct lines *l, uint32_t from, uint32_t to, uint32_t length,
 			size_t n = flows_in(i, w);
 
 			for (size_t k = 0; k < n; k++)
-				expect_line(l, i, &f[k].key, f[k].packets, f[k].bytes,
-					    start + f[k].first_ms / 1000,
+				expect_line(l, i, &f[k].key, f[k].packets, f[k].bytes, start + f[k].first_ms / 1000,
 					    start + f[k].last_ms / 1000, f[k].tcp, f[k].action);
 			if (!n && seen[i])
 				expect_status(l, i, start, start + length - 1, "NODATA");
@@ -161,9 +158,8 @@ static void golden_names(void **state)
 	l.per_hour = true;
 	strcpy(l.prefix, "/my/folder/");
 	assert_int_equal(fl_object_key(&l, BASE + 16 * 3600 + 20 * 60, 0, from, to, 0, key), 0);
-	assert_non_null(strstr(
-	    key,
-	    "my/folder/AWSLogs/123456789012/vpcflowlogs/eu-central-1/2025/01/01/16/123456789012_"));
+	assert_non_null(
+	    strstr(key, "my/folder/AWSLogs/123456789012/vpcflowlogs/eu-central-1/2025/01/01/16/123456789012_"));
 	assert_non_null(strstr(key, "_20250101T1620Z_"));
 	l.hive = true;
 	assert_int_equal(fl_object_key(&l, BASE, 0, from, to, 0, key), 0);
@@ -342,8 +338,7 @@ struct sum {
 };
 
 /* Another way to the same: one list, searched from its start for each flow. */
-static void expect_merged(struct lines *l, uint32_t windows, uint32_t missing_from,
-			  uint32_t missing_to)
+static void expect_merged(struct lines *l, uint32_t windows, uint32_t missing_from, uint32_t missing_to)
 {
 	struct sum *sum = calloc(100000, sizeof *sum);
 	size_t n = 0;
@@ -356,10 +351,9 @@ static void expect_merged(struct lines *l, uint32_t windows, uint32_t missing_fr
 				size_t at = 0;
 				int64_t start = (BASE + w * 60ll) * 1000;
 
-				while (at < n &&
-				       !(sum[at].iface == i && sum[at].interval == w / 10 &&
-					 sum[at].action == f[k].action &&
-					 !memcmp(&sum[at].key, &f[k].key, sizeof f[k].key)))
+				while (at < n && !(sum[at].iface == i && sum[at].interval == w / 10 &&
+						   sum[at].action == f[k].action &&
+						   !memcmp(&sum[at].key, &f[k].key, sizeof f[k].key)))
 					at++;
 				if (at == n)
 					sum[n++] = (struct sum){.key = f[k].key,
@@ -370,15 +364,14 @@ static void expect_merged(struct lines *l, uint32_t windows, uint32_t missing_fr
 				sum[at].packets += f[k].packets;
 				sum[at].bytes += f[k].bytes;
 				sum[at].tcp |= f[k].tcp;
-				sum[at].first =
-				    FL_MIN(sum[at].first, start + (int64_t)f[k].first_ms);
+				sum[at].first = FL_MIN(sum[at].first, start + (int64_t)f[k].first_ms);
 				sum[at].last = FL_MAX(sum[at].last, start + (int64_t)f[k].last_ms);
 			}
 			free(f);
 		}
 	for (size_t i = 0; i < n; i++)
-		expect_line(l, sum[i].iface, &sum[i].key, sum[i].packets, sum[i].bytes,
-			    sum[i].first / 1000, sum[i].last / 1000, sum[i].tcp, sum[i].action);
+		expect_line(l, sum[i].iface, &sum[i].key, sum[i].packets, sum[i].bytes, sum[i].first / 1000,
+			    sum[i].last / 1000, sum[i].tcp, sum[i].action);
 	free(sum);
 	lines_sort(l);
 }
@@ -486,8 +479,7 @@ static void script(struct temp t, uint32_t interval, uint32_t windows)
 }
 
 /* Exit status of the script in a process of its own. */
-static int run_script(struct temp t, uint32_t interval, uint32_t windows, unsigned die_at,
-		      bool torn)
+static int run_script(struct temp t, uint32_t interval, uint32_t windows, unsigned die_at, bool torn)
 {
 	int status;
 	pid_t pid = fork();
@@ -523,9 +515,8 @@ static void crash_everywhere(uint32_t interval, uint32_t windows, bool torn, uns
 			lines_of_store(&got, t.path, false, NULL);
 			expect(&want, 0, k, 60, seen);
 			if (got.n > want.n)
-				expect(
-				    &want, k, k + 1, 60,
-				    seen); /* committed, but the script did not note it any more */
+				expect(&want, k, k + 1, 60,
+				       seen); /* committed, but the script did not note it any more */
 			/* Before the flow log's file is there, there is nothing to read. */
 			if (got.n && !lines_equal(&got, &want, what))
 				fail();
@@ -576,8 +567,7 @@ static void full_disk_for_a_while(void **state)
 		fl_faults.full = w >= 3 && w < 7;
 		append(r.j, w, 60, 0); /* metering goes on */
 		expect(&want, w, w + 1, 60, seen);
-		assert_int_equal(rig_run(&r, BASE + (w + 1) * 60, false),
-				 fl_faults.full ? FL_DELIVERY_RETRY : 0);
+		assert_int_equal(rig_run(&r, BASE + (w + 1) * 60, false), fl_faults.full ? FL_DELIVERY_RETRY : 0);
 		fl_delivery_stats(r.d, 0, &st);
 		assert_int_equal(st.undelivered_windows, fl_faults.full ? w - 2 : 0);
 		assert_int_equal(*st.last_error != 0, fl_faults.full);
@@ -618,15 +608,13 @@ static void full_disk_for_too_long(uint32_t interval)
 		long long start, end;
 
 		if (strstr(got.line[i], " SKIPDATA")) {
-			assert_int_equal(
-			    sscanf(got.line[i], "%*s - - - - - - - %lld %lld", &start, &end), 2);
+			assert_int_equal(sscanf(got.line[i], "%*s - - - - - - - %lld %lld", &start, &end), 2);
 			assert_int_equal((start - BASE) % interval, 0);
 			assert_int_equal(end - start, interval - 1);
 			skips++;
 		}
 		if (strstr(got.line[i], " OK")) {
-			assert_int_equal(sscanf(got.line[i], "%*s %*s %*s %*s %*s %*s %llu", &p),
-					 1);
+			assert_int_equal(sscanf(got.line[i], "%*s %*s %*s %*s %*s %*s %llu", &p), 1);
 			got_packets += p;
 			ok++;
 		}
@@ -637,8 +625,7 @@ static void full_disk_for_too_long(uint32_t interval)
 		unsigned long long p;
 
 		if (strstr(want.line[i], " OK")) {
-			assert_int_equal(sscanf(want.line[i], "%*s %*s %*s %*s %*s %*s %llu", &p),
-					 1);
+			assert_int_equal(sscanf(want.line[i], "%*s %*s %*s %*s %*s %*s %llu", &p), 1);
 			packets += p;
 			all_ok++;
 		}
@@ -667,8 +654,7 @@ static void journal_runs_over_while_merging(void **state)
 
 static void keys_stay_inside(void **state)
 {
-	static const char *const bad[] = {"../x",  "a/../../x", "/x", "a//x",
-					  "a/./x", "",          "a/", ".."};
+	static const char *const bad[] = {"../x", "a/../../x", "/x", "a//x", "a/./x", "", "a/", ".."};
 	struct temp t = temp_new();
 	struct fl_faults none = {0};
 	void *s = NULL;
@@ -730,9 +716,7 @@ static void retention(void **state)
 	assert_int_equal(fl_sink_file.has(s, log.bucket, key[9]), 1);
 	assert_int_equal(fl_sink_file.has(s, log.bucket, foreign), 1);
 	/* Days that are empty are gone. */
-	assert_true(fstatat(t.fd,
-			    "s3/flow-logs/AWSLogs/123456789012/vpcflowlogs/eu-central-1/2025/01/03",
-			    &st, 0) < 0);
+	assert_true(fstatat(t.fd, "s3/flow-logs/AWSLogs/123456789012/vpcflowlogs/eu-central-1/2025/01/03", &st, 0) < 0);
 	fl_sink_file.close(&s);
 	temp_remove(&t);
 }

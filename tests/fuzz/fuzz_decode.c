@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of any link type. Byte 0: link type, byte 1: options, the rest is the frame. The fast path agrees with the slow one. */
+/* Frames of any link type. Byte 0: link type, byte 1: options, the rest is the frame. The fast path agrees with the
+ * slow one. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,8 @@ static void compare(const uint8_t *frame, size_t n, const struct fl_frame_meta *
 	if (!fl_decode_fast(frame, n, &fast, &icmp_type))
 		return;
 	require(fl_decode(FL_LINK_ETHERNET, frame, n, &plain, false, NULL, &slow) == FL_DECODED_IP);
-	require(!memcmp(&fast.key, &slow.key, sizeof fast.key) && fast.bytes == slow.bytes && fast.packets == slow.packets &&
-		fast.tcp == slow.tcp && icmp_type == slow.icmp_type && !slow.fragment);
+	require(!memcmp(&fast.key, &slow.key, sizeof fast.key) && fast.bytes == slow.bytes &&
+		fast.packets == slow.packets && fast.tcp == slow.tcp && icmp_type == slow.icmp_type && !slow.fragment);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -43,8 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (data[1] & 4)
 		meta.gso_size = 1u + data[1];
 	for (unsigned round = 0; round < 2; round++)
-		if (fl_decode((enum fl_link)(data[0] % FL_LINK_N), data + 2, n - 2, &meta, data[1] & 1, fragments, round ? &again : &p) ==
-		    FL_DECODED_IP)
+		if (fl_decode((enum fl_link)(data[0] % FL_LINK_N), data + 2, n - 2, &meta, data[1] & 1, fragments,
+			      round ? &again : &p) == FL_DECODED_IP)
 			require((round ? &again : &p)->packets >= 1 && (round ? &again : &p)->bytes >= 20);
 	compare(data + 2, n - 2, &meta);
 	fl_fragments_free(&fragments);

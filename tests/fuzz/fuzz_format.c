@@ -11,7 +11,11 @@ static void encode(const struct fl_format *f, enum fl_output output)
 {
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(2 * FL_RECORD_MAX);
 	struct fl_encoder *e FL_CLEANUP(fl_encoder_free) = NULL;
-	struct fl_record r = {.packets = 3, .bytes = UINT64_MAX, .start = 1, .end = INT64_MAX, .key = {.dirfam = FL_KEY_V6 | FL_DIR_EGRESS}};
+	struct fl_record r = {.packets = 3,
+			      .bytes = UINT64_MAX,
+			      .start = 1,
+			      .end = INT64_MAX,
+			      .key = {.dirfam = FL_KEY_V6 | FL_DIR_EGRESS}};
 	struct fl_eni eni = {.name = "a \"name\""};
 
 	if (fl_encoder_new(&e, f, output) || fl_encoder_set_eni(e, &eni))
@@ -19,7 +23,8 @@ static void encode(const struct fl_format *f, enum fl_output output)
 	for (unsigned status = 0; status < FL_STATUS_N; status++) {
 		r.status = (uint8_t)status;
 		fl_buf_reset(&out);
-		if (fl_encode(e, &r, NULL, &out) || !out.len || out.len > FL_RECORD_MAX || out.data[out.len - 1] != '\n')
+		if (fl_encode(e, &r, NULL, &out) || !out.len || out.len > FL_RECORD_MAX ||
+		    out.data[out.len - 1] != '\n')
 			abort();
 	}
 }

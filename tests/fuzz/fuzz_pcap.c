@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A capture file of any bytes: mapped, and through a pipe in batches, it must give the same packets and end the same way. */
+/* A capture file of any bytes: mapped, and through a pipe in batches, it must give the same packets and end the same
+ * way. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -30,7 +30,8 @@ static bool print(const struct fl_format *f, const char *line, size_t n, struct 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	struct fl_buf first FL_CLEANUP(fl_buf_free) = FL_BUF(2 * FL_RECORD_MAX), second FL_CLEANUP(fl_buf_free) = FL_BUF(2 * FL_RECORD_MAX);
+	struct fl_buf first FL_CLEANUP(fl_buf_free) = FL_BUF(2 * FL_RECORD_MAX),
+			    second FL_CLEANUP(fl_buf_free) = FL_BUF(2 * FL_RECORD_MAX);
 	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
 	const char *text = (const char *)data, *end = n ? memchr(text, '\n', n) : NULL;
 
@@ -38,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		return 0;
 	if (!print(f, end + 1, n - (size_t)(end + 1 - text), &first))
 		return 0;
-	if (!print(f, first.data, first.len, &second) || first.len != second.len || memcmp(first.data, second.data, first.len))
+	if (!print(f, first.data, first.len, &second) || first.len != second.len ||
+	    memcmp(first.data, second.data, first.len))
 		abort();
 	return 0;
 }

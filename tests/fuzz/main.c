@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a fuzz target over the files of a folder, and over every cut of the small ones: the normal test run needs no fuzzer. */
+/* Runs a fuzz target over the files of a folder, and over every cut of the small ones: the normal test run needs no
+ * fuzzer. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

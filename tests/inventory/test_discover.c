@@ -28,8 +28,7 @@ static int sh(const char *format, ...)
 	return system(command);
 }
 
-static const struct fl_interface *find(const struct fl_interface *v, size_t n, const char *netns,
-				       const char *device)
+static const struct fl_interface *find(const struct fl_interface *v, size_t n, const char *netns, const char *device)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(v[i].eni.netns, netns) && !strcmp(v[i].eni.device, device))
@@ -43,8 +42,7 @@ static int make_world(void **state)
 	(void)state;
 	snprintf(guest, sizeof guest, "fldg%d", getpid());
 	snprintf(hidden, sizeof hidden, "fldh%d", getpid());
-	return unshare(CLONE_NEWNET) ||
-	       sh("ip netns add %s && ip netns add %s && ip link set lo up", guest, hidden) ||
+	return unshare(CLONE_NEWNET) || sh("ip netns add %s && ip netns add %s && ip link set lo up", guest, hidden) ||
 	       sh("ip link add br0 type bridge && ip addr add 10.9.0.1/24 dev br0 && ip link set "
 		  "br0 up") ||
 	       /* a cable to a namespace that is followed, and one to a namespace that is not */
@@ -119,25 +117,21 @@ static void each_rule(void **state)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		const struct fl_interface *f = find(v, n, rows[i].netns, rows[i].device);
 
-		if (f->skip != rows[i].skip || f->eni.flip != rows[i].flip ||
-		    strcmp(f->eni.kind, rows[i].kind))
-			fail_msg("%s/%s: %s, flip %d, kind %s", rows[i].netns, rows[i].device,
-				 fl_skip_reasons[f->skip], f->eni.flip, f->eni.kind);
+		if (f->skip != rows[i].skip || f->eni.flip != rows[i].flip || strcmp(f->eni.kind, rows[i].kind))
+			fail_msg("%s/%s: %s, flip %d, kind %s", rows[i].netns, rows[i].device, fl_skip_reasons[f->skip],
+				 f->eni.flip, f->eni.kind);
 		if (rows[i].name)
 			assert_string_equal(f->eni.name, rows[i].name);
 		assert_int_equal(strlen(f->eni.interface_id), 21);
 		assert_string_equal(f->eni.account_id, "000000000000");
 		for (size_t j = 0; j < n; j++)
-			assert_true(f == &v[j] ||
-				    strcmp(f->eni.interface_id, v[j].eni.interface_id));
+			assert_true(f == &v[j] || strcmp(f->eni.interface_id, v[j].eni.interface_id));
 	}
 	/* One network, one subnet: the guest's and the hidden guest's, whose bridge tells it. */
-	assert_string_equal(find(v, n, guest, "eth0")->eni.subnet_id,
-			    find(v, n, "", "vh")->eni.subnet_id);
+	assert_string_equal(find(v, n, guest, "eth0")->eni.subnet_id, find(v, n, "", "vh")->eni.subnet_id);
 	assert_string_equal(find(v, n, "", "br0")->eni.vpc_id, find(v, n, "", "vh")->eni.vpc_id);
 	assert_int_equal(strlen(find(v, n, "", "d0")->eni.subnet_id), 24);
-	assert_true(
-	    strcmp(find(v, n, "", "d0")->eni.subnet_id, find(v, n, "", "vh")->eni.subnet_id));
+	assert_true(strcmp(find(v, n, "", "d0")->eni.subnet_id, find(v, n, "", "vh")->eni.subnet_id));
 	assert_string_equal(find(v, n, "", "tun7")->eni.subnet_id, "");
 	assert_true(find(v, n, "", "d0")->eni.has_v4);
 	assert_int_equal(find(v, n, "", "d0")->eni.primary_v4.b[15], 5);
@@ -163,8 +157,7 @@ static void ids_survive_a_rename_and_changes_are_told(void **state)
 	free(v);
 	while (fl_discovery_poll(d) > 0)
 		;
-	assert_int_equal(sh("ip link set d0 down && ip link set d0 name d9 && ip link set d9 up"),
-			 0);
+	assert_int_equal(sh("ip link set d0 down && ip link set d0 name d9 && ip link set d9 up"), 0);
 	assert_true(fl_discovery_poll(d) > 0);
 	assert_int_equal(fl_discovery_list(d, &v, &n), 0);
 	assert_string_equal(find(v, n, "", "d9")->eni.interface_id, before);

@@ -26,13 +26,11 @@ static const struct {
     {"proc/1", "cgroup", "0::/init.scope\n"},
     {"proc/2", "cgroup", "0::/system.slice/docker-" ID ".scope\n"},
     {"proc/3", "cgroup", "12:cpu:/machine.slice/libpod-" ID2 ".scope/container\n0::/\n"},
-    {"proc/4", "cgroup",
-     "0::/kubepods.slice/kubepods-burstable.slice/cri-containerd-" ID3 ".scope\n"},
+    {"proc/4", "cgroup", "0::/kubepods.slice/kubepods-burstable.slice/cri-containerd-" ID3 ".scope\n"},
     {"proc/5", "cgroup", "0::/docker/" ID4 "\n"},
     {"proc/6", "cgroup", "0::/x/" ID "0\n"}, /* 65 digits are no id */
     {"var/lib/docker/containers/" ID, "config.v2.json", "{\"ID\":\"" ID "\",\"Name\":\"/web\"}"},
-    {"var/lib/docker/containers/" ID4, "config.v2.json",
-     "{\"Name\":"}, /* cut off: the short id remains */
+    {"var/lib/docker/containers/" ID4, "config.v2.json", "{\"Name\":"}, /* cut off: the short id remains */
     {"var/lib/containers/storage/overlay-containers", "containers.json",
      "[{\"id\":\"" ID "\",\"names\":[\"no\"]},{\"id\":\"" ID2 "\",\"names\":[\"db\\u001b[31m\"]}]"},
     {"run/containerd/io.containerd.runtime.v2.task/k8s.io/" ID3, "config.json",
@@ -59,9 +57,8 @@ static int make_root(void **state)
 		snprintf(path, sizeof path, "%s/%s", root, files[i].dir);
 		assert_int_equal(fl_mkdirs(AT_FDCWD, path, 0700), 0);
 		snprintf(path, sizeof path, "%s/%s/%s", root, files[i].dir, files[i].file);
-		assert_int_equal(fl_file_write_atomic(AT_FDCWD, path, files[i].text,
-						      strlen(files[i].text), 0600, false),
-				 0);
+		assert_int_equal(
+		    fl_file_write_atomic(AT_FDCWD, path, files[i].text, strlen(files[i].text), 0600, false), 0);
 	}
 	return 0;
 }
@@ -80,8 +77,7 @@ static void containers_by_cgroup(void **state)
 	static const struct {
 		int pid;
 		const char *want; /* NULL: no container */
-	} rows[] = {{1, NULL},           {2, "web"}, {3, "db[31m"}, {4, "nginx-7d"},
-		    {5, "cccccccccccc"}, {6, NULL},  {7, NULL}};
+	} rows[] = {{1, NULL}, {2, "web"}, {3, "db[31m"}, {4, "nginx-7d"}, {5, "cccccccccccc"}, {6, NULL}, {7, NULL}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -108,8 +104,7 @@ static void machines_by_tap(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(containers_by_cgroup),
-					   cmocka_unit_test(machines_by_tap)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(containers_by_cgroup), cmocka_unit_test(machines_by_tap)};
 
 	return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -33,8 +33,7 @@ static inline struct temp temp_new(void)
 	struct temp t;
 
 	/* In memory where there is such a place: the tests sync a lot. */
-	strcpy(t.path,
-	       access("/dev/shm", W_OK) ? "/tmp/fl-store-XXXXXX" : "/dev/shm/fl-store-XXXXXX");
+	strcpy(t.path, access("/dev/shm", W_OK) ? "/tmp/fl-store-XXXXXX" : "/dev/shm/fl-store-XXXXXX");
 	assert_non_null(mkdtemp(t.path));
 	t.fd = open(t.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(t.fd >= 0);
@@ -72,16 +71,13 @@ static inline struct fl_flow *make_flows(size_t n, uint64_t seed, uint32_t windo
 	assert_non_null(f);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t r = mix(seed, i);
-		uint8_t src[4] = {10, 0, 0, (uint8_t)(r % 7)},
-			dst[4] = {192, 0, (uint8_t)(r >> 3), (uint8_t)(i >> 8)};
+		uint8_t src[4] = {10, 0, 0, (uint8_t)(r % 7)}, dst[4] = {192, 0, (uint8_t)(r >> 3), (uint8_t)(i >> 8)};
 
 		f[i].key.src = fl_addr_v4(src);
 		f[i].key.dst = fl_addr_v4(dst);
 		if (r % 5 == 0) {
-			f[i].key.src =
-			    (struct fl_addr){.b = {0x20, 1, 0xd, 0xb8, [15] = (uint8_t)(r >> 8)}};
-			f[i].key.dst = (struct fl_addr){
-			    .b = {0x20, 1, 0xd, 0xb8, 1, [15] = (uint8_t)(r >> 16)}};
+			f[i].key.src = (struct fl_addr){.b = {0x20, 1, 0xd, 0xb8, [15] = (uint8_t)(r >> 8)}};
+			f[i].key.dst = (struct fl_addr){.b = {0x20, 1, 0xd, 0xb8, 1, [15] = (uint8_t)(r >> 16)}};
 			f[i].key.dirfam = FL_KEY_V6;
 		}
 		f[i].key.sport = (uint16_t)i;
@@ -122,13 +118,10 @@ static inline struct fl_eni make_eni(unsigned i)
 
 /* Interface i in window w (start = base + w * length); the ledger's recorded follows from the
  * flows. */
-static inline struct fl_frame make_frame(unsigned i, uint32_t w, int64_t base, uint32_t length,
-					 struct fl_flow *flows, size_t n)
+static inline struct fl_frame make_frame(unsigned i, uint32_t w, int64_t base, uint32_t length, struct fl_flow *flows,
+					 size_t n)
 {
-	struct fl_frame f = {.window = {.epoch = 7,
-					.window = w,
-					.start = base + (int64_t)w * length,
-					.length = length},
+	struct fl_frame f = {.window = {.epoch = 7, .window = w, .start = base + (int64_t)w * length, .length = length},
 			     .eni = make_eni(i),
 			     .flows = flows,
 			     .n_flows = n};
@@ -147,8 +140,8 @@ static inline struct fl_frame make_frame(unsigned i, uint32_t w, int64_t base, u
 	return f;
 }
 
-static inline void append_window(struct fl_journal *j, unsigned interfaces, uint32_t w,
-				 int64_t base, uint32_t length, size_t n)
+static inline void append_window(struct fl_journal *j, unsigned interfaces, uint32_t w, int64_t base, uint32_t length,
+				 size_t n)
 {
 	for (unsigned i = 0; i < interfaces; i++) {
 		struct fl_flow *flows = make_flows(n, mix(i, w), length * 1000);

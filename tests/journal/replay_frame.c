@@ -65,8 +65,7 @@ static void replay_corpus(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(replay),
-					   cmocka_unit_test(replay_corpus)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(replay), cmocka_unit_test(replay_corpus)};
 
 	corpus = argc > 1 ? argv[1] : "tests/journal/frame-corpus";
 

@@ -92,8 +92,7 @@ static void impossible_flows_are_refused(void **state)
 }
 
 /* All that a new reader sees; stops at the first thing that is neither frame nor mark. */
-static int read_all(int fd, struct fl_position from, unsigned *ret_frames, uint64_t *ret_flows,
-		    unsigned *ret_marks)
+static int read_all(int fd, struct fl_position from, unsigned *ret_frames, uint64_t *ret_flows, unsigned *ret_marks)
 {
 	struct fl_reader *r = NULL;
 	struct fl_frame f;
@@ -202,21 +201,17 @@ static void torn_tail(void **state)
 		for (int garbage = 0; garbage < 2; garbage++) {
 			memset(zero, garbage ? 0xa5 : 0, 32 << 10);
 			assert_int_equal(pwrite(seg, image, cut, 0), cut);
-			assert_int_equal(pwrite(seg, zero, (32 << 10) - cut, (off_t)cut),
-					 (32 << 10) - cut);
-			assert_int_equal(pwrite(head, headimage, (size_t)st.st_size, 0),
-					 st.st_size);
+			assert_int_equal(pwrite(seg, zero, (32 << 10) - cut, (off_t)cut), (32 << 10) - cut);
+			assert_int_equal(pwrite(head, headimage, (size_t)st.st_size, 0), st.st_size);
 			j = journal_at(t.fd, 64 << 10, 32 << 10);
-			assert_int_equal(
-			    read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
+			assert_int_equal(read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
 			assert_int_equal(frames, 2);
 			assert_int_equal(marks, 2);
 			/* Written again, whether it was there or not, it is there once. */
 			assert_in_range(fl_journal_append(j, &f), 0, FL_JOURNAL_DUPLICATE);
 			assert_int_equal(fl_journal_append(j, &f), FL_JOURNAL_DUPLICATE);
 			assert_int_equal(fl_journal_commit(j, 2, f.window.start, 60), 0);
-			assert_int_equal(
-			    read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
+			assert_int_equal(read_all(t.fd, (struct fl_position){0}, &frames, &n, &marks), 0);
 			assert_int_equal(frames, 3);
 			assert_int_equal(n, 19);
 			assert_int_equal(marks, 3);
@@ -376,8 +371,7 @@ static void quota(void **state)
 			lost_flows += f.n_flows;
 			assert_int_equal(strncmp(f.eni.interface_id, "eni-", 4), 0);
 			assert_null(f.flows);
-			assert_true(f.window.start >= BASE && f.window.length % 60 == 0 &&
-				    f.window.length > 20 * 60);
+			assert_true(f.window.start >= BASE && f.window.length % 60 == 0 && f.window.length > 20 * 60);
 			assert_true(f.ledger[1].lost[FL_LOSS_JOURNAL_QUOTA].packets > 0);
 		}
 		slow_frames += what == 1;
@@ -469,8 +463,7 @@ static void sizes(void **state)
 	unsigned frames, marks;
 	uint64_t n;
 
-	assert_int_equal(fl_journal_open(&j, t.fd, &(struct fl_journal_conf){.quota_bytes = 1000}),
-			 -EINVAL);
+	assert_int_equal(fl_journal_open(&j, t.fd, &(struct fl_journal_conf){.quota_bytes = 1000}), -EINVAL);
 	assert_non_null(strstr(fl_error_text(-EINVAL), "1000 bytes"));
 	j = journal_at(t.fd, 1 << 20, 0);
 	assert_int_equal(fstatat(t.fd, "seg.007", &st, 0), 0);

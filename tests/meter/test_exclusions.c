@@ -21,33 +21,33 @@ struct row {
 };
 
 static const struct row rows[] = {
-	{"10.0.0.9", "10.0.0.2", 40000, 53, 17, -1, FL_RULE_AMAZON_DNS},
-	{"10.0.0.2", "10.0.0.9", 53, 40000, 17, -1, FL_RULE_AMAZON_DNS},
-	{"10.0.0.9", "10.0.0.2", 40000, 53, 6, -1, FL_RULE_AMAZON_DNS},
-	{"10.0.0.9", "169.254.169.253", 40000, 53, 17, -1, FL_RULE_AMAZON_DNS},
-	{"2001:db8::9", "fd00:ec2::253", 40000, 53, 17, -1, FL_RULE_AMAZON_DNS},
-	{"10.0.0.9", "10.0.0.3", 40000, 53, 17, -1, -1}, /* an own DNS server is logged */
-	{"10.0.0.9", "10.0.0.2", 40000, 443, 6, -1, -1}, /* another service of that host */
-	{"10.0.0.9", "10.0.0.2", 53, 40000, 17, -1, -1}, /* the port is the other side's */
-	{"10.0.0.9", "169.254.169.250", 40000, 1688, 6, -1, FL_RULE_WINDOWS_ACTIVATION},
-	{"169.254.169.251", "10.0.0.9", 1688, 40000, 6, -1, FL_RULE_WINDOWS_ACTIVATION},
-	{"10.0.0.9", "10.0.0.77", 40000, 1688, 6, -1, -1},
-	{"10.0.0.9", "169.254.169.254", 40000, 80, 6, -1, FL_RULE_INSTANCE_METADATA},
-	{"fd00:ec2::254", "2001:db8::9", 80, 40000, 6, -1, FL_RULE_INSTANCE_METADATA},
-	{"10.0.0.9", "169.254.169.123", 123, 123, 17, -1, FL_RULE_TIME_SYNC},
-	{"2001:db8::9", "fd00:ec2::123", 123, 123, 17, -1, FL_RULE_TIME_SYNC},
-	{"0.0.0.0", "255.255.255.255", 68, 67, 17, -1, FL_RULE_DHCP},
-	{"10.0.0.4", "10.0.0.5", 67, 67, 17, -1, FL_RULE_DHCP},
-	{"fe80::1", "ff02::1:2", 546, 547, 17, -1, FL_RULE_DHCP},
-	{"10.0.0.9", "10.0.0.8", 68, 67, 6, -1, -1},
-	{"10.0.0.9", "10.0.0.8", 40000, 67, 17, -1, -1},
-	{"10.0.0.9", "10.0.0.1", 0, 0, 1, 8, FL_RULE_DEFAULT_ROUTER},
-	{"10.0.0.1", "10.0.0.9", 0, 0, 1, 0, FL_RULE_DEFAULT_ROUTER},
-	{"fe80::1", "fe80::2", 0, 0, 58, 135, FL_RULE_NEIGHBOUR_DISCOVERY},
-	{"fe80::1", "fe80::2", 0, 0, 58, 137, FL_RULE_NEIGHBOUR_DISCOVERY},
-	{"fe80::1", "fe80::2", 0, 0, 58, 128, -1},
-	{"fe80::1", "fe80::2", 0, 0, 58, -1, -1}, /* type unknown: not taken away */
-	{"10.0.0.9", "198.51.100.7", 40000, 443, 6, -1, -1},
+    {"10.0.0.9", "10.0.0.2", 40000, 53, 17, -1, FL_RULE_AMAZON_DNS},
+    {"10.0.0.2", "10.0.0.9", 53, 40000, 17, -1, FL_RULE_AMAZON_DNS},
+    {"10.0.0.9", "10.0.0.2", 40000, 53, 6, -1, FL_RULE_AMAZON_DNS},
+    {"10.0.0.9", "169.254.169.253", 40000, 53, 17, -1, FL_RULE_AMAZON_DNS},
+    {"2001:db8::9", "fd00:ec2::253", 40000, 53, 17, -1, FL_RULE_AMAZON_DNS},
+    {"10.0.0.9", "10.0.0.3", 40000, 53, 17, -1, -1}, /* an own DNS server is logged */
+    {"10.0.0.9", "10.0.0.2", 40000, 443, 6, -1, -1}, /* another service of that host */
+    {"10.0.0.9", "10.0.0.2", 53, 40000, 17, -1, -1}, /* the port is the other side's */
+    {"10.0.0.9", "169.254.169.250", 40000, 1688, 6, -1, FL_RULE_WINDOWS_ACTIVATION},
+    {"169.254.169.251", "10.0.0.9", 1688, 40000, 6, -1, FL_RULE_WINDOWS_ACTIVATION},
+    {"10.0.0.9", "10.0.0.77", 40000, 1688, 6, -1, -1},
+    {"10.0.0.9", "169.254.169.254", 40000, 80, 6, -1, FL_RULE_INSTANCE_METADATA},
+    {"fd00:ec2::254", "2001:db8::9", 80, 40000, 6, -1, FL_RULE_INSTANCE_METADATA},
+    {"10.0.0.9", "169.254.169.123", 123, 123, 17, -1, FL_RULE_TIME_SYNC},
+    {"2001:db8::9", "fd00:ec2::123", 123, 123, 17, -1, FL_RULE_TIME_SYNC},
+    {"0.0.0.0", "255.255.255.255", 68, 67, 17, -1, FL_RULE_DHCP},
+    {"10.0.0.4", "10.0.0.5", 67, 67, 17, -1, FL_RULE_DHCP},
+    {"fe80::1", "ff02::1:2", 546, 547, 17, -1, FL_RULE_DHCP},
+    {"10.0.0.9", "10.0.0.8", 68, 67, 6, -1, -1},
+    {"10.0.0.9", "10.0.0.8", 40000, 67, 17, -1, -1},
+    {"10.0.0.9", "10.0.0.1", 0, 0, 1, 8, FL_RULE_DEFAULT_ROUTER},
+    {"10.0.0.1", "10.0.0.9", 0, 0, 1, 0, FL_RULE_DEFAULT_ROUTER},
+    {"fe80::1", "fe80::2", 0, 0, 58, 135, FL_RULE_NEIGHBOUR_DISCOVERY},
+    {"fe80::1", "fe80::2", 0, 0, 58, 137, FL_RULE_NEIGHBOUR_DISCOVERY},
+    {"fe80::1", "fe80::2", 0, 0, 58, 128, -1},
+    {"fe80::1", "fe80::2", 0, 0, 58, -1, -1}, /* type unknown: not taken away */
+    {"10.0.0.9", "198.51.100.7", 40000, 443, 6, -1, -1},
 };
 
 static struct fl_addr addr(const char *text)
@@ -60,7 +60,8 @@ static struct fl_addr addr(const char *text)
 
 static struct fl_key key_of(const struct row *r)
 {
-	return (struct fl_key){.src = addr(r->src), .dst = addr(r->dst), .sport = r->sport, .dport = r->dport, .proto = r->proto};
+	return (struct fl_key){
+	    .src = addr(r->src), .dst = addr(r->dst), .sport = r->sport, .dport = r->dport, .proto = r->proto};
 }
 
 static void every_rule(void **state)
@@ -117,9 +118,9 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_rule),
-		cmocka_unit_test(an_unknown_network_excludes_no_host),
-		cmocka_unit_test(names),
+	    cmocka_unit_test(every_rule),
+	    cmocka_unit_test(an_unknown_network_excludes_no_host),
+	    cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,7 +130,8 @@ static void moving_keeps_every_flow(void **unused)
 	fl_table_free(&stranger);
 }
 
-/* measurements.md: at most 120 bytes a live flow plus 64 MiB; of those the table takes four broken huge pages at most. */
+/* measurements.md: at most 120 bytes a live flow plus 64 MiB; of those the table takes four broken huge pages at most.
+ */
 static void memory_stays_under_the_bar(void **unused)
 {
 	struct fl_table_conf conf = {.seed = 99};
@@ -153,9 +154,9 @@ static void memory_stays_under_the_bar(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sorted_and_complete),
-		cmocka_unit_test(moving_keeps_every_flow),
-		cmocka_unit_test(memory_stays_under_the_bar),
+	    cmocka_unit_test(sorted_and_complete),
+	    cmocka_unit_test(moving_keeps_every_flow),
+	    cmocka_unit_test(memory_stays_under_the_bar),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,8 @@ static void order_and_lateness(void **state)
 {
 	struct out o = {0};
 	struct fl_meter_conf conf = {.interval_s = 60, .seed = 1, .lateness = 1, .on_window = on_window, .ctx = &o};
-	struct fl_obs in[] = {obs(1, 10, 0), obs(1, 11, 0), obs(2, 10, 5), obs(1, 12, 0), obs(1, 10, 9), obs(1, 12, 1), obs(1, 13, 0)};
+	struct fl_obs in[] = {obs(1, 10, 0), obs(1, 11, 0), obs(2, 10, 5), obs(1, 12, 0),
+			      obs(1, 10, 9), obs(1, 12, 1), obs(1, 13, 0)};
 	struct fl_meter *m = NULL;
 
 	(void)state;
@@ -64,11 +65,13 @@ static void order_and_lateness(void **state)
 	fl_meter_free(&m);
 }
 
-/* With a grace the older window goes as soon as the newest is that old, and the newest moves into the freed table whole. */
+/* With a grace the older window goes as soon as the newest is that old, and the newest moves into the freed table
+ * whole. */
 static void grace_closes_by_time(void **state)
 {
 	struct out o = {0};
-	struct fl_meter_conf conf = {.interval_s = 60, .seed = 4, .lateness = 1, .grace_ms = 2000, .on_window = on_window, .ctx = &o};
+	struct fl_meter_conf conf = {
+	    .interval_s = 60, .seed = 4, .lateness = 1, .grace_ms = 2000, .on_window = on_window, .ctx = &o};
 	struct fl_meter *m = NULL;
 
 	(void)state;
@@ -172,7 +175,7 @@ static void limit_is_counted(void **state)
 {
 	struct out o = {0};
 	struct fl_meter_conf conf = {
-		.interval_s = 60, .memory_limit = 1 << 20, .seed = 3, .lateness = 0, .on_window = on_window, .ctx = &o};
+	    .interval_s = 60, .memory_limit = 1 << 20, .seed = 3, .lateness = 0, .on_window = on_window, .ctx = &o};
 	struct fl_ledger l;
 	struct fl_meter *m = NULL;
 
@@ -212,7 +215,8 @@ static void sorted_and_complete(void **state)
 	assert_int_equal(fl_table_take_sorted(t, &flows, &n), 0);
 	for (size_t i = 1; i < n; i++)
 		assert_true(flows[i - 1].key.iface < flows[i].key.iface ||
-			    (flows[i - 1].key.iface == flows[i].key.iface && memcmp(&flows[i - 1].key, &flows[i].key, sizeof flows[i].key) < 0));
+			    (flows[i - 1].key.iface == flows[i].key.iface &&
+			     memcmp(&flows[i - 1].key, &flows[i].key, sizeof flows[i].key) < 0));
 	assert_int_equal(fl_table_count(t), 0);
 	free(flows);
 	fl_table_free(&t);
@@ -221,12 +225,9 @@ static void sorted_and_complete(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order_and_lateness),
-		cmocka_unit_test(grace_closes_by_time),
-		cmocka_unit_test(facts_of_a_flow),
-		cmocka_unit_test(many_flows_and_growth),
-		cmocka_unit_test(limit_is_counted),
-		cmocka_unit_test(sorted_and_complete),
+	    cmocka_unit_test(order_and_lateness), cmocka_unit_test(grace_closes_by_time),
+	    cmocka_unit_test(facts_of_a_flow),    cmocka_unit_test(many_flows_and_growth),
+	    cmocka_unit_test(limit_is_counted),   cmocka_unit_test(sorted_and_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

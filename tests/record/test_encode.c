@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records out and in: text that is read prints as itself, over every field of both kinds; JSON and CSV; the real logs of the corpus. */
+/* Records out and in: text that is read prints as itself, over every field of both kinds; JSON and CSV; the real logs
+ * of the corpus. */
 #include <errno.h>
 #include <fts.h>
 #include <inttypes.h>
@@ -25,13 +26,25 @@ static void sample_value(const struct fl_field *f, unsigned number, bool v6, cha
 	static const struct {
 		const char *name, *value, *value6;
 	} fixed[] = {
-		{"resource-type", "TransitGateway", NULL}, {"log-status", "OK", NULL},	   {"action", "REJECT", NULL},
-		{"flow-direction", "egress", NULL},	   {"type", "IPv4", "IPv6"},	   {"srcaddr", "192.0.2.1", "2001:db8::1"},
-		{"dstaddr", "198.51.100.255", "2001:db8:0:1::"}, {"pkt-srcaddr", "203.0.113.9", "::1"}, {"pkt-dstaddr", "0.0.0.0", "::"},
-		{"srcport", "65535", NULL},		   {"dstport", "0", NULL},	   {"protocol", "255", NULL},
-		{"packets", "18446744073709551615", NULL}, {"bytes", "1234567890123", NULL}, {"start", "1735689600", NULL},
-		{"end", "1735689659", NULL},		   {"tcp-flags", "19", NULL},	   {"account-id", "111122223333", NULL},
-		{"interface-id", "eni-0a1b2c3d4e5f60718", NULL},
+	    {"resource-type", "TransitGateway", NULL},
+	    {"log-status", "OK", NULL},
+	    {"action", "REJECT", NULL},
+	    {"flow-direction", "egress", NULL},
+	    {"type", "IPv4", "IPv6"},
+	    {"srcaddr", "192.0.2.1", "2001:db8::1"},
+	    {"dstaddr", "198.51.100.255", "2001:db8:0:1::"},
+	    {"pkt-srcaddr", "203.0.113.9", "::1"},
+	    {"pkt-dstaddr", "0.0.0.0", "::"},
+	    {"srcport", "65535", NULL},
+	    {"dstport", "0", NULL},
+	    {"protocol", "255", NULL},
+	    {"packets", "18446744073709551615", NULL},
+	    {"bytes", "1234567890123", NULL},
+	    {"start", "1735689600", NULL},
+	    {"end", "1735689659", NULL},
+	    {"tcp-flags", "19", NULL},
+	    {"account-id", "111122223333", NULL},
+	    {"interface-id", "eni-0a1b2c3d4e5f60718", NULL},
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(fixed); i++)
@@ -172,8 +185,9 @@ static void json_null_and_escapes(void **state)
 /* records.md section 4: seven dashes, the times, a dash for the action. */
 static void nodata_and_skipdata(void **state)
 {
-	static const char *const lines[] = {"2 111122223333 eni-0a1b2c3d4e5f60718 - - - - - - - 1735689600 1735689658 - NODATA\n",
-					    "2 111122223333 eni-0a1b2c3d4e5f60718 - - - - - - - 1735689600 1735689658 - SKIPDATA\n"};
+	static const char *const lines[] = {
+	    "2 111122223333 eni-0a1b2c3d4e5f60718 - - - - - - - 1735689600 1735689658 - NODATA\n",
+	    "2 111122223333 eni-0a1b2c3d4e5f60718 - - - - - - - 1735689600 1735689658 - SKIPDATA\n"};
 	struct fl_buf out = FL_BUF(1 << 16);
 	struct fl_encoder *e = NULL;
 	struct fl_format *f = NULL;
@@ -184,7 +198,8 @@ static void nodata_and_skipdata(void **state)
 	assert_int_equal(fl_encoder_new(&e, f, FL_OUTPUT_TEXT), 0);
 	assert_int_equal(fl_encoder_set_eni(e, &eni), 0);
 	for (unsigned i = 0; i < 2; i++) {
-		struct fl_record r = {.status = (uint8_t)(FL_STATUS_NODATA + i), .start = 1735689600, .end = 1735689658, .packets = 9};
+		struct fl_record r = {
+		    .status = (uint8_t)(FL_STATUS_NODATA + i), .start = 1735689600, .end = 1735689658, .packets = 9};
 
 		fl_buf_reset(&out);
 		assert_int_equal(fl_encode(e, &r, NULL, &out), 0);
@@ -205,9 +220,17 @@ static void tcp_flags(void **state)
 		uint8_t packets[3]; /* flags of up to three packets, 0 ends */
 		unsigned vpc, tgw;
 	} rows[] = {
-		{{0x02}, 2, 2},	     {{0x12}, 18, 18},	     {{0x11}, 1, 17},	 {{0x14}, 4, 20},	   {{0x02, 0x10, 0x11}, 3, 19},
-		{{0x12, 0x11}, 19, 19}, {{0x10}, 0, 0},	     {{0x18}, 0, 24},	 {{0x02, 0x10}, 2, 18},	   {{0x20}, 0, 32},
-		{{0x00}, 0, 0},
+	    {{0x02}, 2, 2},
+	    {{0x12}, 18, 18},
+	    {{0x11}, 1, 17},
+	    {{0x14}, 4, 20},
+	    {{0x02, 0x10, 0x11}, 3, 19},
+	    {{0x12, 0x11}, 19, 19},
+	    {{0x10}, 0, 0},
+	    {{0x18}, 0, 24},
+	    {{0x02, 0x10}, 2, 18},
+	    {{0x20}, 0, 32},
+	    {{0x00}, 0, 0},
 	};
 
 	(void)state;
@@ -231,8 +254,12 @@ static void the_hot_path_equals_the_general_one(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 400; i++) {
-		struct fl_record r = {.packets = number, .bytes = number * 10 + 9, .start = (int64_t)(number >> 1), .end = -(int64_t)(i % 7),
-				      .tcp = (uint8_t)i, .action = i % 2};
+		struct fl_record r = {.packets = number,
+				      .bytes = number * 10 + 9,
+				      .start = (int64_t)(number >> 1),
+				      .end = -(int64_t)(i % 7),
+				      .tcp = (uint8_t)i,
+				      .action = i % 2};
 		struct fl_flow_line l = {&r.key, r.packets, r.bytes, r.start, r.end, r.tcp, r.action};
 		struct fl_buf one = FL_BUF(1 << 16), two = FL_BUF(1 << 16);
 		struct fl_encoder *e = NULL;
@@ -269,8 +296,11 @@ static void bad_lines(void **state)
 	static const char *const wrong[] = {"1 2", "", "1", "1 2 3 4", " 1 2 3", "1 2 3 ", "1  2 3"};
 	static const struct {
 		const char *line, *field;
-	} values[] = {{"1.2.3 1 2", "srcaddr"}, {"::1 65536 2", "srcport"}, {"::1 -1 2", "srcport"},
-		      {"::1 1 184467440737095516160", "bytes"}, {"::1 1 0x7", "bytes"}};
+	} values[] = {{"1.2.3 1 2", "srcaddr"},
+		      {"::1 65536 2", "srcport"},
+		      {"::1 -1 2", "srcport"},
+		      {"::1 1 184467440737095516160", "bytes"},
+		      {"::1 1 0x7", "bytes"}};
 	struct fl_format *f = NULL;
 	struct fl_record_meta *meta = calloc(1, sizeof *meta);
 	struct fl_values v;
@@ -318,7 +348,8 @@ static unsigned check_file(const char *path)
 		}
 		if (!f)
 			assert_int_equal(fl_format_parse(&f, FL_LOG_VPC, "default"), 0);
-		/* Some lines of the corpus have fewer values than their header has names: they are refused, not shifted. */
+		/* Some lines of the corpus have fewer values than their header has names: they are refused, not
+		 * shifted. */
 		if (n && values_of(line) != fl_format_len(f)) {
 			struct fl_values v;
 
@@ -357,15 +388,15 @@ static void the_corpus_prints_as_it_was_read(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_field_prints_as_it_was_read),
-		cmocka_unit_test(every_field_alone),
-		cmocka_unit_test(json_has_every_key_and_the_right_types),
-		cmocka_unit_test(json_null_and_escapes),
-		cmocka_unit_test(nodata_and_skipdata),
-		cmocka_unit_test(tcp_flags),
-		cmocka_unit_test(the_hot_path_equals_the_general_one),
-		cmocka_unit_test(bad_lines),
-		cmocka_unit_test(the_corpus_prints_as_it_was_read),
+	    cmocka_unit_test(every_field_prints_as_it_was_read),
+	    cmocka_unit_test(every_field_alone),
+	    cmocka_unit_test(json_has_every_key_and_the_right_types),
+	    cmocka_unit_test(json_null_and_escapes),
+	    cmocka_unit_test(nodata_and_skipdata),
+	    cmocka_unit_test(tcp_flags),
+	    cmocka_unit_test(the_hot_path_equals_the_general_one),
+	    cmocka_unit_test(bad_lines),
+	    cmocka_unit_test(the_corpus_prints_as_it_was_read),
 	};
 
 	corpus = argc > 1 ? argv[1] : NULL;

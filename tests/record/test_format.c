@@ -34,8 +34,8 @@ struct preset_row {
 static void presets(void **state)
 {
 	static const struct preset_row rows[] = {
-		{"default", FL_LOG_VPC, 14, 2}, {"v5-all", FL_LOG_VPC, 29, 5},	 {"v7-all", FL_LOG_VPC, 39, 7},
-		{"v8-all", FL_LOG_VPC, 40, 8},	{"v11-all", FL_LOG_VPC, 54, 11}, {"tgw-default", FL_LOG_TGW, 36, 6},
+	    {"default", FL_LOG_VPC, 14, 2}, {"v5-all", FL_LOG_VPC, 29, 5},   {"v7-all", FL_LOG_VPC, 39, 7},
+	    {"v8-all", FL_LOG_VPC, 40, 8},  {"v11-all", FL_LOG_VPC, 54, 11}, {"tgw-default", FL_LOG_TGW, 36, 6},
 	};
 	struct fl_format *f;
 
@@ -47,8 +47,10 @@ static void presets(void **state)
 		fl_format_free(&f);
 	}
 	f = parse(FL_LOG_VPC, "default");
-	assert_string_equal(fl_format_text(f), "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} "
-					       "${packets} ${bytes} ${start} ${end} ${action} ${log-status}");
+	assert_string_equal(
+	    fl_format_text(f),
+	    "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} "
+	    "${packets} ${bytes} ${start} ${end} ${action} ${log-status}");
 	fl_format_free(&f);
 }
 
@@ -59,8 +61,12 @@ static void version_is_the_highest_of_its_fields(void **state)
 		const char *text;
 		unsigned version;
 	} rows[] = {
-		{"${srcaddr}", 2},		   {"${srcaddr} ${tcp-flags}", 3},	       {"${bytes} ${tcp-flags} ${region}", 4},
-		{"${flow-direction} ${bytes}", 5}, {"${bytes} ${region} ${interface-type}", 11}, {"${encryption-status}", 10},
+	    {"${srcaddr}", 2},
+	    {"${srcaddr} ${tcp-flags}", 3},
+	    {"${bytes} ${tcp-flags} ${region}", 4},
+	    {"${flow-direction} ${bytes}", 5},
+	    {"${bytes} ${region} ${interface-type}", 11},
+	    {"${encryption-status}", 10},
 	};
 
 	(void)state;
@@ -79,24 +85,24 @@ static void what_aws_rejects(void **state)
 		enum fl_log_kind kind;
 		const char *text, *says;
 	} rows[] = {
-		{FL_LOG_VPC, "", "empty"},
-		{FL_LOG_VPC, " ${bytes}", "expected ${field}"},
-		{FL_LOG_VPC, "${bytes} ", "trailing space"},
-		{FL_LOG_VPC, "${bytes}  ${packets}", "more than one space"},
-		{FL_LOG_VPC, "${bytes}${packets}", "expected a space"},
-		{FL_LOG_VPC, "${bytes}\t${packets}", "expected a space"},
-		{FL_LOG_VPC, "${bytes} ${bytes}", "there twice"},
-		{FL_LOG_VPC, "${bytes", "expected ${field}"},
-		{FL_LOG_VPC, "bytes packets", "expected ${field}"},
-		{FL_LOG_VPC, "${Bytes}", "nearest is bytes"},
-		{FL_LOG_VPC, "${scraddr}", "unknown field scraddr; the nearest is srcaddr"},
-		{FL_LOG_VPC, "${tcp_flags}", "nearest is tcp-flags"},
-		{FL_LOG_VPC, "${flow-directoin}", "nearest is flow-direction"},
-		{FL_LOG_VPC, "${}", "unknown field"},
-		{FL_LOG_VPC, "${tgw-id}", "unknown field tgw-id"},
-		{FL_LOG_TGW, "${vpc-id}", "unknown field vpc-id"},
-		{FL_LOG_TGW, "${tgw-attachement-id}", "nearest is tgw-attachment-id"},
-		{FL_LOG_VPC, "tgw-default", "other kind"},
+	    {FL_LOG_VPC, "", "empty"},
+	    {FL_LOG_VPC, " ${bytes}", "expected ${field}"},
+	    {FL_LOG_VPC, "${bytes} ", "trailing space"},
+	    {FL_LOG_VPC, "${bytes}  ${packets}", "more than one space"},
+	    {FL_LOG_VPC, "${bytes}${packets}", "expected a space"},
+	    {FL_LOG_VPC, "${bytes}\t${packets}", "expected a space"},
+	    {FL_LOG_VPC, "${bytes} ${bytes}", "there twice"},
+	    {FL_LOG_VPC, "${bytes", "expected ${field}"},
+	    {FL_LOG_VPC, "bytes packets", "expected ${field}"},
+	    {FL_LOG_VPC, "${Bytes}", "nearest is bytes"},
+	    {FL_LOG_VPC, "${scraddr}", "unknown field scraddr; the nearest is srcaddr"},
+	    {FL_LOG_VPC, "${tcp_flags}", "nearest is tcp-flags"},
+	    {FL_LOG_VPC, "${flow-directoin}", "nearest is flow-direction"},
+	    {FL_LOG_VPC, "${}", "unknown field"},
+	    {FL_LOG_VPC, "${tgw-id}", "unknown field tgw-id"},
+	    {FL_LOG_TGW, "${vpc-id}", "unknown field vpc-id"},
+	    {FL_LOG_TGW, "${tgw-attachement-id}", "nearest is tgw-attachment-id"},
+	    {FL_LOG_VPC, "tgw-default", "other kind"},
 	};
 
 	(void)state;
@@ -138,7 +144,8 @@ static void elastic_counts(void **state)
 	assert_null(fl_format_warning(f));
 	/* The same fourteen, the last two swapped. */
 	for (size_t i = 0; i < 14; i++)
-		snprintf(text + strlen(text), sizeof text - strlen(text), "%s${%s}", i ? " " : "", fl_format_name(f, i < 12 ? i : 25 - i));
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%s${%s}", i ? " " : "",
+			 fl_format_name(f, i < 12 ? i : 25 - i));
 	fl_format_free(&f);
 	f = parse(FL_LOG_VPC, text);
 	assert_non_null(fl_format_warning(f));
@@ -181,9 +188,9 @@ static void the_table_is_the_specification(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(presets),	  cmocka_unit_test(version_is_the_highest_of_its_fields),
-		cmocka_unit_test(what_aws_rejects), cmocka_unit_test(headers),
-		cmocka_unit_test(elastic_counts), cmocka_unit_test(the_table_is_the_specification),
+	    cmocka_unit_test(presets),          cmocka_unit_test(version_is_the_highest_of_its_fields),
+	    cmocka_unit_test(what_aws_rejects), cmocka_unit_test(headers),
+	    cmocka_unit_test(elastic_counts),   cmocka_unit_test(the_table_is_the_specification),
 	};
 
 	spec = argc > 1 ? argv[1] : NULL;

@@ -55,14 +55,12 @@ static void nothing_there(void **state)
 	assert_int_equal(fl_store_open(&s, "/nonexistent", NULL), -ENOENT);
 	assert_int_equal(fl_store_open(&s, t.path, "../../etc/passwd"), -EINVAL);
 	assert_int_equal(fl_mkdirs(t.fd, "deliver", 0750), 0);
-	assert_int_equal(
-	    fl_file_write_atomic(t.fd, "deliver/fl-1.json", "{\"cursor\":", 10, 0640, false), 0);
+	assert_int_equal(fl_file_write_atomic(t.fd, "deliver/fl-1.json", "{\"cursor\":", 10, 0640, false), 0);
 	assert_int_equal(fl_store_open(&s, t.path, NULL), -EBADMSG);
 	temp_remove(&t);
 }
 
-static struct fl_delivery *delivery_at(struct temp *t, struct fl_flow_log *log,
-				       struct fl_clock_sim *now)
+static struct fl_delivery *delivery_at(struct temp *t, struct fl_flow_log *log, struct fl_clock_sim *now)
 {
 	struct fl_delivery_conf conf = {t->fd, log, 1, fl_clock_sim(now)};
 	struct fl_delivery *d = NULL;
@@ -78,8 +76,7 @@ static struct fl_journal *journal_in(struct temp *t)
 
 	assert_int_equal(fl_mkdirs(t->fd, "journal", 0750), 0);
 	fd = openat(t->fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(fl_journal_open(&j, fd, &(struct fl_journal_conf){.quota_bytes = 1 << 20}),
-			 0);
+	assert_int_equal(fl_journal_open(&j, fd, &(struct fl_journal_conf){.quota_bytes = 1 << 20}), 0);
 	close(fd);
 	return j;
 }
@@ -244,9 +241,8 @@ static void what_the_log_is(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(frames_as_records),    cmocka_unit_test(nothing_there),
-	    cmocka_unit_test(open_window),          cmocka_unit_test(what_the_log_is),
-	    cmocka_unit_test(while_delivery_works),
+	    cmocka_unit_test(frames_as_records), cmocka_unit_test(nothing_there),        cmocka_unit_test(open_window),
+	    cmocka_unit_test(what_the_log_is),   cmocka_unit_test(while_delivery_works),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
