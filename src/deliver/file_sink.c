@@ -272,7 +272,7 @@ static int file_retain(void *sink, const struct fl_flow_log *log, int64_t now_s)
 	int r, sub;
 
 	fl_log_dir(log, path);
-	strcat(path, "/");
+	memcpy(path + strlen(path), "/", 2);
 	r = walk(sink, log->bucket, path, false, &dir, NULL);
 	if (r)
 		return r == -ENOENT ? 0 : r;

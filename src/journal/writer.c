@@ -152,6 +152,8 @@ int fl_segment_next(struct fl_journal *j)
 		if (i != j->current && (!s || j->seg[i].number < s->number))
 			s = &j->seg[i];
 	}
+	if (!s)
+		return fl_fail(-EINVAL, "the journal has one segment, at least two are needed");
 	if (s->number)
 		r = account_drop(j, s);
 	if (!r)

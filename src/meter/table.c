@@ -155,7 +155,7 @@ static inline bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t 
 	uint32_t first, last;
 
 	if (fl_unlikely(!f || !f->packets)) {
-		if ((p->used + 1) * LOAD_DEN > p->lines * LOAD_NUM) {
+		if (!f || (p->used + 1) * LOAD_DEN > p->lines * LOAD_NUM) {
 			if (!grow(t, p))
 				return false;
 			f = find(p, &o->key, hash);

@@ -113,7 +113,7 @@ static int print_double(double value, int most, struct fl_buf *out)
 			break;
 	}
 	if (!strpbrk(text, ".e"))
-		strcat(text, ".0");
+		memcpy(text + strlen(text), ".0", 3);
 	return fl_buf_adds(out, text);
 }
 

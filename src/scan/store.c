@@ -331,7 +331,7 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 		return fl_fail(r, "%s/deliver: %s", dir, strerror(-r));
 	if (strlen(id) >= sizeof s->log.id || strchr(id, '/'))
 		return fl_fail(-EINVAL, "flow log \"%s\": not an id", id);
-	strcpy(s->log.id, id);
+	snprintf(s->log.id, sizeof s->log.id, "%s", id);
 	r = settle(s);
 	if (!r)
 		r = open_journal(s);
