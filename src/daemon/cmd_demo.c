@@ -454,7 +454,7 @@ static const struct fl_option options[] = {
 
 const struct fl_command fl_cmd_demo = {
     .name = "demo",
-    .summary = "see it work: two hosts, some traffic, its records and the truth beside them",
+    .summary = "see it work: traffic, its records, the truth beside them",
     .synopsis = "[--all]",
     .description = "Makes two hosts in network namespaces of a user namespace, joins them by a virtual cable, moves a "
 		   "web page, datagrams, pings "
