@@ -8,8 +8,8 @@
 #define FL_NS_PER_MS 1000000ull
 
 struct fl_clock {
-	uint64_t (*realtime_ns)(void *ctx);  /* CLOCK_REALTIME */
-	uint64_t (*monotonic_ns)(void *ctx); /* CLOCK_MONOTONIC, what bpf_ktime_get_ns reads */
+	uint64_t (*realtime_ns)(void *ctx);  /* CLOCK_REALTIME_COARSE */
+	uint64_t (*monotonic_ns)(void *ctx); /* CLOCK_MONOTONIC_COARSE, as the kernel side */
 	void *ctx;
 };
 
