@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Second face of the stage "inventory": AWS's nouns, as the CLI's describe-* commands print them
+ * (../shared/spec/inventory.md, api.md section 7). A network is immutable once read: a reload makes a new one,
+ * and whoever holds the old one keeps it. All pointers into it live as long as it does.
+ *
+ * References that lead nowhere are NULL beside the id that was given, and are listed as problems; what is usable
+ * is used.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "inventory/inventory.h"
+
+struct fl_network;
+
+struct fl_tag {
+	const char *key, *value;
+};
+struct fl_tags {
+	const struct fl_tag *tag;
+	size_t n;
+};
+const char *fl_tag_value(const struct fl_tags *tags, const char *key); /* NULL: not tagged with it */
+
+struct fl_cidrs {
+	const struct fl_cidr *cidr;
+	size_t n;
+};
+
+/* What every noun has. name: tag "Name", else the resource's own name, else "". */
+struct fl_noun {
+	const char *id, *name, *owner; /* owner "": not given */
+	struct fl_tags tags;
+	const char *file; /* where it was read, for messages */
+};
+
+struct fl_vpc {
+	struct fl_noun noun;
+	struct fl_cidrs cidrs;      /* IPv4 and IPv6, associated ones only */
+	bool bpa_ingress, bpa_both; /* Block Public Access: internetGatewayBlockMode */
+	bool encryption_monitored, encryption_enforced;
+};
+
+struct fl_acl_rule {
+	uint16_t number; /* 32767: the final deny */
+	bool allow;
+	int16_t proto;                /* -1: all */
+	uint16_t from, to;            /* TCP and UDP; 0..65535 when all */
+	int16_t icmp_type, icmp_code; /* -1: all */
+	struct fl_cidr cidr;
+	bool v6;
+};
+struct fl_acl {
+	struct fl_noun noun;
+	const struct fl_vpc *vpc;
+	bool is_default;
+	struct {
+		const struct fl_acl_rule *rule; /* ascending numbers */
+		size_t n;
+	} in, out;
+};
+
+enum fl_target { /* of a route */
+		 FL_TARGET_LOCAL,
+		 FL_TARGET_INTERNET_GATEWAY,
+		 FL_TARGET_EGRESS_ONLY_GATEWAY,
+		 FL_TARGET_NAT_GATEWAY,
+		 FL_TARGET_VPN_GATEWAY,
+		 FL_TARGET_PEERING,
+		 FL_TARGET_TRANSIT_GATEWAY,
+		 FL_TARGET_GATEWAY_ENDPOINT,       /* vpce-... in GatewayId, of type Gateway */
+		 FL_TARGET_LOAD_BALANCER_ENDPOINT, /* vpce-... of type GatewayLoadBalancer */
+		 FL_TARGET_INTERFACE,
+		 FL_TARGET_CARRIER_GATEWAY,
+		 FL_TARGET_LOCAL_GATEWAY,
+		 FL_TARGET_CORE_NETWORK,
+		 FL_TARGET_UNKNOWN,
+		 FL_TARGET_N
+};
+extern const char *const fl_target_names[FL_TARGET_N]; /* for people: "internet gateway" */
+
+struct fl_prefix_list {
+	struct fl_noun noun;
+	struct fl_cidrs cidrs;
+	bool has_entries; /* false: get-managed-prefix-list-entries is missing */
+};
+struct fl_route {
+	struct fl_cidr cidr; /* when list is NULL */
+	bool v6;
+	const struct fl_prefix_list *list;
+	const char *list_id; /* "" when the destination is a CIDR */
+	enum fl_target target;
+	const char *target_id; /* as given; an instance's route names its interface beside */
+	bool blackhole;
+	bool propagated;
+};
+struct fl_route_table {
+	struct fl_noun noun;
+	const struct fl_vpc *vpc;
+	bool main;
+	const struct fl_route *route;
+	size_t n;
+};
+
+struct fl_subnet {
+	struct fl_noun noun;
+	const struct fl_vpc *vpc;
+	const char *vpc_id;
+	const char *az, *az_id, *outpost_arn;          /* "" when not given */
+	const char *sublocation_type, *sublocation_id; /* "wavelength", "localzone", "outpost", or "" */
+	struct fl_cidrs cidrs;
+	const struct fl_acl *acl;            /* associated, else the VPC's default; NULL: not known */
+	const struct fl_route_table *routes; /* associated, else the VPC's main; NULL: not known */
+};
+
+struct fl_instance {
+	struct fl_noun noun;
+	const char *state;
+	const char *asg; /* Auto Scaling group name, "" */
+	struct fl_tags asg_tags;
+};
+
+struct fl_group;
+enum fl_peer_kind { FL_PEER_CIDR, FL_PEER_GROUP, FL_PEER_LIST };
+struct fl_group_rule {
+	const char *id; /* sgr-..., "" when only describe-security-groups was given */
+	const char *description;
+	int16_t proto;                /* -1: all */
+	uint16_t from, to;            /* TCP, UDP */
+	int16_t icmp_type, icmp_code; /* -1: all; ICMP and ICMPv6 */
+	enum fl_peer_kind peer;
+	struct fl_cidr cidr;
+	bool v6;                      /* of cidr */
+	const char *peer_id;          /* sg-..., pl-..., or the CIDR as written */
+	const struct fl_group *group; /* NULL: not in the inventory */
+	const struct fl_prefix_list *list;
+};
+struct fl_group {
+	struct fl_noun noun;
+	const struct fl_vpc *vpc;
+	struct {
+		const struct fl_group_rule *rule;
+		size_t n;
+	} in, out;
+	const struct fl_net_eni *const *member;
+	size_t n_members;
+};
+
+struct fl_net_addr {
+	struct fl_addr addr;
+	bool v6;
+	bool has_public;
+	struct fl_addr public; /* its Elastic or public address */
+};
+struct fl_net_prefix { /* delegated prefix */
+	struct fl_cidr cidr;
+};
+struct fl_task; /* ECS */
+struct fl_net_eni {
+	struct fl_noun noun; /* owner as in records */
+	uint32_t index;      /* position among the interfaces of this network */
+	const struct fl_vpc *vpc;
+	const struct fl_subnet *subnet;
+	const char *vpc_id, *subnet_id;
+	const char *instance_id; /* "" when none; never of a requester-managed interface */
+	const struct fl_instance *instance;
+	const char *type;        /* the API's interfaceType, "" = interface */
+	const char *record_type; /* the record's interface-type: "nat_gateway" ..., "" = "-" */
+	const char *description;
+	bool requester_managed, source_dest_check;
+	bool has_mac;
+	uint8_t mac[6];
+	const struct fl_net_addr *addr; /* IPv4 first, the primary before all; then IPv6 */
+	size_t n_addrs;
+	struct fl_cidrs prefixes;
+	const struct fl_group *const *group;
+	size_t n_groups;
+	const struct fl_task *task;
+	const char *nat_gateway_id;                                  /* of a NAT gateway's interface, else "" */
+	const char *attachment_id;                                   /* of a transit gateway's interface, when known */
+	uint32_t tcp_timeout_s, udp_timeout_s, udp_stream_timeout_s; /* connection tracking; AWS's defaults filled in */
+};
+
+struct fl_nat_gateway {
+	struct fl_noun noun;
+	const struct fl_vpc *vpc;
+	const struct fl_subnet *subnet;
+	bool regional, is_private;
+	const char *state;
+	const struct fl_net_eni *eni; /* of the primary address; NULL for regional ones */
+	struct fl_net_addr primary;
+};
+struct fl_endpoint {
+	struct fl_noun noun;
+	const struct fl_vpc *vpc;
+	const char *type, *service, *state;
+	const struct fl_net_eni *const *eni;
+	size_t n_enis;
+};
+struct fl_peering {
+	struct fl_noun noun;
+	const char *status; /* "active" ... */
+	const char *vpc_id[2], *region[2], *owner_of[2];
+	struct fl_cidrs cidrs[2];
+};
+struct fl_gateway { /* internet, egress-only, VPN, carrier, local */
+	struct fl_noun noun;
+	enum fl_target kind;
+	const char *vpc_id; /* attached to; "" when detached */
+};
+struct fl_tgw_attachment {
+	struct fl_noun noun;
+	const char *tgw_id, *resource_type, *resource_id, *state;
+	const struct fl_vpc *vpc;
+	const struct fl_subnet *const *subnet;
+	size_t n_subnets;
+};
+struct fl_task {
+	struct fl_noun noun; /* id: the task's ARN */
+	const char *cluster_arn, *cluster_name, *container_instance_arn, *container_instance_id;
+	const char *container_id, *second_container_id, *service_name, *definition_arn, *task_id;
+};
+
+/* One row a kind of noun: FL_NOUN(enum, struct, accessor suffix, what people call it, id prefix). */
+#define FL_NOUNS(FL_NOUN)                                                                                              \
+	FL_NOUN(VPC, fl_vpc, vpcs, "VPC", "vpc-")                                                                      \
+	FL_NOUN(SUBNET, fl_subnet, subnets, "subnet", "subnet-")                                                       \
+	FL_NOUN(ENI, fl_net_eni, enis, "network interface", "eni-")                                                    \
+	FL_NOUN(GROUP, fl_group, groups, "security group", "sg-")                                                      \
+	FL_NOUN(ACL, fl_acl, acls, "network ACL", "acl-")                                                              \
+	FL_NOUN(ROUTES, fl_route_table, route_tables, "route table", "rtb-")                                           \
+	FL_NOUN(INSTANCE, fl_instance, instances, "instance", "i-")                                                    \
+	FL_NOUN(NAT, fl_nat_gateway, nat_gateways, "NAT gateway", "nat-")                                              \
+	FL_NOUN(ENDPOINT, fl_endpoint, endpoints, "VPC endpoint", "vpce-")                                             \
+	FL_NOUN(LIST, fl_prefix_list, prefix_lists, "prefix list", "pl-")                                              \
+	FL_NOUN(PEERING, fl_peering, peerings, "peering connection", "pcx-")                                           \
+	FL_NOUN(GATEWAY, fl_gateway, gateways, "gateway", "")                                                          \
+	FL_NOUN(TGW_ATTACHMENT, fl_tgw_attachment, tgw_attachments, "transit gateway attachment", "tgw-attach-")       \
+	FL_NOUN(TASK, fl_task, tasks, "ECS task", "arn:")
+
+/* const struct fl_vpc *fl_network_vpcs(net, &n), and so on: arrays in the order of the files. */
+#define FL_NOUN(kind, type, suffix, people, prefix)                                                                    \
+	const struct type *fl_network_##suffix(const struct fl_network *, size_t *ret_n);
+FL_NOUNS(FL_NOUN)
+#undef FL_NOUN
+/* By id; NULL when there is none. fl_network_vpc_by_id and so on would be fourteen functions: the noun says what it is.
+ */
+const struct fl_net_eni *fl_network_eni(const struct fl_network *, const char *id);
+const struct fl_noun *fl_network_find(const struct fl_network *, const char *id, const char **ret_people);
+
+/*
+ * What a person may call an interface: its id, its name, an instance (id or name), a private or public address.
+ * 0 and *ret; -ENOENT; -ENOTUNIQ with the candidates in the sentence.
+ */
+int fl_network_lookup(const struct fl_network *, const char *what, const struct fl_net_eni **ret);
+/* The interface that has this private address in this VPC (NULL: any), else NULL. Peered VPCs are the caller's. */
+const struct fl_net_eni *fl_network_eni_at(const struct fl_network *, const struct fl_vpc *vpc,
+					   const struct fl_addr *addr);
+const struct fl_net_eni *fl_network_eni_by_mac(const struct fl_network *, const uint8_t mac[6]);
+/* The most specific route for dst; among equals static before propagated. NULL: no route. */
+const struct fl_route *fl_route_find(const struct fl_route_table *, const struct fl_addr *dst, bool v6);
+
+/* ---- reading ---- */
+
+/* Something in the files that could not be used. Ordered by file and path. */
+struct fl_problem {
+	const char *file, *path; /* "security-groups.json", "SecurityGroups[3].IpPermissions[0].FromPort" */
+	const char *text;        /* what was found, what was expected, what was done */
+	bool fatal;              /* the noun was left out; false: it is used without this */
+};
+/*
+ * Reads a directory of JSON files (any names: the top-level member says what a file holds; several files of a kind
+ * and the CLI's pages are joined), or one file. A file over FL_NETWORK_FILE_MAX or nested too deep is a problem.
+ * Negative only when nothing can be read at all.
+ */
+#define FL_NETWORK_FILE_MAX (1ull << 30)
+int fl_network_read(struct fl_network **ret, const char *path);
+void fl_network_free(struct fl_network **net);
+const struct fl_problem *fl_network_problems(const struct fl_network *, size_t *ret_n);
+/* Describe calls whose answer is not there: what a complete import would have, one command line each. */
+const char *const *fl_network_missing(const struct fl_network *, size_t *ret_n);
+
+/* ---- public address ranges (ip-ranges.json), read with the rest when the file is there ---- */
+
+/* "S3", "EC2", ..., "AMAZON"; NULL: not in a published range. A more specific service beats AMAZON, then the
+ * longest prefix (records.md 2.4: not documented, our reading). */
+const char *fl_network_service(const struct fl_network *, const struct fl_addr *addr);
+bool fl_network_has_ranges(const struct fl_network *);
+
+/* ---- the Linux side: which interface is which ENI ---- */
+
+/*
+ * A row of bindings.json beside the inventory: {"Bindings": [{"NetworkInterfaceId", "Interface" | "MacAddress",
+ * "NetNs", "End": "guest" | "host", "Enforced": bool}]}. A MAC address in the inventory binds by itself.
+ */
+struct fl_binding {
+	const struct fl_net_eni *eni;
+	const char *interface, *netns; /* "" when bound by MAC */
+	bool has_mac;
+	uint8_t mac[6];
+	bool host_end; /* the metered end is the host's */
+	bool enforced;
+};
+const struct fl_binding *fl_network_bindings(const struct fl_network *, size_t *ret_n);
+/* Puts the inventory's identity over a discovered one. false: this interface is not in the inventory. */
+bool fl_network_bind(const struct fl_network *, struct fl_eni *eni, const struct fl_net_eni **ret, bool *ret_enforced);
+/* The identity that records carry (without device, name and kind, which are Linux's). */
+void fl_network_identity(const struct fl_network *, const struct fl_net_eni *, struct fl_eni *ret);
