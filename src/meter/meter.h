@@ -19,7 +19,8 @@ enum fl_rule {
 #include "meter/ledger.def"
 #undef FL_RULE
 #undef FL_LOSS
-	FL_RULE_N
+	FL_RULE_N,
+	FL_RULE_AWS_N = FL_RULE_VLAN /* those before it are AWS's exclusions, to be switched on and off */
 };
 enum fl_loss {
 #define FL_RULE(id, name, help)
