@@ -162,11 +162,12 @@ static int set_clock(struct fl_live *l, uint64_t mono_base, uint32_t window_base
 
 static int set_vlans(struct fl_live *l, uint16_t slot, const struct fl_kvlans *vlans)
 {
-	uint64_t *to = l->vlans[slot].id[0];
+	struct fl_kvlans *to = &l->vlans[slot];
 
-	for (size_t i = 0; i < sizeof *vlans / sizeof *to; i++)
-		if (to[i] != vlans->id[0][i])
-			__atomic_store_n(&to[i], vlans->id[0][i], __ATOMIC_RELAXED);
+	for (size_t ad = 0; ad < FL_ARRAY_LEN(to->id); ad++)
+		for (size_t i = 0; i < FL_ARRAY_LEN(to->id[ad]); i++)
+			if (to->id[ad][i] != vlans->id[ad][i])
+				__atomic_store_n(&to->id[ad][i], vlans->id[ad][i], __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -317,7 +317,8 @@ static size_t merge(struct fl_partial *p, size_t n)
 {
 	size_t kept = 0;
 
-	qsort(p, n, sizeof *p, by_flow);
+	if (n)
+		qsort(p, n, sizeof *p, by_flow);
 	for (size_t i = 0; i < n; i++) {
 		struct fl_partial *last = kept ? &p[kept - 1] : NULL;
 
