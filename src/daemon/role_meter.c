@@ -205,7 +205,6 @@ static void say_window(struct meter *m)
 {
 	const struct fl_engine_last *last = fl_engine_last(m->engine);
 	const struct fl_ledger *l = &last->ledger;
-	struct fl_count excluded = {0}, lost = {0};
 	char start[24], bytes[16];
 
 	if (!last->window.number || last->window.number == m->said_window)
@@ -214,15 +213,12 @@ static void say_window(struct meter *m)
 	sample_system(m);
 	/* A full disk must not stop the metering. */
 	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
-	for (unsigned i = 0; i < FL_RULE_N; i++)
-		excluded.packets += l->excluded[i].packets;
-	for (unsigned i = 0; i < FL_LOSS_N; i++)
-		lost.packets += l->lost[i].packets;
 	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64
 		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
-		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets, excluded.packets,
-		lost.packets, fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
+		fl_count_total(l->excluded, FL_RULE_N).packets, fl_count_total(l->lost, FL_LOSS_N).packets,
+		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)

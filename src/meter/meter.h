@@ -37,6 +37,9 @@ struct fl_count {
 	uint64_t packets, bytes;
 };
 
+void fl_count_add(struct fl_count *sum, const struct fl_count *c);
+struct fl_count fl_count_total(const struct fl_count *part, size_t n);
+
 /* One row: interface, direction, window. Sums of rows are rows. */
 struct fl_ledger {
 	uint64_t skbs;                          /* buffers the kernel handed us; capture files: frames */
@@ -46,6 +49,11 @@ struct fl_ledger {
 void fl_ledger_add(struct fl_ledger *sum, const struct fl_ledger *row);
 /* seen - recorded - excluded - lost, for packets; 0 when it balances. */
 int64_t fl_ledger_gap(const struct fl_ledger *l);
+/* As JSON, within an object: "key":{"packets","bytes"}; and of a ledger seen, recorded, excluded with its rules and
+ * lost with its causes, those that are not zero. */
+struct fl_json;
+void fl_count_json(struct fl_json *j, const char *key, const struct fl_count *c);
+void fl_ledger_json(struct fl_json *j, const struct fl_ledger *l);
 
 /* ---- flows of a closed window ---- */
 
