@@ -111,7 +111,9 @@ static int feed(unsigned flows)
 			uint32_t unreadable;
 
 			if (fl_afp_block_open(&block, ring + i % BLOCKS * BLOCK_BYTES, BLOCK_BYTES) ||
-			    fl_afp_batch_block(batch, &block, &clock, 1, false, true, &sink, &unreadable))
+			    fl_afp_batch_block(batch, &block, &clock,
+					       &(struct fl_afp_source){.slot = 1, .ethernet = true}, &sink,
+					       &unreadable))
 				return 1;
 			if (i % BLOCKS == BLOCKS - 1 && fl_afp_batch_flush(batch, &sink))
 				return 1;

@@ -21,7 +21,8 @@
 
 const char *const fl_ebpf_map_names[FL_MAP_N] = {
     [FL_MAP_CLOCK] = "fl_clock", [FL_MAP_CACHE] = "fl_cache",     [FL_MAP_COUNTS] = "fl_counts",
-    [FL_MAP_RINGS] = "fl_rings", [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_BELL] = "fl_bell",
+    [FL_MAP_RINGS] = "fl_rings", [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_VLANS] = "fl_vlans",
+    [FL_MAP_BELL] = "fl_bell",
 };
 
 /* ---- libbpf's sentences ---- */
@@ -79,6 +80,8 @@ static uint64_t map_entries(const struct fl_live *l, enum fl_ebpf_map m)
 		return (uint64_t)l->cpus * 2 << l->cache_bits;
 	case FL_MAP_COUNTS:
 		return (uint64_t)l->cpus * 2 * FL_K_SLOTS * 2;
+	case FL_MAP_VLANS:
+		return FL_K_SLOTS;
 	case FL_MAP_RINGS:
 		return l->cpus;
 	case FL_MAP_ENTRIES:
@@ -103,10 +106,9 @@ static int map_one(void **ret, int fd, size_t size, int prot, off_t offset, cons
 static size_t map_bytes(const struct fl_live *l, enum fl_ebpf_map m)
 {
 	static const size_t size[FL_MAP_N] = {
-	    [FL_MAP_CACHE] = sizeof(struct fl_partial),
-	    [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
-	    [FL_MAP_RINGS] = sizeof(struct fl_kring),
-	    [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
+	    [FL_MAP_CACHE] = sizeof(struct fl_partial), [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
+	    [FL_MAP_RINGS] = sizeof(struct fl_kring),   [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
+	    [FL_MAP_VLANS] = sizeof(struct fl_kvlans),
 	};
 
 	return (size_t)map_entries(l, m) * size[m];
@@ -146,6 +148,8 @@ int fl_ebpf_map(struct fl_live *l)
 	if (!r)
 		r = map_one((void **)&l->entries, l->map_fd[FL_MAP_ENTRIES], map_bytes(l, FL_MAP_ENTRIES), PROT_READ, 0,
 			    "fl_entries");
+	if (!r)
+		r = map_one((void **)&l->vlans, l->map_fd[FL_MAP_VLANS], map_bytes(l, FL_MAP_VLANS), rw, 0, "fl_vlans");
 	/* A BPF ring buffer is a page with the consumer position, a page with the producer
 	 * position, and data. */
 	if (!r)
@@ -167,6 +171,7 @@ void fl_ebpf_unmap(struct fl_live *l)
 	    {l->counts, map_bytes(l, FL_MAP_COUNTS)},
 	    {l->rings, map_bytes(l, FL_MAP_RINGS)},
 	    {l->entries, map_bytes(l, FL_MAP_ENTRIES)},
+	    {l->vlans, map_bytes(l, FL_MAP_VLANS)},
 	    {l->bell_cons, page},
 	    {l->bell_prod, page},
 	};

@@ -65,15 +65,6 @@ int fl_audit_note(struct fl_audit *a, const char *fmt, ...)
 	return add_line(a, "note", text);
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
 static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 {
 	struct fl_json j = FL_JSON(&a->notes);
@@ -88,11 +79,11 @@ static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 	fl_json_kstr(&j, "name", w->name);
 	fl_json_kstr(&j, "direction", w->direction);
 	fl_json_ku64(&j, "skbs", w->skbs);
-	json_count(&j, "seen", &w->seen);
-	json_count(&j, "recorded", &w->recorded);
-	json_count(&j, "excluded", &w->excluded);
-	json_count(&j, "lost", &w->lost);
-	json_count(&j, "not_ip", &w->not_ip);
+	fl_count_json(&j, "seen", &w->seen);
+	fl_count_json(&j, "recorded", &w->recorded);
+	fl_count_json(&j, "excluded", &w->excluded);
+	fl_count_json(&j, "lost", &w->lost);
+	fl_count_json(&j, "not_ip", &w->not_ip);
 	fl_json_kstr(&j, "system", w->system);
 	fl_json_kstr(&j, "difference", w->causes);
 	fl_json_end_object(&j);

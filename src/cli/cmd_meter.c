@@ -246,37 +246,6 @@ static int meter_file(struct run *r, const char *path, int *ret_fault)
 	return result;
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
-static void json_parts(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
-		       const char *const *names, size_t n)
-{
-	struct fl_count sum = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		sum.packets += c[i].packets;
-		sum.bytes += c[i].bytes;
-	}
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", sum.packets);
-	fl_json_ku64(j, "bytes", sum.bytes);
-	fl_json_key(j, inner);
-	fl_json_object(j);
-	for (size_t i = 0; i < n; i++)
-		if (c[i].packets)
-			json_count(j, names[i], &c[i]);
-	fl_json_end_object(j);
-	fl_json_end_object(j);
-}
-
 static int write_ledger(struct run *r)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 16);
@@ -288,10 +257,7 @@ static int write_ledger(struct run *r)
 	if (!r->conf->ledger)
 		return 0;
 	fl_json_object(&j);
-	json_count(&j, "seen", &r->ledger.seen);
-	json_count(&j, "recorded", &r->ledger.recorded);
-	json_parts(&j, "excluded", "rules", r->ledger.excluded, fl_rule_names, FL_RULE_N);
-	json_parts(&j, "lost", "causes", r->ledger.lost, fl_loss_names, FL_LOSS_N);
+	fl_ledger_json(&j, &r->ledger);
 	fl_json_key(&j, "not_ip");
 	fl_json_object(&j);
 	fl_json_ku64(&j, "packets", r->ledger.not_ip.packets);

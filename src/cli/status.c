@@ -136,20 +136,14 @@ void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char
 	};
 }
 
-static void add(struct fl_count *sum, const struct fl_count *c)
-{
-	sum->packets += c->packets;
-	sum->bytes += c->bytes;
-}
-
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l)
 {
 	sum->skbs += l->skbs;
-	add(&sum->seen, &l->seen);
-	add(&sum->recorded, &l->recorded);
-	add(&sum->excluded, &l->excluded);
-	add(&sum->lost, &l->lost);
-	add(&sum->not_ip, &l->not_ip);
+	fl_count_add(&sum->seen, &l->seen);
+	fl_count_add(&sum->recorded, &l->recorded);
+	fl_count_add(&sum->excluded, &l->excluded);
+	fl_count_add(&sum->lost, &l->lost);
+	fl_count_add(&sum->not_ip, &l->not_ip);
 }
 
 int64_t fl_status_age(struct fl_status_file *s)

@@ -25,6 +25,7 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->seen.packets = row->packets.packets + row->truncated.packets;
 	ret->seen.bytes = row->packets.bytes + row->truncated.bytes;
 	ret->not_ip = row->not_ip;
+	ret->excluded[FL_RULE_VLAN] = row->vlan;
 	ret->lost[FL_LOSS_TRUNCATED] = row->truncated;
 	ret->lost[socket ? FL_LOSS_SOCKET : FL_LOSS_RING_FULL] = row->ring_full;
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;

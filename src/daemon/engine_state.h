@@ -21,7 +21,7 @@
 /* What one (slot, ENI direction) saw in one window. */
 struct row_dir {
 	uint64_t skbs;
-	struct fl_count packets, not_ip, truncated, ring_full, table_full;
+	struct fl_count packets, not_ip, truncated, ring_full, table_full, vlan;
 };
 struct row {
 	struct row_dir dir[FL_DIR_N];

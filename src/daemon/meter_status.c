@@ -55,47 +55,13 @@ static int by_interface(const void *a, const void *b)
 	return memcmp(&x->key, &y->key, sizeof x->key);
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
-static void json_causes(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
-			const char *const *names, size_t n)
-{
-	struct fl_count sum = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		sum.packets += c[i].packets;
-		sum.bytes += c[i].bytes;
-	}
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", sum.packets);
-	fl_json_ku64(j, "bytes", sum.bytes);
-	fl_json_key(j, inner);
-	fl_json_object(j);
-	for (size_t i = 0; i < n; i++)
-		if (c[i].packets || c[i].bytes)
-			json_count(j, names[i], &c[i]);
-	fl_json_end_object(j);
-	fl_json_end_object(j);
-}
-
 static void json_ledger(struct fl_json *j, const char *key, const struct fl_ledger *l)
 {
 	fl_json_key(j, key);
 	fl_json_object(j);
 	fl_json_ku64(j, "skbs", l->skbs);
-	json_count(j, "seen", &l->seen);
-	json_count(j, "recorded", &l->recorded);
-	json_causes(j, "excluded", "rules", l->excluded, fl_rule_names, FL_RULE_N);
-	json_causes(j, "lost", "causes", l->lost, fl_loss_names, FL_LOSS_N);
-	json_count(j, "not_ip", &l->not_ip);
+	fl_ledger_json(j, l);
+	fl_count_json(j, "not_ip", &l->not_ip);
 	fl_json_end_object(j);
 }
 
@@ -161,7 +127,7 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, 
 			json_ledger(j, "ingress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
 			json_ledger(j, "egress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 			fl_json_end_object(j);
-			json_count(j, "open", &open->slot[slot]);
+			fl_count_json(j, "open", &open->slot[slot]);
 			json_system(j, &s->system[slot], f->eni.flip);
 			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
 			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
