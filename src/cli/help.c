@@ -66,6 +66,11 @@ static int run_command(const struct fl_command *cmd, int argc, char **argv)
 	return status;
 }
 
+const char *fl_cli_program(void)
+{
+	return strchr(program_invocation_name, '/') ? program_invocation_name : "flowlog";
+}
+
 int fl_cli_main(const struct fl_command *const *commands, int argc, char **argv)
 {
 	const struct fl_command *cmd;

@@ -36,7 +36,7 @@ static const struct fl_option options[] = {
      "Read the configuration from this YAML file (else " FL_CONFIG_DEFAULT_PATH " when there is one).", OPT(config)},
     {"check-config", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Check the configuration, say what is wrong with it, and end.", OPT(check_config)},
-    {"store", 's', "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 's', "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory: journal, status and delivered files.", OPT(store)},
     {"include", 'i', "interfaces.include", FL_OPT_LIST, "PATTERN", NULL, NULL,
      "Meter only interfaces whose name matches this shell pattern; repeatable.", OPT(include)},
@@ -179,7 +179,11 @@ static int check_privilege(void)
 	capng_get_caps_process();
 	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
 		return 0;
-	return fl_fail(-EPERM, "watching interfaces needs root; start it with: sudo flowlog run");
+	if (geteuid())
+		return fl_fail(-EPERM, "watching interfaces needs root; start it with: sudo %s run", fl_cli_program());
+	return fl_fail(
+	    -EPERM, "watching interfaces needs the capability CAP_NET_RAW, which root does not have here; a container "
+		    "gets it with --cap-add NET_RAW --cap-add NET_ADMIN (and BPF, PERFMON for eBPF)");
 }
 
 static int open_ebpf(struct fl_run *run, bool has_log)
@@ -288,9 +292,8 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 			fl_info("flow log %s: every %u s to s3/%s%s%s", run->logs[i].id, run->logs[i].interval,
 				run->logs[i].bucket, *run->logs[i].prefix ? "/" : "", run->logs[i].prefix);
 	if (terminal)
-		printf("  next: flowlog tail --store %s    flowlog query 'SELECT * FROM flows' "
-		       "--store %s\n\n",
-		       run->store, run->store);
+		printf("  next: %s tail --store %s    %s query 'SELECT * FROM flows' --store %s\n\n", fl_cli_program(),
+		       run->store, fl_cli_program(), run->store);
 	fflush(stdout);
 	return r;
 }
