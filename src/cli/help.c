@@ -29,8 +29,8 @@ static const struct fl_command *find_command(const struct fl_command *const *com
 			nearest = (*commands)->name;
 		}
 	}
-	fprintf(stderr, "flowlog: unknown command '%s'; %s%s\n", name, nearest ? "did you mean " : "see flowlog help",
-		nearest ? nearest : "");
+	fprintf(stderr, "flowlog: unknown command '%s'; %s%s%s\n", name, nearest ? "did you mean " : "see flowlog help",
+		nearest ? nearest : "", nearest ? "?" : "");
 	return NULL;
 }
 

@@ -437,9 +437,9 @@ static int run(void *conf, int argc, char **argv)
 	if (!r)
 		good = tell_truth(&d);
 	if (good)
-		printf(
-		    "Next: \"sudo %s run\" meters this machine; \"%s meter FILE\" turns a capture into such records.\n",
-		    fl_cli_program(), fl_cli_program());
+		printf("Next: sudo %s run       meters this machine\n"
+		       "      %s meter FILE     turns a capture into such records\n",
+		       fl_cli_program(), fl_cli_program());
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "flowlog demo: standard output: %m\n");
 		good = false;

@@ -128,7 +128,7 @@ def test_link_types_that_are_not_decoded_are_named(runs):
         assert "link type " in run.done.stderr and run.ledger["not_ip"]["packets"] > 0
 
 
-@pytest.mark.parametrize("args", [("--inner",), ("--interval", "1", "--local", "10.0.0.0/8", "--exclude", "aws"), ("--memory-limit", "8K")])
+@pytest.mark.parametrize("args", [("--inner",), ("--interval", "1", "--local", "10.0.0.0/8", "--exclusions", "aws"), ("--memory", "8K")])
 def test_other_options_balance_too(flowlog, corpus, tmp_path, args):
     paths = list(tshark_counts.captures(corpus))[::6]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -216,7 +216,7 @@ def test_configuration(flowlog, tmp_path):
     assert done.stderr == f"{conf}:3: unknown key journal.max_siez; did you mean journal.max_size?\n"
     conf.write_text("store: /tmp/x\nwindow: 7s\n")
     done = flowlog("run", "--check-config", "-c", conf, check=False)
-    assert done.returncode == 1 and done.stderr.startswith(f"{conf}:2: window: whole seconds")
+    assert done.returncode == 1 and done.stderr.startswith(f"{conf}:2: window 7s: it must be whole seconds")
     example = pathlib.Path(__file__).parents[2] / "docs/flowlog.yaml"
     assert flowlog("run", "--check-config", "-c", example).stdout == f"{example}: good\n"
 
@@ -483,7 +483,7 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     first = text[:text.index("next: ")]
     assert re.search(r"eni-[0-9a-f]{17}  host +v0", first)
     assert "not metered: lo (loopback never leaves the host)" in first
-    assert "flowlog tail" in text and "10.77.0.2" in text
+    assert f"{flowlog.path} tail" in text and "10.77.0.2" in text
     # The last window's ledger, and what to do next, in words that can be typed.
     end = text[text.index("closing the open window"):]
     assert re.search(r"window \S+ 1 s: \d+ flows?, .* seen = ", end) and f"{flowlog.path} audit --store {tmp_path}/s" in end
