@@ -29,6 +29,14 @@ static const struct fl_command *find_command(const struct fl_command *const *com
 			nearest = (*commands)->name;
 		}
 	}
+#ifndef FL_CAPTURE
+	if (!strcmp(name, "run") || !strcmp(name, "demo") || !strcmp(name, "detach")) {
+		fprintf(stderr,
+			"flowlog: this flowlog was built without live capture (-Dcapture=false): it has no '%s'\n",
+			name);
+		return NULL;
+	}
+#endif
 	fprintf(stderr, "flowlog: unknown command '%s'; %s%s%s\n", name, nearest ? "did you mean " : "see flowlog help",
 		nearest ? nearest : "", nearest ? "?" : "");
 	return NULL;
