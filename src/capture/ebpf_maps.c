@@ -33,7 +33,8 @@ static _Thread_local char libbpf_text[512];
  * with a marker. */
 static int on_libbpf(enum libbpf_print_level level, const char *format, va_list ap)
 {
-	if (level != LIBBPF_WARN || *libbpf_text)
+	/* Where bpf(2) is refused, libbpf also fails to raise a limit that no kernel of ours has; that is no cause. */
+	if (level != LIBBPF_WARN || *libbpf_text || strstr(format, "RLIMIT_MEMLOCK"))
 		return 0;
 	vsnprintf(libbpf_text, sizeof libbpf_text, format, ap);
 	libbpf_text[strcspn(libbpf_text, "\n")] = '\0';

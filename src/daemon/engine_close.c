@@ -85,6 +85,7 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 		return 0;
 	for (unsigned d = 0; d < FL_DIR_N; d++) {
 		fl_ledger_add(&slot->total[d], &f.ledger[d]);
+		fl_ledger_add(&e->total, &f.ledger[d]);
 		if (w->first)
 			fl_ledger_add(&e->last.ledger, &f.ledger[d]);
 	}
@@ -403,6 +404,11 @@ struct fl_engine_window fl_engine_open_window(const struct fl_engine *e)
 const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot, enum fl_dir dir)
 {
 	return &e->state.slot[slot].total[dir];
+}
+
+const struct fl_ledger *fl_engine_total(const struct fl_engine *e)
+{
+	return &e->total;
 }
 
 const struct fl_engine_last *fl_engine_last(const struct fl_engine *e)

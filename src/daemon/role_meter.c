@@ -421,6 +421,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r && m.finish)
 		r = fl_engine_finish(m.engine);
 	if (!r) {
+		/* The live view is gone: the last window's ledger is said, as without a terminal. */
+		fl_log_set_level(FL_LOG_INFO);
 		say_window(&m);
 		on_status(&m, 1);
 		fl_wal_remove(run->shmfd);

@@ -106,8 +106,9 @@ struct fl_meter_conf {
 	uint64_t seed;
 	unsigned lateness; /* windows kept open beside the newest; default 1 */
 	uint32_t grace_ms; /* older windows close when the newest is that old; 0: when lateness says so */
-	/* A window has closed. The table is the meter's; walk it, then return. */
-	int (*on_window)(void *ctx, uint32_t window, const struct fl_table *flows);
+	/* A window has closed. The table is the meter's; walk it, then return. lossy: not everything fitted into the
+	 * memory. */
+	int (*on_window)(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy);
 	void *ctx;
 };
 int fl_meter_new(struct fl_meter **ret, const struct fl_meter_conf *conf);
