@@ -74,6 +74,8 @@ struct fl_engine_window {
 struct fl_engine_window fl_engine_open_window(const struct fl_engine *e);
 const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot,
 					 enum fl_dir dir); /* closed windows */
+const struct fl_ledger *
+fl_engine_total(const struct fl_engine *e); /* closed windows, also of interfaces that are gone */
 struct fl_engine_last {
 	struct fl_engine_window window;
 	uint64_t flows;

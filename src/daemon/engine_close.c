@@ -25,6 +25,7 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->seen.packets = row->packets.packets + row->truncated.packets;
 	ret->seen.bytes = row->packets.bytes + row->truncated.bytes;
 	ret->not_ip = row->not_ip;
+	ret->excluded[FL_RULE_VLAN] = row->vlan;
 	ret->lost[FL_LOSS_TRUNCATED] = row->truncated;
 	ret->lost[socket ? FL_LOSS_SOCKET : FL_LOSS_RING_FULL] = row->ring_full;
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;
@@ -84,6 +85,7 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 		return 0;
 	for (unsigned d = 0; d < FL_DIR_N; d++) {
 		fl_ledger_add(&slot->total[d], &f.ledger[d]);
+		fl_ledger_add(&e->total, &f.ledger[d]);
 		if (w->first)
 			fl_ledger_add(&e->last.ledger, &f.ledger[d]);
 	}
@@ -402,6 +404,11 @@ struct fl_engine_window fl_engine_open_window(const struct fl_engine *e)
 const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot, enum fl_dir dir)
 {
 	return &e->state.slot[slot].total[dir];
+}
+
+const struct fl_ledger *fl_engine_total(const struct fl_engine *e)
+{
+	return &e->total;
 }
 
 const struct fl_engine_last *fl_engine_last(const struct fl_engine *e)

@@ -121,6 +121,8 @@ void fl_state_count(struct row_dir *row, const struct fl_live_counts *c)
 	row->truncated.bytes += c->truncated_bytes;
 	row->ring_full.packets += c->lost_packets;
 	row->ring_full.bytes += c->lost_bytes;
+	row->vlan.packets += c->vlan_packets;
+	row->vlan.bytes += c->vlan_bytes;
 }
 
 void fl_state_lost(void *ctx, const struct fl_obs *o)

@@ -21,7 +21,7 @@
 /* What one (slot, ENI direction) saw in one window. */
 struct row_dir {
 	uint64_t skbs;
-	struct fl_count packets, not_ip, truncated, ring_full, table_full;
+	struct fl_count packets, not_ip, truncated, ring_full, table_full, vlan;
 };
 struct row {
 	struct row_dir dir[FL_DIR_N];
@@ -96,10 +96,11 @@ struct fl_engine {
 	struct fl_wal *wal;
 	struct fl_live_sink sink;
 	struct fl_engine_last last;
-	uint64_t settled_at; /* monotonic: before it no half is read, the numbering has just been
-				changed */
-	uint64_t shrink_at;  /* size of the log that calls for a snapshot */
-	bool counts_socket;  /* what the backend lost, its socket lost */
+	struct fl_ledger total; /* of all closed windows; a slot's own goes with its interface */
+	uint64_t settled_at;    /* monotonic: before it no half is read, the numbering has just been
+				   changed */
+	uint64_t shrink_at;     /* size of the log that calls for a snapshot */
+	bool counts_socket;     /* what the backend lost, its socket lost */
 	bool closed_since_snapshot;
 	char trouble[256]; /* why FL_ENGINE_RETRY */
 	bool retry;        /* shared memory was full: nothing was taken, it may be tried again */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/if_ether.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,9 +101,23 @@ static void sample_system(struct meter *m)
 	}
 }
 
-/* One interface that should be metered. What cannot be attached is said once and left alone. */
-static int meter_interface(struct meter *m, struct fl_interface *i, bool present[FL_K_SLOTS])
+/* The VLANs of an interface that are metered by themselves. */
+static int set_vlans(struct meter *m, uint16_t slot, size_t interface)
 {
+	const struct fl_interface *list = m->interfaces;
+	struct fl_kvlans vlans = {0};
+
+	for (size_t i = 0; list[interface].has_vlans && i < m->n_interfaces; i++)
+		if (list[i].vlan_parent == (int32_t)interface && list[i].skip == FL_SKIP_NONE)
+			vlans.id[list[i].vlan_proto == ETH_P_8021AD][list[i].vlan_id / 64] |= 1ull
+											      << list[i].vlan_id % 64;
+	return m->run->ops->set_vlans(m->live, slot, &vlans);
+}
+
+/* One interface that should be metered. What cannot be attached is said once and left alone. */
+static int meter_interface(struct meter *m, size_t number, bool present[FL_K_SLOTS])
+{
+	struct fl_interface *i = &m->interfaces[number];
 	bool known;
 	int slot = fl_engine_slot(m->engine, &i->eni, &known), r = 0;
 
@@ -120,8 +135,9 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 	if (r)
 		return r;
 	present[slot] = true;
-	if (m->attached[slot])
-		return 0;
+	r = set_vlans(m, (uint16_t)slot, number);
+	if (r || m->attached[slot])
+		return r;
 	r = attach(m, (uint16_t)slot, i);
 	m->attached[slot] = !r;
 	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
@@ -151,9 +167,11 @@ static int sync_interfaces(struct meter *m)
 	free(m->interfaces);
 	m->interfaces = list;
 	m->n_interfaces = n;
-	for (size_t i = 0; !r && i < n; i++)
+	/* From the last: a VLAN's interface is younger than the one below, so that its frames have
+	 * changed sides before the one below is metered. */
+	for (size_t i = n; !r && i-- > 0;)
 		if (list[i].skip == FL_SKIP_NONE)
-			r = meter_interface(m, &list[i], present);
+			r = meter_interface(m, i, present);
 	for (unsigned slot = 0; !r && slot < FL_K_SLOTS; slot++) {
 		if (present[slot] || !fl_engine_eni(m->engine, (uint16_t)slot)) {
 			m->gone[slot] = false;
@@ -187,7 +205,6 @@ static void say_window(struct meter *m)
 {
 	const struct fl_engine_last *last = fl_engine_last(m->engine);
 	const struct fl_ledger *l = &last->ledger;
-	struct fl_count excluded = {0}, lost = {0};
 	char start[24], bytes[16];
 
 	if (!last->window.number || last->window.number == m->said_window)
@@ -196,15 +213,12 @@ static void say_window(struct meter *m)
 	sample_system(m);
 	/* A full disk must not stop the metering. */
 	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
-	for (unsigned i = 0; i < FL_RULE_N; i++)
-		excluded.packets += l->excluded[i].packets;
-	for (unsigned i = 0; i < FL_LOSS_N; i++)
-		lost.packets += l->lost[i].packets;
 	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64
 		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
-		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets, excluded.packets,
-		lost.packets, fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
+		fl_count_total(l->excluded, FL_RULE_N).packets, fl_count_total(l->lost, FL_LOSS_N).packets,
+		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)
@@ -407,6 +421,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r && m.finish)
 		r = fl_engine_finish(m.engine);
 	if (!r) {
+		/* The live view is gone: the last window's ledger is said, as without a terminal. */
+		fl_log_set_level(FL_LOG_INFO);
 		say_window(&m);
 		on_status(&m, 1);
 		fl_wal_remove(run->shmfd);
