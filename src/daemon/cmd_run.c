@@ -20,7 +20,7 @@
 struct conf {
 	struct fl_config *config;
 	bool check_config;
-	const char *store, *user, *format, *destination, *exclusions;
+	const char *store, *user, *format, *destination, *exclusions, *inventory;
 	const char *const *include, *const *exclude, *const *netns;
 	uint64_t window_ns, interval_ns, publish_ns, max_age_ns;
 	uint64_t memory, journal, ring, max_size;
@@ -54,8 +54,14 @@ static const struct fl_option options[] = {
      "Length of the metering window; whole seconds that divide a minute, or minutes.", OPT(window_ns)},
     {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
      "Memory for flows; what does not fit is counted as lost.", OPT(memory)},
-    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", "none", NULL,
-     "Traffic that AWS does not log either: none, aws, or names of rules with commas.", OPT(exclusions)},
+    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", NULL, NULL,
+     "Traffic that AWS does not log either: none, aws, or names of rules with commas; default: aws for interfaces of "
+     "an "
+     "inventory, none for others.",
+     OPT(exclusions)},
+    {"inventory", 0, "inventory", FL_OPT_STRING, "DIR", NULL, NULL,
+     "Directory of AWS's JSON that names the interfaces; default: the current import of the store (flowlog inventory).",
+     OPT(inventory)},
     {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "256MiB", NULL,
      "Disk for windows that are not delivered yet; taken at start.", OPT(journal)},
     {"format", 'f', "format", FL_OPT_STRING, "FORMAT", "default", NULL,
@@ -372,6 +378,8 @@ static int run_command(void *conf, int argc, char **argv)
 	    .discovery = {.include = c->include, .exclude = c->exclude, .netns = c->netns},
 	    .live = {.ring_bytes = c->ring, .window_ns = c->window_ns, .afpacket_bytes = c->ring, .inner = c->inner},
 	    .memory_limit = c->memory,
+	    .exclusions_given = c->exclusions != NULL,
+	    .inventory = c->inventory,
 	    .journal_bytes = c->journal,
 	};
 	int r;
