@@ -150,6 +150,8 @@ static __always_inline int evict_count(const struct fl_kcount *c, __u64 conf, __
 	tail[1] = c->truncated_bytes;
 	tail[2] = c->lost_packets;
 	tail[3] = c->lost_bytes;
+	tail[4] = c->vlan_packets;
+	tail[5] = c->vlan_bytes;
 	ring_push(ring, cpu, prod, 2);
 	return 1;
 }
@@ -194,6 +196,7 @@ static __always_inline int open_count(__u64 conf, const struct place *at)
 	c->not_ip_packets = c->not_ip_bytes = 0;
 	c->truncated_packets = c->truncated_bytes = 0;
 	c->lost_packets = c->lost_bytes = 0;
+	c->vlan_packets = c->vlan_bytes = 0;
 	c->window = at->window;
 	return 1;
 }
@@ -286,6 +289,12 @@ static __always_inline int meter(struct __sk_buff *skb, const int inner)
 	if (outcome == NOT_IP) {
 		at.count->not_ip_packets++;
 		at.count->not_ip_bytes += skb->len;
+	} else if (p.tagged && belongs_to_vlan(skb, conf)) {
+		at.count->skbs++;
+		at.count->packets += p.packets;
+		at.count->bytes += p.bytes;
+		at.count->vlan_packets += p.packets;
+		at.count->vlan_bytes += p.bytes;
 	} else if (outcome == TRUNCATED) {
 		at.count->truncated_packets++;
 		at.count->truncated_bytes += p.bytes;

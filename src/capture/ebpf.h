@@ -12,7 +12,16 @@
 #include "bpf/shared.h"
 #include "capture/capture.h"
 
-enum fl_ebpf_map { FL_MAP_CLOCK, FL_MAP_CACHE, FL_MAP_COUNTS, FL_MAP_RINGS, FL_MAP_ENTRIES, FL_MAP_BELL, FL_MAP_N };
+enum fl_ebpf_map {
+	FL_MAP_CLOCK,
+	FL_MAP_CACHE,
+	FL_MAP_COUNTS,
+	FL_MAP_RINGS,
+	FL_MAP_ENTRIES,
+	FL_MAP_VLANS,
+	FL_MAP_BELL,
+	FL_MAP_N
+};
 extern const char *const fl_ebpf_map_names[FL_MAP_N]; /* in the object and, behind the version, of the pins */
 
 enum fl_ebpf_hook { FL_HOOK_NONE, FL_HOOK_TCX, FL_HOOK_CLSACT };
@@ -39,6 +48,7 @@ struct fl_live {
 	const struct fl_partial *cache, *entries;
 	const struct fl_kcount *counts;
 	struct fl_kring *rings;
+	struct fl_kvlans *vlans; /* [slot] */
 	uint64_t *bell_cons;
 	const uint64_t *bell_prod;
 	unsigned cpus, cache_bits, ring_bits;

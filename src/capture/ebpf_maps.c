@@ -21,7 +21,8 @@
 
 const char *const fl_ebpf_map_names[FL_MAP_N] = {
     [FL_MAP_CLOCK] = "fl_clock", [FL_MAP_CACHE] = "fl_cache",     [FL_MAP_COUNTS] = "fl_counts",
-    [FL_MAP_RINGS] = "fl_rings", [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_BELL] = "fl_bell",
+    [FL_MAP_RINGS] = "fl_rings", [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_VLANS] = "fl_vlans",
+    [FL_MAP_BELL] = "fl_bell",
 };
 
 /* ---- libbpf's sentences ---- */
@@ -32,7 +33,8 @@ static _Thread_local char libbpf_text[512];
  * with a marker. */
 static int on_libbpf(enum libbpf_print_level level, const char *format, va_list ap)
 {
-	if (level != LIBBPF_WARN || *libbpf_text)
+	/* Where bpf(2) is refused, libbpf also fails to raise a limit that no kernel of ours has; that is no cause. */
+	if (level != LIBBPF_WARN || *libbpf_text || strstr(format, "RLIMIT_MEMLOCK"))
 		return 0;
 	vsnprintf(libbpf_text, sizeof libbpf_text, format, ap);
 	libbpf_text[strcspn(libbpf_text, "\n")] = '\0';
@@ -79,6 +81,8 @@ static uint64_t map_entries(const struct fl_live *l, enum fl_ebpf_map m)
 		return (uint64_t)l->cpus * 2 << l->cache_bits;
 	case FL_MAP_COUNTS:
 		return (uint64_t)l->cpus * 2 * FL_K_SLOTS * 2;
+	case FL_MAP_VLANS:
+		return FL_K_SLOTS;
 	case FL_MAP_RINGS:
 		return l->cpus;
 	case FL_MAP_ENTRIES:
@@ -103,10 +107,9 @@ static int map_one(void **ret, int fd, size_t size, int prot, off_t offset, cons
 static size_t map_bytes(const struct fl_live *l, enum fl_ebpf_map m)
 {
 	static const size_t size[FL_MAP_N] = {
-	    [FL_MAP_CACHE] = sizeof(struct fl_partial),
-	    [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
-	    [FL_MAP_RINGS] = sizeof(struct fl_kring),
-	    [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
+	    [FL_MAP_CACHE] = sizeof(struct fl_partial), [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
+	    [FL_MAP_RINGS] = sizeof(struct fl_kring),   [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
+	    [FL_MAP_VLANS] = sizeof(struct fl_kvlans),
 	};
 
 	return (size_t)map_entries(l, m) * size[m];
@@ -146,6 +149,8 @@ int fl_ebpf_map(struct fl_live *l)
 	if (!r)
 		r = map_one((void **)&l->entries, l->map_fd[FL_MAP_ENTRIES], map_bytes(l, FL_MAP_ENTRIES), PROT_READ, 0,
 			    "fl_entries");
+	if (!r)
+		r = map_one((void **)&l->vlans, l->map_fd[FL_MAP_VLANS], map_bytes(l, FL_MAP_VLANS), rw, 0, "fl_vlans");
 	/* A BPF ring buffer is a page with the consumer position, a page with the producer
 	 * position, and data. */
 	if (!r)
@@ -167,6 +172,7 @@ void fl_ebpf_unmap(struct fl_live *l)
 	    {l->counts, map_bytes(l, FL_MAP_COUNTS)},
 	    {l->rings, map_bytes(l, FL_MAP_RINGS)},
 	    {l->entries, map_bytes(l, FL_MAP_ENTRIES)},
+	    {l->vlans, map_bytes(l, FL_MAP_VLANS)},
 	    {l->bell_cons, page},
 	    {l->bell_prod, page},
 	};

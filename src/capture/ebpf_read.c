@@ -68,6 +68,8 @@ static void row_of_record(const struct fl_partial *head, const struct fl_partial
 	    .truncated_bytes = r.truncated_bytes,
 	    .lost_packets = r.lost_packets,
 	    .lost_bytes = r.lost_bytes,
+	    .vlan_packets = r.vlan_packets,
+	    .vlan_bytes = r.vlan_bytes,
 	};
 }
 
@@ -182,6 +184,8 @@ static void add_row(struct fl_live *l, unsigned slot, bool egress, const struct 
 	row->truncated_bytes += c->truncated_bytes;
 	row->lost_packets += c->lost_packets;
 	row->lost_bytes += c->lost_bytes;
+	row->vlan_packets += c->vlan_packets;
+	row->vlan_bytes += c->vlan_bytes;
 }
 
 static int read_counts(struct fl_live *l, uint32_t window, size_t *ret_n)

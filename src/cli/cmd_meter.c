@@ -7,11 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "capture/capture.h"
 #include "cli/cli.h"
 #include "flow/decode_fast.h"
@@ -25,11 +27,12 @@
 #define GRACE_MS 2000      /* a capture's packets are hardly ever further out of order */
 #define PROGRESS_BYTES (64u << 20)
 #define LINK_TYPES 65536
+#define MEMORY_UNKNOWN (UINT64_C(1) << 30) /* when the system does not say how much it has */
 
 struct conf {
-	const char *format, *ledger, *exclude;
+	const char *format, *ledger, *exclusions;
 	const char *const *local, *const *read;
-	uint64_t interval, memory_limit;
+	uint64_t interval_ns, memory;
 	int output;
 	bool inner;
 };
@@ -47,7 +50,8 @@ struct run {
 	struct fl_obs batch[BATCH];
 	size_t n;
 	uint64_t window_start_ns, window_ns; /* of the last packet */
-	uint32_t window;
+	uint32_t window, interval;           /* interval: seconds */
+	uint64_t memory;
 	struct fl_ledger ledger;
 	uint64_t progress_at;
 	bool show_progress;
@@ -93,12 +97,14 @@ static int write_flow(void *ctx, const struct fl_flow *f)
  * Windows without traffic write nothing: a capture says what was on the wire, not how long somebody listened, so NODATA
  * between two packets a year apart would be half a million lines that nobody measured.
  */
-static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
+static int on_window(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy)
 {
 	struct run *r = ctx;
-	struct window_ctx w = {.run = r, .start = (int64_t)(window * r->conf->interval)};
+	struct window_ctx w = {.run = r, .start = (int64_t)window * r->interval};
+	struct fl_record skip = {.start = w.start, .end = w.start + r->interval - 1, .status = FL_STATUS_SKIPDATA};
+	int result = fl_table_each(flows, write_flow, &w);
 
-	return fl_table_each(flows, write_flow, &w);
+	return result || !lossy ? result : fl_encode(r->encoder, &skip, NULL, &r->out);
 }
 
 static bool is_local(const struct run *r, const struct fl_addr *a)
@@ -205,7 +211,8 @@ static void name_link(struct run *r, const char *path, uint16_t type)
 	if (r->unknown_link[type / 64] & bit)
 		return;
 	r->unknown_link[type / 64] |= bit;
-	fprintf(stderr, "flowlog: %s: link type %u is not decoded; its frames are counted as not_ip\n", path, type);
+	fprintf(stderr, "flowlog meter: %s: link type %u is not decoded; its frames are counted as not_ip\n", path,
+		type);
 }
 
 static void progress(struct run *r, const char *path, const struct fl_pcap *pcap)
@@ -246,37 +253,6 @@ static int meter_file(struct run *r, const char *path, int *ret_fault)
 	return result;
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
-static void json_parts(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
-		       const char *const *names, size_t n)
-{
-	struct fl_count sum = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		sum.packets += c[i].packets;
-		sum.bytes += c[i].bytes;
-	}
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", sum.packets);
-	fl_json_ku64(j, "bytes", sum.bytes);
-	fl_json_key(j, inner);
-	fl_json_object(j);
-	for (size_t i = 0; i < n; i++)
-		if (c[i].packets)
-			json_count(j, names[i], &c[i]);
-	fl_json_end_object(j);
-	fl_json_end_object(j);
-}
-
 static int write_ledger(struct run *r)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 16);
@@ -288,10 +264,7 @@ static int write_ledger(struct run *r)
 	if (!r->conf->ledger)
 		return 0;
 	fl_json_object(&j);
-	json_count(&j, "seen", &r->ledger.seen);
-	json_count(&j, "recorded", &r->ledger.recorded);
-	json_parts(&j, "excluded", "rules", r->ledger.excluded, fl_rule_names, FL_RULE_N);
-	json_parts(&j, "lost", "causes", r->ledger.lost, fl_loss_names, FL_LOSS_N);
+	fl_ledger_json(&j, &r->ledger);
 	fl_json_key(&j, "not_ip");
 	fl_json_object(&j);
 	fl_json_ku64(&j, "packets", r->ledger.not_ip.packets);
@@ -316,7 +289,7 @@ static struct fl_addr address_plus(const struct fl_addr *base, unsigned n)
 static int prepare_networks(struct run *r)
 {
 	uint32_t on;
-	int result = fl_exclusions_parse(r->conf->exclude, &on);
+	int result = fl_exclusions_parse(r->conf->exclusions, &on);
 
 	for (const char *const *l = r->conf->local; !result && l && *l; l++)
 		result = r->n_local == LOCALS_MAX ? fl_fail(-E2BIG, "more than %d --local networks", LOCALS_MAX)
@@ -344,14 +317,23 @@ static enum fl_log_kind kind_of(const char *format)
 		   : FL_LOG_VPC;
 }
 
+static uint64_t half_of_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages / 2 * (uint64_t)size : MEMORY_UNKNOWN;
+}
+
 /* What the user asked for; a fault here is a usage error. */
 static int prepare(struct run *r)
 {
 	int result;
 
-	if (!r->conf->interval || r->conf->interval > INTERVAL_MAX)
-		return fl_fail(-EINVAL, "--interval %llu: a window is 1 to %d seconds long (AWS has 60 and 600)",
-			       (unsigned long long)r->conf->interval, INTERVAL_MAX);
+	r->interval = (uint32_t)FL_MIN(r->conf->interval_ns / FL_NS_PER_S, (uint64_t)INTERVAL_MAX + 1);
+	if (!r->interval || r->interval > INTERVAL_MAX || r->conf->interval_ns % FL_NS_PER_S)
+		return fl_fail(-EINVAL, "--interval: a window is 1 to %d whole seconds long (AWS has 60 and 600)",
+			       INTERVAL_MAX);
+	r->memory = r->conf->memory ? r->conf->memory : half_of_memory();
 	result = prepare_networks(r);
 	if (!result)
 		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
@@ -365,8 +347,8 @@ static int begin(struct run *r)
 	struct fl_identity_conf identity;
 	struct fl_eni eni;
 	struct fl_meter_conf mc = {
-	    .interval_s = (uint32_t)r->conf->interval,
-	    .memory_limit = r->conf->memory_limit,
+	    .interval_s = r->interval,
+	    .memory_limit = r->memory,
 	    .seed = fl_random_seed(),
 	    .lateness = 1,
 	    .grace_ms = GRACE_MS,
@@ -375,7 +357,7 @@ static int begin(struct run *r)
 	};
 	int result;
 
-	r->window_ns = r->conf->interval * 1000000000;
+	r->window_ns = r->interval * FL_NS_PER_S;
 	find_window(r, 0);
 	fl_identity_defaults(&identity);
 	fl_eni_for_capture(&identity, "capture", &eni);
@@ -390,7 +372,7 @@ static int begin(struct run *r)
 static void report(int error)
 {
 	if (error != -EPIPE)
-		fprintf(stderr, "flowlog: %s\n", fl_error_text(error));
+		fprintf(stderr, "flowlog meter: %s\n", fl_error_text(error));
 }
 
 /* A damaged file is named and the next one is read: the status says that something was amiss. */
@@ -407,10 +389,23 @@ static int meter_files(struct run *r, const char *const *files, size_t n, bool *
 	return result;
 }
 
+static void note_losses(const struct run *r)
+{
+	const struct fl_count *full = &r->ledger.lost[FL_LOSS_TABLE_FULL];
+	char bytes[16];
+
+	if (full->packets)
+		fprintf(
+		    stderr,
+		    "flowlog meter: %llu packets did not fit into %s of memory and are in no record (SKIPDATA marks "
+		    "their windows); give more with --memory\n",
+		    (unsigned long long)full->packets, fl_human_bytes(r->memory, bytes));
+}
+
 static void note_verdicts(const struct run *r)
 {
 	if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
-		fprintf(stderr, "flowlog: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
+		fprintf(stderr, "flowlog meter: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
 }
 
 static int run_prepared(struct run *r, int argc, char **argv)
@@ -438,6 +433,7 @@ static int run_prepared(struct run *r, int argc, char **argv)
 		report(result);
 	else
 		note_verdicts(r);
+	note_losses(r);
 	return result || fault ? 1 : 0;
 }
 
@@ -453,7 +449,7 @@ static int run(void *conf, int argc, char **argv)
 	r->conf = conf;
 	r->out = FL_BUF(OUT_BYTES + FL_RECORD_MAX);
 	if (!argc && !(r->conf->read && *r->conf->read)) {
-		fprintf(stderr, "flowlog: meter: no capture file is named; \"-\" reads standard input\n");
+		fprintf(stderr, "flowlog meter: no capture file is named; \"-\" reads standard input\n");
 		status = 2;
 	} else if ((status = prepare(r))) {
 		report(status);
@@ -471,26 +467,31 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"format", 0, NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
-     "fields of a record: '${field} ...' or a preset (default, v5-all, v7-all, v8-all, v11-all, tgw-default)",
+    {"format", 'f', NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
+     "Fields of a record: '${field} ...' as in AWS's documentation, or a preset: default, v5-all, v7-all, v8-all, "
+     "v11-all, "
+     "tgw-default.",
      offsetof(struct conf, format)},
-    {"interval", 0, NULL, FL_OPT_U64, "SECONDS", "60", NULL, "length of a window, at most 16777",
-     offsetof(struct conf, interval)},
+    {"interval", 0, NULL, FL_OPT_DURATION, "TIME", "60s", NULL, "Length of a window, at most 16777 seconds.",
+     offsetof(struct conf, interval_ns)},
     {"local", 0, NULL, FL_OPT_LIST, "CIDR", NULL, NULL,
-     "a network on the interface's side, so that direction is known; may be given again", offsetof(struct conf, local)},
-    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv", "form of the records",
-     offsetof(struct conf, output)},
+     "A network on the interface's side, so that the direction is known; repeatable.", offsetof(struct conf, local)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
+     "Form of the records; json is one object a line.", offsetof(struct conf, output)},
     {"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL,
-     "write what was seen, recorded, excluded and lost to FILE as JSON", offsetof(struct conf, ledger)},
-    {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "log the packets inside IPIP, GRE, VXLAN and Geneve tunnels",
-     offsetof(struct conf, inner)},
-    {"exclude", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
-     "leave out, and count apart, what AWS does not log: aws for all of it, or rules by name (amazon-dns,dhcp,...)",
-     offsetof(struct conf, exclude)},
-    {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "a capture file, as an operand is; may be given again",
+     "Write what was seen, recorded, excluded and lost to FILE as JSON.", offsetof(struct conf, ledger)},
+    {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Log what is inside IPIP, GRE, VXLAN and Geneve tunnels instead of the tunnels.", offsetof(struct conf, inner)},
+    {"exclusions", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
+     "Traffic that AWS does not log either, left out and counted apart: none, aws, or names of rules with commas.",
+     offsetof(struct conf, exclusions)},
+    {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "A capture file, as an operand is; repeatable.",
      offsetof(struct conf, read)},
-    {"memory-limit", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL,
-     "most memory for open flows; what does not fit is counted as lost (0: none)", offsetof(struct conf, memory_limit)},
+    {"memory", 'm', NULL, FL_OPT_SIZE, "SIZE", NULL, NULL,
+     "Memory for flows, half of the machine's when it is not given; what does not fit is counted as lost, and its "
+     "window "
+     "gets a SKIPDATA record.",
+     offsetof(struct conf, memory)},
     {0},
 };
 
@@ -499,7 +500,10 @@ const struct fl_command fl_cmd_meter = {
     .summary = "capture files to flow log records",
     .synopsis = "[OPTION]... FILE...",
     .description = "Reads pcap and pcapng files, plain or compressed with gzip or zstd, and writes their flows as VPC "
-		   "flow log records.",
+		   "flow log records. A capture is one interface; FILE - is standard input. Time is the packets' own. "
+		   "Without --local the direction of a packet is not known and is written as -.\n\n"
+		   "A file that is damaged gives the records up to the fault; then the fault is named with its offset, "
+		   "the next file is read, and the exit status is 1.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

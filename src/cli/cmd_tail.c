@@ -418,7 +418,7 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is read.",
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory that is read.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
      "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},

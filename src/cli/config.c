@@ -300,7 +300,7 @@ static int set_format(struct fl_flow_log *log, const char *value)
 
 	fl_format_free(&format);
 	log->format = value;
-	return e < 0 ? fl_wrap(e, "format") : 0;
+	return e < 0 ? e : 0;
 }
 
 static int set_interval(struct fl_flow_log *log, const char *value)

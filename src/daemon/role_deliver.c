@@ -59,7 +59,8 @@ static void write_status(struct deliver *d)
 		fl_json_ku64(&j, "failures", s.failures);
 		fl_json_ku64(&j, "undelivered_windows", s.undelivered_windows);
 		fl_json_ki64(&j, "newest_end", s.newest_end);
-		fl_json_ki64(&j, "lag_seconds", s.newest_end ? now - s.newest_end : 0);
+		/* The window that a stop closes early ends after now. */
+		fl_json_ki64(&j, "lag_seconds", s.newest_end ? FL_MAX(now - s.newest_end, 0) : 0);
 		fl_json_kstr(&j, "last_object", s.last_object);
 		fl_json_kstr(&j, "last_error", s.last_error);
 		fl_json_key(&j, "lost");

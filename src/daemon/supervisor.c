@@ -85,7 +85,8 @@ static int start_view(struct supervisor *s)
 
 	forget_capture(s);
 	/* The user may be able to read the store but not the way to it. */
-	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store) : fl_view_new(&view, ".", STDOUT_FILENO);
+	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store)
+				    : fl_view_new(&view, ".", s->run->store, STDOUT_FILENO);
 	if (!r)
 		r = fl_privilege_drop(FL_ROLE_VIEW, s->run->uid, s->run->gid);
 	while (!r) {
@@ -306,6 +307,10 @@ int fl_supervise(struct fl_run *run, bool view)
 	if (view)
 		fputs("\nclosing the open window ...\n", stderr);
 	stop_all(&s);
+	if (view && !r && !s.failed)
+		fprintf(stderr, "nothing is attached any more; what was recorded is in %s, '%s audit%s%s' checks it\n",
+			run->store, fl_cli_program(), strcmp(run->store, FL_STORE_DEFAULT) ? " --store " : "",
+			strcmp(run->store, FL_STORE_DEFAULT) ? run->store : "");
 	fl_source_free(&s.channel_source);
 	fl_closep(&s.channel);
 	fl_loop_free(&s.loop);

@@ -55,6 +55,7 @@ struct probe {
 	const char *names[INTERFACES_MAX];
 	unsigned n_names;
 	const char *netns, *state_path;
+	struct fl_kvlans vlans; /* of every interface */
 	int statefd;
 	bool drop, reused, keep;
 	long crash_after, sink_calls; /* die in this call of the sink, after it became durable */
@@ -316,7 +317,8 @@ static size_t merge(struct fl_partial *p, size_t n)
 {
 	size_t kept = 0;
 
-	qsort(p, n, sizeof *p, by_flow);
+	if (n)
+		qsort(p, n, sizeof *p, by_flow);
 	for (size_t i = 0; i < n; i++) {
 		struct fl_partial *last = kept ? &p[kept - 1] : NULL;
 
@@ -372,6 +374,8 @@ static void print_counts(struct fl_json *j, const struct probe *pr, const struct
 	fl_json_ku64(j, "not_ip_bytes", c->not_ip_bytes);
 	fl_json_ku64(j, "truncated_packets", c->truncated_packets);
 	fl_json_ku64(j, "truncated_bytes", c->truncated_bytes);
+	fl_json_ku64(j, "vlan_packets", c->vlan_packets);
+	fl_json_ku64(j, "vlan_bytes", c->vlan_bytes);
 	fl_json_ku64(j, "lost_packets", c->lost_packets);
 	fl_json_ku64(j, "lost_bytes", c->lost_bytes);
 	fl_json_end_object(j);
@@ -438,7 +442,8 @@ static int parse(struct probe *pr, int argc, char **argv)
 	    {"afpacket-bytes", 1, NULL, 'a'}, {"inner", 0, NULL, 'i'},
 	    {"state", 1, NULL, 'f'},          {"crash-after", 1, NULL, 'c'},
 	    {"keep", 0, NULL, 'k'},           {"drop", 0, NULL, 'd'},
-	    {"ring-delay-ms", 1, NULL, 'D'},  {0},
+	    {"ring-delay-ms", 1, NULL, 'D'},  {"vlan", 1, NULL, 'v'},
+	    {"svlan", 1, NULL, 'V'},          {0},
 	};
 	int o;
 
@@ -485,6 +490,10 @@ static int parse(struct probe *pr, int argc, char **argv)
 		case 'D':
 			pr->ring_delay_ns = v * FL_NS_PER_MS;
 			break;
+		case 'v':
+		case 'V':
+			pr->vlans.id[o == 'V'][(v & 0xfff) / 64] |= 1ull << v % 64;
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -514,6 +523,8 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 			pr->ops->set_drained(pr->live, half, pr->drained[half]);
 	if (!r)
 		r = start_clock(pr);
+	for (unsigned i = 0; !r && i < pr->n_names; i++)
+		r = pr->ops->set_vlans(pr->live, (uint16_t)i, &pr->vlans);
 	if (!r)
 		r = attach_all(pr, privileged);
 	if (!r && pr->drop && (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))

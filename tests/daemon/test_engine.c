@@ -342,6 +342,30 @@ static void vanishing_and_reuse(void **state)
 			assert_true(sim->frame[i].window.epoch > sim->frame[0].window.epoch);
 }
 
+static void frames_of_a_vlan_are_seen_and_excluded(void **state)
+{
+	struct fl_ledger l;
+
+	begin(60 * FL_NS_PER_S, SIM_RING);
+	start(false);
+	sim_send(0, false, 1, 3, 300);
+	sim->to_vlan = true;
+	sim_send(0, false, 2, 5, 500);
+	run(70 * FL_NS_PER_S);
+	sim_send(0, false, 2, 6, 600); /* of two windows later: the row goes through the ring */
+	sim->to_vlan = false;
+	sim_pass(120 * FL_NS_PER_S);
+	sim_send(0, false, 1, 1, 100);
+	run(130 * FL_NS_PER_S);
+	l = total(0, FL_DIR_INGRESS);
+	assert_int_equal(l.seen.packets, 15);
+	assert_int_equal(l.recorded.packets, 4);
+	assert_int_equal(l.excluded[FL_RULE_VLAN].packets, 11);
+	assert_int_equal(l.excluded[FL_RULE_VLAN].bytes, 1100);
+	everything_is_there(true);
+	stop();
+}
+
 static void memory_limit_is_counted(void **state)
 {
 	struct fl_ledger l;
@@ -561,6 +585,7 @@ int main(void)
 	    cmocka_unit_test(sleeping_meter),
 	    cmocka_unit_test(clock_steps),
 	    cmocka_unit_test(vanishing_and_reuse),
+	    cmocka_unit_test(frames_of_a_vlan_are_seen_and_excluded),
 	    cmocka_unit_test(memory_limit_is_counted),
 	    cmocka_unit_test(refusals_are_retried),
 	    cmocka_unit_test(a_log_that_is_no_log),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store while the daemon writes it: a full disk, and how soon a window can be asked about."""
 import os
+import re
 import time
 
 import pytest
@@ -34,7 +35,10 @@ def test_a_full_disk_stops_delivery_and_nothing_else(daemon, flowlog, pair, smal
                 pass
         before = d.status("meter")
         time.sleep(seconds)
-        # Status files cannot be rewritten either; the journal was set aside beforehand.
+        # Status files cannot be rewritten either; the journal was set aside beforehand. That does not mean that nobody runs.
+        assert len(re.findall(r"^\w+ +running ", flowlog("status", "--store", d.store).stdout, re.M)) == 3
+        assert "is running" in flowlog("detach", "--store", d.store, check=False).stderr
+        assert "is the disk full?" in flowlog("top", "--store", d.store).stdout
         (small_disk / "ballast").unlink()
         d.wait_for(lambda: d.status("deliver")["flow_logs"][0]["failures"] > 0)
         d.wait_for(lambda: d.status("meter")["last_window"]["number"] >= before["last_window"]["number"] + seconds - 2)
