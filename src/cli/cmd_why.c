@@ -162,7 +162,7 @@ static int look(void *ctx, const struct fl_scanned *s)
 			     *dst = s->meta && s->meta->pkt_dst ? s->meta->pkt_dst : &r->key.dst;
 
 	l->seen->records++;
-	if (r->key.proto != l->q->proto || r->key.dport != l->q->dport || (l->at && r->start > l->at) ||
+	if (r->key.proto != l->q->proto || r->key.dport != l->q->dport || r->start > l->at ||
 	    !is_end(&l->q->from, src) || !is_end(&l->q->to, dst))
 		return 0;
 	l->seen->flows[r->action]++;
@@ -330,16 +330,13 @@ static int print_json(struct fl_buf *out, const struct fl_trace_question *q, con
 /* ---- the command ---- */
 
 static int answer(const struct conf *c, const struct fl_network *net, struct fl_policy *policy,
-		  struct fl_trace_question *q, struct fl_buf *out)
+		  struct fl_trace_question *q, int64_t at, struct fl_buf *out)
 {
 	struct fl_trace *t = calloc(1, sizeof *t);
 	struct fl_why_seen seen;
 	bool has_store = !access(c->store, F_OK);
-	int64_t at = 0;
 	int r = t ? 0 : -ENOMEM;
 
-	if (!r && c->at)
-		r = fl_wrap(fl_parse_time(c->at, &at), "--at");
 	q->sport = (uint16_t)c->sport;
 	r = r ? r : fl_trace(net, policy, q, t);
 	if (!r && has_store)
@@ -359,6 +356,7 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	struct fl_trace_question q;
 	char from[WHAT_MAX], to[WHAT_MAX];
 	struct fl_policy_conf pc;
+	int64_t at = FL_INVENTORY_NOW;
 	int r = 0;
 
 	*ret_usage = true;
@@ -371,7 +369,8 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	if (r)
 		return r;
 	*ret_usage = false;
-	r = fl_wrap(fl_network_read(&net, c->inventory), "--inventory");
+	r = c->at ? fl_wrap(fl_parse_time(c->at, &at), "--at") : 0;
+	r = r ? r : fl_inventory_open(c->store, c->inventory, at, &net);
 	if (r)
 		return r;
 	pc.enis = fl_network_enis(net, &pc.n_enis);
@@ -382,7 +381,7 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	r = fl_trace_end(net, from, &q.from);
 	r = r ? r : fl_trace_end(net, to, &q.to);
 	*ret_usage = r < 0;
-	return r ? r : answer(c, net, policy, &q, out);
+	return r ? r : answer(c, net, policy, &q, at, out);
 }
 
 static int run(void *conf, int argc, char **argv)
@@ -404,8 +403,11 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"inventory", 0, "inventory", FL_OPT_STRING, "DIR", "./inventory", NULL,
-     "Directory with what the describe calls of the AWS CLI print (or one file).", offsetof(struct conf, inventory)},
+    {"inventory", 0, "inventory", FL_OPT_STRING, "DIR", NULL, NULL,
+     "Directory with what the describe calls of the AWS CLI print (or one file); without it the store's import that "
+     "was "
+     "valid at the time in question.",
+     offsetof(struct conf, inventory)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json", "Form of the answer.",
      offsetof(struct conf, output)},
     {"sport", 0, NULL, FL_OPT_U64, "PORT", "0", NULL,
@@ -416,8 +418,8 @@ static const struct fl_option options[] = {
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
      "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
-    {"at", 0, NULL, FL_OPT_STRING, "TIME", NULL, NULL, "Only records that begin at this time or before it.",
-     offsetof(struct conf, at)},
+    {"at", 0, NULL, FL_OPT_STRING, "TIME", NULL, NULL,
+     "The inventory that was valid then, and only records that begin then or before.", offsetof(struct conf, at)},
     {"record", 0, NULL, FL_OPT_STRING, "LINE", NULL, NULL, "Explain this record instead of a question.",
      offsetof(struct conf, record)},
     {"format", 0, NULL, FL_OPT_STRING, "FORMAT", NULL, NULL,
