@@ -161,6 +161,7 @@ static int begin(struct run *run, const struct conf *c)
 	return fl_suggest_new(&run->suggest, &(struct fl_suggest_conf){
 						 .net = run->net,
 						 .vpc = run->s.vpc,
+						 .eni = run->s.eni,
 						 .group = run->s.group ? &run->s.group : run->s.eni->group,
 						 .n_groups = run->s.group ? 1 : run->s.eni->n_groups,
 						 .networks_max = c->networks,

@@ -278,7 +278,7 @@ static const struct fl_net_eni *member_at(const struct fl_suggest *s, const stru
 	const struct fl_net_eni *eni = fl_network_eni_at(s->conf.net, s->conf.vpc, &n->peer);
 
 	eni = eni ? eni : fl_network_eni_at(s->conf.net, NULL, &n->peer);
-	return eni && is_peered(s, s->conf.vpc, eni->vpc) ? eni : NULL;
+	return eni && eni != s->conf.eni && is_peered(s, s->conf.vpc, eni->vpc) ? eni : NULL;
 }
 
 static bool is_in(const struct fl_net_eni *eni, const struct fl_group *g)
