@@ -143,7 +143,7 @@ static int add_change(struct run *run, const struct fl_scanned *s, const struct 
 {
 	const struct fl_decision *o = &old->decision, *n = &new->decision;
 	struct fl_change_key key;
-	struct fl_change *c;
+	struct fl_change *c = NULL;
 	bool in = fl_key_dir(&subject->key) == FL_DIR_INGRESS;
 	uint16_t port = role == FL_ROLE_REPLY ? subject->key.sport : subject->key.dport;
 	int r;
@@ -161,9 +161,11 @@ static int add_change(struct run *run, const struct fl_scanned *s, const struct 
 	key.new_by = n->by;
 	key.no_route = new->no_route;
 	key.new_route = new->no_route ? new->route : NULL;
-	key.dir = fl_key_dir(&subject->key);
+	/* A group decides about question and answer alike; an ACL and a route about each by itself. */
+	if (o->by == FL_BY_ACL || n->by == FL_BY_ACL || old->no_route || new->no_route)
+		key.dir = fl_key_dir(&subject->key);
 	r = find_change(&run->w, &key, &c);
-	if (r)
+	if (r || !c)
 		return r;
 	c->records++;
 	c->packets += s->record->packets;

@@ -27,7 +27,8 @@ struct fl_change_key {
 	const struct fl_acl_rule *old_acl, *new_acl;
 	const struct fl_route *new_route;
 	uint8_t rejected; /* 1: would newly be rejected, 0: accepted */
-	uint8_t old_by, new_by, no_route, dir, had_no_route;
+	uint8_t old_by, new_by, no_route, had_no_route;
+	uint8_t dir; /* enum fl_dir; FL_DIR_NONE: both */
 	uint8_t pad[2];
 };
 struct fl_change {

@@ -180,7 +180,10 @@ static void json_change(struct fl_json *j, const struct fl_change *c)
 	fl_json_kstr(j, "change", kinds[k->rejected]);
 	json_rule(j, "before", old, k->old_by, k->old_group, k->old_rule, k->old_acl, k->had_no_route);
 	json_rule(j, "after", new, k->new_by, k->new_group, k->new_rule, k->new_acl, k->no_route);
-	fl_json_kstr(j, "direction", k->dir == FL_DIR_INGRESS ? "ingress" : "egress");
+	fl_json_kstr(j, "direction",
+		     k->dir == FL_DIR_INGRESS  ? "ingress"
+		     : k->dir == FL_DIR_EGRESS ? "egress"
+					       : "both");
 	fl_json_ku64(j, "records", c->records);
 	fl_json_ku64(j, "packets", c->packets);
 	fl_json_ku64(j, "bytes", c->bytes);
