@@ -259,18 +259,18 @@ static void walk_back(struct walker *w)
 	if (q->to.eni) {
 		const struct fl_nat_gateway *nat = w->nat;
 		bool public_nat = nat && w->by_internet;
-		struct fl_trace_end seen = q->from;
 
 		stateful(w, FL_STEP_GROUP_OUT, q->to.eni);
 		if (!same_subnet(q))
 			walk_filter(w, FL_STEP_ACL_OUT, q->to.eni, &w->s, needed, wished);
 		/* What asked is the NAT gateway, or the interface's public address. */
+		w->seen = q->from;
 		if (nat && nat->eni)
-			seen.eni = nat->eni;
-		seen.is_public = w->by_internet != NULL;
+			w->seen.eni = nat->eni;
+		w->seen.is_public = w->by_internet != NULL;
 		if (public_nat && !nat->eni)
-			seen.eni = NULL;
-		w->to = &seen;
+			w->seen.eni = NULL;
+		w->to = &w->seen;
 		w->nat = NULL;
 		if (q->from.eni ? !walk_route(w, q->to.eni) : false)
 			return;
