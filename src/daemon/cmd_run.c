@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/owner.h"
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
@@ -328,7 +329,7 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	int r = check_numbers(c);
 
 	if (!r)
-		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions, &run->exclusions));
+		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
 	if (r)
 		return r;
 	return make_logs(c, &run->discovery.identity, logs);
@@ -346,7 +347,7 @@ static int supervise(const struct conf *c, struct fl_run *run)
 	*dir = FL_STORE_DIR;
 	r = check_privilege();
 	if (!r)
-		r = fl_privilege_owner(c->user, c->store, &run->uid, &run->gid);
+		r = fl_store_owner(c->user, c->store, &run->uid, &run->gid);
 	if (!r)
 		r = fl_store_dir_open(dir, c->store, run->uid, run->gid);
 	if (!r) {

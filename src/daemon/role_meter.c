@@ -155,6 +155,10 @@ static int meter_interface(struct meter *m, size_t number, const struct fl_net_e
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
+	if (e && m->another_inventory &&
+	    (!known || strcmp(fl_engine_eni(m->engine, (uint16_t)slot)->interface_id, i->eni.interface_id)))
+		fl_info("%s is %s (%s) in the inventory%s", i->eni.device, i->eni.interface_id, i->eni.name,
+			known ? ": from the next window on" : "");
 	/* Known from the log of an earlier life and still attached: its counting was never
 	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
@@ -439,6 +443,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
 										      : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
+	int inventoryfd FL_CLEANUP(fl_closep) =
+	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct meter m = {
 	    .run = run,
 	    .channel = channel,
@@ -464,7 +470,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r)
 		r = open_stages(&m);
 	if (!r)
-		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory);
+		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory, inventoryfd);
 	/* What was read from the log of an earlier life may have had another one. */
 	m.another_inventory = true;
 	if (!r)

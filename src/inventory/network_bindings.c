@@ -165,6 +165,8 @@ bool fl_network_bind(const struct fl_network *net, struct fl_eni *eni, const str
 	fl_network_identity(net, e, eni);
 	if (b && b->has_end)
 		eni->flip = b->host_end;
+	else if (!b || !*b->interface)
+		eni->flip = false; /* who has its address is the guest's end */
 	if (*e->noun.name)
 		PUT(eni->name, e->noun.name);
 	if (ret)
