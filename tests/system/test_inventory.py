@@ -145,6 +145,8 @@ with mock_aws():
     ec2 = boto3.client("ec2")
     vpcs = [ec2.create_vpc(CidrBlock=f"10.{v}.0.0/16")["Vpc"]["VpcId"] for v in range(2)]
     subnets = [ec2.create_subnet(VpcId=v, CidrBlock=f"10.{i}.{16 * s}.0/20")["Subnet"]["SubnetId"] for i, v in enumerate(vpcs) for s in range(2)]
+    # what moto gives an address of its own choice, by chance the same twice, is kept apart
+    other = [ec2.create_subnet(VpcId=v, CidrBlock=f"10.{i}.128.0/17")["Subnet"]["SubnetId"] for i, v in enumerate(vpcs)]
     groups = [[ec2.create_security_group(GroupName=f"g{n}", Description="d", VpcId=v)["GroupId"] for n in range(5)] for v in vpcs]
     for of_vpc in groups:
         for a, b in zip(of_vpc, of_vpc[1:]):
@@ -154,7 +156,7 @@ with mock_aws():
     igw = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=igw, VpcId=vpcs[0])
     eip = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    nat = ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=eip)["NatGateway"]["NatGatewayId"]
+    nat = ec2.create_nat_gateway(SubnetId=other[0], AllocationId=eip)["NatGateway"]["NatGatewayId"]
     pcx = ec2.create_vpc_peering_connection(VpcId=vpcs[0], PeerVpcId=vpcs[1])["VpcPeeringConnection"]["VpcPeeringConnectionId"]
     ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=pcx)
     table = ec2.create_route_table(VpcId=vpcs[0])["RouteTable"]["RouteTableId"]
@@ -162,15 +164,16 @@ with mock_aws():
     ec2.create_route(RouteTableId=table, DestinationCidrBlock="10.1.0.0/16", VpcPeeringConnectionId=pcx)
     ec2.associate_route_table(RouteTableId=table, SubnetId=subnets[1])
     image = ec2.describe_images()["Images"][0]["ImageId"]
-    ec2.run_instances(ImageId=image, MinCount=3, MaxCount=3, SubnetId=subnets[0], SecurityGroupIds=[groups[0][0]])
+    ec2.run_instances(ImageId=image, MinCount=3, MaxCount=3, SubnetId=other[0], SecurityGroupIds=[groups[0][0]])
     lists = ec2.create_managed_prefix_list(PrefixListName="offices", MaxEntries=5, AddressFamily="IPv4",
                                            Entries=[{"Cidr": "203.0.113.0/24"}])["PrefixList"]["PrefixListId"]
     endpoint = ec2.create_vpc_endpoint(VpcId=vpcs[0], ServiceName="com.amazonaws.eu-central-1.s3", RouteTableIds=[table])
     tgw = ec2.create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
-    ec2.create_transit_gateway_vpc_attachment(TransitGatewayId=tgw, VpcId=vpcs[1], SubnetIds=[subnets[2]])
+    ec2.create_transit_gateway_vpc_attachment(TransitGatewayId=tgw, VpcId=vpcs[1], SubnetIds=[other[1]])
     have = len(ec2.describe_network_interfaces()["NetworkInterfaces"])
     for i in range(count - have):
         ec2.create_network_interface(SubnetId=subnets[i % 4], Groups=[groups[i % 4 // 2][i % 5]],
+                                     PrivateIpAddress=f"10.{i % 4 // 2}.{16 * (i % 2) + i // 4 // 200}.{10 + i // 4 % 200}",
                                      TagSpecifications=[{"ResourceType": "network-interface", "Tags": [{"Key": "Name", "Value": f"n{i}"}]}])
     for call in ("vpcs subnets network_interfaces security_groups security_group_rules network_acls route_tables instances nat_gateways "
                  "vpc_endpoints managed_prefix_lists vpc_peering_connections internet_gateways egress_only_internet_gateways vpn_gateways "
@@ -206,7 +209,9 @@ def test_a_thousand_interfaces_made_by_moto(flowlog, store, moto, tmp_path):
     out.mkdir()
     subprocess.run([sys.executable, "-c", MAKE, out, "1000"], check=True, env={**os.environ, "PYTHONPATH": str(moto)}, timeout=300)
     said = json.loads(flowlog("inventory", "import", "-o", "json", "--store", store, out).stdout)
-    assert said["problems"] == []
+    # moto gives NAT gateways an address of anywhere; that is found
+    strange = [a["NetworkInterfaceId"] for n in json.loads((out / "nat_gateways.json").read_text())["NatGateways"] for a in n["NatGatewayAddresses"]]
+    assert [p for p in said["problems"] if p["path"] not in strange or "is outside its subnet" not in p["text"]] == []
     raw = {e["NetworkInterfaceId"]: e for e in json.loads((out / "network_interfaces.json").read_text())["NetworkInterfaces"]}
     assert said["read"]["network interface"] == len(raw) == 1000
     shown = [json.loads(line) for line in flowlog("inventory", "show", "--store", store, "-o", "json").stdout.splitlines()]
