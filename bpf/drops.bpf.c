@@ -39,6 +39,10 @@ struct dropped {
 	__u32 sport, dport; /* host order */
 };
 
+/* Functions that are not inlined are verified alone, for any buffer and any headers: together they would be too many
+ * paths. Buffers are numbers to them; every access is a read that may fail. */
+#define ALONE __attribute__((noinline))
+
 #define READ(to, from) bpf_probe_read_kernel((to), sizeof *(to), (const void *)(from))
 
 /* ---- which interface ---- */
@@ -110,29 +114,32 @@ static __always_inline int parse_v4(__u64 at, __u32 wire, struct dropped *d)
 	return 1;
 }
 
-static __always_inline void skip_extensions(struct dropped *d)
+ALONE int fl_skip_extensions(struct dropped *d)
 {
+	if (!d)
+		return 0;
 	for (int i = 0; i < EXTENSIONS_MAX; i++) {
 		__u32 next = d->proto;
 		__u8 h[8];
 
 		if (next != 0 && next != 43 && next != 44 && next != 60 && next != 135 && next != 139 && next != 140)
-			return;
+			break;
 		if (READ(&h, d->transport))
-			return;
+			break;
 		if (next == 44) {
 			d->fragment = (h[2] << 8 | h[3]) & 0xfff9;
 			d->later = (h[2] << 8 | h[3]) & 0xfff8;
 			d->id = (__u32)h[4] << 24 | h[5] << 16 | h[6] << 8 | h[7];
 		}
 		if (next >= 135 && h[0] == 59)
-			return;
+			break;
 		d->proto = h[0];
 		d->headers += next == 44 ? 8 : (h[1] + 1) * 8;
 		d->transport += next == 44 ? 8 : (h[1] + 1) * 8;
 		if (d->later)
-			return;
+			break;
 	}
+	return 1;
 }
 
 static __always_inline int parse_v6(__u64 at, __u32 wire, struct dropped *d)
@@ -148,7 +155,7 @@ static __always_inline int parse_v6(__u64 at, __u32 wire, struct dropped *d)
 	d->headers = 40;
 	d->v6 = 0x80;
 	d->transport = at + 40;
-	skip_extensions(d);
+	fl_skip_extensions(d);
 	return 1;
 }
 
@@ -157,19 +164,21 @@ static __always_inline int has_ports(__u32 proto)
 	return proto == 6 || proto == 17 || proto == 132 || proto == 136 || proto == 33;
 }
 
-static __always_inline void parse_transport(struct dropped *d, __u64 now)
+ALONE int fl_parse_transport(struct dropped *d, __u64 now)
 {
 	__u8 h[14];
 
+	if (!d)
+		return 0;
 	if (d->proto == 1 || d->proto == 58) {
 		if (!d->later && !bpf_probe_read_kernel(h, 1, (const void *)d->transport))
 			d->icmp_error = d->proto == 58
 					    ? h[0] >= 1 && h[0] <= 4
 					    : h[0] == 3 || h[0] == 4 || h[0] == 5 || h[0] == 11 || h[0] == 12;
-		return;
+		return 1;
 	}
 	if (!has_ports(d->proto))
-		return;
+		return 1;
 	if (d->later) {
 		struct fragment_key key = {
 		    .address = {d->key[0], d->key[1], d->key[2], d->key[3]}, .id = d->id, .proto = d->proto};
@@ -179,40 +188,43 @@ static __always_inline void parse_transport(struct dropped *d, __u64 now)
 			d->sport = ports->sport;
 			d->dport = ports->dport;
 		}
-		return;
+		return 1;
 	}
 	d->transport_headers = 8;
 	if (d->proto == 6 && !READ(&h, d->transport)) {
 		d->transport_headers = (h[12] >> 4) * 4;
 		d->tcp = (h[13] & 0x3f) | ((h[13] & 0x12) == 0x12 ? 0x40 : 0);
 	} else if (bpf_probe_read_kernel(h, 4, (const void *)d->transport)) {
-		return;
+		return 1;
 	}
 	d->sport = h[0] << 8 | h[1];
 	d->dport = h[2] << 8 | h[3];
+	return 1;
 }
 
-static __always_inline int parse(struct sk_buff *skb, __u64 now, struct dropped *d)
+ALONE int fl_parse(__u64 buffer, __u64 now, struct dropped *d)
 {
+	struct sk_buff *skb = (void *)buffer;
 	__u64 at = (__u64)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
 	__u64 data = (__u64)BPF_CORE_READ(skb, data);
 	__u32 len = BPF_CORE_READ(skb, len);
 	__u32 wire = at >= data && at - data <= len ? len - (__u32)(at - data) : len;
 	__u8 version;
 
-	if (READ(&version, at))
+	if (!d || READ(&version, at))
 		return 0;
 	d->packets = 1;
 	if (version >> 4 == 4 ? !parse_v4(at, wire, d) : version >> 4 == 6 ? !parse_v6(at, wire, d) : 1)
 		return 0;
-	parse_transport(d, now);
+	fl_parse_transport(d, now);
 	return 1;
 }
 
 /* ---- how many packets it was ---- */
 
-static __always_inline __u32 count_list(struct sk_buff *f)
+ALONE __u32 fl_count_list(__u64 list)
 {
+	struct sk_buff *f = (void *)list;
 	__u32 n = 1;
 
 	for (int i = 0; i < FRAGMENTS_MAX && f; i++) {
@@ -235,29 +247,34 @@ static __always_inline __u32 count_by_size(struct sk_buff *skb, const struct dro
 	return ((__u32)d->bytes - d->headers + room - 1) / room;
 }
 
-static __always_inline void count_packets(struct sk_buff *skb, struct dropped *d)
+ALONE int fl_count_packets(__u64 buffer, struct dropped *d)
 {
+	struct sk_buff *skb = (void *)buffer;
 	struct skb_shared_info *shared = (void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
 	__u32 segments = BPF_CORE_READ(shared, gso_segs), size = BPF_CORE_READ(shared, gso_size);
-	__u32 headers = d->headers + d->transport_headers;
 	struct sk_buff *list = BPF_CORE_READ(shared, frag_list);
+	__u32 headers;
 
+	if (!d)
+		return 0;
+	headers = d->headers + d->transport_headers;
 	if (!segments && size)
 		segments = ((__u32)(d->bytes > headers ? d->bytes - headers : 0) + size - 1) / size;
 	if (segments > 1) {
 		d->packets = segments;
 		d->bytes += (__u64)(segments - 1) * headers;
-		return;
+		return 1;
 	}
 	if (size || d->fragment)
-		return;
-	segments = list ? count_list(list) : 0;
+		return 1;
+	segments = list ? fl_count_list((__u64)list) : 0;
 	if (!segments)
 		segments = count_by_size(skb, d);
 	if (segments <= 1)
-		return;
+		return 1;
 	d->packets = segments;
 	d->bytes += (__u64)(segments - 1) * d->headers + (d->v6 ? segments * 8 : 0);
+	return 1;
 }
 
 /* ---- the tuple it came in with ---- */
@@ -273,33 +290,35 @@ static __always_inline void set_address(__u64 key[2], const __u32 all[4], __u32 
 }
 
 /* Address translation rewrites the buffer; conntrack keeps what either direction looks like before it does. */
-static __always_inline void undo_nat(struct sk_buff *skb, struct dropped *d)
+ALONE int fl_undo_nat(__u64 buffer, struct dropped *d)
 {
+	struct sk_buff *skb = (void *)buffer;
 	unsigned long nfct = bpf_core_field_exists(skb->_nfct) ? BPF_CORE_READ(skb, _nfct) : 0;
 	struct nf_conn *ct = (void *)(nfct & NFCT_PTRMASK);
 	struct nf_conntrack_tuple *t;
 	__u32 src[4], dst[4], info = nfct & NFCT_INFOMASK;
 
-	if (!ct || !bpf_core_type_exists(struct nf_conn) || !(BPF_CORE_READ(ct, status) & CT_STATUS_NAT))
-		return;
+	if (!d || !ct || !bpf_core_type_exists(struct nf_conn) || !(BPF_CORE_READ(ct, status) & CT_STATUS_NAT))
+		return 1;
 	t = info >= CT_INFO_IS_REPLY ? &ct->tuplehash[1].tuple : &ct->tuplehash[0].tuple;
 	BPF_CORE_READ_INTO(&src, t, src.u3.all);
 	BPF_CORE_READ_INTO(&dst, t, dst.u3.all);
 	if ((BPF_CORE_READ(t, src.l3num) == 10) != !!d->v6)
-		return;
+		return 1;
 	/* An error belongs to the connection it complains about, but comes from wherever. */
 	if (d->icmp_error) {
 		set_address(d->key + 2, dst, d->v6);
-		return;
+		return 1;
 	}
 	if (BPF_CORE_READ(t, dst.protonum) != d->proto)
-		return;
+		return 1;
 	set_address(d->key, src, d->v6);
 	set_address(d->key + 2, dst, d->v6);
 	if (has_ports(d->proto) && !d->later) {
 		d->sport = bpf_ntohs(BPF_CORE_READ(t, src.u.all));
 		d->dport = bpf_ntohs(BPF_CORE_READ(t, dst.u.all));
 	}
+	return 1;
 }
 
 /* ---- telling it ---- */
@@ -356,20 +375,20 @@ static __always_inline void choose_window(const struct dropped *d, struct place 
 	at->time = 0xffff; /* the window's end; user space knows how long it is */
 }
 
-static __always_inline void rejected(struct sk_buff *skb)
+static __always_inline void rejected(__u64 buffer)
 {
 	struct dropped d = {};
 	struct place at;
 	__u32 egress, kind;
 	/* The meter's coarse clock, a tick behind this one, is not to be had here: choose_window() makes up for it. */
 	__u64 now = bpf_ktime_get_ns();
-	struct fl_kwhere *w = find_interface(skb, &egress, &kind);
+	struct fl_kwhere *w = find_interface((void *)buffer, &egress, &kind);
 
-	if (!w || !parse(skb, now, &d) || !find_place(now, &at))
+	if (!w || !fl_parse(buffer, now, &d) || !find_place(now, &at))
 		return;
-	count_packets(skb, &d);
+	fl_count_packets(buffer, &d);
 	if (kind != FL_EVICT_DROPPED_BEFORE)
-		undo_nat(skb, &d);
+		fl_undo_nat(buffer, &d);
 	d.key[4] = d.sport | (__u64)d.dport << 16 | (__u64)(w->slot & FL_K_CONF_SLOT) << 32 |
 		   (__u64)(d.v6 | (egress ? FL_K_TC_EGRESS : 0)) << 48 | (__u64)d.proto << 56;
 	if (kind == FL_EVICT_DROPPED)
@@ -378,8 +397,9 @@ static __always_inline void rejected(struct sk_buff *skb)
 }
 
 /* Routing, a closed port, a full queue: not a verdict, but a reason worth a number. */
-static __always_inline void other_cause(struct sk_buff *skb, __u32 reason)
+static __always_inline void other_cause(__u64 buffer, __u32 reason)
 {
+	struct sk_buff *skb = (void *)buffer;
 	__u32 iif = BPF_CORE_READ(skb, skb_iif), i;
 	struct fl_kcause *cause;
 
@@ -395,12 +415,15 @@ static __always_inline void other_cause(struct sk_buff *skb, __u32 reason)
 SEC("tp_btf/kfree_skb")
 int fl_drop(__u64 *ctx)
 {
-	struct sk_buff *skb = (void *)ctx[0];
 	__u32 reason = (__u32)ctx[2];
+	__u64 buffer;
 
+	/* As a number: the verifier would not have a pointer passed on to a function that it verifies alone. */
+	if (bpf_probe_read_kernel(&buffer, sizeof buffer, ctx))
+		return 0;
 	if (reason == fl_reject_reason)
-		rejected(skb);
+		rejected(buffer);
 	else
-		other_cause(skb, reason);
+		other_cause(buffer, reason);
 	return 0;
 }

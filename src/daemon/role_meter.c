@@ -245,6 +245,8 @@ static int on_status(void *ctx, uint64_t expirations)
 	struct meter *m = ctx;
 	struct fl_meter_status s = {
 	    .run = m->run,
+	    .live = m->live,
+	    .verdicts = m->run->verdicts,
 	    .engine = m->engine,
 	    .journal = m->journal,
 	    .interfaces = m->interfaces,
@@ -317,6 +319,7 @@ static int open_stages(struct meter *m)
 	    .memory_limit = m->run->memory_limit,
 	    .seed = fl_random_seed(),
 	    .exclusions = m->run->exclusions,
+	    .verdicts = m->run->verdicts,
 	    .reused = m->run->reused,
 	};
 	int r = read_boot_id(m->boot_id);
