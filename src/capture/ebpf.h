@@ -40,7 +40,6 @@ struct fl_ebpf_attachment {
 };
 
 struct meter_bpf;
-struct drops_bpf;
 
 struct fl_live {
 	bool clsact; /* TCX is not to be used: the kernel has none, or a test says so */
@@ -66,7 +65,6 @@ struct fl_live {
 
 	/* privileged */
 	struct meter_bpf *skel;
-	struct drops_bpf *drops_skel;
 	int drops_fd;          /* link of the program of drops while nothing is pinned, else -1 */
 	char no_verdicts[160]; /* why there is none; "" when it is attached */
 	const struct bpf_insn *insns;

@@ -50,32 +50,29 @@ static int resolve_reasons(struct fl_live *l, const struct btf *btf)
 }
 
 /* The same maps as the meter's, and the same hash: the program looks into the cache. */
-static int load(struct fl_live *l, int reject)
+static int load(const struct fl_live *l, struct drops_bpf *skel, int reject)
 {
 	struct bpf_map *map;
 	int r = 0;
 
-	l->drops_skel = drops_bpf__open();
-	if (!l->drops_skel)
-		return -ENOMEM;
-	bpf_object__for_each_map(map, l->drops_skel->obj)
+	bpf_object__for_each_map(map, skel->obj)
 	{
 		struct bpf_map *own = bpf_object__find_map_by_name(l->skel->obj, bpf_map__name(map));
 
 		if (!r && own && !strncmp(bpf_map__name(map), "fl_", 3))
 			r = bpf_map__reuse_fd(map, bpf_map__fd(own));
 	}
-	l->drops_skel->rodata->fl_cache_bits = l->cache_bits;
-	l->drops_skel->rodata->fl_drop_bits = l->drop_bits;
-	l->drops_skel->rodata->fl_reject_reason = (uint32_t)reject;
-	memcpy((void *)l->drops_skel->rodata->fl_seed, (const void *)l->skel->rodata->fl_seed,
-	       sizeof l->skel->rodata->fl_seed);
-	return r ? r : drops_bpf__load(l->drops_skel);
+	skel->rodata->fl_cache_bits = l->cache_bits;
+	skel->rodata->fl_drop_bits = l->drop_bits;
+	skel->rodata->fl_reject_reason = (uint32_t)reject;
+	for (size_t i = 0; i < FL_ARRAY_LEN(skel->rodata->fl_seed); i++)
+		skel->rodata->fl_seed[i] = l->skel->rodata->fl_seed[i];
+	return r ? r : drops_bpf__load(skel);
 }
 
-static int attach(struct fl_live *l)
+static int attach(struct fl_live *l, const struct drops_bpf *skel)
 {
-	struct bpf_link *link = bpf_program__attach(l->drops_skel->progs.fl_drop);
+	struct bpf_link *link = bpf_program__attach(skel->progs.fl_drop);
 	int r = 0;
 
 	if (!link)
@@ -93,6 +90,7 @@ static int attach(struct fl_live *l)
 
 int fl_ebpf_attach_drops(struct fl_live *l)
 {
+	struct drops_bpf *skel;
 	struct btf *btf;
 	char text[sizeof l->no_verdicts];
 	int reject, r;
@@ -108,9 +106,12 @@ int fl_ebpf_attach_drops(struct fl_live *l)
 	btf__free(btf);
 	if (reject < 0)
 		return unavailable(l, "this kernel does not say why it drops a packet (Linux 5.18 and later do)");
-	r = load(l, reject);
+	skel = drops_bpf__open();
+	r = skel ? load(l, skel, reject) : -ENOMEM;
 	if (!r)
-		r = attach(l);
+		r = attach(l, skel);
+	/* The link holds the program. */
+	drops_bpf__destroy(skel);
 	if (r) {
 		snprintf(text, sizeof text, "the kernel refuses the program that watches drops (%s): %.80s",
 			 strerror(-r), fl_ebpf_libbpf_text());
@@ -126,9 +127,6 @@ void fl_ebpf_detach_drops(struct fl_live *l)
 	if (l->dirfd >= 0)
 		unlinkat(l->dirfd, PIN, 0);
 	fl_closep(&l->drops_fd);
-	if (l->drops_skel)
-		drops_bpf__destroy(l->drops_skel);
-	l->drops_skel = NULL;
 }
 
 /* ---- where interfaces are ---- */

@@ -188,7 +188,8 @@ static void say_window(struct meter *m)
 	const struct fl_engine_last *last = fl_engine_last(m->engine);
 	const struct fl_ledger *l = &last->ledger;
 	struct fl_count excluded = {0}, lost = {0};
-	char start[24], bytes[16];
+	const uint64_t before = l->verdict[FL_VERDICT_BEFORE].packets;
+	char start[24], bytes[16], and_before[64] = "";
 
 	if (!last->window.number || last->window.number == m->said_window)
 		return;
@@ -200,11 +201,13 @@ static void say_window(struct meter *m)
 		excluded.packets += l->excluded[i].packets;
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
 		lost.packets += l->lost[i].packets;
-	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64
+	if (before)
+		snprintf(and_before, sizeof and_before, " + %" PRIu64 " dropped before the interface", before);
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen%s = %" PRIu64 " recorded + %" PRIu64
 		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
-		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets, excluded.packets,
-		lost.packets, fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, and_before, l->recorded.packets,
+		excluded.packets, lost.packets, fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)
