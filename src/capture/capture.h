@@ -94,6 +94,9 @@ struct fl_live_ops {
 	/* Privileged: meter the interface (in the current network namespace, or in the one of netns_fd >= 0) in the
 	 * slot. Already attached with the same identity (after a restart): 0. */
 	int (*attach)(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd);
+	/* Privileged: the end of the slot's cable that is not metered, where packets are dropped too. Until detach.
+	 * NULL: the backend tells no drops. */
+	int (*other_end)(struct fl_live *l, uint16_t slot, uint32_t ifindex, int netns_fd);
 	int (*detach)(struct fl_live *l, uint16_t slot);
 	/* File descriptors the unprivileged meter needs, to be passed over a socket; and its side of the same backend.
 	 */

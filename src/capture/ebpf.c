@@ -183,11 +183,11 @@ static uint64_t ring_position(struct fl_live *l)
 
 #define OPS(name_, open_)                                                                                              \
 	{                                                                                                              \
-		.name = name_, .open = open_, .attach = fl_ebpf_attach, .detach = fl_ebpf_detach,                      \
-		.export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock, .poll_fd = poll_fd,        \
-		.drain_ring = fl_ebpf_drain_ring, .drain_half = fl_ebpf_drain_half, .set_drained = set_drained,        \
-		.ring_position = ring_position, .set_ring_position = fl_ebpf_set_position, .peek = fl_ebpf_peek,       \
-		.verdicts = fl_ebpf_verdicts, .close = close_live,                                                     \
+		.name = name_, .open = open_, .attach = fl_ebpf_attach, .other_end = fl_ebpf_other_end,                \
+		.detach = fl_ebpf_detach, .export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock,  \
+		.poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring, .drain_half = fl_ebpf_drain_half,                \
+		.set_drained = set_drained, .ring_position = ring_position, .set_ring_position = fl_ebpf_set_position, \
+		.peek = fl_ebpf_peek, .verdicts = fl_ebpf_verdicts, .close = close_live,                               \
 	}
 
 const struct fl_live_ops fl_live_ebpf = OPS("ebpf", open_ebpf);

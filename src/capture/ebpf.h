@@ -101,6 +101,7 @@ void fl_ebpf_wipe(struct fl_live *l, const char *only_prefix);
 
 /* ebpf_attach.c */
 int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd);
+int fl_ebpf_other_end(struct fl_live *l, uint16_t slot, uint32_t ifindex, int netns_fd);
 int fl_ebpf_detach(struct fl_live *l, uint16_t slot);
 int fl_ebpf_find_attachments(struct fl_live *l);
 /* Detaches one direction; dir may be NULL. Gone already: 0. */

@@ -367,3 +367,10 @@ int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t 
 	}
 	return 0;
 }
+
+int fl_ebpf_other_end(struct fl_live *l, uint16_t slot, uint32_t ifindex, int netns_fd)
+{
+	if (slot >= FL_K_SLOTS)
+		return fl_fail(-EINVAL, "slot %u is not one of %d", slot, FL_K_SLOTS);
+	return fl_ebpf_set_where(l, (uint32_t)netns_inode(netns_fd), ifindex, slot, true);
+}

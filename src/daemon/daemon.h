@@ -40,7 +40,7 @@ struct fl_run {
 };
 
 /* ---- requests of the meter to the supervisor, over a SOCK_SEQPACKET pair ---- */
-enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_DETACH, FL_REQUEST_READY, FL_REQUEST_N };
+enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_OTHER_END, FL_REQUEST_DETACH, FL_REQUEST_READY, FL_REQUEST_N };
 struct fl_request {
 	uint32_t op;
 	uint16_t slot, arphrd;

@@ -62,6 +62,17 @@ static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
+/* What goes in at the metered end may be dropped behind the other one. */
+static int note_other_end(struct meter *m, uint16_t slot, const struct fl_interface *i)
+{
+	struct fl_request rq = {.op = FL_REQUEST_OTHER_END, .slot = slot, .ifindex = i->other_ifindex};
+
+	if (!i->other_ifindex || !m->run->privileged || !m->run->ops->other_end)
+		return 0;
+	memcpy(rq.netns, i->other_netns, sizeof rq.netns);
+	return fl_channel_call(m->channel, &rq);
+}
+
 static int detach(struct meter *m, uint16_t slot)
 {
 	struct fl_request rq = {.op = FL_REQUEST_DETACH, .slot = slot};
@@ -123,6 +134,8 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 	if (m->attached[slot])
 		return 0;
 	r = attach(m, (uint16_t)slot, i);
+	if (!r)
+		r = note_other_end(m, (uint16_t)slot, i);
 	m->attached[slot] = !r;
 	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
 	if (!r || r == -EPIPE) {

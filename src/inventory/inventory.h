@@ -67,6 +67,8 @@ struct fl_interface {
 	uint16_t arphrd;
 	uint32_t mtu;
 	int32_t link_ifindex, link_netnsid; /* veth peer: -1 when not known */
+	uint32_t other_ifindex;             /* the cable's other end, left out in favour of this one; 0: none */
+	char other_netns[32];               /* as eni.netns */
 	/* /sys or netlink statistics, for audit */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 };
