@@ -296,13 +296,15 @@ static int draw_interfaces(struct frame *f, struct fl_status_file *s, size_t row
 
 static void draw_ledger(struct frame *f, const char *label, const struct fl_status_ledger *l)
 {
-	char bytes[16];
+	char bytes[16], before[64] = "";
 
+	if (l->verdict[FL_VERDICT_BEFORE].packets)
+		snprintf(before, sizeof before, " + dropped before %" PRIu64, l->verdict[FL_VERDICT_BEFORE].packets);
 	linef(f,
-	      "%s seen %" PRIu64 " packets %s = recorded %" PRIu64 " + excluded %" PRIu64 " + lost %" PRIu64
+	      "%s seen %" PRIu64 " packets %s%s = recorded %" PRIu64 " + excluded %" PRIu64 " + lost %" PRIu64
 	      "; not IP %" PRIu64,
-	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), l->recorded.packets, l->excluded.packets,
-	      l->lost.packets, l->not_ip.packets);
+	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), before, l->recorded.packets,
+	      l->excluded.packets, l->lost.packets, l->not_ip.packets);
 }
 
 static void draw_last_window(struct frame *f, struct fl_status_file *s)
@@ -348,12 +350,13 @@ static int add_flow(struct fl_grid *g, struct fl_status_file *s, const json_t *o
 		r = name ? fl_grid_adds(g, name) : fl_grid_addf(g, "%" PRIu64, protocol);
 	r = r ? r : fl_grid_adds(g, fl_human_bytes(fl_status_u64(s, o, "bytes"), bytes));
 	r = r ? r : fl_grid_addf(g, "%" PRIu64, fl_status_u64(s, o, "packets"));
+	r = r ? r : fl_grid_adds(g, fl_status_str(s, o, "action"));
 	return r ? r : fl_grid_addf(g, "%s %s", fl_status_str(s, o, "name"), dir);
 }
 
 static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 {
-	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "INTERFACE"};
+	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "ACTION", "INTERFACE"};
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
 	const json_t *top = fl_status_array(s, s->root, "top");
 	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);

@@ -240,6 +240,14 @@ static int open_backend(struct fl_run *run, int backend, bool has_log, char reas
 	return 0;
 }
 
+static void ask_verdicts(struct fl_run *run)
+{
+	struct fl_live_verdicts v;
+
+	run->verdicts = run->ops->verdicts(run->privileged, &v);
+	snprintf(run->no_verdicts, sizeof run->no_verdicts, "%s", run->verdicts ? "" : v.why_not);
+}
+
 /* ---- what is said at the start ---- */
 
 static void say_skipped(const struct fl_interface *v, size_t n, bool terminal)
@@ -301,6 +309,12 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 			run->uid);
 	if (*because)
 		fl_warn("falling back to AF_PACKET: %s", because);
+	if (!run->verdicts)
+		fl_warn("verdicts are not observed, ACCEPT only means \"not seen rejected\": %s", run->no_verdicts);
+	else if (terminal)
+		printf("  REJECT: what this host's packet filter drops\n");
+	else
+		fl_info("verdicts: what this host's packet filter drops is REJECT");
 	if (run->reused)
 		fl_info("taking over what an earlier run left attached");
 	r = say_interfaces(run, terminal);
@@ -350,6 +364,8 @@ static int supervise(const struct conf *c, struct fl_run *run)
 		r = open_backend(run, c->backend, dir->has_log, reason);
 	}
 	run->quiet = terminal;
+	if (!r)
+		ask_verdicts(run);
 	if (!r)
 		r = say_start(run, dir, terminal);
 	if (!r)

@@ -63,6 +63,17 @@ static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
+/* What goes in at the metered end may be dropped behind the other one. */
+static int note_other_end(struct meter *m, uint16_t slot, const struct fl_interface *i)
+{
+	struct fl_request rq = {.op = FL_REQUEST_OTHER_END, .slot = slot, .ifindex = i->other_ifindex};
+
+	if (!i->other_ifindex || !m->run->privileged || !m->run->ops->other_end)
+		return 0;
+	memcpy(rq.netns, i->other_netns, sizeof rq.netns);
+	return fl_channel_call(m->channel, &rq);
+}
+
 static int detach(struct meter *m, uint16_t slot)
 {
 	struct fl_request rq = {.op = FL_REQUEST_DETACH, .slot = slot};
@@ -139,6 +150,8 @@ static int meter_interface(struct meter *m, size_t number, bool present[FL_K_SLO
 	if (r || m->attached[slot])
 		return r;
 	r = attach(m, (uint16_t)slot, i);
+	if (!r)
+		r = note_other_end(m, (uint16_t)slot, i);
 	m->attached[slot] = !r;
 	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
 	if (!r || r == -EPIPE) {
@@ -205,7 +218,8 @@ static void say_window(struct meter *m)
 {
 	const struct fl_engine_last *last = fl_engine_last(m->engine);
 	const struct fl_ledger *l = &last->ledger;
-	char start[24], bytes[16];
+	const uint64_t before = l->verdict[FL_VERDICT_BEFORE].packets;
+	char start[24], bytes[16], and_before[64] = "";
 
 	if (!last->window.number || last->window.number == m->said_window)
 		return;
@@ -213,10 +227,12 @@ static void say_window(struct meter *m)
 	sample_system(m);
 	/* A full disk must not stop the metering. */
 	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
-	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64
+	if (before)
+		snprintf(and_before, sizeof and_before, " + %" PRIu64 " dropped before the interface", before);
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen%s = %" PRIu64 " recorded + %" PRIu64
 		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
-		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, and_before, l->recorded.packets,
 		fl_count_total(l->excluded, FL_RULE_N).packets, fl_count_total(l->lost, FL_LOSS_N).packets,
 		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
@@ -259,6 +275,8 @@ static int on_status(void *ctx, uint64_t expirations)
 	struct meter *m = ctx;
 	struct fl_meter_status s = {
 	    .run = m->run,
+	    .live = m->live,
+	    .verdicts = m->run->verdicts,
 	    .engine = m->engine,
 	    .journal = m->journal,
 	    .interfaces = m->interfaces,
@@ -331,6 +349,7 @@ static int open_stages(struct meter *m)
 	    .memory_limit = m->run->memory_limit,
 	    .seed = fl_random_seed(),
 	    .exclusions = m->run->exclusions,
+	    .verdicts = m->run->verdicts,
 	    .reused = m->run->reused,
 	};
 	int r = read_boot_id(m->boot_id);
