@@ -82,7 +82,10 @@ int fl_encoder_new(struct fl_encoder **ret, const struct fl_format *format, enum
 void fl_encoder_free(struct fl_encoder **e);
 /* Renders the constant parts; eni is copied. Cheap enough to call per interface and window, not per record. */
 int fl_encoder_set_eni(struct fl_encoder *e, const struct fl_eni *eni);
-#define FL_RECORD_MAX 8192 /* no record is longer than this in any output */
+/* The same with fields that neither the flow nor fl_eni supplies, constant for this interface: those of constants->text
+ * that are not empty. */
+int fl_encoder_set_constants(struct fl_encoder *e, const struct fl_eni *eni, const struct fl_record_meta *constants);
+#define FL_RECORD_MAX 16384 /* no record is longer than this in any output */
 /* Append the header line (text, CSV; nothing for JSON), records one a line. */
 int fl_encode_header(const struct fl_encoder *e, struct fl_buf *out);
 int fl_encode(struct fl_encoder *e, const struct fl_record *r, const struct fl_record_meta *meta, struct fl_buf *out);
@@ -95,6 +98,8 @@ struct fl_flow_line {
 	uint8_t tcp, action;
 };
 int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out);
+int fl_encode_line_meta(struct fl_encoder *e, const struct fl_flow_line *l, const struct fl_record_meta *meta,
+			struct fl_buf *out);
 
 /* ---- decoding text ---- */
 struct fl_values { /* one line, split by the format; views into the line */
