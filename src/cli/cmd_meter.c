@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "capture/capture.h"
 #include "cli/cli.h"
+#include "cli/replay.h"
 #include "flow/decode_fast.h"
 #include "meter/meter.h"
 #include "record/record.h"
@@ -27,11 +28,11 @@
 #define LINK_TYPES 65536
 
 struct conf {
-	const char *format, *ledger, *exclude;
-	const char *const *local, *const *read;
+	const char *format, *ledger, *exclude, *inventory, *interface;
+	const char *const *local, *const *read, *const *tag;
 	uint64_t interval, memory_limit;
 	int output;
-	bool inner;
+	bool inner, enforced;
 };
 
 struct run {
@@ -41,6 +42,7 @@ struct run {
 	size_t n_local, n_exclusions;
 	struct fl_format *format;
 	struct fl_encoder *encoder;
+	struct fl_replay *replay; /* NULL: no inventory */
 	struct fl_fragments *fragments;
 	struct fl_meter *meter;
 	struct fl_buf out;
@@ -73,16 +75,21 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 {
 	struct window_ctx *w = ctx;
 	struct run *r = w->run;
+	struct fl_key key = f->key;
 	struct fl_flow_line line = {
-	    .key = &f->key,
+	    .key = &key,
 	    .packets = f->packets,
 	    .bytes = f->bytes,
 	    .start = w->start + f->first_ms / 1000,
 	    .end = w->start + f->last_ms / 1000,
 	    .tcp = f->tcp,
-	    .action = f->action,
+	    .action = f->key.dirfam & FL_KEY_REJECT ? FL_ACTION_REJECT : FL_ACTION_ACCEPT,
 	};
-	int result = fl_encode_line(r->encoder, &line, &r->out);
+	int result;
+
+	key.dirfam &= (uint8_t)~FL_KEY_REJECT;
+	result = r->replay ? fl_replay_line(r->replay, r->encoder, &line, &r->out)
+			   : fl_encode_line(r->encoder, &line, &r->out);
 
 	r->ledger.recorded.packets += f->packets;
 	r->ledger.recorded.bytes += f->bytes;
@@ -98,6 +105,8 @@ static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
 	struct run *r = ctx;
 	struct window_ctx w = {.run = r, .start = (int64_t)(window * r->conf->interval)};
 
+	if (r->replay)
+		fl_replay_window(r->replay, (uint64_t)w.start * 1000);
 	return fl_table_each(flows, write_flow, &w);
 }
 
@@ -191,7 +200,10 @@ static inline int add_packet(struct run *r, const struct fl_pcap_packet *in)
 	o->first_ms = o->last_ms = (uint32_t)((in->time_ns - r->window_start_ns) / 1000000);
 	r->ledger.seen.packets += o->packets;
 	r->ledger.seen.bytes += o->bytes;
-	if (r->n_local)
+	if (r->replay)
+		fl_replay_packet(r->replay, o, in->link == FL_LINK_ETHERNET && in->caplen >= 14 ? in->data : NULL,
+				 icmp_type, in->time_ns / 1000000);
+	else if (r->n_local)
 		o->key.dirfam |= direction(r, &o->key);
 	if (r->n_exclusions && excluded(r, o, icmp_type))
 		return 0;
@@ -296,6 +308,8 @@ static int write_ledger(struct run *r)
 	fl_json_object(&j);
 	fl_json_ku64(&j, "packets", r->ledger.not_ip.packets);
 	fl_json_end_object(&j);
+	if (r->replay)
+		fl_replay_json(r->replay, &j);
 	fl_json_end_object(&j);
 	if (fl_json_done(&j) || fl_buf_adds(&buf, "\n"))
 		return -ENOMEM;
@@ -344,6 +358,59 @@ static enum fl_log_kind kind_of(const char *format)
 		   : FL_LOG_VPC;
 }
 
+/* "instance-tag=Team": the key behind a tag field. */
+static int parse_tags(const char *const *tags, struct fl_enrich_conf *ret)
+{
+	const struct {
+		const char *field;
+		const char **key;
+	} fields[] = {
+	    {"instance-tag", &ret->instance_key[0]},
+	    {"instance-tag-2", &ret->instance_key[1]},
+	    {"interface-tag", &ret->interface_key[0]},
+	    {"interface-tag-2", &ret->interface_key[1]},
+	    {"asg-tag", &ret->asg_key[0]},
+	    {"asg-tag-2", &ret->asg_key[1]},
+	};
+
+	for (; tags && *tags; tags++) {
+		size_t n = strcspn(*tags, "="), i = 0;
+
+		while (i < FL_ARRAY_LEN(fields) &&
+		       (strlen(fields[i].field) != n || strncmp(fields[i].field, *tags, n) != 0))
+			i++;
+		if (i == FL_ARRAY_LEN(fields) || !(*tags)[n] || !(*tags)[n + 1])
+			return fl_fail(-EINVAL,
+				       "--tag %s: expected FIELD=KEY, where FIELD is instance-tag, interface-tag, "
+				       "asg-tag or one of these with -2",
+				       *tags);
+		*fields[i].key = *tags + n + 1;
+	}
+	return 0;
+}
+
+static int prepare_replay(struct run *r)
+{
+	struct fl_replay_conf rc = {
+	    .inventory = r->conf->inventory,
+	    .interface = r->conf->interface,
+	    .enforced = r->conf->enforced,
+	    .format = r->format,
+	};
+	int result;
+
+	if (!rc.inventory && !rc.interface && !rc.enforced)
+		return 0;
+	if (!rc.inventory || !rc.interface)
+		return fl_fail(-EINVAL,
+			       "--inventory DIR and --interface ENI go together: a capture is one interface of "
+			       "the inventory");
+	if (r->n_local)
+		return fl_fail(-EINVAL, "--local: with an inventory its interface says what is local");
+	result = parse_tags(r->conf->tag, &rc.enrich);
+	return result ? result : fl_replay_new(&r->replay, &rc);
+}
+
 /* What the user asked for; a fault here is a usage error. */
 static int prepare(struct run *r)
 {
@@ -357,7 +424,7 @@ static int prepare(struct run *r)
 		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
 	if (!result)
 		result = fl_encoder_new(&r->encoder, r->format, (enum fl_output)r->conf->output);
-	return result;
+	return result ? result : prepare_replay(r);
 }
 
 static int begin(struct run *r)
@@ -379,7 +446,7 @@ static int begin(struct run *r)
 	find_window(r, 0);
 	fl_identity_defaults(&identity);
 	fl_eni_for_capture(&identity, "capture", &eni);
-	result = fl_encoder_set_eni(r->encoder, &eni);
+	result = r->replay ? fl_replay_begin(r->replay, r->encoder) : fl_encoder_set_eni(r->encoder, &eni);
 	if (!result)
 		result = fl_fragments_new(&r->fragments, FL_FRAGMENT_CAPACITY, FL_FRAGMENT_TIMEOUT_NS, mc.seed);
 	if (!result)
@@ -409,7 +476,9 @@ static int meter_files(struct run *r, const char *const *files, size_t n, bool *
 
 static void note_verdicts(const struct run *r)
 {
-	if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
+	if (r->replay)
+		fl_replay_tell(r->replay);
+	else if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
 		fprintf(stderr, "flowlog: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
 }
 
@@ -462,6 +531,7 @@ static int run(void *conf, int argc, char **argv)
 		status = run_prepared(r, argc, argv);
 	}
 	fl_meter_free(&r->meter);
+	fl_replay_free(&r->replay);
 	fl_fragments_free(&r->fragments);
 	fl_encoder_free(&r->encoder);
 	fl_format_free(&r->format);
@@ -487,6 +557,16 @@ static const struct fl_option options[] = {
     {"exclude", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
      "leave out, and count apart, what AWS does not log: aws for all of it, or rules by name (amazon-dns,dhcp,...)",
      offsetof(struct conf, exclude)},
+    {"inventory", 0, NULL, FL_OPT_STRING, "DIR", NULL, NULL,
+     "a network as AWS describes it (flowlog inventory): identity, and the fields that only it knows",
+     offsetof(struct conf, inventory)},
+    {"interface", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
+     "which interface of the inventory the capture was made on: id, name, instance or address",
+     offsetof(struct conf, interface)},
+    {"enforced", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "the inventory's groups and ACLs were in force: what they deny is REJECT", offsetof(struct conf, enforced)},
+    {"tag", 0, NULL, FL_OPT_LIST, "FIELD=KEY", NULL, NULL,
+     "the tag key behind a field: instance-tag=Team, asg-tag-2=Owner; may be given again", offsetof(struct conf, tag)},
     {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "a capture file, as an operand is; may be given again",
      offsetof(struct conf, read)},
     {"memory-limit", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL,
@@ -503,9 +583,12 @@ const struct fl_command fl_cmd_meter = {
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,
-    .examples = "flowlog meter capture.pcap\n  records in the default format\n"
-		"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
-		"version 5, direction known\n"
-		"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
-		"everything seen\n",
+    .examples =
+	"flowlog meter capture.pcap\n  records in the default format\n"
+	"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
+	"version 5, direction known\n"
+	"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
+	"everything seen\n"
+	"flowlog meter --inventory aws/ --interface web-1 --enforced --format v5-all capture.pcap\n  what AWS's "
+	"flow logs of that interface would have said\n",
 };
