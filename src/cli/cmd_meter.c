@@ -84,10 +84,11 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 	    .end = w->start + f->last_ms / 1000,
 	    .tcp = f->tcp,
 	    .action = f->key.dirfam & FL_KEY_REJECT ? FL_ACTION_REJECT : FL_ACTION_ACCEPT,
+	    .reason = f->key.dirfam & FL_KEY_BPA ? FL_REASON_BPA : FL_REASON_NONE,
 	};
 	int result;
 
-	key.dirfam &= (uint8_t)~FL_KEY_REJECT;
+	key.dirfam &= (uint8_t) ~(FL_KEY_REJECT | FL_KEY_BPA);
 	result = r->replay ? fl_replay_line(r->replay, r->encoder, &line, &r->out)
 			   : fl_encode_line(r->encoder, &line, &r->out);
 

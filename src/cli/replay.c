@@ -206,7 +206,7 @@ void fl_replay_packet(struct fl_replay *p, struct fl_obs *o, const uint8_t *ethe
 		return;
 	note_denied(p, o, &d);
 	if (p->enforced)
-		o->key.dirfam |= FL_KEY_REJECT;
+		o->key.dirfam |= FL_KEY_REJECT | (d.by == FL_BY_BPA ? FL_KEY_BPA : 0);
 }
 
 int fl_replay_line(struct fl_replay *p, struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out)

@@ -42,6 +42,7 @@ enum row {
 	ROW_ASG_TAG_2,
 	ROW_INTERFACE_TYPE,
 	/* from here on by flow */
+	ROW_REJECT_REASON,
 	ROW_SRC_SERVICE,
 	ROW_DST_SERVICE,
 	ROW_TRAFFIC_PATH,
@@ -100,6 +101,7 @@ static const struct field_source {
     [ROW_ASG_TAG] = {"asg-tag", TAG(4)},
     [ROW_ASG_TAG_2] = {"asg-tag-2", TAG(5)},
     [ROW_INTERFACE_TYPE] = {"interface-type"},
+    [ROW_REJECT_REASON] = {"reject-reason"},
     [ROW_SRC_SERVICE] = {"pkt-src-aws-service"},
     [ROW_DST_SERVICE] = {"pkt-dst-aws-service"},
     [ROW_TRAFFIC_PATH] = {"traffic-path"},
@@ -312,6 +314,8 @@ static const struct hop *hop_to(struct fl_enricher *x, const struct fl_addr *add
 
 /* ---- one flow ---- */
 
+static const char *const reasons[FL_REASON_N] = {"", "BPA", "EC"};
+
 static void put(struct fl_enricher *x, enum row row, const char *s)
 {
 	if (x->number[row] >= 0)
@@ -364,6 +368,8 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 	logged.key = &key;
 	x->meta.pkt_src = &l->key->src;
 	x->meta.pkt_dst = &l->key->dst;
+	x->meta.no_bytes = l->reason == FL_REASON_BPA;
+	put(x, ROW_REJECT_REASON, reasons[l->reason]);
 	if (x->by_flow) {
 		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, &l->key->src));
 		put(x, ROW_DST_SERVICE, fl_network_service(x->net, &l->key->dst));
@@ -390,7 +396,7 @@ int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl
 	for (size_t i = 0; !x->primary && i < net_eni->n_addrs; i++)
 		if (!net_eni->addr[i].v6)
 			x->primary = &net_eni->addr[i];
-	for (unsigned row = 0; row < ROW_SRC_SERVICE; row++) {
+	for (unsigned row = 0; row < ROW_REJECT_REASON; row++) {
 		const char *s = x->number[row] < 0 ? "" : eni_text(x, net_eni, (enum row)row);
 
 		if (*s)
@@ -419,7 +425,7 @@ int fl_enricher_new(struct fl_enricher **ret, const struct fl_format *format, co
 		for (size_t i = 0; i < fl_format_len(format); i++)
 			if (fl_format_field(format, i) && !strcmp(fl_format_name(format, i), name))
 				x->number[row] = (int16_t)fl_field_number(fl_format_field(format, i));
-		x->by_flow |= row >= ROW_SRC_SERVICE && x->number[row] >= 0;
+		x->by_flow |= row > ROW_REJECT_REASON && x->number[row] >= 0;
 	}
 	*ret = x;
 	return 0;

@@ -14,6 +14,8 @@
 #include "inventory/inventory.h"
 
 enum fl_action { FL_ACTION_ACCEPT = 0, FL_ACTION_REJECT = 1, FL_ACTION_N };
+/* Why a packet was rejected, as far as records say (field reject-reason). */
+enum fl_reason { FL_REASON_NONE = 0, FL_REASON_BPA, FL_REASON_EC, FL_REASON_N };
 enum fl_status { FL_STATUS_OK = 0, FL_STATUS_NODATA, FL_STATUS_SKIPDATA, FL_STATUS_N };
 enum fl_log_kind { FL_LOG_VPC = 0, FL_LOG_TGW = 1 }; /* which table of fields */
 
@@ -31,6 +33,7 @@ struct fl_record {
 /* What is known beyond the packet; NULL members and a NULL pointer to it write "-" (or the documented default). */
 struct fl_record_meta {
 	const struct fl_addr *pkt_src, *pkt_dst; /* NULL: same as the logged address */
+	bool no_bytes;                           /* records.md: a flow rejected by BPA has no bytes */
 	struct fl_addr pkt_addr[2];              /* room for the two when fl_decode_record fills this */
 	struct fl_str text[96];                  /* by field number: what neither flow nor ENI supplies; n = 0: "-" */
 };
@@ -96,6 +99,7 @@ struct fl_flow_line {
 	uint64_t packets, bytes;
 	int64_t start, end;
 	uint8_t tcp, action;
+	uint8_t reason; /* enum fl_reason; looked at by fl_enrich_line alone */
 };
 int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out);
 int fl_encode_line_meta(struct fl_encoder *e, const struct fl_flow_line *l, const struct fl_record_meta *meta,
