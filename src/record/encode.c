@@ -260,12 +260,12 @@ int fl_output_parse(const char *name, enum fl_output *ret)
 static char *put_constant(char *p, const struct fl_encoder *e, const struct fl_field *f, enum fl_status status,
 			  const struct fl_eni *eni, const struct fl_record_meta *constants)
 {
-	enum fl_origin origin = f ? fl_field_origin(f) : FL_FROM_META;
+	enum fl_origin origin = fl_field_origin(f);
 	struct fl_eni copy = *eni;
 	const char *text = "-";
 	size_t size;
 
-	if (f && origin == FL_FROM_META && constants && constants->text[fl_field_number(f)].n) {
+	if (origin == FL_FROM_META && constants && constants->text[fl_field_number(f)].n) {
 		struct fl_str s = constants->text[fl_field_number(f)];
 
 		return put_text(p, e->output, s.p, s.n);
@@ -273,7 +273,7 @@ static char *put_constant(char *p, const struct fl_encoder *e, const struct fl_f
 
 	if (origin == FL_FROM_VERSION)
 		return put_u64(p, fl_format_version(e->format));
-	if (f && (origin == FL_FROM_START || origin == FL_FROM_END || (status == FL_STATUS_OK && writers[origin])))
+	if (origin == FL_FROM_START || origin == FL_FROM_END || (status == FL_STATUS_OK && writers[origin]))
 		return NULL;
 	if (origin == FL_FROM_RESOURCE)
 		text = "TransitGateway";
@@ -321,7 +321,7 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 		} else if (i) {
 			*p++ = e->output == FL_OUTPUT_CSV ? ',' : ' ';
 		}
-		after = put_constant(p, e, f, status, eni, constants);
+		after = f ? put_constant(p, e, f, status, eni, constants) : put_text(p, e->output, "-", 1);
 		if (after) {
 			p = after;
 			continue;
