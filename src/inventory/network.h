@@ -32,6 +32,12 @@ struct fl_cidrs {
 	size_t n;
 };
 
+/* IPv4 CIDRs are mapped ones; an IPv6 prefix that only looks mapped needs 96 bits or more to be taken for one. */
+static inline bool fl_cidr_is_v4(const struct fl_cidr *c)
+{
+	return c->bits >= 96 && fl_addr_is_mapped_v4(&c->base);
+}
+
 /* What every noun has. name: tag "Name", else the resource's own name, else "". */
 struct fl_noun {
 	const char *id, *name, *owner; /* owner "": not given */
@@ -112,6 +118,7 @@ struct fl_subnet {
 	const struct fl_vpc *vpc;
 	const char *vpc_id;
 	const char *az, *az_id, *outpost_arn;          /* "" when not given */
+	const char *region;                            /* of the zone, "" when not known */
 	const char *sublocation_type, *sublocation_id; /* "wavelength", "localzone", "outpost", or "" */
 	struct fl_cidrs cidrs;
 	const struct fl_acl *acl;            /* associated, else the VPC's default; NULL: not known */
@@ -167,7 +174,9 @@ struct fl_net_eni {
 	const struct fl_vpc *vpc;
 	const struct fl_subnet *subnet;
 	const char *vpc_id, *subnet_id;
-	const char *instance_id; /* "" when none; never of a requester-managed interface */
+	const char *az, *az_id, *region; /* the subnet's when the interface does not say; "" */
+	uint32_t device_index;           /* at its instance; UINT32_MAX: not attached */
+	const char *instance_id;         /* "" when none; never of a requester-managed interface */
 	const struct fl_instance *instance;
 	const char *type;        /* the API's interfaceType, "" = interface */
 	const char *record_type; /* the record's interface-type: "nat_gateway" ..., "" = "-" */
@@ -223,6 +232,7 @@ struct fl_tgw_attachment {
 struct fl_task {
 	struct fl_noun noun; /* id: the task's ARN */
 	const char *cluster_arn, *cluster_name, *container_instance_arn, *container_instance_id;
+	const char *instance_id; /* under the container instance; "" on Fargate */
 	const char *container_id, *second_container_id, *service_name, *definition_arn, *task_id;
 };
 
@@ -303,6 +313,7 @@ struct fl_binding {
 	const char *interface, *netns; /* "" when bound by MAC */
 	bool has_mac;
 	uint8_t mac[6];
+	bool has_end;  /* the table says which end it is; else discovery's opinion stands */
 	bool host_end; /* the metered end is the host's */
 	bool enforced;
 };
