@@ -34,6 +34,7 @@ FACES = {
     "flow/decode_fast.h",  # in line in the packet loop
     "inventory/network.h",  # AWS's nouns; inventory.h is what a record needs
     "record/enrich.h",  # fields that need the inventory
+    "policy/trace.h",  # explains the way of a connection; policy.h decides about packets
     "cli/config.h",  # the configuration file, read for `flowlog run` too
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

@@ -135,7 +135,7 @@ static int add_cidrs(struct fl_rules_builder *b, const struct fl_cidrs *list)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < list->n; i++)
-		r = fl_rules_cidr(b, &list->cidr[i], fl_cidr_v6(&list->cidr[i]));
+		r = fl_rules_cidr(b, &list->cidr[i], !fl_cidr_is_v4(&list->cidr[i]));
 	return r;
 }
 
@@ -240,7 +240,7 @@ static int build_routes(struct fl_rules_builder *b, const struct shared *s)
 
 		for (size_t k = 0; route->list && k < route->list->cidrs.n; k++, n++)
 			all[n] = (struct route_cidr){route->list->cidrs.cidr[k], route, n,
-						     fl_cidr_v6(&route->list->cidrs.cidr[k])};
+						     !fl_cidr_is_v4(&route->list->cidrs.cidr[k])};
 		if (!route->list && !*route->list_id) {
 			all[n] = (struct route_cidr){route->cidr, route, n, route->v6};
 			n++;
@@ -360,10 +360,10 @@ static void find_reserved(struct fl_filter *f)
 	const struct fl_net_eni *e = f->eni;
 
 	for (size_t i = 0; e->vpc && i < e->vpc->cidrs.n && f->n_dns < FILTER_LOCAL_MAX; i++)
-		if (!fl_cidr_v6(&e->vpc->cidrs.cidr[i]))
+		if (fl_cidr_is_v4(&e->vpc->cidrs.cidr[i]))
 			f->dns[f->n_dns++] = plus(&e->vpc->cidrs.cidr[i], 2);
 	for (size_t i = 0; e->subnet && i < e->subnet->cidrs.n && f->n_routers < FILTER_LOCAL_MAX; i++)
-		if (!fl_cidr_v6(&e->subnet->cidrs.cidr[i]))
+		if (fl_cidr_is_v4(&e->subnet->cidrs.cidr[i]))
 			f->router[f->n_routers++] = plus(&e->subnet->cidrs.cidr[i], 1);
 }
 

@@ -231,25 +231,22 @@ struct conn *conn_find(struct fl_connections *c, const struct conn *key, uint64_
 	return NULL;
 }
 
-/* A free slot in the emptier bucket; else a forgotten one; else the one that ends first. */
+/* A free slot in the emptier bucket; else the one that will be, or was, forgotten first. */
 static size_t make_room(struct fl_connections *c, const struct place *p, uint64_t now_ms)
 {
-	size_t first = SIZE_MAX, free_at[2] = {SIZE_MAX, SIZE_MAX}, free_n[2] = {0};
+	size_t first = p->bucket[0], free_at[2] = {SIZE_MAX, SIZE_MAX}, free_n[2] = {0};
 
 	for (unsigned b = 0; b < 2; b++)
-		for (size_t i = p->bucket[b]; i < p->bucket[b] + BUCKET; i++) {
-			if (c->tag[i] && is_forgotten(&c->slot[i], now_ms))
-				release(c, i);
+		for (size_t i = p->bucket[b]; i < p->bucket[b] + BUCKET; i++)
 			if (!c->tag[i]) {
 				free_at[b] = i;
 				free_n[b]++;
-			} else if (first == SIZE_MAX || forget_ms(&c->slot[i]) < forget_ms(&c->slot[first])) {
+			} else if (c->tag[first] && forget_ms(&c->slot[i]) < forget_ms(&c->slot[first])) {
 				first = i;
 			}
-		}
 	if (free_n[0] || free_n[1])
 		return free_n[0] >= free_n[1] ? free_at[0] : free_at[1];
-	c->evicted++;
+	c->evicted += !is_forgotten(&c->slot[first], now_ms);
 	release(c, first);
 	return first;
 }

@@ -168,7 +168,7 @@ bool fl_filter_crosses(const struct fl_filter *f, const struct fl_addr *peer, bo
 	const struct fl_subnet *subnet = f->eni->subnet;
 
 	for (size_t i = 0; subnet && i < subnet->cidrs.n; i++)
-		if (fl_cidr_v6(&subnet->cidrs.cidr[i]) == v6 && fl_cidr_has(&subnet->cidrs.cidr[i], peer))
+		if (fl_cidr_is_v4(&subnet->cidrs.cidr[i]) != v6 && fl_cidr_has(&subnet->cidrs.cidr[i], peer))
 			return false;
 	return true;
 }

@@ -48,8 +48,3 @@ const struct fl_origin *fl_rules_match(const struct fl_rules *r, uint32_t servic
 bool fl_rules_world(const struct fl_rules *r, uint32_t service, bool v6);
 /* Some rule covers every port of FL_SVC_TCP or FL_SVC_UDP and every address of the family. */
 bool fl_rules_all(const struct fl_rules *r, uint32_t slot, bool v6);
-
-static inline bool fl_cidr_v6(const struct fl_cidr *c)
-{
-	return c->bits < 96 || !fl_addr_is_mapped_v4(&c->base);
-}
