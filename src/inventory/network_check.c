@@ -136,6 +136,14 @@ static void say(struct fl_network *net, const char *command)
 		*more = command;
 }
 
+const char *fl_network_command(size_t i)
+{
+	for (size_t row = 0; row < fl_kinds_n; row++)
+		if (fl_kinds[row].command && !i--)
+			return fl_kinds[row].command;
+	return NULL;
+}
+
 void fl_network_say_missing(struct fl_reader *r)
 {
 	struct fl_network *net = r->net;
