@@ -147,6 +147,7 @@ struct fl_kclock {
 	FL_U64 window_ns;
 	FL_U64 position, announced;
 	FL_U32 verdicts, pad; /* 1: the program of drops is attached */
+	FL_U64 missed;        /* its runs that the kernel left out, because one was interrupted */
 };
 #define FL_K_ABI 2 /* of the maps' contents; also in the pins' names */
 
