@@ -148,6 +148,7 @@ struct fl_kclock {
 	FL_U64 window_ns;
 	FL_U64 position, announced;
 	FL_U32 verdicts, pad; /* 1: the program of drops is attached */
+	FL_U64 missed;        /* its runs that the kernel left out, because one was interrupted */
 };
 
 /* VLANs of one slot that are metered by themselves, a bit each: [802.1ad][id / 64]. Frames that carry

@@ -60,7 +60,7 @@ struct fl_live_cause {
 #define FL_LIVE_CAUSES_MAX 32
 struct fl_live_verdicts {
 	const char *why_not; /* a sentence; "" when verdicts are observed */
-	uint64_t lost;       /* packets dropped by the filter that were not told, because the ring of drops was full */
+	uint64_t lost;       /* drops that were not told: the ring was full, or the program was itself interrupted */
 	/* Came in and were dropped for other reasons than the filter; the most frequent ones. */
 	struct fl_live_cause cause[FL_LIVE_CAUSES_MAX];
 	size_t n_causes;
@@ -118,7 +118,8 @@ struct fl_live_ops {
 	void (*set_ring_position)(struct fl_live *l, uint64_t pos);             /* replay after a restart */
 	/* Provisional look at the open window: racy by nature, never summed. max entries. */
 	size_t (*peek)(struct fl_live *l, uint32_t window, struct fl_partial *ret, size_t max);
-	/* Whether drops of the packet filter are told. l may be NULL where the backend never tells. */
+	/* Whether drops of the packet filter are told. l may be NULL where the backend never tells. The privileged side
+	 * calls it each second too: only it can ask the kernel what its program missed. */
 	bool (*verdicts)(struct fl_live *l, struct fl_live_verdicts *ret);
 	void (*close)(struct fl_live **l, bool unpin); /* unpin: detach everything and remove the pins */
 };

@@ -19,7 +19,7 @@ static struct fl_live *new_live(void)
 
 	if (!l)
 		return NULL;
-	l->dirfd = l->drops_fd = -1;
+	l->dirfd = l->drops_fd = l->drops_prog = -1;
 	for (unsigned i = 0; i < FL_MAP_N; i++)
 		l->map_fd[i] = -1;
 	return l;
@@ -44,6 +44,7 @@ static void close_live(struct fl_live **live, bool unpin)
 		rmdir(l->dir);
 	}
 	fl_closep(&l->drops_fd);
+	fl_closep(&l->drops_prog);
 	fl_ebpf_unmap(l);
 	fl_ebpf_unload(l);
 	for (unsigned i = 0; i < FL_MAP_N; i++)

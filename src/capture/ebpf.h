@@ -67,6 +67,7 @@ struct fl_live {
 
 	/* privileged */
 	struct meter_bpf *skel;
+	int drops_prog;        /* to ask the kernel how often it was left out; -1: not the privileged side */
 	int drops_fd;          /* link of the program of drops while nothing is pinned, else -1 */
 	char no_verdicts[160]; /* why there is none; "" when it is attached */
 	const struct bpf_insn *insns;
@@ -110,6 +111,8 @@ int fl_ebpf_find_attachments(struct fl_live *l);
 int fl_ebpf_drop(const char *dir, struct fl_ebpf_attachment *a, bool egress);
 
 /* ebpf_drops.c */
+struct btf;
+int fl_ebpf_resolve_reasons(struct fl_kcause *causes, const struct btf *btf); /* number of REJECT, -1: none */
 int fl_ebpf_attach_drops(struct fl_live *l); /* what cannot be had is no error: no_verdicts says why */
 void fl_ebpf_detach_drops(struct fl_live *l);
 int fl_ebpf_set_where(const struct fl_live *l, uint32_t netns, uint32_t ifindex, uint16_t slot, bool other_end);

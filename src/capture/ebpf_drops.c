@@ -28,7 +28,7 @@ static int unavailable(struct fl_live *l, const char *why)
 }
 
 /* Puts the names into the first CPU's rows. The number of REJECT, -1: this kernel has none. */
-static int resolve_reasons(struct fl_live *l, const struct btf *btf)
+int fl_ebpf_resolve_reasons(struct fl_kcause *causes, const struct btf *btf)
 {
 	int id = btf__find_by_name_kind(btf, REASONS, BTF_KIND_ENUM), reject = -1;
 	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
@@ -43,9 +43,9 @@ static int resolve_reasons(struct fl_live *l, const struct btf *btf)
 			reject = e->val;
 		if (!strncmp(name, PREFIX, strlen(PREFIX)))
 			name += strlen(PREFIX);
-		snprintf(l->causes[e->val].name, sizeof l->causes[e->val].name, "%s", name);
+		snprintf(causes[e->val].name, sizeof causes->name, "%s", name);
 	}
-	snprintf(l->causes[FL_K_CAUSES - 1].name, sizeof l->causes[0].name, "OTHER");
+	snprintf(causes[FL_K_CAUSES - 1].name, sizeof causes->name, "OTHER");
 	return reject;
 }
 
@@ -88,6 +88,15 @@ static int attach(struct fl_live *l, const struct drops_bpf *skel)
 	return r;
 }
 
+static int program_of_pin(const struct fl_live *l)
+{
+	int fd FL_CLEANUP(fl_closep) = fl_ebpf_get(l->dir, PIN);
+	struct bpf_link_info info = {0};
+	uint32_t size = sizeof info;
+
+	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) ? -1 : bpf_prog_get_fd_by_id(info.prog_id);
+}
+
 int fl_ebpf_attach_drops(struct fl_live *l)
 {
 	struct drops_bpf *skel;
@@ -95,14 +104,16 @@ int fl_ebpf_attach_drops(struct fl_live *l)
 	char text[sizeof l->no_verdicts];
 	int reject, r;
 
-	if (l->dirfd >= 0 && !faccessat(l->dirfd, PIN, F_OK, 0))
+	if (l->dirfd >= 0 && !faccessat(l->dirfd, PIN, F_OK, 0)) {
+		l->drops_prog = program_of_pin(l);
 		return 0;
+	}
 	l->clock->verdicts = 0;
 	fl_ebpf_quiet();
 	btf = btf__load_vmlinux_btf();
 	if (!btf)
 		return unavailable(l, "this kernel does not describe its types (CONFIG_DEBUG_INFO_BTF)");
-	reject = resolve_reasons(l, btf);
+	reject = fl_ebpf_resolve_reasons(l->causes, btf);
 	btf__free(btf);
 	if (reject < 0)
 		return unavailable(l, "this kernel does not say why it drops a packet (Linux 5.18 and later do)");
@@ -110,6 +121,8 @@ int fl_ebpf_attach_drops(struct fl_live *l)
 	r = skel ? load(l, skel, reject) : -ENOMEM;
 	if (!r)
 		r = attach(l, skel);
+	if (!r)
+		l->drops_prog = dup(bpf_program__fd(skel->progs.fl_drop));
 	/* The link holds the program. */
 	drops_bpf__destroy(skel);
 	if (r) {
@@ -179,6 +192,16 @@ static int by_buffers(const void *a, const void *b)
 	return x->buffers < y->buffers ? 1 : x->buffers > y->buffers ? -1 : strcmp(x->name, y->name);
 }
 
+/* The privileged side asks, the meter reads. */
+static void note_missed(struct fl_live *l)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t size = sizeof info;
+
+	if (l->drops_prog >= 0 && !bpf_obj_get_info_by_fd(l->drops_prog, &info, &size))
+		__atomic_store_n(&l->clock->missed, info.recursion_misses, __ATOMIC_RELAXED);
+}
+
 bool fl_ebpf_verdicts(struct fl_live *l, struct fl_live_verdicts *ret)
 {
 	struct fl_live_cause all[FL_K_CAUSES];
@@ -186,6 +209,8 @@ bool fl_ebpf_verdicts(struct fl_live *l, struct fl_live_verdicts *ret)
 
 	memset(ret, 0, sizeof *ret);
 	ret->why_not = l->no_verdicts;
+	note_missed(l);
+	ret->lost = l->clock->missed;
 	for (unsigned cpu = 0; cpu < l->cpus; cpu++)
 		ret->lost += l->drop_rings[cpu].lost;
 	for (unsigned i = 0; i < FL_K_CAUSES; i++) {

@@ -217,8 +217,11 @@ static int write_status(void *ctx, uint64_t expirations)
 	struct supervisor *s = ctx;
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(65536);
 	struct fl_json j = FL_JSON(&buf);
+	struct fl_live_verdicts v;
 
 	(void)expirations;
+	if (s->run->privileged)
+		(void)s->run->ops->verdicts(s->run->privileged, &v);
 	fl_json_object(&j);
 	fl_json_kstr(&j, "role", "supervisor");
 	fl_json_ki64(&j, "pid", getpid());

@@ -66,7 +66,7 @@ struct probe {
 	size_t n_partials, cap_partials;
 	struct fl_live_counts *counts;
 	size_t n_counts, cap_counts;
-	uint64_t evicted[8];
+	uint64_t evicted[8], dropped; /* dropped: packets, by the packet filter */
 };
 
 static volatile sig_atomic_t stop;
@@ -97,6 +97,11 @@ static void keep_partials(struct probe *pr, const struct fl_partial *p, size_t n
 		bool read = p[i].window <= pr->drained[p[i].window & 1];
 
 		pr->evicted[p[i].evict & 7] += ring;
+		/* Of packets that are among the flows too, or were never seen. */
+		if (FL_EVICT_IS_DROP(p[i].evict)) {
+			pr->dropped += p[i].packets;
+			continue;
+		}
 		if (read && (!ring || p[i].evict == FL_EVICT_STALE))
 			continue;
 		pr->partials[pr->n_partials++] = p[i];
@@ -396,6 +401,7 @@ static int print(struct probe *pr)
 	fl_json_ku64(&j, "ring_collision", pr->evicted[FL_EVICT_COLLISION]);
 	fl_json_ku64(&j, "ring_stale", pr->evicted[FL_EVICT_STALE]);
 	fl_json_ku64(&j, "ring_full", pr->evicted[FL_EVICT_FULL]);
+	fl_json_ku64(&j, "dropped", pr->dropped);
 	fl_json_key(&j, "counts");
 	fl_json_array(&j);
 	for (size_t i = 0; i < pr->n_counts; i++)

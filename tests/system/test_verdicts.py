@@ -55,7 +55,7 @@ def nft(ns, text):
 
 
 def chain(hook, *rules, kind="filter", priority=0):
-    return f"chain {kind}{hook} {{ type {kind} hook {hook} priority {priority};\n" + "\n".join(rules) + "\n}"
+    return f"chain {kind}{hook} {{ type {kind} hook {hook} priority {priority};\n" + "\n".join(rules) + "\n}\n"
 
 
 def iptables(ns, *rules):
@@ -115,14 +115,17 @@ def metered(d, device):
 def finish(d, flowlog, device="v0", windows=2.2):
     """Ends the run and gives its records of the device, when all of them add up."""
     time.sleep(windows)
-    eni, ledger = metered(d, device)["eni"], metered(d, device)["ledger"]
+    eni = metered(d, device)["eni"]
     assert d.stop() == 0
-    audit = flowlog("audit", "--store", d.store, check=False)
-    assert audit.returncode == 0 and "balanced: seen" in audit.stdout, audit.stdout
+    audit = flowlog("audit", "--store", d.store, "--windows", "-o", "json", check=False)
+    assert audit.returncode == 0, audit.stdout
+    windows = [json.loads(line) for line in audit.stdout.splitlines()]
+    windows = [w for w in windows if w["kind"] == "window" and w["eni"] == eni]
+    assert {w["verdict_source"] for w in windows} == {"kernel"}
     rows = Rows()
     rows.bytes, rows.flags = collections.Counter(), collections.defaultdict(set)
-    rows.ledger = {v: sum(ledger[way]["verdicts"][v]["packets"] for way in ledger) for v in ("rejected", "before-interface", "unmatched")}
-    rows.seen = sum(ledger[way]["seen"]["packets"] for way in ledger)
+    rows.ledger = {v: sum(w[v]["packets"] for w in windows) for v in ("rejected", "before-interface", "unmatched")}
+    rows.seen = sum(w["seen"]["packets"] for w in windows)
     for r in d.records():
         assert r["log-status"] != "SKIPDATA"
         if r["log-status"] == "OK" and r["interface-id"] == eni:
