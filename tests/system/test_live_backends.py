@@ -140,7 +140,7 @@ def scan(cable):
 
 
 def connections(cable):
-    ports = 1 + CONNECTIONS // 10000  # of the sender's, one port sees no more at once
+    ports = 1 + CONNECTIONS // 10000
     with helper(cable.b, "serve", 8080, ports):
         cable.a(PYTHON, TRAFFIC, "connections", B4, 8080, CONNECTIONS, ports, timeout=60 + CONNECTIONS // 100)
 

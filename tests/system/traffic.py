@@ -24,9 +24,10 @@ def serve(port, ports=1):
 
 
 def connections(host, port, n, ports=1):
-    """n connections one after another, to each port in turn, closed by reset, so that ports do not run out and nothing lingers."""
+    """n connections one after another, each of other ports than all before, closed by reset so that nothing lingers."""
+    ports = int(ports)
     for i in range(int(n)):
-        with socket.create_connection((host, int(port) + i % int(ports))) as s:
+        with socket.create_connection((host, int(port) + i % ports), source_address=("", 20000 + i // ports)) as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             s.sendall(b"x" * 100)
             assert s.recv(1000)
