@@ -274,7 +274,7 @@ static int become_meter(struct probe *pr, struct fl_live *privileged)
 static int run(struct probe *pr)
 {
 	const struct fl_live_sink s = {.ring = sink_ring, .half = sink_half, .ctx = pr};
-	uint64_t end = fl_mono_ns(&fl_clock_system) + pr->seconds * FL_NS_PER_S;
+	const uint64_t begin = fl_mono_ns(&fl_clock_system), end = begin + pr->seconds * FL_NS_PER_S;
 	int r = 0;
 
 	while (!r && !stop && (!pr->seconds || fl_mono_ns(&fl_clock_system) < end)) {
@@ -286,7 +286,9 @@ static int run(struct probe *pr)
 		mono = fl_mono_ns(&fl_clock_system);
 		now = window_at(pr, mono);
 		window_end = pr->mono_base + (now - pr->window_base) * pr->conf.window_ns;
-		if (mono > end - pr->seconds * FL_NS_PER_S + pr->ring_delay_ns)
+		/* Always before a half is read: what the ring holds of it would count as read already. The
+		 * clock is coarse, begin may still be now. */
+		if (mono >= begin + pr->ring_delay_ns)
 			r = pr->ops->drain_ring(pr->live, &s);
 		if (r || mono < window_end + SETTLE_NS || pr->drained[(now - 1) & 1] >= now - 1)
 			continue;
