@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -266,6 +267,23 @@ static int meter_file(struct run *r, const char *path, int *ret_fault)
 	return result;
 }
 
+/* A file appears whole or not at all. A device, a pipe or a link is written to: never replaced by a file. */
+static int save_ledger(const char *path, const struct fl_buf *text)
+{
+	bool standard = !strcmp(path, "-");
+	struct stat st;
+	int fd, result;
+
+	if (!standard && (lstat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode)))
+		return fl_file_write_atomic(AT_FDCWD, path, text->data, text->len, 0644, false);
+	fd = standard ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return fl_fail(-errno, "%s: %m", path);
+	result = fl_write_all(fd, text->data, text->len);
+	close(fd);
+	return result ? fl_fail(result, "%s: %s", path, strerror(-result)) : 0;
+}
+
 static int write_ledger(struct run *r)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 16);
@@ -287,7 +305,7 @@ static int write_ledger(struct run *r)
 	fl_json_end_object(&j);
 	if (fl_json_done(&j) || fl_buf_adds(&buf, "\n"))
 		return -ENOMEM;
-	return fl_file_write_atomic(AT_FDCWD, r->conf->ledger, buf.data, buf.len, 0644, false);
+	return save_ledger(r->conf->ledger, &buf);
 }
 
 static struct fl_addr address_plus(const struct fl_addr *base, unsigned n)
@@ -519,7 +537,8 @@ static const struct fl_option options[] = {
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
      "Form of the records; json is one object a line.", offsetof(struct conf, output)},
     {"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL,
-     "Write what was seen, recorded, excluded and lost to FILE as JSON.", offsetof(struct conf, ledger)},
+     "Write what was seen, recorded, excluded and lost to FILE as JSON; - is standard output, after the records.",
+     offsetof(struct conf, ledger)},
     {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Log what is inside IPIP, GRE, VXLAN and Geneve tunnels instead of the tunnels.", offsetof(struct conf, inner)},
     {"exclusions", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,

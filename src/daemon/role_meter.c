@@ -442,6 +442,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r) {
 		/* The live view is gone: the last window's ledger is said, as without a terminal. */
 		fl_log_set_level(FL_LOG_INFO);
+		m.quiet_so_far = false;
 		say_window(&m);
 		on_status(&m, 1);
 		fl_wal_remove(run->shmfd);

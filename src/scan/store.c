@@ -72,14 +72,14 @@ void fl_store_close(struct fl_store **s)
 
 /* ---- which flow log ---- */
 
-/* The first id in deliver/, in order of name. */
-static int first_log(int fd, char ret[64])
+/* Ids in deliver/. Returns the first in order of name, or -ENOENT; with ret_all all of them, for a sentence. */
+static int ids_by_name(int fd, char ret_first[64], struct fl_buf *ret_all)
 {
 	int sub = openat(fd, "deliver", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = sub < 0 ? NULL : fdopendir(sub);
 	struct dirent *e;
 
-	*ret = '\0';
+	*ret_first = '\0';
 	if (!d) {
 		fl_closep(&sub);
 		return errno == ENOENT ? -ENOENT : -errno;
@@ -89,11 +89,48 @@ static int first_log(int fd, char ret[64])
 
 		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) || strcmp(e->d_name + n - 5, ".json"))
 			continue;
-		if (!*ret || strncmp(e->d_name, ret, n - 5) < 0)
-			snprintf(ret, 64, "%.*s", (int)(n - 5), e->d_name);
+		if (!*ret_first || strncmp(e->d_name, ret_first, n - 5) < 0)
+			snprintf(ret_first, 64, "%.*s", (int)(n - 5), e->d_name);
+		if (ret_all)
+			(void)fl_buf_printf(ret_all, "%s%.*s", ret_all->len ? ", " : "", (int)(n - 5), e->d_name);
 	}
 	closedir(d);
-	return *ret ? 0 : -ENOENT;
+	return *ret_first ? 0 : -ENOENT;
+}
+
+/* The first flow log of the configuration, as the deliver role lists them; a store may also hold the state of flow logs
+ * that are configured no more. */
+static bool configured_first(int fd, char ret[64])
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);
+	json_t *status = fl_file_read(fd, "status/deliver.json", &buf) ? NULL : json_loadb(buf.data, buf.len, 0, NULL);
+	const char *id =
+	    json_string_value(json_object_get(json_array_get(json_object_get(status, "flow_logs"), 0), "id"));
+	char name[96];
+	bool there = id && !strchr(id, '/') && strlen(id) < sizeof(((struct fl_store_log *)NULL)->id);
+
+	if (there) {
+		snprintf(ret, 64, "%s", id);
+		snprintf(name, sizeof name, "deliver/%s.json", ret);
+		there = !faccessat(fd, name, F_OK, 0);
+	}
+	json_decref(status);
+	return there;
+}
+
+static int first_log(int fd, char ret[64])
+{
+	return configured_first(fd, ret) ? 0 : ids_by_name(fd, ret, NULL);
+}
+
+static int no_such_log(const struct fl_store *s, int r)
+{
+	struct fl_buf all FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+	char first[64];
+
+	if (ids_by_name(s->fd, first, &all))
+		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run", s->dir);
+	return fl_fail(r, "%s: no flow log %s is delivered here; there is %s", s->dir, s->log.id, fl_buf_cstr(&all));
 }
 
 static int read_state(const struct fl_store *s, json_t **ret)
@@ -106,8 +143,7 @@ static int read_state(const struct fl_store *s, json_t **ret)
 	snprintf(name, sizeof name, "deliver/%s.json", s->log.id);
 	r = fl_file_read(s->fd, name, &buf);
 	if (r)
-		return r == -ENOENT ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id)
-				    : fl_wrap(r, "%s", s->dir);
+		return r == -ENOENT ? no_such_log(s, r) : fl_wrap(r, "%s", s->dir);
 	*ret = json_loadb(buf.data, buf.len, 0, &error);
 	if (!*ret)
 		return fl_fail(-EBADMSG, "%s/%s: %s", s->dir, name, error.text);

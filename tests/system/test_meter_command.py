@@ -151,6 +151,22 @@ def test_memory_limit_is_counted_not_hidden(flowlog, tmp_path):
     assert l["seen"]["packets"] == l["recorded"]["packets"] + l["lost"]["packets"] == 9
 
 
+def test_the_ledger_never_replaces_what_is_no_file(flowlog, tmp_path):
+    """Renaming a new file over /dev/null would be a bad day for the machine."""
+    want = flowlog("meter", "--ledger", tmp_path / "plain", SESSION).stdout
+    ledger = (tmp_path / "plain").read_text()
+    link, fifo = tmp_path / "link", tmp_path / "fifo"
+    (tmp_path / "target").write_text("x" * 5000)
+    link.symlink_to("target")
+    flowlog("meter", "--ledger", link, SESSION)
+    assert link.is_symlink() and (tmp_path / "target").read_text() == ledger
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True)
+    flowlog("meter", "--ledger", fifo, SESSION)
+    assert reader.communicate(timeout=10)[0] == ledger and fifo.is_fifo()
+    assert flowlog("meter", "--ledger", "-", SESSION).stdout == want + ledger
+
+
 def test_a_file_that_shrinks_while_it_is_read(flowlog, tmp_path):
     """The reader maps files; one that is cut meanwhile must be a fault with a sentence, not a signal."""
     data = SESSION.read_bytes()
