@@ -204,40 +204,11 @@ static int list_add(struct listing *l, const char *path)
 	return l->file[l->n] ? (int)(l->n++, 0) : -ENOMEM;
 }
 
-/* Takes fd. */
-static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned depth)
+static int on_file(void *ctx, int dirfd, char *path, char *name)
 {
-	DIR *d = fdopendir(fd);
-	struct dirent *e;
-	int r = 0;
+	struct listing *l = ctx;
 
-	if (!d) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	while (!r && (e = readdir(d))) {
-		size_t n = strlen(e->d_name);
-		struct stat st;
-
-		if (e->d_name[0] == '.' || len + n + 2 > PATH_LIMIT)
-			continue;
-		memcpy(path + len, e->d_name, n + 1);
-		if (object_time(e->d_name, l->s->log.id)) {
-			r = in_plan(l->s->state, e->d_name) ? 0 : list_add(l, path);
-			continue;
-		}
-		if (depth == DEPTH_MAX || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    !S_ISDIR(st.st_mode))
-			continue;
-		path[len + n] = '/';
-		fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		/* Retention may have removed it. */
-		r = fd < 0 ? (errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path))
-			   : list_dir(l, fd, path, len + n + 1, depth + 1);
-	}
-	closedir(d);
-	return r;
+	return object_time(name, l->s->log.id) && !in_plan(l->s->state, name) ? list_add(l, path) : 0;
 }
 
 static const char *time_of(const char *path, const char *id)
@@ -273,7 +244,7 @@ static int list_files(struct fl_store *s)
 	if (fd < 0)
 		r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
 	else
-		r = list_dir(&l, fd, path, (size_t)n, 0);
+		r = fl_walk_files(fd, path, (size_t)n, sizeof path, DEPTH_MAX, on_file, &l);
 	s->file = l.file;
 	s->n_files = l.n;
 	if (!r && l.n)
