@@ -519,6 +519,19 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     assert re.search(r"window \S+ 1 s: \d+ flows?, .* seen = ", end) and f"{flowlog.path} audit --store {tmp_path}/s" in end
 
 
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_to_all_ends_it_in_order(daemon, flowlog, pair, signo):
+    """Ctrl-C, and a terminal that is closed: every process gets the signal, and still the last window is delivered."""
+    d = daemon(pair.a, "--window", "60s", "--journal-size", "8MiB")
+    traffic = flood(pair)
+    time.sleep(1)
+    stop_flood(traffic)
+    os.killpg(d.process.pid, signo)
+    assert d.process.wait(60) == 0, d.text()
+    assert packets(d.records()) == pair.counters() > (100, 100)
+    assert "killed" not in d.text() and flowlog("audit", "--store", d.store, check=False).returncode == 0
+
+
 def test_a_power_cut_is_announced(daemon, flowlog, pair):
     """With the power go shared memory, the pins and every process; the disk stays."""
     d = daemon(pair.a, *FAST)
