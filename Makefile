@@ -11,7 +11,9 @@ define install
 	[ -z "$$missing" ] || { \
 		[ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { \
 			echo "make: there is no sudo here; as root run: apt-get install" $$missing >&2; exit 1; }; \
-		echo "installing" $$missing; $(SUDO) apt-get install -y --no-install-recommends $$missing; }
+		echo "installing" $$missing; \
+		apt-cache show gcc >/dev/null 2>&1 || $(SUDO) apt-get update; \
+		$(SUDO) apt-get install -y --no-install-recommends $$missing; }
 endef
 
 .PHONY: build deps run demo test-deps test lint format duckdb

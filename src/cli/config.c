@@ -402,6 +402,26 @@ static int find_member(const struct reader *r, const char *name, unsigned line, 
 		       best ? "; did you mean " : "", best ? best : "", best ? "?" : "");
 }
 
+int fl_flow_log_derive_id(struct fl_flow_log *log)
+{
+	struct fl_buf what FL_CLEANUP(fl_buf_free) = FL_BUF(FL_CONFIG_BYTES_MAX + 4096);
+	struct fl_identity_conf identity;
+	const struct fl_enrich_conf *x = &log->enrich;
+	const char *const keys[] = {x->instance_key[0],  x->instance_key[1], x->interface_key[0],
+				    x->interface_key[1], x->asg_key[0],      x->asg_key[1]};
+	int r = fl_buf_printf(&what, "%s/%s %u %d %d%d %s", log->bucket, log->prefix, log->interval, log->traffic,
+			      log->hive, log->per_hour, log->format);
+
+	for (size_t i = 0; !r && i < FL_ARRAY_LEN(keys); i++)
+		if (keys[i])
+			r = fl_buf_printf(&what, " %zu=%s", i, keys[i]);
+	if (r)
+		return r;
+	fl_identity_defaults(&identity);
+	fl_derive_id(&identity, "fl", fl_buf_cstr(&what), log->id, sizeof log->id);
+	return 0;
+}
+
 static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned line, unsigned seen)
 {
 	const struct fl_flow_log *logs = r->c->logs;
@@ -412,21 +432,8 @@ static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned l
 		log->format = "default";
 	if (!log->interval)
 		log->interval = 600; /* AWS's default */
-	if (!*log->id) {
-		struct fl_identity_conf identity;
-		char what[2048];
-		const struct fl_enrich_conf *x = &log->enrich;
-		const char *const keys[] = {x->instance_key[0],  x->instance_key[1], x->interface_key[0],
-					    x->interface_key[1], x->asg_key[0],      x->asg_key[1]};
-		size_t at = (size_t)snprintf(what, sizeof what, "%s/%s %u %d %d%d %.512s", log->bucket, log->prefix,
-					     log->interval, log->traffic, log->hive, log->per_hour, log->format);
-
-		for (size_t i = 0; i < FL_ARRAY_LEN(keys) && at < sizeof what; i++)
-			if (keys[i])
-				at += (size_t)snprintf(what + at, sizeof what - at, " %zu=%s", i, keys[i]);
-		fl_identity_defaults(&identity);
-		fl_derive_id(&identity, "fl", what, log->id, sizeof log->id);
-	}
+	if (!*log->id && fl_flow_log_derive_id(log))
+		return -ENOMEM;
 	for (size_t i = 0; i < r->c->n_logs; i++)
 		if (!strcmp(logs[i].id, log->id))
 			return fl_fail(-EBADMSG, "%s:%u: flow log %s is there twice", r->c->file, line, log->id);

@@ -48,8 +48,8 @@ static const struct fl_option options[] = {
      OPT(backend)},
     {"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL, "Memory between kernel and meter.",
      OPT(ring)},
-    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL,
-     "Log what is inside tunnels instead of the tunnel (AF_PACKET only).", OPT(inner)},
+    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL, "Log what is inside tunnels instead of the tunnels.",
+     OPT(inner)},
     {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL,
      "Length of the metering window; whole seconds that divide a minute, or minutes.", OPT(window_ns)},
     {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
@@ -146,7 +146,7 @@ struct logs {
 	size_t n;
 };
 
-static int default_log(const struct conf *c, const struct fl_identity_conf *id, struct fl_flow_log *log)
+static int default_log(const struct conf *c, struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
 	int r = fl_format_parse(&format, FL_LOG_VPC, c->format);
@@ -159,8 +159,7 @@ static int default_log(const struct conf *c, const struct fl_identity_conf *id, 
 	r = fl_flow_log_set_destination(log, c->destination);
 	if (r)
 		return located(c, "destination", r);
-	fl_derive_id(id, "fl", "default", log->id, sizeof log->id);
-	return 0;
+	return fl_flow_log_derive_id(log);
 }
 
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
@@ -172,7 +171,7 @@ static int make_logs(const struct conf *c, const struct fl_identity_conf *id, st
 		memcpy(ret->v, given, ret->n * sizeof *given);
 	if (!given) {
 		ret->n = 1;
-		r = default_log(c, id, &ret->v[0]);
+		r = default_log(c, &ret->v[0]);
 	}
 	for (size_t i = 0; !r && i < ret->n; i++) {
 		struct fl_flow_log *log = &ret->v[i];

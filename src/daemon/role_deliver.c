@@ -117,7 +117,7 @@ static int on_signal(void *ctx, int signo)
 
 int fl_role_deliver(const struct fl_run *run)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, 0};
 	struct deliver d = {.run = run};
 	struct fl_delivery_conf conf = {
 	    .statefd = run->statefd, .logs = run->logs, .n_logs = run->n_logs, .clock = fl_clock_system};

@@ -382,7 +382,7 @@ static int open_stages(struct meter *m)
 
 static int run_loop(struct meter *m)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, 0};
 	struct fl_source *sources[5] = {NULL};
 	int ring = m->run->ops->poll_fd(m->live), r;
 

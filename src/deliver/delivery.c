@@ -101,7 +101,7 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 	if (!r)
 		r = fl_enricher_new(&l->enricher, l->format, &conf->enrich);
 	if (!r)
-		r = fl_log_state_load(d->statefd, conf->id, &l->state);
+		r = fl_log_state_load(d->statefd, conf, fl_format_text(l->format), &l->state);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
 	l->batch = (struct fl_batch){

@@ -72,7 +72,7 @@ struct fl_log_state {
 };
 void fl_plan_clear(struct fl_plan *p);
 int fl_plan_add(struct fl_plan *p, const char *name); /* once */
-int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret);
+int fl_log_state_load(int statefd, const struct fl_flow_log *log, const char *format, struct fl_log_state *ret);
 int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format, const struct fl_log_state *s);
 void fl_log_state_free(struct fl_log_state *s);
 bool fl_seen_has(const struct fl_seen *s, const char *id);

@@ -183,47 +183,68 @@ static const char *object_time(const char *name, const char *id)
 	return at + strlen(id) + 1;
 }
 
+#define SLOT_LETTERS 14 /* YYYYMMDDTHHmmZ */
+
+struct listed {
+	char *path;
+	struct timespec written;
+};
+
 struct listing {
 	const struct fl_store *s;
-	char **file;
+	struct listed *file;
 	size_t n, cap;
 };
 
-static int list_add(struct listing *l, const char *path)
+static int list_add(struct listing *l, const char *path, struct timespec written)
 {
 	if (l->n == l->cap) {
 		size_t cap = FL_MAX(2 * l->cap, (size_t)256);
-		char **grown = cap > FILES_MAX ? NULL : realloc(l->file, cap * sizeof *grown);
+		struct listed *grown = cap > FILES_MAX ? NULL : realloc(l->file, cap * sizeof *grown);
 
 		if (!grown)
 			return fl_fail(-ENOMEM, "%s: too many files", l->s->dir);
 		l->file = grown;
 		l->cap = cap;
 	}
-	l->file[l->n] = strdup(path);
-	return l->file[l->n] ? (int)(l->n++, 0) : -ENOMEM;
+	l->file[l->n] = (struct listed){strdup(path), written};
+	return l->file[l->n].path ? (int)(l->n++, 0) : -ENOMEM;
 }
 
 static int on_file(void *ctx, int dirfd, char *path, char *name)
 {
 	struct listing *l = ctx;
 
-	return object_time(name, l->s->log.id) && !in_plan(l->s->state, name) ? list_add(l, path) : 0;
+	struct stat st;
+
+	if (!object_time(name, l->s->log.id) || in_plan(l->s->state, name))
+		return 0;
+	/* Retention may have removed it. */
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) ? 0 : list_add(l, path, st.st_mtim);
 }
 
-static const char *time_of(const char *path, const char *id)
+/* From the slot in the name on. */
+static const char *slot_of(const char *path, const char *id)
 {
 	const char *slash = strrchr(path, '/');
 
 	return object_time(slash ? slash + 1 : path, id);
 }
 
+static int by_number(int64_t x, int64_t y)
+{
+	return x < y ? -1 : x > y;
+}
+
+/* The name has the slot of five minutes; of its objects the one written first is the oldest. */
 static int by_time(const void *a, const void *b, void *id)
 {
-	const char *x = *(char *const *)a, *y = *(char *const *)b;
-	int c = strcmp(time_of(x, id), time_of(y, id));
+	const struct listed *x = a, *y = b;
+	int c = strncmp(slot_of(x->path, id), slot_of(y->path, id), SLOT_LETTERS);
 
-	return c ? c : strcmp(x, y);
+	c = c ? c : by_number(x->written.tv_sec, y->written.tv_sec);
+	c = c ? c : by_number(x->written.tv_nsec, y->written.tv_nsec);
+	return c ? c : strcmp(x->path, y->path);
 }
 
 static int list_files(struct fl_store *s)
@@ -245,11 +266,16 @@ static int list_files(struct fl_store *s)
 		r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
 	else
 		r = fl_walk_files(fd, path, (size_t)n, sizeof path, DEPTH_MAX, on_file, &l);
-	s->file = l.file;
-	s->n_files = l.n;
 	if (!r && l.n)
 		qsort_r(l.file, l.n, sizeof *l.file, by_time, s->log.id);
-	return r;
+	s->file = calloc(l.n + 1, sizeof *s->file);
+	for (size_t i = 0; i < l.n; i++)
+		if (s->file)
+			s->file[s->n_files++] = l.file[i].path;
+		else
+			free(l.file[i].path);
+	free(l.file);
+	return s->file ? r : -ENOMEM;
 }
 
 /* ---- opening ---- */
