@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/owner.h"
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
@@ -20,7 +21,7 @@
 struct conf {
 	struct fl_config *config;
 	bool check_config;
-	const char *store, *user, *format, *destination, *exclusions;
+	const char *store, *user, *format, *destination, *exclusions, *inventory;
 	const char *const *include, *const *exclude, *const *netns;
 	uint64_t window_ns, interval_ns, publish_ns, max_age_ns;
 	uint64_t memory, journal, ring, max_size;
@@ -54,8 +55,14 @@ static const struct fl_option options[] = {
      "Length of the metering window; whole seconds that divide a minute, or minutes.", OPT(window_ns)},
     {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
      "Memory for flows; what does not fit is counted as lost.", OPT(memory)},
-    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", "none", NULL,
-     "Traffic that AWS does not log either: none, aws, or names of rules with commas.", OPT(exclusions)},
+    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", NULL, NULL,
+     "Traffic that AWS does not log either: none, aws, or names of rules with commas; default: aws for interfaces of "
+     "an "
+     "inventory, none for others.",
+     OPT(exclusions)},
+    {"inventory", 0, "inventory", FL_OPT_STRING, "DIR", NULL, NULL,
+     "Directory of AWS's JSON that names the interfaces; default: the current import of the store (flowlog inventory).",
+     OPT(inventory)},
     {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "256MiB", NULL,
      "Disk for windows that are not delivered yet; taken at start.", OPT(journal)},
     {"format", 'f', "format", FL_OPT_STRING, "FORMAT", "default", NULL,
@@ -335,7 +342,7 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	int r = check_numbers(c);
 
 	if (!r)
-		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions, &run->exclusions));
+		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
 	if (r)
 		return r;
 	return make_logs(c, &run->discovery.identity, logs);
@@ -353,7 +360,7 @@ static int supervise(const struct conf *c, struct fl_run *run)
 	*dir = FL_STORE_DIR;
 	r = check_privilege();
 	if (!r)
-		r = fl_privilege_owner(c->user, c->store, &run->uid, &run->gid);
+		r = fl_store_owner(c->user, c->store, &run->uid, &run->gid);
 	if (!r)
 		r = fl_store_dir_open(dir, c->store, run->uid, run->gid);
 	if (!r) {
@@ -387,6 +394,8 @@ static int run_command(void *conf, int argc, char **argv)
 	    .discovery = {.include = c->include, .exclude = c->exclude, .netns = c->netns},
 	    .live = {.ring_bytes = c->ring, .window_ns = c->window_ns, .afpacket_bytes = c->ring, .inner = c->inner},
 	    .memory_limit = c->memory,
+	    .exclusions_given = c->exclusions != NULL,
+	    .inventory = c->inventory,
 	    .journal_bytes = c->journal,
 	};
 	int r;

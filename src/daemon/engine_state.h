@@ -62,9 +62,17 @@ struct slot {
 	bool vanished;  /* the interface is gone; the slot is freed once its windows are closed */
 	uint32_t epoch; /* grows with every attachment */
 	uint32_t first_window, last_window;
-	struct fl_eni eni;
+	struct fl_eni eni, before; /* before: what it was in windows older than since */
+	uint32_t since;            /* 0: eni holds for all of them */
+	struct fl_exclusions exclusions;
 	struct fl_ledger total[FL_DIR_N];
 };
+
+/* Who the interface is in a window: a record carries the identity that was valid at its time. */
+static inline const struct fl_eni *fl_slot_eni(const struct slot *s, uint32_t window)
+{
+	return window < s->since ? &s->before : &s->eni;
+}
 
 /* A row of the kernel's clock with the wall time its first window starts at. */
 struct fl_clock_row {

@@ -92,7 +92,8 @@ static int slot_of(const struct fl_engine *e, const struct fl_eni *eni)
 	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		const struct fl_eni *known = fl_engine_eni(e, (uint16_t)i);
 
-		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id))
+		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id) &&
+		    !strcmp(known->netns, eni->netns))
 			return (int)i;
 	}
 	return -1;

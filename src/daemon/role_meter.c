@@ -22,6 +22,7 @@
 #include "bpf/shared.h"
 #include "daemon/daemon.h"
 #include "daemon/last_window.h"
+#include "daemon/meter_inventory.h"
 #include "daemon/meter_status.h"
 #include "daemon/privilege.h"
 #include "daemon/wal.h"
@@ -38,6 +39,8 @@ struct meter {
 	struct fl_discovery *discovery;
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
+	struct fl_meter_inventory *inventory;
+	bool another_inventory;    /* identities change with the next window */
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
 	int journalfd;
 	uint8_t boot_id[16];
@@ -96,12 +99,27 @@ static struct fl_system_counts system_counts(const struct fl_interface *i)
 	};
 }
 
+/* The interfaces, with the inventory's identities over the discovered ones. */
+static int list_interfaces(struct meter *m, struct fl_interface **ret, size_t *ret_n,
+			   const struct fl_net_eni ***ret_enis)
+{
+	int r = fl_discovery_list(m->discovery, ret, ret_n);
+
+	*ret_enis = r ? NULL : calloc(*ret_n + 1, sizeof(**ret_enis));
+	if (!r && !*ret_enis)
+		r = -ENOMEM;
+	if (!r)
+		fl_meter_inventory_bind(m->inventory, *ret, *ret_n, *ret_enis);
+	return r;
+}
+
 /* With each window the system's counters, so that an audit compares like with like. */
 static void sample_system(struct meter *m)
 {
 	struct fl_interface *list FL_CLEANUP(fl_freep) = NULL;
+	const struct fl_net_eni **enis FL_CLEANUP(fl_freep) = NULL;
 	size_t n = 0;
-	int r = fl_discovery_list(m->discovery, &list, &n);
+	int r = list_interfaces(m, &list, &n, &enis);
 
 	for (size_t i = 0; !r && i < n; i++) {
 		bool known;
@@ -125,8 +143,19 @@ static int set_vlans(struct meter *m, uint16_t slot, size_t interface)
 	return m->run->ops->set_vlans(m->live, slot, &vlans);
 }
 
+static int exclude(struct meter *m, uint16_t slot, const struct fl_net_eni *e)
+{
+	struct fl_exclusions x = {.on = m->run->exclusions};
+
+	if (e) {
+		x = fl_meter_inventory_exclusions(e);
+		x.on = m->run->exclusions_given ? m->run->exclusions : x.on;
+	}
+	return fl_engine_exclude(m->engine, slot, &x);
+}
+
 /* One interface that should be metered. What cannot be attached is said once and left alone. */
-static int meter_interface(struct meter *m, size_t number, bool present[FL_K_SLOTS])
+static int meter_interface(struct meter *m, size_t number, const struct fl_net_eni *e, bool present[FL_K_SLOTS])
 {
 	struct fl_interface *i = &m->interfaces[number];
 	bool known;
@@ -137,12 +166,19 @@ static int meter_interface(struct meter *m, size_t number, bool present[FL_K_SLO
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
+	if (e && m->another_inventory &&
+	    (!known || strcmp(fl_engine_eni(m->engine, (uint16_t)slot)->interface_id, i->eni.interface_id)))
+		fl_info("%s is %s (%s) in the inventory%s", i->eni.device, i->eni.interface_id, i->eni.name,
+			known ? ": from the next window on" : "");
 	/* Known from the log of an earlier life and still attached: its counting was never
 	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
-		r = fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
+		r = m->another_inventory ? fl_engine_identify(m->engine, (uint16_t)slot, &i->eni)
+					 : fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
 	else
 		r = fl_engine_attached(m->engine, (uint16_t)slot, &i->eni);
+	if (!r)
+		r = exclude(m, (uint16_t)slot, e);
 	if (r)
 		return r;
 	present[slot] = true;
@@ -171,12 +207,15 @@ static int meter_interface(struct meter *m, size_t number, bool present[FL_K_SLO
 static int sync_interfaces(struct meter *m)
 {
 	bool present[FL_K_SLOTS] = {false};
+	const struct fl_net_eni **enis FL_CLEANUP(fl_freep) = NULL;
 	struct fl_interface *list = NULL;
 	size_t n = 0;
-	int r = fl_discovery_list(m->discovery, &list, &n);
+	int r = list_interfaces(m, &list, &n, &enis);
 
-	if (r)
+	if (r) {
+		free(list);
 		return r;
+	}
 	free(m->interfaces);
 	m->interfaces = list;
 	m->n_interfaces = n;
@@ -184,7 +223,7 @@ static int sync_interfaces(struct meter *m)
 	 * changed sides before the one below is metered. */
 	for (size_t i = n; !r && i-- > 0;)
 		if (list[i].skip == FL_SKIP_NONE)
-			r = meter_interface(m, i, present);
+			r = meter_interface(m, i, enis[i], present);
 	for (unsigned slot = 0; !r && slot < FL_K_SLOTS; slot++) {
 		if (present[slot] || !fl_engine_eni(m->engine, (uint16_t)slot)) {
 			m->gone[slot] = false;
@@ -270,9 +309,21 @@ static int on_tick(void *ctx, uint64_t expirations)
 	return turn(ctx);
 }
 
-static int on_status(void *ctx, uint64_t expirations)
+/* Another inventory: who the interfaces are from the next window on. */
+static int look_at_inventory(struct meter *m)
 {
-	struct meter *m = ctx;
+	int r;
+
+	if (!fl_meter_inventory_poll(m->inventory))
+		return 0;
+	m->another_inventory = true;
+	r = sync_interfaces(m);
+	m->another_inventory = false;
+	return r;
+}
+
+static void write_status(struct meter *m)
+{
 	struct fl_meter_status s = {
 	    .run = m->run,
 	    .live = m->live,
@@ -286,11 +337,16 @@ static int on_status(void *ctx, uint64_t expirations)
 	};
 	int r = fl_meter_status_write(&s);
 
-	(void)expirations;
 	/* A status that cannot be written (full disk) must not stop the metering. */
 	if (r)
 		fl_debug("status: %s", fl_error_text(r));
-	return 0;
+}
+
+static int on_status(void *ctx, uint64_t expirations)
+{
+	(void)expirations;
+	write_status(ctx);
+	return look_at_inventory(ctx);
 }
 
 static int on_signal(void *ctx, int signo)
@@ -406,6 +462,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
 										      : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
+	int inventoryfd FL_CLEANUP(fl_closep) =
+	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct meter m = {
 	    .run = run,
 	    .channel = channel,
@@ -431,7 +489,12 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r)
 		r = open_stages(&m);
 	if (!r)
+		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory, inventoryfd);
+	/* What was read from the log of an earlier life may have had another one. */
+	m.another_inventory = true;
+	if (!r)
 		r = sync_interfaces(&m);
+	m.another_inventory = false;
 	if (!r)
 		r = fl_channel_call(channel, &ready);
 	m.ready = true;
@@ -444,7 +507,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		fl_log_set_level(FL_LOG_INFO);
 		m.quiet_so_far = false;
 		say_window(&m);
-		on_status(&m, 1);
+		write_status(&m);
 		fl_wal_remove(run->shmfd);
 		fl_last_window_forget(m.journalfd);
 	}
@@ -456,6 +519,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (m.live)
 		run->ops->close(&m.live, false);
 	fl_discovery_free(&m.discovery);
+	fl_meter_inventory_free(&m.inventory);
 	free(m.interfaces);
 	fl_loop_free(&m.loop);
 	return r ? 1 : 0;

@@ -26,8 +26,8 @@
 #define LOCK_TRIES 20
 #define OURS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-static const char *const known_names[] = {".",  "..",   "journal", "deliver",   "status",
-					  "s3", "logs", "lock",    "flowlog.db"};
+static const char *const known_names[] = {".",  "..",   "journal", "deliver",    "status",
+					  "s3", "logs", "lock",    "flowlog.db", "inventory"};
 
 /* ret_other: a name that no store has; empty: there is none. ret_empty: nothing at all in it. */
 static int look_inside(int fd, const char *path, char ret_other[256], bool *ret_empty)

@@ -157,11 +157,16 @@ bool fl_network_bind(const struct fl_network *net, struct fl_eni *eni, const str
 	const struct fl_binding *b = binding_of(net, eni);
 	const struct fl_net_eni *e = b ? b->eni : fl_network_eni_by_mac(net, eni->mac);
 
+	for (size_t i = 0; !b && e && i < net->n_bindings; i++)
+		if (net->binding[i].eni == e)
+			e = NULL; /* the table says that it is another one */
 	if (!e)
 		return false;
 	fl_network_identity(net, e, eni);
 	if (b && b->has_end)
 		eni->flip = b->host_end;
+	else if (!b || !*b->interface)
+		eni->flip = false; /* who has its address is the guest's end */
 	if (*e->noun.name)
 		PUT(eni->name, e->noun.name);
 	if (ret)
