@@ -95,6 +95,10 @@ static bool choose_addresses(struct walker *w, struct fl_trace_question *q)
 		if (choose(&q->from, v6) && choose(&q->to, v6)) {
 			label(&q->from);
 			label(&q->to);
+			if (v6 && q->proto == P_ICMP) { /* a ping is a ping */
+				q->proto = P_ICMPV6;
+				q->icmp_type = q->icmp_type == 8 ? 128 : q->icmp_type;
+			}
 			return true;
 		}
 	s = walk_step(w, FL_STEP_INSTANCE);
