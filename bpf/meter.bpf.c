@@ -60,6 +60,8 @@ static __always_inline int evict_count(const struct fl_kcount *c, __u64 conf, __
 	tail[1] = c->truncated_bytes;
 	tail[2] = c->lost_packets;
 	tail[3] = c->lost_bytes;
+	tail[4] = c->vlan_packets;
+	tail[5] = c->vlan_bytes;
 	ring_push(ring, fl_ring_bits, cpu, prod, 2);
 	return 1;
 }
@@ -88,6 +90,7 @@ static __always_inline int open_count(__u64 conf, const struct place *at, struct
 	c->not_ip_packets = c->not_ip_bytes = 0;
 	c->truncated_packets = c->truncated_bytes = 0;
 	c->lost_packets = c->lost_bytes = 0;
+	c->vlan_packets = c->vlan_bytes = 0;
 	c->window = at->window;
 	return 1;
 }
@@ -172,6 +175,12 @@ static __always_inline int meter(struct __sk_buff *skb, const int inner)
 	if (outcome == NOT_IP) {
 		count->not_ip_packets++;
 		count->not_ip_bytes += skb->len;
+	} else if (p.tagged && belongs_to_vlan(skb, conf)) {
+		count->skbs++;
+		count->packets += p.packets;
+		count->bytes += p.bytes;
+		count->vlan_packets += p.packets;
+		count->vlan_bytes += p.bytes;
 	} else if (outcome == TRUNCATED) {
 		count->truncated_packets++;
 		count->truncated_bytes += p.bytes;

@@ -22,6 +22,7 @@ struct packet {
 	__u64 bytes;
 	__u32 packets;
 	__u32 tcp;
+	__u32 tagged; /* something stands between Ethernet and IP, or a tag beside the frame */
 };
 
 struct network {
@@ -428,6 +429,40 @@ static __always_inline void parse_inner(struct __sk_buff *skb, __u64 conf, __u64
 	}
 }
 
+/* VLANs that have an interface of their own which is metered. Only frames with a tag ask. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, FL_K_SLOTS);
+	__type(key, __u32);
+	__type(value, struct fl_kvlans);
+} fl_vlans SEC(".maps"); /* [slot] */
+
+/* A frame whose outermost tag is that of such a VLAN. */
+static __always_inline int belongs_to_vlan(struct __sk_buff *skb, __u64 conf)
+{
+	__u32 slot = conf & FL_K_CONF_SLOT, type, id;
+	const struct fl_kvlans *vlans = bpf_map_lookup_elem(&fl_vlans, &slot);
+	__u64 scratch;
+	const void *p;
+
+	if (!vlans)
+		return 0;
+	if (skb->vlan_present) {
+		type = bpf_ntohs((__u16)skb->vlan_proto);
+		id = skb->vlan_tci & 0xfff;
+	} else {
+		p = take(skb, conf, 12, 4, &scratch);
+		if (!p)
+			return 0;
+		type = BE16(p, 0);
+		id = BE16(p, 2) & 0xfff;
+	}
+	if (type != 0x8100 && type != 0x88a8)
+		return 0;
+	return vlans->id[type == 0x88a8][id / 64] >> (id % 64) & 1;
+}
+
 static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u64 now, const int inner,
 					  struct packet *ret)
 {
@@ -437,7 +472,9 @@ static __always_inline enum outcome parse(struct __sk_buff *skb, __u64 conf, __u
 	if (!skip_link(skb, conf, &off))
 		return NOT_IP;
 	ret->tcp = 0;
+	ret->tagged = off > 14 || CONTEXT(skb, vlan_present);
 	if (parse_ip(skb, conf, off, now, &n, ret) != IS_IP) {
+		ret->packets = 1;
 		ret->bytes = skb->len > off ? skb->len - off : 0;
 		return TRUNCATED;
 	}

@@ -103,7 +103,8 @@ struct fl_kcount {
 	FL_U64 not_ip_packets, not_ip_bytes;       /* frames; bytes are layer 2 */
 	FL_U64 truncated_packets, truncated_bytes; /* IP header impossible */
 	FL_U64 lost_packets, lost_bytes;           /* ring full */
-	FL_U64 pad2[6];
+	FL_U64 vlan_packets, vlan_bytes;           /* not recorded: a VLAN interface meters them */
+	FL_U64 pad2[4];
 };
 
 /* A counter row whose window was not drained in time: two ring entries. slot, window, evict and cpu
@@ -120,7 +121,7 @@ struct fl_kcount_record {
 	FL_U8 evict; /* FL_EVICT_COUNT */
 	FL_U16 cpu;
 	FL_U64 not_ip_bytes;
-	FL_U64 truncated_packets, truncated_bytes, lost_packets, lost_bytes, pad5[4];
+	FL_U64 truncated_packets, truncated_bytes, lost_packets, lost_bytes, vlan_packets, vlan_bytes, pad5[2];
 };
 
 /* The ring of one CPU. Positions are in entries and only grow. */
@@ -149,6 +150,14 @@ struct fl_kclock {
 	FL_U32 verdicts, pad; /* 1: the program of drops is attached */
 	FL_U64 missed;        /* its runs that the kernel left out, because one was interrupted */
 };
+
+/* VLANs of one slot that are metered by themselves, a bit each: [802.1ad][id / 64]. Frames that carry
+ * such an outermost tag are seen at the slot, and recorded at the VLAN's own interface alone. Written
+ * by user space at any time, a word at a time. */
+struct fl_kvlans {
+	FL_U64 id[2][4096 / 64];
+};
+
 #define FL_K_ABI 2 /* of the maps' contents; also in the pins' names */
 
 /* What makes one copy of the program the one for an interface and a direction: a constant that is
@@ -190,6 +199,7 @@ _Static_assert(sizeof(struct fl_kcount_record) == 128, "two ring entries");
 _Static_assert(__builtin_offsetof(struct fl_kcount_record, evict) == __builtin_offsetof(struct fl_partial, evict) &&
 		   __builtin_offsetof(struct fl_kcount_record, window) == __builtin_offsetof(struct fl_partial, window),
 	       "a reader tells them apart");
+_Static_assert(sizeof(struct fl_kvlans) == 1024, "no padding");
 _Static_assert(sizeof(struct fl_kring) == 128, "producer and consumer keep to their own lines");
 _Static_assert(sizeof(struct fl_kcause) == 64, "causes keep to their own lines");
 _Static_assert(sizeof(struct fl_kclock) <= 4096, "one page");

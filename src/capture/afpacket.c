@@ -69,6 +69,7 @@ struct fl_live {
 	struct {
 		struct ring *ring[2]; /* by tc direction: ingress, egress */
 		uint32_t ifindex;
+		struct fl_kvlans *vlans; /* NULL: none */
 	} slot[FL_K_SLOTS];
 	struct ring *closing;
 	int epollfd;
@@ -211,6 +212,12 @@ static int ring_drops(struct fl_live *l, struct ring *r, const struct fl_live_si
 
 static int read_block(struct fl_live *l, struct ring *r, void *base, const struct fl_live_sink *sink)
 {
+	const struct fl_afp_source source = {
+	    .slot = r->slot,
+	    .egress = r->egress,
+	    .ethernet = r->ethernet,
+	    .vlans = r->ethernet ? l->slot[r->slot].vlans : NULL,
+	};
 	uint32_t unreadable = 0;
 	int result;
 
@@ -220,7 +227,7 @@ static int read_block(struct fl_live *l, struct ring *r, void *base, const struc
 			return result;
 		r->in_block = true;
 	}
-	result = fl_afp_batch_block(l->batch, &r->block, &l->time, r->slot, r->egress, r->ethernet, sink, &unreadable);
+	result = fl_afp_batch_block(l->batch, &r->block, &l->time, &source, sink, &unreadable);
 	if (result)
 		return result;
 	r->in_block = false;
@@ -270,9 +277,11 @@ static void afp_close(struct fl_live **live, bool unpin)
 	(void)unpin;
 	if (!l)
 		return;
-	for (unsigned i = 0; i < FL_K_SLOTS; i++)
+	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		for (unsigned d = 0; d < 2; d++)
 			ring_free(&l->slot[i].ring[d]);
+		free(l->slot[i].vlans);
+	}
 	while (l->closing) {
 		struct ring *r = l->closing;
 
@@ -431,6 +440,22 @@ static int afp_import(struct fl_live **ret, const struct fl_live_conf *conf, con
 static int afp_set_clock(struct fl_live *l, uint64_t mono_base, uint32_t window_base)
 {
 	fl_afp_clock_set(&l->time, mono_base, window_base);
+	return 0;
+}
+
+/* Frames that wait in the ring, at most RETIRE_MS old, are judged by the new set. */
+static int afp_set_vlans(struct fl_live *l, uint16_t slot, const struct fl_kvlans *vlans)
+{
+	static const struct fl_kvlans none;
+	struct fl_kvlans **own = &l->slot[slot].vlans;
+
+	if (!*own && !memcmp(vlans, &none, sizeof none))
+		return 0;
+	if (!*own)
+		*own = malloc(sizeof **own);
+	if (!*own)
+		return -ENOMEM;
+	memcpy(*own, vlans, sizeof **own);
 	return 0;
 }
 
@@ -602,6 +627,7 @@ const struct fl_live_ops fl_live_afpacket = {
     .export_fds = afp_export,
     .import_fds = afp_import,
     .set_clock = afp_set_clock,
+    .set_vlans = afp_set_vlans,
     .poll_fd = afp_poll_fd,
     .drain_ring = afp_drain_ring,
     .drain_half = afp_drain_half,

@@ -95,6 +95,7 @@ int fl_afp_block_next(struct fl_afp_block *b, struct fl_afp_frame *ret)
 	ret->network = FL_MIN((uint32_t)(h->tp_net - h->tp_mac), h->tp_snaplen);
 	ret->time_ns = h->tp_sec * FL_NS_PER_S + h->tp_nsec;
 	ret->vlan_proto = 0;
+	ret->vlan_tci = (uint16_t)h->hv1.tp_vlan_tci;
 	if (h->tp_status & TP_STATUS_VLAN_VALID)
 		ret->vlan_proto = h->tp_status & TP_STATUS_VLAN_TPID_VALID ? h->hv1.tp_vlan_tpid : ETH_P_8021Q;
 	ret->protocol = __builtin_bswap16(sll->sll_protocol);
@@ -382,9 +383,36 @@ static enum fl_decoded decode(const struct fl_afp_batch *b, const struct fl_afp_
 			 ret);
 }
 
+/* A frame whose outermost tag, beside it or in it, is that of a VLAN with an interface of its own. */
+static bool belongs_to_vlan(const struct fl_kvlans *vlans, const struct fl_afp_frame *f)
+{
+	uint16_t type = f->vlan_proto, tci = f->vlan_tci;
+
+	if (!type) {
+		if (f->caplen < 2 * ETH_ALEN + 4)
+			return false;
+		type = (uint16_t)(f->mac[12] << 8 | f->mac[13]);
+		tci = (uint16_t)(f->mac[14] << 8 | f->mac[15]);
+	}
+	if (type != ETH_P_8021Q && type != ETH_P_8021AD)
+		return false;
+	tci &= 0xfff;
+	return vlans->id[type == ETH_P_8021AD][tci / 64] >> tci % 64 & 1;
+}
+
+/* Counted like a partial's packets, but never staged. */
+static void count_for_vlan(struct fl_live_counts *row, uint64_t packets, uint64_t bytes)
+{
+	row->skbs++;
+	row->packets += packets;
+	row->bytes += bytes;
+	row->vlan_packets += packets;
+	row->vlan_bytes += bytes;
+}
+
 /* Frames of one stage's length. Positive: the block has more. */
 static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock,
-			uint16_t slot, bool egress, bool ethernet)
+			const struct fl_afp_source *s)
 {
 	struct fl_afp_when when = {0};
 	struct fl_live_counts *row = NULL;
@@ -396,17 +424,25 @@ static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, cons
 		if (f.time_ns < when.from_ns || f.time_ns >= when.to_ns)
 			fl_afp_when(clock, f.time_ns, &when);
 		if (!row || row->window != when.window)
-			row = row_of(b, slot, egress, when.window);
-		switch (decode(b, &f, ethernet, &packet)) {
+			row = row_of(b, s->slot, s->egress, when.window);
+		switch (decode(b, &f, s->ethernet, &packet)) {
 		case FL_DECODED_IP:
+			if (s->vlans && belongs_to_vlan(s->vlans, &f)) {
+				count_for_vlan(row, packet.packets, packet.bytes);
+				break;
+			}
 			row->skbs++;
-			stage(b, &packet, &when, slot, egress);
+			stage(b, &packet, &when, s->slot, s->egress);
 			break;
 		case FL_DECODED_NOT_IP:
 			row->not_ip_packets++;
 			row->not_ip_bytes += f.wire_len;
 			break;
 		case FL_DECODED_TRUNCATED:
+			if (s->vlans && belongs_to_vlan(s->vlans, &f)) {
+				count_for_vlan(row, 1, f.wire_len - FL_MIN(f.network, f.wire_len));
+				break;
+			}
 			row->truncated_packets++;
 			row->truncated_bytes += f.wire_len - FL_MIN(f.network, f.wire_len);
 			break;
@@ -417,8 +453,7 @@ static int stage_frames(struct fl_afp_batch *b, struct fl_afp_block *block, cons
 }
 
 int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock,
-		       uint16_t slot, bool egress, bool ethernet, const struct fl_live_sink *sink,
-		       uint32_t *ret_unreadable)
+		       const struct fl_afp_source *source, const struct fl_live_sink *sink, uint32_t *ret_unreadable)
 {
 	int r;
 
@@ -427,7 +462,7 @@ int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const
 		r = make_room(b, sink);
 		if (r)
 			return r;
-		r = stage_frames(b, block, clock, slot, egress, ethernet);
+		r = stage_frames(b, block, clock, source);
 	} while (r > 0);
 	if (r < 0) {
 		*ret_unreadable = block->left;

@@ -29,6 +29,7 @@ struct fl_afp_frame {
 	uint64_t time_ns;            /* Unix time */
 	uint32_t gso_size, gso_segs; /* gso_segs 0: to be derived */
 	uint16_t vlan_proto;         /* 0: no tag was moved out of the frame */
+	uint16_t vlan_tci;           /* of that tag */
 	uint16_t protocol;           /* ethertype of what follows the link-layer header */
 	bool outgoing;
 };
@@ -80,12 +81,18 @@ struct fl_afp_batch;
 int fl_afp_batch_new(struct fl_afp_batch **ret, unsigned bits, bool inner, uint64_t seed);
 void fl_afp_batch_free(struct fl_afp_batch **b);
 
-/* All frames of a block of one socket, seen in one tc direction. ethernet: frames begin with an Ethernet header; else
- * only the network layer is looked at. Returns frames that could not be read (0 but for a kernel gone wrong). Negative:
+/* Where a block's frames come from. */
+struct fl_afp_source {
+	uint16_t slot;
+	bool egress;
+	bool ethernet; /* frames begin with an Ethernet header; else only the network layer is looked at */
+	const struct fl_kvlans *vlans; /* those with an interface of their own; NULL: none */
+};
+
+/* All frames of a block of one socket. Returns frames that could not be read (0 but for a kernel gone wrong). Negative:
  * the sink refused; what it did not take is kept for the next call. */
 int fl_afp_batch_block(struct fl_afp_batch *b, struct fl_afp_block *block, const struct fl_afp_clock *clock,
-		       uint16_t slot, bool egress, bool ethernet, const struct fl_live_sink *sink,
-		       uint32_t *ret_unreadable);
+		       const struct fl_afp_source *source, const struct fl_live_sink *sink, uint32_t *ret_unreadable);
 /* Frames the socket dropped; how many packets and bytes they were nobody knows: each counts as one packet of no bytes.
  */
 int fl_afp_batch_lost(struct fl_afp_batch *b, uint16_t slot, bool egress, uint32_t window, uint32_t frames,

@@ -46,10 +46,11 @@ struct fl_live_counts { /* of one slot, direction and window; all CPUs summed */
 	bool egress; /* tc direction */
 	uint32_t window;
 	uint64_t skbs, packets, bytes, not_ip_packets, not_ip_bytes, truncated_packets, truncated_bytes, lost_packets,
-	    lost_bytes;
+	    lost_bytes, vlan_packets, vlan_bytes; /* vlan: of packets, those that a VLAN interface records */
 };
 
 struct fl_partial; /* bpf/shared.h; evict FL_EVICT_DROPPED*: what the host's packet filter dropped */
+struct fl_kvlans;  /* bpf/shared.h */
 
 /* What becomes of packets behind the interface. */
 struct fl_live_cause {
@@ -104,6 +105,8 @@ struct fl_live_ops {
 	int (*import_fds)(struct fl_live **ret, const struct fl_live_conf *conf, const int *fds, size_t n);
 	/* Unprivileged, in the meter. */
 	int (*set_clock)(struct fl_live *l, uint64_t mono_base, uint32_t window_base);
+	/* The slot's frames of these VLANs are recorded by interfaces of their own; replaces the set before. */
+	int (*set_vlans)(struct fl_live *l, uint16_t slot, const struct fl_kvlans *vlans);
 	int (*poll_fd)(struct fl_live *l); /* readable when the ring wants reading; -1: poll by timer */
 	int (*drain_ring)(struct fl_live *l, const struct fl_live_sink *sink);
 	/* Half of `window`, which must have ended half a second ago and whose half must not be live before

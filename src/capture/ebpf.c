@@ -166,6 +166,17 @@ static int set_clock(struct fl_live *l, uint64_t mono_base, uint32_t window_base
 	return 0;
 }
 
+static int set_vlans(struct fl_live *l, uint16_t slot, const struct fl_kvlans *vlans)
+{
+	struct fl_kvlans *to = &l->vlans[slot];
+
+	for (size_t ad = 0; ad < FL_ARRAY_LEN(to->id); ad++)
+		for (size_t i = 0; i < FL_ARRAY_LEN(to->id[ad]); i++)
+			if (to->id[ad][i] != vlans->id[ad][i])
+				__atomic_store_n(&to->id[ad][i], vlans->id[ad][i], __ATOMIC_RELAXED);
+	return 0;
+}
+
 static int poll_fd(struct fl_live *l)
 {
 	return l->map_fd[FL_MAP_BELL];
@@ -186,9 +197,10 @@ static uint64_t ring_position(struct fl_live *l)
 	{                                                                                                              \
 		.name = name_, .open = open_, .attach = fl_ebpf_attach, .other_end = fl_ebpf_other_end,                \
 		.detach = fl_ebpf_detach, .export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock,  \
-		.poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring, .drain_half = fl_ebpf_drain_half,                \
-		.set_drained = set_drained, .ring_position = ring_position, .set_ring_position = fl_ebpf_set_position, \
-		.peek = fl_ebpf_peek, .verdicts = fl_ebpf_verdicts, .close = close_live,                               \
+		.set_vlans = set_vlans, .poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring,                          \
+		.drain_half = fl_ebpf_drain_half, .set_drained = set_drained, .ring_position = ring_position,          \
+		.set_ring_position = fl_ebpf_set_position, .peek = fl_ebpf_peek, .verdicts = fl_ebpf_verdicts,         \
+		.close = close_live,                                                                                   \
 	}
 
 const struct fl_live_ops fl_live_ebpf = OPS("ebpf", open_ebpf);

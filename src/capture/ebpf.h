@@ -18,6 +18,7 @@ enum fl_ebpf_map {
 	FL_MAP_COUNTS,
 	FL_MAP_RINGS,
 	FL_MAP_ENTRIES,
+	FL_MAP_VLANS,
 	FL_MAP_BELL,
 	FL_MAP_DROP_RINGS,
 	FL_MAP_DROPS,
@@ -53,6 +54,7 @@ struct fl_live {
 	struct fl_kring *rings, *drop_rings;
 	const struct fl_partial *drops;
 	struct fl_kcause *causes;
+	struct fl_kvlans *vlans; /* [slot] */
 	uint64_t *bell_cons;
 	const uint64_t *bell_prod;
 	unsigned cpus, cache_bits, ring_bits, drop_bits;

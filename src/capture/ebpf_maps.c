@@ -23,7 +23,7 @@ const char *const fl_ebpf_map_names[FL_MAP_N] = {
     [FL_MAP_CLOCK] = "fl_clock",           [FL_MAP_CACHE] = "fl_cache",     [FL_MAP_COUNTS] = "fl_counts",
     [FL_MAP_RINGS] = "fl_rings",           [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_BELL] = "fl_bell",
     [FL_MAP_DROP_RINGS] = "fl_drop_rings", [FL_MAP_DROPS] = "fl_drops",     [FL_MAP_CAUSES] = "fl_causes",
-    [FL_MAP_WHERE] = "fl_where",
+    [FL_MAP_WHERE] = "fl_where",           [FL_MAP_VLANS] = "fl_vlans",
 };
 
 /* ---- libbpf's sentences ---- */
@@ -34,7 +34,8 @@ static _Thread_local char libbpf_text[512];
  * with a marker. */
 static int on_libbpf(enum libbpf_print_level level, const char *format, va_list ap)
 {
-	if (level != LIBBPF_WARN || *libbpf_text)
+	/* Where bpf(2) is refused, libbpf also fails to raise a limit that no kernel of ours has; that is no cause. */
+	if (level != LIBBPF_WARN || *libbpf_text || strstr(format, "RLIMIT_MEMLOCK"))
 		return 0;
 	vsnprintf(libbpf_text, sizeof libbpf_text, format, ap);
 	libbpf_text[strcspn(libbpf_text, "\n")] = '\0';
@@ -81,6 +82,8 @@ static uint64_t map_entries(const struct fl_live *l, enum fl_ebpf_map m)
 		return (uint64_t)l->cpus * 2 << l->cache_bits;
 	case FL_MAP_COUNTS:
 		return (uint64_t)l->cpus * 2 * FL_K_SLOTS * 2;
+	case FL_MAP_VLANS:
+		return FL_K_SLOTS;
 	case FL_MAP_RINGS:
 		return l->cpus;
 	case FL_MAP_ENTRIES:
@@ -114,7 +117,7 @@ static size_t map_bytes(const struct fl_live *l, enum fl_ebpf_map m)
 	    [FL_MAP_CACHE] = sizeof(struct fl_partial),    [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
 	    [FL_MAP_RINGS] = sizeof(struct fl_kring),      [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
 	    [FL_MAP_DROP_RINGS] = sizeof(struct fl_kring), [FL_MAP_DROPS] = sizeof(struct fl_partial),
-	    [FL_MAP_CAUSES] = sizeof(struct fl_kcause),
+	    [FL_MAP_CAUSES] = sizeof(struct fl_kcause),    [FL_MAP_VLANS] = sizeof(struct fl_kvlans),
 	};
 
 	return (size_t)map_entries(l, m) * size[m];
@@ -157,7 +160,7 @@ int fl_ebpf_map(struct fl_live *l)
 		    {(void **)&l->cache, FL_MAP_CACHE, PROT_READ},    {(void **)&l->counts, FL_MAP_COUNTS, PROT_READ},
 		    {(void **)&l->rings, FL_MAP_RINGS, rw},           {(void **)&l->entries, FL_MAP_ENTRIES, PROT_READ},
 		    {(void **)&l->drop_rings, FL_MAP_DROP_RINGS, rw}, {(void **)&l->drops, FL_MAP_DROPS, PROT_READ},
-		    {(void **)&l->causes, FL_MAP_CAUSES, rw},
+		    {(void **)&l->causes, FL_MAP_CAUSES, rw},         {(void **)&l->vlans, FL_MAP_VLANS, rw},
 		};
 
 		for (size_t i = 0; !r && i < FL_ARRAY_LEN(arrays); i++)
@@ -185,6 +188,7 @@ void fl_ebpf_unmap(struct fl_live *l)
 	    {l->counts, map_bytes(l, FL_MAP_COUNTS)},
 	    {l->rings, map_bytes(l, FL_MAP_RINGS)},
 	    {l->entries, map_bytes(l, FL_MAP_ENTRIES)},
+	    {l->vlans, map_bytes(l, FL_MAP_VLANS)},
 	    {l->drop_rings, map_bytes(l, FL_MAP_DROP_RINGS)},
 	    {l->drops, map_bytes(l, FL_MAP_DROPS)},
 	    {l->causes, map_bytes(l, FL_MAP_CAUSES)},

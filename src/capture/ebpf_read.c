@@ -12,34 +12,29 @@
 
 #define BATCH 16384 /* ring entries of one call of the sink */
 
+static int reserve(void **p, size_t *cap, size_t n, size_t size)
+{
+	size_t more = FL_MAX(n, *cap * 2);
+	void *grown;
+
+	if (n <= *cap)
+		return 0;
+	grown = realloc(*p, more * size);
+	if (!grown)
+		return fl_fail(-ENOMEM, "no memory for %zu partial flows or counter rows", more);
+	*p = grown;
+	*cap = more;
+	return 0;
+}
+
 static int reserve_partials(struct fl_live *l, size_t n)
 {
-	size_t cap = FL_MAX(n, l->cap_partials * 2);
-	struct fl_partial *p;
-
-	if (n <= l->cap_partials)
-		return 0;
-	p = realloc(l->partials, cap * sizeof *p);
-	if (!p)
-		return fl_fail(-ENOMEM, "no memory for %zu partial flows", cap);
-	l->partials = p;
-	l->cap_partials = cap;
-	return 0;
+	return reserve((void **)&l->partials, &l->cap_partials, n, sizeof *l->partials);
 }
 
 static int reserve_rows(struct fl_live *l, size_t n)
 {
-	size_t cap = FL_MAX(n, l->cap_rows * 2);
-	struct fl_live_counts *p;
-
-	if (n <= l->cap_rows)
-		return 0;
-	p = realloc(l->rows, cap * sizeof *p);
-	if (!p)
-		return fl_fail(-ENOMEM, "no memory for %zu counter rows", cap);
-	l->rows = p;
-	l->cap_rows = cap;
-	return 0;
+	return reserve((void **)&l->rows, &l->cap_rows, n, sizeof *l->rows);
 }
 
 /* ---- ring ---- */
@@ -63,6 +58,8 @@ static void row_of_record(const struct fl_partial *head, const struct fl_partial
 	    .truncated_bytes = r.truncated_bytes,
 	    .lost_packets = r.lost_packets,
 	    .lost_bytes = r.lost_bytes,
+	    .vlan_packets = r.vlan_packets,
+	    .vlan_bytes = r.vlan_bytes,
 	};
 }
 
@@ -182,6 +179,8 @@ static void add_row(struct fl_live *l, unsigned slot, bool egress, const struct 
 	row->truncated_bytes += c->truncated_bytes;
 	row->lost_packets += c->lost_packets;
 	row->lost_bytes += c->lost_bytes;
+	row->vlan_packets += c->vlan_packets;
+	row->vlan_bytes += c->vlan_bytes;
 }
 
 static int read_counts(struct fl_live *l, uint32_t window, size_t *ret_n)

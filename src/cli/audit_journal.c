@@ -149,17 +149,6 @@ static int end_frame(struct check *c)
 	return r;
 }
 
-static struct fl_count total(const struct fl_count *part, size_t n)
-{
-	struct fl_count sum = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		sum.packets += part[i].packets;
-		sum.bytes += part[i].bytes;
-	}
-	return sum;
-}
-
 static int check_ledgers(struct check *c, const struct fl_frame *f)
 {
 	static const char *const directions[FL_DIR_N] = {"-", "ingress", "egress"};
@@ -175,15 +164,14 @@ static int check_ledgers(struct check *c, const struct fl_frame *f)
 		    .skbs = l->skbs,
 		    .seen = l->seen,
 		    .recorded = l->recorded,
-		    .excluded = total(l->excluded, FL_RULE_N),
-		    .lost = total(l->lost, FL_LOSS_N),
+		    .excluded = fl_count_total(l->excluded, FL_RULE_N),
+		    .lost = fl_count_total(l->lost, FL_LOSS_N),
 		    .not_ip = l->not_ip,
 		    .source = fl_verdict_source(f->window.flags),
 		};
 		int64_t gap = fl_ledger_gap(l);
 
-		c->recorded.packets += l->recorded.packets;
-		c->recorded.bytes += l->recorded.bytes;
+		fl_count_add(&c->recorded, &l->recorded);
 		memcpy(row.verdict, l->verdict, sizeof row.verdict);
 		if (c->a->windows && (d || l->seen.packets || l->recorded.packets))
 			r = fl_audit_row(c->a, &row);
@@ -227,15 +215,13 @@ static int on_frame(struct check *c, const struct fl_frame *f, bool delivered)
 		sum.bytes += f->flows[i].bytes;
 	}
 	c->flows += f->n_flows;
-	c->sum.packets += sum.packets;
-	c->sum.bytes += sum.bytes;
+	fl_count_add(&c->sum, &sum);
 	if (r || !delivered || !c->compare)
 		return r;
 	cell = cell_of(c, f->eni.interface_id, f->window.start);
 	if (!cell)
 		return -ENOMEM;
-	cell->journal.packets += sum.packets;
-	cell->journal.bytes += sum.bytes;
+	fl_count_add(&cell->journal, &sum);
 	return 0;
 }
 
@@ -348,8 +334,7 @@ static int compare(struct check *c)
 		if (!comparable(c, k))
 			continue;
 		compared++;
-		sum.packets += k->objects.packets;
-		sum.bytes += k->objects.bytes;
+		fl_count_add(&sum, &k->objects);
 		if (k->journal.packets != k->objects.packets || k->journal.bytes != k->objects.bytes)
 			r = fl_audit_finding(c->a,
 					     "%s, interval %s: the journal's delivered frames hold %" PRIu64

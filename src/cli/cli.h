@@ -45,15 +45,21 @@ struct fl_command {
  * Offsets point to: bool, const char *, uint64_t, uint64_t (ns), uint64_t (bytes), int (index of the choice), const
  * char *const *, struct fl_config * (NULL: no file). */
 
+#define FL_STORE_DEFAULT "./flowlog-data"
+
+/* How this program was called ("build/flowlog", "flowlog"): for what is to be typed next. */
+const char *fl_cli_program(void);
+
 /* Dispatch: returns the exit status. commands ends with name NULL; `run` comes from daemon/. */
 int fl_cli_main(const struct fl_command *const *commands, int argc, char **argv);
 
 extern const struct fl_command fl_cmd_meter, fl_cmd_query, fl_cmd_tail, fl_cmd_top, fl_cmd_audit, fl_cmd_interfaces,
-    fl_cmd_status, fl_cmd_detach, fl_cmd_demo, fl_cmd_fields, fl_cmd_help;
+    fl_cmd_status, fl_cmd_detach, fl_cmd_demo, fl_cmd_fields, fl_cmd_inventory, fl_cmd_help;
 
 /* The live view of the open window, drawn from status/meter.json: used by run and top --live. */
 struct fl_view;
-int fl_view_new(struct fl_view **ret, const char *state_dir, int out_fd);
+int fl_view_new(struct fl_view **ret, const char *state_dir, const char *shown,
+		int out_fd); /* shown: the directory as one would type it */
 void fl_view_free(struct fl_view **v);
 void fl_view_plain(struct fl_view *v); /* plain lines even on a terminal */
 int fl_view_draw(struct fl_view *v);   /* one frame; adapts to the terminal's size */

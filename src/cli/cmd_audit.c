@@ -66,15 +66,6 @@ int fl_audit_note(struct fl_audit *a, const char *fmt, ...)
 	return add_line(a, "note", text);
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
 static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 {
 	struct fl_json j = FL_JSON(&a->notes);
@@ -89,13 +80,13 @@ static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 	fl_json_kstr(&j, "name", w->name);
 	fl_json_kstr(&j, "direction", w->direction);
 	fl_json_ku64(&j, "skbs", w->skbs);
-	json_count(&j, "seen", &w->seen);
-	json_count(&j, "recorded", &w->recorded);
-	json_count(&j, "excluded", &w->excluded);
-	json_count(&j, "lost", &w->lost);
-	json_count(&j, "not_ip", &w->not_ip);
+	fl_count_json(&j, "seen", &w->seen);
+	fl_count_json(&j, "recorded", &w->recorded);
+	fl_count_json(&j, "excluded", &w->excluded);
+	fl_count_json(&j, "lost", &w->lost);
+	fl_count_json(&j, "not_ip", &w->not_ip);
 	for (size_t i = 0; i < FL_VERDICT_N; i++)
-		json_count(&j, fl_verdict_names[i], &w->verdict[i]);
+		fl_count_json(&j, fl_verdict_names[i], &w->verdict[i]);
 	if (w->source)
 		fl_json_kstr(&j, "verdict_source", w->source);
 	fl_json_kstr(&j, "system", w->system);
@@ -188,7 +179,7 @@ static const char *compare(struct fl_status_file *s, const json_t *system, const
 	return packets;
 }
 
-static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const json_t *o)
+static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const json_t *o, struct fl_status_ledger *sum)
 {
 	static const char *const directions[] = {"ingress", "egress"};
 	const json_t *ledger = fl_status_object(s, o, "ledger"), *system = fl_status_object(s, o, "system");
@@ -205,6 +196,7 @@ static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const j
 		};
 
 		fl_status_ledger(s, ledger, directions[i], &l);
+		fl_status_ledger_add(sum, &l);
 		w.skbs = l.skbs;
 		w.seen = l.seen;
 		w.recorded = l.recorded;
@@ -217,6 +209,35 @@ static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const j
 		r = s->error ? s->error : fl_audit_row(a, &w);
 	}
 	return r;
+}
+
+static void subtract(struct fl_count *from, const struct fl_count *c)
+{
+	from->packets -= c->packets;
+	from->bytes -= c->bytes;
+}
+
+/* The totals keep what was seen on interfaces that are gone; with them went the system's counters. */
+static int audit_gone(struct fl_audit *a, const struct fl_status_ledger *totals, const struct fl_status_ledger *here)
+{
+	struct fl_audit_row w = {
+	    .eni = "",
+	    .name = "(gone)",
+	    .direction = "both",
+	    .skbs = totals->skbs - here->skbs,
+	    .seen = totals->seen,
+	    .recorded = totals->recorded,
+	    .excluded = totals->excluded,
+	    .lost = totals->lost,
+	    .not_ip = totals->not_ip,
+	};
+
+	subtract(&w.seen, &here->seen);
+	subtract(&w.recorded, &here->recorded);
+	subtract(&w.excluded, &here->excluded);
+	subtract(&w.lost, &here->lost);
+	subtract(&w.not_ip, &here->not_ip);
+	return w.seen.packets || w.recorded.packets || w.not_ip.packets || w.lost.packets ? fl_audit_row(a, &w) : 0;
 }
 
 static int note_losses(struct fl_audit *a, struct fl_status_file *s, const struct fl_status_ledger *l)
@@ -252,7 +273,7 @@ static int note_verdicts(struct fl_audit *a, struct fl_status_file *s)
 static int audit_meter(struct fl_audit *a)
 {
 	struct fl_status_file s;
-	struct fl_status_ledger totals;
+	struct fl_status_ledger totals, here = {0};
 	const json_t *list;
 	int r = fl_status_read(&s, a->store, "meter");
 
@@ -265,8 +286,9 @@ static int audit_meter(struct fl_audit *a)
 	list = fl_status_array(&s, s.root, "interfaces");
 	for (size_t i = 0; !r && i < json_array_size(list); i++)
 		if (fl_status_bool(&s, json_array_get(list, i), "metered"))
-			r = audit_interface(a, &s, json_array_get(list, i));
+			r = audit_interface(a, &s, json_array_get(list, i), &here);
 	fl_status_ledger(&s, s.root, "totals", &totals);
+	r = r ? r : audit_gone(a, &totals, &here);
 	r = r ? r : note_losses(a, &s, &totals);
 	r = r ? r : note_verdicts(a, &s);
 	r = r ? r : s.error;
@@ -336,10 +358,11 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is audited.",
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory that is audited.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log whose objects are compared; without it the only or first one.", offsetof(struct conf, flow_log)},
+     "The flow log whose objects are compared; without it the first of the configuration.",
+     offsetof(struct conf, flow_log)},
     {"windows", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Show a row for each window that the journal holds.",
      offsetof(struct conf, windows)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
@@ -358,7 +381,9 @@ const struct fl_command fl_cmd_audit = {
 		   "the system's interface counters, with a name for every part of the difference: "
 		   "frames that are not IP, drops before and after the hook, the "
 		   "window that is still open, layer-2 bytes. System counters are buffers; a "
-		   "buffer may be many packets on the wire.\n\n"
+		   "buffer may be many packets on the wire. Frames of a VLAN whose own interface is metered "
+		   "are seen at the interface below it too, and excluded there by the rule \"vlan\". "
+		   "The row (gone) sums what was seen on interfaces that are there no more.\n\n"
 		   "Then the journal is read: each frame's ledger, its flows against what the "
 		   "ledger says was recorded, and that no frame is there twice. "
 		   "Last, the delivered objects are read and compared, interface by interface and "

@@ -24,7 +24,7 @@ static int pins_of(const struct conf *c, struct fl_status_file *s, const char **
 	*ret = fl_status_str(s, s->root, "pins");
 	if (s->error)
 		return s->error;
-	if (fl_status_age(s) < FL_STATUS_STALE_S && !c->force)
+	if (!c->force && fl_status_daemon_runs(s, c->store))
 		return fl_fail(-EBUSY,
 			       "the daemon of %s is running (pid %lld) and removes its programs "
 			       "itself when it ends; --force takes them away "
@@ -59,7 +59,7 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory of the daemon that is gone.", offsetof(struct conf, store)},
     {"force", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Detach even while the daemon runs.",
      offsetof(struct conf, force)},

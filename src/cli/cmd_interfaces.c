@@ -121,7 +121,7 @@ static int run(void *conf, int argc, char **argv)
 	r = fl_print_begin(&l.print, heads, FL_ARRAY_LEN(heads));
 	if (!r)
 		r = fl_status_read(&s, c->store, "meter");
-	running = !r && fl_status_age(&s) < FL_STATUS_STALE_S;
+	running = !r && fl_status_daemon_runs(&s, c->store);
 	if (running) {
 		r = from_status(&l, &s);
 	} else if (!r || r == -ENOENT) {
@@ -141,7 +141,7 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.",
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory of the daemon.",
      offsetof(struct conf, store)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json", "Form of the list; json is one object a line.",
      offsetof(struct conf, output)},

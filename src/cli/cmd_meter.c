@@ -5,15 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "capture/capture.h"
 #include "cli/cli.h"
+#include "cli/replay.h"
 #include "flow/decode_fast.h"
 #include "meter/meter.h"
 #include "record/record.h"
@@ -25,13 +29,14 @@
 #define GRACE_MS 2000      /* a capture's packets are hardly ever further out of order */
 #define PROGRESS_BYTES (64u << 20)
 #define LINK_TYPES 65536
+#define MEMORY_UNKNOWN (UINT64_C(1) << 30) /* when the system does not say how much it has */
 
 struct conf {
-	const char *format, *ledger, *exclude;
-	const char *const *local, *const *read;
-	uint64_t interval, memory_limit;
+	const char *format, *ledger, *exclusions, *inventory, *interface;
+	const char *const *local, *const *read, *const *tag;
+	uint64_t interval_ns, memory;
 	int output;
-	bool inner;
+	bool inner, enforced;
 };
 
 struct run {
@@ -41,13 +46,15 @@ struct run {
 	size_t n_local, n_exclusions;
 	struct fl_format *format;
 	struct fl_encoder *encoder;
+	struct fl_replay *replay; /* NULL: no inventory */
 	struct fl_fragments *fragments;
 	struct fl_meter *meter;
 	struct fl_buf out;
 	struct fl_obs batch[BATCH];
 	size_t n;
 	uint64_t window_start_ns, window_ns; /* of the last packet */
-	uint32_t window;
+	uint32_t window, interval;           /* interval: seconds */
+	uint64_t memory;
 	struct fl_ledger ledger;
 	uint64_t progress_at;
 	bool show_progress;
@@ -73,16 +80,22 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 {
 	struct window_ctx *w = ctx;
 	struct run *r = w->run;
+	struct fl_key key = f->key;
 	struct fl_flow_line line = {
-	    .key = &f->key,
+	    .key = &key,
 	    .packets = f->packets,
 	    .bytes = f->bytes,
 	    .start = w->start + f->first_ms / 1000,
 	    .end = w->start + f->last_ms / 1000,
 	    .tcp = f->tcp,
-	    .action = f->action,
+	    .action = f->key.dirfam & FL_KEY_REJECT ? FL_ACTION_REJECT : FL_ACTION_ACCEPT,
+	    .reason = f->key.dirfam & FL_KEY_BPA ? FL_REASON_BPA : FL_REASON_NONE,
 	};
-	int result = fl_encode_line(r->encoder, &line, &r->out);
+	int result;
+
+	key.dirfam &= (uint8_t) ~(FL_KEY_REJECT | FL_KEY_BPA);
+	result = r->replay ? fl_replay_line(r->replay, r->encoder, &line, &r->out)
+			   : fl_encode_line(r->encoder, &line, &r->out);
 
 	r->ledger.recorded.packets += f->packets;
 	r->ledger.recorded.bytes += f->bytes;
@@ -93,12 +106,16 @@ static int write_flow(void *ctx, const struct fl_flow *f)
  * Windows without traffic write nothing: a capture says what was on the wire, not how long somebody listened, so NODATA
  * between two packets a year apart would be half a million lines that nobody measured.
  */
-static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
+static int on_window(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy)
 {
 	struct run *r = ctx;
-	struct window_ctx w = {.run = r, .start = (int64_t)(window * r->conf->interval)};
+	struct window_ctx w = {.run = r, .start = (int64_t)window * r->interval};
+	struct fl_record skip = {.start = w.start, .end = w.start + r->interval - 1, .status = FL_STATUS_SKIPDATA};
+	int result = fl_table_each(flows, write_flow, &w);
 
-	return fl_table_each(flows, write_flow, &w);
+	if (r->replay)
+		fl_replay_window(r->replay, (uint64_t)w.start * 1000);
+	return result || !lossy ? result : fl_encode(r->encoder, &skip, NULL, &r->out);
 }
 
 static bool is_local(const struct run *r, const struct fl_addr *a)
@@ -191,7 +208,10 @@ static inline int add_packet(struct run *r, const struct fl_pcap_packet *in)
 	o->first_ms = o->last_ms = (uint32_t)((in->time_ns - r->window_start_ns) / 1000000);
 	r->ledger.seen.packets += o->packets;
 	r->ledger.seen.bytes += o->bytes;
-	if (r->n_local)
+	if (r->replay)
+		fl_replay_packet(r->replay, o, in->link == FL_LINK_ETHERNET && in->caplen >= 14 ? in->data : NULL,
+				 icmp_type, in->time_ns / 1000000);
+	else if (r->n_local)
 		o->key.dirfam |= direction(r, &o->key);
 	if (r->n_exclusions && excluded(r, o, icmp_type))
 		return 0;
@@ -205,7 +225,8 @@ static void name_link(struct run *r, const char *path, uint16_t type)
 	if (r->unknown_link[type / 64] & bit)
 		return;
 	r->unknown_link[type / 64] |= bit;
-	fprintf(stderr, "flowlog: %s: link type %u is not decoded; its frames are counted as not_ip\n", path, type);
+	fprintf(stderr, "flowlog meter: %s: link type %u is not decoded; its frames are counted as not_ip\n", path,
+		type);
 }
 
 static void progress(struct run *r, const char *path, const struct fl_pcap *pcap)
@@ -246,35 +267,21 @@ static int meter_file(struct run *r, const char *path, int *ret_fault)
 	return result;
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
+/* A file appears whole or not at all. A device, a pipe or a link is written to: never replaced by a file. */
+static int save_ledger(const char *path, const struct fl_buf *text)
 {
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
+	bool standard = !strcmp(path, "-");
+	struct stat st;
+	int fd, result;
 
-static void json_parts(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
-		       const char *const *names, size_t n)
-{
-	struct fl_count sum = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		sum.packets += c[i].packets;
-		sum.bytes += c[i].bytes;
-	}
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", sum.packets);
-	fl_json_ku64(j, "bytes", sum.bytes);
-	fl_json_key(j, inner);
-	fl_json_object(j);
-	for (size_t i = 0; i < n; i++)
-		if (c[i].packets)
-			json_count(j, names[i], &c[i]);
-	fl_json_end_object(j);
-	fl_json_end_object(j);
+	if (!standard && (lstat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode)))
+		return fl_file_write_atomic(AT_FDCWD, path, text->data, text->len, 0644, false);
+	fd = standard ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return fl_fail(-errno, "%s: %m", path);
+	result = fl_write_all(fd, text->data, text->len);
+	close(fd);
+	return result ? fl_fail(result, "%s: %s", path, strerror(-result)) : 0;
 }
 
 static int write_ledger(struct run *r)
@@ -288,18 +295,17 @@ static int write_ledger(struct run *r)
 	if (!r->conf->ledger)
 		return 0;
 	fl_json_object(&j);
-	json_count(&j, "seen", &r->ledger.seen);
-	json_count(&j, "recorded", &r->ledger.recorded);
-	json_parts(&j, "excluded", "rules", r->ledger.excluded, fl_rule_names, FL_RULE_N);
-	json_parts(&j, "lost", "causes", r->ledger.lost, fl_loss_names, FL_LOSS_N);
+	fl_ledger_json(&j, &r->ledger);
 	fl_json_key(&j, "not_ip");
 	fl_json_object(&j);
 	fl_json_ku64(&j, "packets", r->ledger.not_ip.packets);
 	fl_json_end_object(&j);
+	if (r->replay)
+		fl_replay_json(r->replay, &j);
 	fl_json_end_object(&j);
 	if (fl_json_done(&j) || fl_buf_adds(&buf, "\n"))
 		return -ENOMEM;
-	return fl_file_write_atomic(AT_FDCWD, r->conf->ledger, buf.data, buf.len, 0644, false);
+	return save_ledger(r->conf->ledger, &buf);
 }
 
 static struct fl_addr address_plus(const struct fl_addr *base, unsigned n)
@@ -316,7 +322,7 @@ static struct fl_addr address_plus(const struct fl_addr *base, unsigned n)
 static int prepare_networks(struct run *r)
 {
 	uint32_t on;
-	int result = fl_exclusions_parse(r->conf->exclude, &on);
+	int result = fl_exclusions_parse(r->conf->exclusions, &on);
 
 	for (const char *const *l = r->conf->local; !result && l && *l; l++)
 		result = r->n_local == LOCALS_MAX ? fl_fail(-E2BIG, "more than %d --local networks", LOCALS_MAX)
@@ -344,20 +350,51 @@ static enum fl_log_kind kind_of(const char *format)
 		   : FL_LOG_VPC;
 }
 
+static uint64_t half_of_memory(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && size > 0 ? (uint64_t)pages / 2 * (uint64_t)size : MEMORY_UNKNOWN;
+}
+
+static int prepare_replay(struct run *r)
+{
+	struct fl_replay_conf rc = {
+	    .inventory = r->conf->inventory,
+	    .interface = r->conf->interface,
+	    .enforced = r->conf->enforced,
+	    .format = r->format,
+	};
+	int result;
+
+	if (!rc.inventory && !rc.interface && !rc.enforced)
+		return 0;
+	if (!rc.inventory || !rc.interface)
+		return fl_fail(-EINVAL,
+			       "--inventory DIR and --interface ENI go together: a capture is one interface of "
+			       "the inventory");
+	if (r->n_local)
+		return fl_fail(-EINVAL, "--local: with an inventory its interface says what is local");
+	result = fl_replay_tags(r->conf->tag, &rc.enrich);
+	return result ? result : fl_replay_new(&r->replay, &rc);
+}
+
 /* What the user asked for; a fault here is a usage error. */
 static int prepare(struct run *r)
 {
 	int result;
 
-	if (!r->conf->interval || r->conf->interval > INTERVAL_MAX)
-		return fl_fail(-EINVAL, "--interval %llu: a window is 1 to %d seconds long (AWS has 60 and 600)",
-			       (unsigned long long)r->conf->interval, INTERVAL_MAX);
+	r->interval = (uint32_t)FL_MIN(r->conf->interval_ns / FL_NS_PER_S, (uint64_t)INTERVAL_MAX + 1);
+	if (!r->interval || r->interval > INTERVAL_MAX || r->conf->interval_ns % FL_NS_PER_S)
+		return fl_fail(-EINVAL, "--interval: a window is 1 to %d whole seconds long (AWS has 60 and 600)",
+			       INTERVAL_MAX);
+	r->memory = r->conf->memory ? r->conf->memory : half_of_memory();
 	result = prepare_networks(r);
 	if (!result)
 		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
 	if (!result)
 		result = fl_encoder_new(&r->encoder, r->format, (enum fl_output)r->conf->output);
-	return result;
+	return result ? result : prepare_replay(r);
 }
 
 static int begin(struct run *r)
@@ -365,8 +402,8 @@ static int begin(struct run *r)
 	struct fl_identity_conf identity;
 	struct fl_eni eni;
 	struct fl_meter_conf mc = {
-	    .interval_s = (uint32_t)r->conf->interval,
-	    .memory_limit = r->conf->memory_limit,
+	    .interval_s = r->interval,
+	    .memory_limit = r->memory,
 	    .seed = fl_random_seed(),
 	    .lateness = 1,
 	    .grace_ms = GRACE_MS,
@@ -375,11 +412,11 @@ static int begin(struct run *r)
 	};
 	int result;
 
-	r->window_ns = r->conf->interval * 1000000000;
+	r->window_ns = r->interval * FL_NS_PER_S;
 	find_window(r, 0);
 	fl_identity_defaults(&identity);
 	fl_eni_for_capture(&identity, "capture", &eni);
-	result = fl_encoder_set_eni(r->encoder, &eni);
+	result = r->replay ? fl_replay_begin(r->replay, r->encoder) : fl_encoder_set_eni(r->encoder, &eni);
 	if (!result)
 		result = fl_fragments_new(&r->fragments, FL_FRAGMENT_CAPACITY, FL_FRAGMENT_TIMEOUT_NS, mc.seed);
 	if (!result)
@@ -390,7 +427,7 @@ static int begin(struct run *r)
 static void report(int error)
 {
 	if (error != -EPIPE)
-		fprintf(stderr, "flowlog: %s\n", fl_error_text(error));
+		fprintf(stderr, "flowlog meter: %s\n", fl_error_text(error));
 }
 
 /* A damaged file is named and the next one is read: the status says that something was amiss. */
@@ -407,10 +444,25 @@ static int meter_files(struct run *r, const char *const *files, size_t n, bool *
 	return result;
 }
 
+static void note_losses(const struct run *r)
+{
+	const struct fl_count *full = &r->ledger.lost[FL_LOSS_TABLE_FULL];
+	char bytes[16];
+
+	if (full->packets)
+		fprintf(
+		    stderr,
+		    "flowlog meter: %llu packets did not fit into %s of memory and are in no record (SKIPDATA marks "
+		    "their windows); give more with --memory\n",
+		    (unsigned long long)full->packets, fl_human_bytes(r->memory, bytes));
+}
+
 static void note_verdicts(const struct run *r)
 {
-	if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
-		fprintf(stderr, "flowlog: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
+	if (r->replay)
+		fl_replay_tell(r->replay);
+	else if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
+		fprintf(stderr, "flowlog meter: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
 }
 
 static int run_prepared(struct run *r, int argc, char **argv)
@@ -438,6 +490,7 @@ static int run_prepared(struct run *r, int argc, char **argv)
 		report(result);
 	else
 		note_verdicts(r);
+	note_losses(r);
 	return result || fault ? 1 : 0;
 }
 
@@ -453,7 +506,7 @@ static int run(void *conf, int argc, char **argv)
 	r->conf = conf;
 	r->out = FL_BUF(OUT_BYTES + FL_RECORD_MAX);
 	if (!argc && !(r->conf->read && *r->conf->read)) {
-		fprintf(stderr, "flowlog: meter: no capture file is named; \"-\" reads standard input\n");
+		fprintf(stderr, "flowlog meter: no capture file is named; \"-\" reads standard input\n");
 		status = 2;
 	} else if ((status = prepare(r))) {
 		report(status);
@@ -462,6 +515,7 @@ static int run(void *conf, int argc, char **argv)
 		status = run_prepared(r, argc, argv);
 	}
 	fl_meter_free(&r->meter);
+	fl_replay_free(&r->replay);
 	fl_fragments_free(&r->fragments);
 	fl_encoder_free(&r->encoder);
 	fl_format_free(&r->format);
@@ -471,26 +525,42 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"format", 0, NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
-     "fields of a record: '${field} ...' or a preset (default, v5-all, v7-all, v8-all, v11-all, tgw-default)",
+    {"format", 'f', NULL, FL_OPT_STRING, "FORMAT", "default", NULL,
+     "Fields of a record: '${field} ...' as in AWS's documentation, or a preset: default, v5-all, v7-all, v8-all, "
+     "v11-all, "
+     "tgw-default.",
      offsetof(struct conf, format)},
-    {"interval", 0, NULL, FL_OPT_U64, "SECONDS", "60", NULL, "length of a window, at most 16777",
-     offsetof(struct conf, interval)},
+    {"interval", 0, NULL, FL_OPT_DURATION, "TIME", "60s", NULL, "Length of a window, at most 16777 seconds.",
+     offsetof(struct conf, interval_ns)},
     {"local", 0, NULL, FL_OPT_LIST, "CIDR", NULL, NULL,
-     "a network on the interface's side, so that direction is known; may be given again", offsetof(struct conf, local)},
-    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv", "form of the records",
-     offsetof(struct conf, output)},
+     "A network on the interface's side, so that the direction is known; repeatable.", offsetof(struct conf, local)},
+    {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
+     "Form of the records; json is one object a line.", offsetof(struct conf, output)},
     {"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL,
-     "write what was seen, recorded, excluded and lost to FILE as JSON", offsetof(struct conf, ledger)},
-    {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "log the packets inside IPIP, GRE, VXLAN and Geneve tunnels",
-     offsetof(struct conf, inner)},
-    {"exclude", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
-     "leave out, and count apart, what AWS does not log: aws for all of it, or rules by name (amazon-dns,dhcp,...)",
-     offsetof(struct conf, exclude)},
-    {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "a capture file, as an operand is; may be given again",
+     "Write what was seen, recorded, excluded and lost to FILE as JSON; - is standard output, after the records.",
+     offsetof(struct conf, ledger)},
+    {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Log what is inside IPIP, GRE, VXLAN and Geneve tunnels instead of the tunnels.", offsetof(struct conf, inner)},
+    {"exclusions", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
+     "Traffic that AWS does not log either, left out and counted apart: none, aws, or names of rules with commas.",
+     offsetof(struct conf, exclusions)},
+    {"inventory", 0, NULL, FL_OPT_STRING, "DIR", NULL, NULL,
+     "A network as AWS describes it (flowlog inventory): identity, and the fields that only it knows.",
+     offsetof(struct conf, inventory)},
+    {"interface", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
+     "Which interface of the inventory the capture was made on: id, name, instance or address.",
+     offsetof(struct conf, interface)},
+    {"enforced", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "The inventory's groups and ACLs were in force: what they deny is REJECT.", offsetof(struct conf, enforced)},
+    {"tag", 0, NULL, FL_OPT_LIST, "FIELD=KEY", NULL, NULL,
+     "The tag key behind a field: instance-tag=Team, asg-tag-2=Owner; repeatable.", offsetof(struct conf, tag)},
+    {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "A capture file, as an operand is; repeatable.",
      offsetof(struct conf, read)},
-    {"memory-limit", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL,
-     "most memory for open flows; what does not fit is counted as lost (0: none)", offsetof(struct conf, memory_limit)},
+    {"memory", 'm', NULL, FL_OPT_SIZE, "SIZE", NULL, NULL,
+     "Memory for flows, half of the machine's when it is not given; what does not fit is counted as lost, and its "
+     "window "
+     "gets a SKIPDATA record.",
+     offsetof(struct conf, memory)},
     {0},
 };
 
@@ -499,13 +569,19 @@ const struct fl_command fl_cmd_meter = {
     .summary = "capture files to flow log records",
     .synopsis = "[OPTION]... FILE...",
     .description = "Reads pcap and pcapng files, plain or compressed with gzip or zstd, and writes their flows as VPC "
-		   "flow log records.",
+		   "flow log records. A capture is one interface; FILE - is standard input. Time is the packets' own. "
+		   "Without --local the direction of a packet is not known and is written as -.\n\n"
+		   "A file that is damaged gives the records up to the fault; then the fault is named with its offset, "
+		   "the next file is read, and the exit status is 1.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,
-    .examples = "flowlog meter capture.pcap\n  records in the default format\n"
-		"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
-		"version 5, direction known\n"
-		"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
-		"everything seen\n",
+    .examples =
+	"flowlog meter capture.pcap\n  records in the default format\n"
+	"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
+	"version 5, direction known\n"
+	"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
+	"everything seen\n"
+	"flowlog meter --inventory aws/ --interface web-1 --enforced --format v5-all capture.pcap\n  what AWS's "
+	"flow logs of that interface would have said\n",
 };

@@ -58,7 +58,7 @@ static int print_json(const struct picture *p, struct fl_buf *out)
 	return r;
 }
 
-static int add_roles(struct picture *p, struct fl_print *print)
+static int add_roles(struct picture *p, const char *store, struct fl_print *print)
 {
 	struct fl_status_file *sup = &p->role[SUPERVISOR];
 	const json_t *list = fl_status_array(sup, sup->root, "roles");
@@ -67,7 +67,7 @@ static int add_roles(struct picture *p, struct fl_print *print)
 	for (size_t i = 0; !r && i < ROLES; i++) {
 		struct fl_status_file *s = &p->role[i];
 		int64_t age = p->there[i] ? fl_status_age(s) : 0;
-		bool running = p->there[i] && age < FL_STATUS_STALE_S;
+		bool running = p->there[i] && fl_status_role_runs(s, store);
 		uint64_t restarts = 0;
 
 		for (size_t k = 0; k < json_array_size(list); k++)
@@ -118,6 +118,9 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 	const char *reason = fl_status_str(s, s->root, "reason");
 	struct fl_status_ledger l;
 	char memory[16], bytes[16];
+	uint64_t frames = fl_status_u64(s, journal, "frames"), flows = fl_status_u64(s, journal, "flows"),
+		 dropped = fl_status_u64(s, journal, "dropped_windows"),
+		 open = fl_status_u64(s, s->root, "flows_active");
 	size_t metered = 0;
 	int r;
 
@@ -132,16 +135,14 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 		    out, "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64 " excluded, %" PRIu64 " lost\n",
 		    l.seen.packets, l.recorded.packets, l.excluded.packets, l.lost.packets);
 	r = r ? r
-	      : fl_buf_printf(out, "open        %" PRIu64 " flows, %s of memory\n",
-			      fl_status_u64(s, s->root, "flows_active"),
+	      : fl_buf_printf(out, "open        %" PRIu64 " flow%s, %s of memory\n", open, fl_plural(open),
 			      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
 	r = r ? r
 	      : fl_buf_printf(out,
-			      "journal     %" PRIu64 " frames, %" PRIu64 " flows, %s written; %" PRIu64
-			      " windows dropped unread\n",
-			      fl_status_u64(s, journal, "frames"), fl_status_u64(s, journal, "flows"),
-			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes),
-			      fl_status_u64(s, journal, "dropped_windows"));
+			      "journal     %" PRIu64 " frame%s, %" PRIu64 " flow%s, %s written; %" PRIu64
+			      " window%s dropped unread\n",
+			      frames, fl_plural(frames), flows, fl_plural(flows),
+			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes), dropped, fl_plural(dropped));
 	r = r ? r : add_verdicts(s, &l, out);
 	return r ? r : s->error;
 }
@@ -154,13 +155,14 @@ static int add_deliver(struct fl_status_file *s, struct fl_buf *out)
 	for (size_t i = 0; !r && i < json_array_size(logs); i++) {
 		const json_t *o = json_array_get(logs, i);
 		const char *error = fl_status_str(s, o, "last_error");
+		uint64_t objects = fl_status_u64(s, o, "objects"), records = fl_status_u64(s, o, "records"),
+			 failures = fl_status_u64(s, o, "failures");
 
 		r = fl_buf_printf(out,
-				  "flow log    %s: %" PRIu64 " objects, %" PRIu64 " records, %" PRIu64
-				  " failures, %" PRIu64 " s behind\n",
-				  fl_status_str(s, o, "id"), fl_status_u64(s, o, "objects"),
-				  fl_status_u64(s, o, "records"), fl_status_u64(s, o, "failures"),
-				  fl_status_u64(s, o, "lag_seconds"));
+				  "flow log    %s: %" PRIu64 " object%s, %" PRIu64 " record%s, %" PRIu64
+				  " failure%s, %" PRIu64 " s behind\n",
+				  fl_status_str(s, o, "id"), objects, fl_plural(objects), records, fl_plural(records),
+				  failures, fl_plural(failures), fl_status_u64(s, o, "lag_seconds"));
 		if (!r && *error)
 			r = fl_buf_printf(out, "            %s\n", error);
 	}
@@ -186,9 +188,9 @@ static int clean(struct fl_buf *text)
 	return r;
 }
 
-static int print_table(struct picture *p, struct fl_print *print)
+static int print_table(struct picture *p, const char *store, struct fl_print *print)
 {
-	int r = add_roles(p, print);
+	int r = add_roles(p, store, print);
 
 	if (!r)
 		r = add_meter(&p->role[METER], &print->out);
@@ -221,7 +223,7 @@ static int run(void *conf, int argc, char **argv)
 		r = print_json(&p, &print.out);
 		r = r ? r : fl_print_flush(&print);
 	} else if (!r) {
-		r = print_table(&p, &print);
+		r = print_table(&p, c->store, &print);
 	}
 	for (size_t i = 0; i < ROLES; i++)
 		fl_status_free(&p.role[i]);
@@ -232,7 +234,7 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the daemon.",
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory of the daemon.",
      offsetof(struct conf, store)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
      "table for people; json is each role's status file, one a line.", offsetof(struct conf, output)},

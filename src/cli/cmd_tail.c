@@ -429,10 +429,10 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory that is read.",
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory that is read.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
+     "The flow log of the store; without it the first of the configuration.", offsetof(struct conf, flow_log)},
     {"lines", 'n', NULL, FL_OPT_U64, "N", "10", NULL, "How many of the newest records to show.",
      offsetof(struct conf, n)},
     {"follow", 'f', NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Go on with each window as it closes.",

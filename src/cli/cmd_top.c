@@ -102,7 +102,7 @@ static int run(void *conf, int argc, char **argv)
 			argv[0]);
 		return 2;
 	}
-	r = fl_view_new(&view, c->store, STDOUT_FILENO);
+	r = fl_view_new(&view, c->store, c->store, STDOUT_FILENO);
 	if (!r && c->live && isatty(STDOUT_FILENO)) {
 		r = live(view);
 	} else if (!r) {
@@ -116,7 +116,7 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL, "The state directory of the running daemon.",
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory of the running daemon.",
      offsetof(struct conf, store)},
     {"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.", offsetof(struct conf, live)},

@@ -29,8 +29,16 @@ static const struct fl_command *find_command(const struct fl_command *const *com
 			nearest = (*commands)->name;
 		}
 	}
-	fprintf(stderr, "flowlog: unknown command '%s'; %s%s\n", name, nearest ? "did you mean " : "see flowlog help",
-		nearest ? nearest : "");
+#ifndef FL_CAPTURE
+	if (!strcmp(name, "run") || !strcmp(name, "demo") || !strcmp(name, "detach")) {
+		fprintf(stderr,
+			"flowlog: this flowlog was built without live capture (-Dcapture=false): it has no '%s'\n",
+			name);
+		return NULL;
+	}
+#endif
+	fprintf(stderr, "flowlog: unknown command '%s'; %s%s%s\n", name, nearest ? "did you mean " : "see flowlog help",
+		nearest ? nearest : "", nearest ? "?" : "");
 	return NULL;
 }
 
@@ -64,6 +72,11 @@ static int run_command(const struct fl_command *cmd, int argc, char **argv)
 	fl_opt_release(cmd, conf);
 	free(conf);
 	return status;
+}
+
+const char *fl_cli_program(void)
+{
+	return strchr(program_invocation_name, '/') ? program_invocation_name : "flowlog";
 }
 
 int fl_cli_main(const struct fl_command *const *commands, int argc, char **argv)

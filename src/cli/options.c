@@ -238,6 +238,8 @@ static const struct fl_option *find_long(const struct fl_command *cmd, const cha
 /* A list on the command line replaces the default or the environment's; seen marks the first. */
 static int set_from_argv(const struct fl_option *o, void *conf, const char *value, uint64_t *seen, size_t at)
 {
+	char where[64];
+
 	if (o->type == FL_OPT_LIST && !(*seen & UINT64_C(1) << (at & 63))) {
 		const char ***list = (void *)((char *)conf + o->offset);
 
@@ -245,7 +247,8 @@ static int set_from_argv(const struct fl_option *o, void *conf, const char *valu
 		*list = NULL;
 		*seen |= UINT64_C(1) << (at & 63);
 	}
-	return set_value(o, conf, value, o->name);
+	snprintf(where, sizeof where, "--%s", o->name);
+	return set_value(o, conf, value, where);
 }
 
 int fl_opt_parse(const struct fl_command *cmd, void *conf, int *argc, char **argv)

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -144,25 +147,52 @@ int64_t fl_status_ledger_gap(const struct fl_status_ledger *l)
 			 l->excluded.packets - l->lost.packets);
 }
 
-static void add(struct fl_count *sum, const struct fl_count *c)
-{
-	sum->packets += c->packets;
-	sum->bytes += c->bytes;
-}
-
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l)
 {
 	sum->skbs += l->skbs;
-	add(&sum->seen, &l->seen);
-	add(&sum->recorded, &l->recorded);
-	add(&sum->excluded, &l->excluded);
-	add(&sum->lost, &l->lost);
-	add(&sum->not_ip, &l->not_ip);
+	fl_count_add(&sum->seen, &l->seen);
+	fl_count_add(&sum->recorded, &l->recorded);
+	fl_count_add(&sum->excluded, &l->excluded);
+	fl_count_add(&sum->lost, &l->lost);
+	fl_count_add(&sum->not_ip, &l->not_ip);
 	for (unsigned i = 0; i < FL_VERDICT_N; i++)
-		add(&sum->verdict[i], &l->verdict[i]);
+		fl_count_add(&sum->verdict[i], &l->verdict[i]);
 }
 
 int64_t fl_status_age(struct fl_status_file *s)
 {
 	return (int64_t)time(NULL) - (int64_t)fl_status_u64(s, s->root, "time");
+}
+
+/* Positive: held, 0: free, negative: there is none, or it is not ours to open. */
+static int lock_state(const char *store)
+{
+	char path[4096];
+	int fd, r;
+
+	if ((size_t)snprintf(path, sizeof path, "%s/lock", store) >= sizeof path)
+		return -ENAMETOOLONG;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = flock(fd, LOCK_SH | LOCK_NB) ? (errno == EWOULDBLOCK ? 1 : -errno) : 0;
+	close(fd);
+	return r;
+}
+
+bool fl_status_daemon_runs(struct fl_status_file *s, const char *store)
+{
+	int r = lock_state(store);
+
+	return r < 0 ? fl_status_age(s) < FL_STATUS_STALE_S : r;
+}
+
+bool fl_status_role_runs(struct fl_status_file *s, const char *store)
+{
+	pid_t pid = (pid_t)fl_status_u64(s, s->root, "pid");
+
+	if (!fl_status_daemon_runs(s, store))
+		return false;
+	/* The process may be in another namespace, where this number is nobody's. */
+	return fl_status_age(s) < FL_STATUS_STALE_S || (pid > 0 && (!kill(pid, 0) || errno == EPERM));
 }

@@ -44,6 +44,10 @@ void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char
 int64_t fl_status_ledger_gap(const struct fl_status_ledger *l);
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l);
 
-/* Seconds since the file was written; positive FL_STATUS_STALE_S and more means that the role does
- * not run. */
-int64_t fl_status_age(struct fl_status_file *s);
+int64_t fl_status_age(struct fl_status_file *s); /* seconds since the file was written */
+
+/* Whether the daemon of the store, and the role of this file, run. The store's lock tells: a daemon that cannot write
+ * its status (full disk) runs, and one that has just ended does not. A store without a lock that can be read goes by
+ * the age. */
+bool fl_status_daemon_runs(struct fl_status_file *s, const char *store);
+bool fl_status_role_runs(struct fl_status_file *s, const char *store);

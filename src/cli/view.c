@@ -23,12 +23,14 @@
 
 #define FRAME_MAX (1u << 20)
 #define ROWS_WITHOUT_TERMINAL 20
-#define LINES_AROUND 10    /* what is neither flows nor interfaces */
-#define LINES_BELOW 6      /* the heads of the flows, and what follows them */
-#define INTERFACES_SHARE 5 /* of the room, one part in so many */
+#define NEXT_LINES 2
+#define LINES_AROUND 11    /* what is neither flows nor interfaces */
+#define LINES_BELOW 7      /* the heads of the flows, and what follows them */
+#define INTERFACES_SHARE 5 /* of the room, one part in so many, and what the flows leave */
+#define SKIPPED_LINES 3
 
 struct fl_view {
-	char *store;
+	char *store, *shown; /* the directory, and what to call it in what is typed next */
 	int fd;
 	bool terminal;
 	size_t width, height;
@@ -42,17 +44,18 @@ struct frame {
 	int error;
 };
 
-int fl_view_new(struct fl_view **ret, const char *state_dir, int out_fd)
+int fl_view_new(struct fl_view **ret, const char *state_dir, const char *shown, int out_fd)
 {
 	struct fl_view *v = calloc(1, sizeof *v);
 
 	if (!v)
 		return -ENOMEM;
 	v->store = strdup(state_dir);
+	v->shown = strdup(shown);
 	v->fd = out_fd;
 	v->terminal = isatty(out_fd);
 	*ret = v;
-	if (v->store)
+	if (v->store && v->shown)
 		return 0;
 	fl_view_free(ret);
 	return -ENOMEM;
@@ -63,6 +66,7 @@ void fl_view_free(struct fl_view **v)
 	if (!*v)
 		return;
 	free((*v)->store);
+	free((*v)->shown);
 	free(*v);
 	*v = NULL;
 }
@@ -138,8 +142,31 @@ static void draw_head(struct frame *f, struct fl_status_file *s)
 	linef(f, "flowlog  open window %.8s + %" PRIu64 " s, %" PRIu64 " s old, provisional  (%s%s%s)",
 	      fl_time_rfc3339((int64_t)start, at) + 11, length, now > start ? now - start : 0,
 	      fl_status_str(s, s->root, "backend"), *reason ? ": " : "", reason);
-	if (age >= FL_STATUS_STALE_S)
-		linef(f, "! not written for %" PRId64 " s: the meter does not run; what follows is its last word", age);
+	if (!fl_status_daemon_runs(s, f->view->store))
+		linef(f, "! the meter does not run; what follows is its last word, %" PRId64 " s old", age);
+	else if (age >= FL_STATUS_STALE_S)
+		linef(f, "! the status could not be written for %" PRId64 " s (is the disk full?); what follows is old",
+		      age);
+}
+
+/* The log's lines are drawn over: what the person must know of them stands here. */
+static void draw_restarts(struct frame *f)
+{
+	struct fl_status_file s;
+	const json_t *roles;
+
+	if (fl_status_read(&s, f->view->store, "supervisor"))
+		return;
+	roles = fl_status_array(&s, s.root, "roles");
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		const json_t *o = json_array_get(roles, i);
+		uint64_t n = fl_status_u64(&s, o, "restarts");
+
+		if (n)
+			linef(f, "! %s ended and was started again, %" PRIu64 " time%s so far",
+			      fl_status_str(&s, o, "name"), n, fl_plural(n));
+	}
+	fl_status_free(&s);
 }
 
 /* The lines of a grid into the frame. */
@@ -157,25 +184,68 @@ static int draw_grid(struct frame *f, const struct fl_grid *g)
 	return r;
 }
 
-/* What is not metered and why, in one line. */
-static void draw_skipped(struct frame *f, struct fl_status_file *s, const json_t *list)
+/* Text broken at blanks to the terminal's width, at most `most` lines. */
+static void draw_wrapped(struct frame *f, const char *text, size_t most)
 {
-	char text[512] = "";
-	size_t used = 0;
+	struct fl_buf clean FL_CLEANUP(fl_buf_free) = FL_BUF(FRAME_MAX);
+	size_t width = f->view->width;
 
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *o = json_array_get(list, i);
-		int n;
+	fl_grid_clean(&clean, text, strlen(text));
+	text = fl_buf_cstr(&clean);
+	for (size_t lines = 1, left = strlen(text); left; lines++) {
+		size_t n = left;
 
-		if (fl_status_bool(s, o, "metered"))
-			continue;
-		n = snprintf(text + used, sizeof text - used, "%s%s (%s)", used ? ", " : "",
-			     fl_status_str(s, o, "device"), fl_status_str(s, o, "skip"));
-		if (n > 0)
-			used = FL_MIN(used + (size_t)n, sizeof text - 1);
+		if (width && left > width && lines < most) {
+			for (n = width; n && text[n] != ' ';)
+				n--;
+			n = n ? n : width;
+		}
+		line(f, text, n);
+		text += n;
+		left -= n;
+		if (*text == ' ') {
+			text++;
+			left--;
+		}
+		if (lines == most)
+			break;
 	}
-	if (used)
-		linef(f, "not metered: %s", text);
+}
+
+static const char *skip_of(struct fl_status_file *s, const json_t *o)
+{
+	return fl_status_bool(s, o, "metered") ? "" : fl_status_str(s, o, "skip");
+}
+
+/* What is not metered and why: the reasons, each with its interfaces. */
+static int draw_skipped(struct frame *f, struct fl_status_file *s, const json_t *list)
+{
+	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FRAME_MAX);
+	size_t n = json_array_size(list);
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++) {
+		const char *why = skip_of(s, json_array_get(list, i));
+		size_t first = 0;
+
+		while (first < i && strcmp(skip_of(s, json_array_get(list, first)), why))
+			first++;
+		if (!*why || first < i)
+			continue;
+		r = fl_buf_adds(&text, text.len ? "; " : "not metered: ");
+		for (size_t k = i; !r && k < n; k++) {
+			const json_t *o = json_array_get(list, k);
+
+			if (!strcmp(skip_of(s, o), why))
+				r = fl_buf_printf(&text, "%s%s%s%s", k == i ? "" : ", ", fl_status_str(s, o, "netns"),
+						  *fl_status_str(s, o, "netns") ? "/" : "",
+						  fl_status_str(s, o, "device"));
+		}
+		r = r ? r : fl_buf_printf(&text, " (%s)", why);
+	}
+	if (!r && text.len)
+		draw_wrapped(f, fl_buf_cstr(&text), SKIPPED_LINES);
+	return r;
 }
 
 static int add_interface(struct fl_grid *g, struct fl_status_file *s, const json_t *o)
@@ -190,27 +260,41 @@ static int add_interface(struct fl_grid *g, struct fl_status_file *s, const json
 	return r ? r : fl_grid_addf(g, "%" PRIu64, fl_status_u64(s, open, "packets"));
 }
 
-/* At most rows interfaces; a low terminal gets only their number. */
+static int by_open_bytes(const void *a, const void *b)
+{
+	json_int_t x = json_integer_value(json_object_get(json_object_get(*(json_t *const *)a, "open"), "bytes")),
+		   y = json_integer_value(json_object_get(json_object_get(*(json_t *const *)b, "open"), "bytes"));
+
+	return x < y ? 1 : x > y ? -1 : *(json_t *const *)a < *(json_t *const *)b ? -1 : 1;
+}
+
+/* The busiest interfaces, at most rows; a low terminal gets only their number. */
 static int draw_interfaces(struct frame *f, struct fl_status_file *s, size_t rows)
 {
 	static const char *const heads[] = {"INTERFACE", "KIND", "ENI", "BYTES", "PACKETS"};
 	const json_t *list = fl_status_array(s, s->root, "interfaces");
+	size_t n = json_array_size(list), metered = 0;
+	const json_t **order FL_CLEANUP(fl_freep) = calloc(n + 1, sizeof *order);
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
-	size_t metered = 0;
-	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
+	int r = order ? fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX) : -ENOMEM;
 
+	if (r)
+		return r;
 	g.right[3] = g.right[4] = true;
+	for (size_t i = 0; i < n; i++)
+		if (fl_status_bool(s, json_array_get(list, i), "metered"))
+			order[metered++] = json_array_get(list, i);
+	if (metered > rows)
+		qsort(order, metered, sizeof *order, by_open_bytes);
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(heads); i++)
 		r = fl_grid_adds(&g, heads[i]);
-	for (size_t i = 0; !r && i < json_array_size(list); i++)
-		if (fl_status_bool(s, json_array_get(list, i), "metered") && metered++ < rows)
-			r = add_interface(&g, s, json_array_get(list, i));
-	linef(f, "%zu interface%s metered%s", metered, metered == 1 ? "" : "s",
-	      rows && metered > rows ? "; the first:" : "");
+	for (size_t i = 0; !r && i < metered && i < rows; i++)
+		r = add_interface(&g, s, order[i]);
+	linef(f, "%zu interface%s metered%s", metered, fl_plural(metered),
+	      rows && metered > rows ? "; the busiest:" : "");
 	if (!r && rows && metered)
 		r = draw_grid(f, &g);
-	draw_skipped(f, s, list);
-	return r;
+	return r ? r : draw_skipped(f, s, list);
 }
 
 static void draw_ledger(struct frame *f, const char *label, const struct fl_status_ledger *l)
@@ -238,8 +322,8 @@ static void draw_last_window(struct frame *f, struct fl_status_file *s)
 	}
 	fl_status_ledger(s, last, "ledger", &l);
 	snprintf(label, sizeof label,
-		 "closed %.8s, %" PRIu64 " flows:", fl_time_rfc3339((int64_t)fl_status_u64(s, last, "start"), at) + 11,
-		 fl_status_u64(s, last, "flows"));
+		 "closed %.8s, %" PRIu64 " flow%s:", fl_time_rfc3339((int64_t)fl_status_u64(s, last, "start"), at) + 11,
+		 fl_status_u64(s, last, "flows"), fl_plural(fl_status_u64(s, last, "flows")));
 	draw_ledger(f, label, &l);
 }
 
@@ -297,12 +381,18 @@ static int compose(struct frame *f, struct fl_status_file *s)
 {
 	size_t height = f->view->height, room = height > LINES_AROUND ? height - LINES_AROUND : 1;
 	size_t rows = height ? room : ROWS_WITHOUT_TERMINAL;
-	size_t interfaces = height ? room / INTERFACES_SHARE : ROWS_WITHOUT_TERMINAL;
+	size_t flows = json_array_size(fl_status_array(s, s->root, "top")) + SKIPPED_LINES;
+	size_t share = room / INTERFACES_SHARE, left = room > flows ? room - flows : 0;
+	size_t interfaces = height ? FL_MAX(share, left) : ROWS_WITHOUT_TERMINAL;
+	uint64_t open = fl_status_u64(s, s->root, "flows_active");
+	bool is_default = !strcmp(f->view->shown, FL_STORE_DEFAULT);
+	struct fl_buf next FL_CLEANUP(fl_buf_free) = FL_BUF(8192);
 	struct fl_status_ledger totals;
 	char memory[16];
 	int r;
 
 	draw_head(f, s);
+	draw_restarts(f);
 	r = draw_interfaces(f, s, interfaces);
 	linef(f, "%s", "");
 	/* What the interfaces took is not there for flows. */
@@ -313,17 +403,22 @@ static int compose(struct frame *f, struct fl_status_file *s)
 	draw_last_window(f, s);
 	fl_status_ledger(s, s->root, "totals", &totals);
 	draw_ledger(f, "in all:", &totals);
-	linef(f, "%" PRIu64 " flows open, %s of memory", fl_status_u64(s, s->root, "flows_active"),
+	linef(f, "%" PRIu64 " flow%s open, %s of memory", open, fl_plural(open),
 	      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
-	linef(f, "next: flowlog query 'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 "
-		 "DESC'");
+	r = r ? r
+	      : fl_buf_printf(&next,
+			      "next: %s query %s%s%s'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 DESC'",
+			      fl_cli_program(), is_default ? "" : "--store ", is_default ? "" : f->view->shown,
+			      is_default ? "" : " ");
+	if (!r)
+		draw_wrapped(f, fl_buf_cstr(&next), NEXT_LINES);
 	return r ? r : s->error;
 }
 
 /* A daemon that has just begun has not written anything: that is a frame too, not an error. */
 static void draw_waiting(struct frame *f)
 {
-	linef(f, "flowlog  %s: the meter has not written anything yet; is 'flowlog run' on?", f->view->store);
+	linef(f, "flowlog  %s: the meter has not written anything yet; is 'flowlog run' on?", f->view->shown);
 }
 
 int fl_view_draw(struct fl_view *v)

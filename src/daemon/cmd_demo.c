@@ -416,9 +416,8 @@ static int run(void *conf, int argc, char **argv)
 	bool good = false;
 	int r;
 
-	(void)argv;
 	if (argc) {
-		fprintf(stderr, "flowlog: demo: no operand is expected\n");
+		fprintf(stderr, "flowlog demo: %s: demo takes no operands\n", argv[0]);
 		return 2;
 	}
 	r = fl_demo_enter();
@@ -438,10 +437,15 @@ static int run(void *conf, int argc, char **argv)
 	if (!r)
 		good = tell_truth(&d);
 	if (good)
-		printf("Next: \"sudo flowlog run\" meters this machine; \"flowlog meter FILE\" turns a capture into "
-		       "such records.\n");
+		printf("Next: sudo %s run       meters this machine\n"
+		       "      %s meter FILE     turns a capture into such records\n",
+		       fl_cli_program(), fl_cli_program());
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "flowlog demo: standard output: %m\n");
+		good = false;
+	}
 	if (r)
-		fprintf(stderr, "flowlog: demo: %s\n", fl_error_text(r));
+		fprintf(stderr, "flowlog demo: %s\n", fl_error_text(r));
 	clean_up(&d);
 	return good ? 0 : 1;
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/owner.h"
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
@@ -20,7 +21,7 @@
 struct conf {
 	struct fl_config *config;
 	bool check_config;
-	const char *store, *user, *format, *destination, *exclusions;
+	const char *store, *user, *format, *destination, *exclusions, *inventory;
 	const char *const *include, *const *exclude, *const *netns;
 	uint64_t window_ns, interval_ns, publish_ns, max_age_ns;
 	uint64_t memory, journal, ring, max_size;
@@ -36,7 +37,7 @@ static const struct fl_option options[] = {
      "Read the configuration from this YAML file (else " FL_CONFIG_DEFAULT_PATH " when there is one).", OPT(config)},
     {"check-config", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Check the configuration, say what is wrong with it, and end.", OPT(check_config)},
-    {"store", 's', "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 's', "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory: journal, status and delivered files.", OPT(store)},
     {"include", 'i', "interfaces.include", FL_OPT_LIST, "PATTERN", NULL, NULL,
      "Meter only interfaces whose name matches this shell pattern; repeatable.", OPT(include)},
@@ -48,14 +49,20 @@ static const struct fl_option options[] = {
      OPT(backend)},
     {"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL, "Memory between kernel and meter.",
      OPT(ring)},
-    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL,
-     "Log what is inside tunnels instead of the tunnel (AF_PACKET only).", OPT(inner)},
+    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL, "Log what is inside tunnels instead of the tunnels.",
+     OPT(inner)},
     {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL,
      "Length of the metering window; whole seconds that divide a minute, or minutes.", OPT(window_ns)},
     {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
      "Memory for flows; what does not fit is counted as lost.", OPT(memory)},
-    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", "none", NULL,
-     "Traffic that AWS does not log either: none, aws, or names of rules with commas.", OPT(exclusions)},
+    {"exclusions", 0, "exclusions", FL_OPT_STRING, "RULES", NULL, NULL,
+     "Traffic that AWS does not log either: none, aws, or names of rules with commas; default: aws for interfaces of "
+     "an "
+     "inventory, none for others.",
+     OPT(exclusions)},
+    {"inventory", 0, "inventory", FL_OPT_STRING, "DIR", NULL, NULL,
+     "Directory of AWS's JSON that names the interfaces; default: the current import of the store (flowlog inventory).",
+     OPT(inventory)},
     {"journal-size", 0, "journal.max_size", FL_OPT_SIZE, "SIZE", "256MiB", NULL,
      "Disk for windows that are not delivered yet; taken at start.", OPT(journal)},
     {"format", 'f', "format", FL_OPT_STRING, "FORMAT", "default", NULL,
@@ -92,34 +99,52 @@ static const char *where(const struct conf *c, const char *key, char ret[512])
 	return ret;
 }
 
-static int bad(const struct conf *c, const char *key, const char *sentence)
+static int bad(const struct conf *c, const char *key, const char *value, const char *sentence)
 {
 	char at[512];
 
-	return fl_fail(-EINVAL, "%s%s: %s", where(c, key, at), key, sentence);
+	return fl_fail(-EINVAL, "%s%s %s: it must be %s", where(c, key, at), key, value, sentence);
+}
+
+/* Puts the place in the file before the sentence of an error, if it came from there. */
+static int located(const struct conf *c, const char *key, int r)
+{
+	char at[512];
+	size_t n = strlen(where(c, key, at));
+
+	return r < 0 && n ? fl_wrap(r, "%.*s", (int)n - 2, at) : r;
+}
+
+static const char *duration(uint64_t ns, char ret[32])
+{
+	bool whole = ns % FL_NS_PER_S == 0;
+
+	snprintf(ret, 32, "%llu%s", whole ? ns / FL_NS_PER_S : ns / 1000000, whole ? "s" : "ms");
+	return ret;
 }
 
 static int check_numbers(const struct conf *c)
 {
 	uint64_t s = c->window_ns / FL_NS_PER_S, interval = c->interval_ns / FL_NS_PER_S;
+	char value[32];
 
 	if (c->window_ns % FL_NS_PER_S || !s || s > 600 || (s < 60 ? 60 % s : s % 60 || 600 % s))
-		return bad(c, "window",
+		return bad(c, "window", duration(c->window_ns, value),
 			   "whole seconds that divide a minute, or minutes that divide ten (1s, "
 			   "10s, 60s, 600s)");
 	/* A window shorter than a minute is for tests, and so is an interval of its length. */
 	if (interval != 60 && interval != 600 && !(s < 60 && interval == s))
-		return bad(c, "interval", "60s or 600s, as AWS has it");
+		return bad(c, "interval", duration(c->interval_ns, value), "60s or 600s, as AWS has it");
 	if (interval % s)
-		return bad(c, "interval", "a multiple of the window");
+		return bad(c, "interval", duration(c->interval_ns, value), "a multiple of the window");
 	if (c->publish_ns < FL_NS_PER_S || c->publish_ns > 300 * FL_NS_PER_S)
-		return bad(c, "delivery.publish_every", "from 1s to 300s");
+		return bad(c, "delivery.publish_every", duration(c->publish_ns, value), "from 1s to 300s");
 	if (c->memory < (1u << 20))
-		return bad(c, "memory", "at least 1MiB");
+		return bad(c, "memory", fl_human_bytes(c->memory, value), "at least 1MiB");
 	if (c->journal < (8u << 20))
-		return bad(c, "journal.max_size", "at least 8MiB");
+		return bad(c, "journal.max_size", fl_human_bytes(c->journal, value), "at least 8MiB");
 	if (c->ring < 65536 || c->ring > (1u << 30))
-		return bad(c, "capture.ring_size", "from 64KiB to 1GiB");
+		return bad(c, "capture.ring_size", fl_human_bytes(c->ring, value), "from 64KiB to 1GiB");
 	return 0;
 }
 
@@ -128,22 +153,20 @@ struct logs {
 	size_t n;
 };
 
-static int default_log(const struct conf *c, const struct fl_identity_conf *id, struct fl_flow_log *log)
+static int default_log(const struct conf *c, struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
-	char at[512];
 	int r = fl_format_parse(&format, FL_LOG_VPC, c->format);
 
 	fl_format_free(&format);
 	if (r < 0)
-		return fl_wrap(r, "%sformat", where(c, "format", at));
+		return located(c, "format", r);
 	log->format = c->format;
 	log->interval = (uint32_t)(c->interval_ns / FL_NS_PER_S);
 	r = fl_flow_log_set_destination(log, c->destination);
 	if (r)
-		return fl_wrap(r, "%s", where(c, "destination", at));
-	fl_derive_id(id, "fl", "default", log->id, sizeof log->id);
-	return 0;
+		return located(c, "destination", r);
+	return fl_flow_log_derive_id(log);
 }
 
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
@@ -155,7 +178,7 @@ static int make_logs(const struct conf *c, const struct fl_identity_conf *id, st
 		memcpy(ret->v, given, ret->n * sizeof *given);
 	if (!given) {
 		ret->n = 1;
-		r = default_log(c, id, &ret->v[0]);
+		r = default_log(c, &ret->v[0]);
 	}
 	for (size_t i = 0; !r && i < ret->n; i++) {
 		struct fl_flow_log *log = &ret->v[i];
@@ -179,7 +202,11 @@ static int check_privilege(void)
 	capng_get_caps_process();
 	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
 		return 0;
-	return fl_fail(-EPERM, "watching interfaces needs root; start it with: sudo flowlog run");
+	if (geteuid())
+		return fl_fail(-EPERM, "watching interfaces needs root; start it with: sudo %s run", fl_cli_program());
+	return fl_fail(
+	    -EPERM, "watching interfaces needs the capability CAP_NET_RAW, which root does not have here; a container "
+		    "gets it with --cap-add NET_RAW --cap-add NET_ADMIN (and BPF, PERFMON for eBPF)");
 }
 
 static int open_ebpf(struct fl_run *run, bool has_log)
@@ -302,9 +329,8 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 			fl_info("flow log %s: every %u s to s3/%s%s%s", run->logs[i].id, run->logs[i].interval,
 				run->logs[i].bucket, *run->logs[i].prefix ? "/" : "", run->logs[i].prefix);
 	if (terminal)
-		printf("  next: flowlog tail --store %s    flowlog query 'SELECT * FROM flows' "
-		       "--store %s\n\n",
-		       run->store, run->store);
+		printf("  next: %s tail --store %s    %s query 'SELECT * FROM flows' --store %s\n\n", fl_cli_program(),
+		       run->store, fl_cli_program(), run->store);
 	fflush(stdout);
 	return r;
 }
@@ -316,12 +342,9 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	int r = check_numbers(c);
 
 	if (!r)
-		r = fl_exclusions_parse(c->exclusions, &run->exclusions);
-	if (r) {
-		char at[512];
-
-		return strstr(fl_error_text(r), "exclusion") ? fl_wrap(r, "%s", where(c, "exclusions", at)) : r;
-	}
+		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
+	if (r)
+		return r;
 	return make_logs(c, &run->discovery.identity, logs);
 }
 
@@ -337,7 +360,7 @@ static int supervise(const struct conf *c, struct fl_run *run)
 	*dir = FL_STORE_DIR;
 	r = check_privilege();
 	if (!r)
-		r = fl_privilege_owner(c->user, c->store, &run->uid, &run->gid);
+		r = fl_store_owner(c->user, c->store, &run->uid, &run->gid);
 	if (!r)
 		r = fl_store_dir_open(dir, c->store, run->uid, run->gid);
 	if (!r) {
@@ -371,6 +394,8 @@ static int run_command(void *conf, int argc, char **argv)
 	    .discovery = {.include = c->include, .exclude = c->exclude, .netns = c->netns},
 	    .live = {.ring_bytes = c->ring, .window_ns = c->window_ns, .afpacket_bytes = c->ring, .inner = c->inner},
 	    .memory_limit = c->memory,
+	    .exclusions_given = c->exclusions != NULL,
+	    .inventory = c->inventory,
 	    .journal_bytes = c->journal,
 	};
 	int r;

@@ -35,6 +35,8 @@ struct fl_run {
 	char no_verdicts[192]; /* else why not */
 	uint64_t memory_limit, journal_bytes;
 	uint32_t exclusions;
+	bool exclusions_given; /* else those of AWS hold for interfaces of an inventory */
+	const char *inventory; /* directory; NULL: the store's current import */
 	const struct fl_flow_log *logs;
 	size_t n_logs;
 };

@@ -20,9 +20,9 @@
 
 /* ---- observations into windows ---- */
 
-static enum fl_dir eni_dir(const struct slot *s, bool tc_egress)
+static enum fl_dir eni_dir(const struct slot *s, uint32_t window, bool tc_egress)
 {
-	return tc_egress != s->eni.flip ? FL_DIR_EGRESS : FL_DIR_INGRESS;
+	return tc_egress != fl_slot_eni(s, window)->flip ? FL_DIR_EGRESS : FL_DIR_INGRESS;
 }
 
 static void obs_of_partial(const struct slot *s, const struct fl_partial *p, struct fl_obs *ret)
@@ -36,7 +36,7 @@ static void obs_of_partial(const struct slot *s, const struct fl_partial *p, str
 	ret->key.dport = p->dport;
 	ret->key.iface = p->slot;
 	ret->key.proto = p->proto;
-	ret->key.dirfam = (uint8_t)((p->dirfam & FL_KEY_V6) | eni_dir(s, p->dirfam & FL_K_TC_EGRESS));
+	ret->key.dirfam = (uint8_t)((p->dirfam & FL_KEY_V6) | eni_dir(s, p->window, p->dirfam & FL_K_TC_EGRESS));
 	ret->bytes = p->bytes;
 	ret->packets = p->packets;
 	ret->window = p->window;
@@ -98,7 +98,7 @@ static int add_counts(struct fl_engine *e, const struct fl_live_counts *c, size_
 		row = w ? fl_state_row(w, c[i].slot) : NULL;
 		if (!row)
 			return fl_fail(-ENOMEM, "no memory for window %u", c[i].window);
-		fl_state_count(&row->dir[eni_dir(&e->state.slot[c[i].slot], c[i].egress)], &c[i]);
+		fl_state_count(&row->dir[eni_dir(&e->state.slot[c[i].slot], c[i].window, c[i].egress)], &c[i]);
 	}
 	return 0;
 }

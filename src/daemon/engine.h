@@ -41,7 +41,7 @@ struct fl_engine_conf {
 int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf);
 void fl_engine_free(struct fl_engine **e);
 
-/* A free slot for this interface, or the one it already has (same id, ifindex and namespace).
+/* A free slot for this interface, or the one it already has (same ifindex, namespace and address).
  * Negative: none free. */
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known);
 /* The slot is this interface's from now on. Before the attachment, so that no packet is counted in
@@ -49,6 +49,10 @@ int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_know
 int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
 /* New name or address of an interface that stays attached. */
 int fl_engine_update(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
+/* Another identity, from the next window on: the open one keeps what it began with. */
+int fl_engine_identify(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni);
+/* What is not logged of this interface; fl_engine_attached sets the configuration's exclusions. */
+int fl_engine_exclude(struct fl_engine *e, uint16_t slot, const struct fl_exclusions *x);
 int fl_engine_vanished(struct fl_engine *e, uint16_t slot);
 const struct fl_eni *fl_engine_eni(const struct fl_engine *e, uint16_t slot); /* NULL: slot not in use */
 
@@ -75,6 +79,8 @@ struct fl_engine_window {
 struct fl_engine_window fl_engine_open_window(const struct fl_engine *e);
 const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot,
 					 enum fl_dir dir); /* closed windows */
+const struct fl_ledger *
+fl_engine_total(const struct fl_engine *e); /* closed windows, also of interfaces that are gone */
 struct fl_engine_last {
 	struct fl_engine_window window;
 	uint64_t flows;

@@ -25,20 +25,21 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->seen.packets = row->packets.packets + row->truncated.packets;
 	ret->seen.bytes = row->packets.bytes + row->truncated.bytes;
 	ret->not_ip = row->not_ip;
+	ret->excluded[FL_RULE_VLAN] = row->vlan;
 	ret->lost[FL_LOSS_TRUNCATED] = row->truncated;
 	ret->lost[socket ? FL_LOSS_SOCKET : FL_LOSS_RING_FULL] = row->ring_full;
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;
 	ret->verdict[FL_VERDICT_UNMATCHED] = row->untold;
 }
 
-static void record_flows(const struct fl_engine *e, struct fl_flow *flows, size_t *n, struct fl_ledger ledger[FL_DIR_N])
+static void record_flows(const struct fl_exclusions *x, struct fl_flow *flows, size_t *n,
+			 struct fl_ledger ledger[FL_DIR_N])
 {
-	struct fl_exclusions x = {.on = e->conf.exclusions};
 	size_t kept = 0;
 
 	for (size_t i = 0; i < *n; i++) {
 		struct fl_ledger *l = &ledger[fl_key_dir(&flows[i].key)];
-		int rule = x.on ? fl_exclusions_match(&x, &flows[i].key, -1) : -1;
+		int rule = x->on ? fl_exclusions_match(x, &flows[i].key, -1) : -1;
 		struct fl_count *c = rule < 0 ? &l->recorded : &l->excluded[rule];
 
 		c->packets += flows[i].packets;
@@ -69,13 +70,13 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 		    .start = fl_state_window_wall(&e->state, w->number),
 		    .length = fl_state_window_seconds(&e->state, w->number),
 		},
-	    .eni = slot->eni,
+	    .eni = *fl_slot_eni(slot, w->number),
 	    .flows = flows,
 	};
 	int r;
 
 	memcpy(f.window.boot_id, e->conf.boot_id, sizeof f.window.boot_id);
-	record_flows(e, flows, &n, ledger);
+	record_flows(&slot->exclusions, flows, &n, ledger);
 	memcpy(f.ledger, ledger, sizeof f.ledger);
 	f.n_flows = n;
 	r = fl_journal_append(e->conf.journal, &f);
@@ -85,6 +86,7 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 		return 0;
 	for (unsigned d = 0; d < FL_DIR_N; d++) {
 		fl_ledger_add(&slot->total[d], &f.ledger[d]);
+		fl_ledger_add(&e->total, &f.ledger[d]);
 		if (w->first)
 			fl_ledger_add(&e->last.ledger, &f.ledger[d]);
 	}
@@ -328,9 +330,14 @@ void fl_engine_shrink_log(struct fl_engine *e)
 
 /* ---- slots ---- */
 
+/* The place and not the id: an inventory may give the same interface another one. */
 static bool same_interface(const struct fl_eni *a, const struct fl_eni *b)
 {
-	return a->ifindex == b->ifindex && !strcmp(a->interface_id, b->interface_id) && !strcmp(a->netns, b->netns);
+	static const uint8_t no_mac[6];
+
+	if (a->ifindex != b->ifindex || strcmp(a->netns, b->netns) || memcmp(a->mac, b->mac, 6))
+		return false;
+	return memcmp(a->mac, no_mac, 6) || !strcmp(a->device, b->device);
 }
 
 int fl_engine_slot(struct fl_engine *e, const struct fl_eni *eni, bool *ret_known)
@@ -370,6 +377,34 @@ int fl_engine_attached(struct fl_engine *e, uint16_t slot, const struct fl_eni *
 	s->vanished = false;
 	s->first_window = window_now(e);
 	s->last_window = 0;
+	s->since = 0;
+	s->eni = *eni;
+	s->exclusions = (struct fl_exclusions){.on = e->conf.exclusions};
+	return fl_state_log_slot(&e->state, slot, e->wal);
+}
+
+int fl_engine_exclude(struct fl_engine *e, uint16_t slot, const struct fl_exclusions *x)
+{
+	struct slot *s = &e->state.slot[slot];
+
+	if (s->exclusions.on == x->on && fl_addr_equal(&s->exclusions.dns, &x->dns) &&
+	    fl_addr_equal(&s->exclusions.router, &x->router))
+		return 0;
+	s->exclusions = *x;
+	return fl_state_log_slot(&e->state, slot, e->wal);
+}
+
+int fl_engine_identify(struct fl_engine *e, uint16_t slot, const struct fl_eni *eni)
+{
+	struct slot *s = &e->state.slot[slot];
+	uint32_t next = window_now(e) + 1;
+
+	if (!memcmp(&s->eni, eni, sizeof *eni))
+		return 0;
+	/* A second change in one window: what is valid in it stays. */
+	if (s->since != next)
+		s->before = s->eni;
+	s->since = next;
 	s->eni = *eni;
 	return fl_state_log_slot(&e->state, slot, e->wal);
 }
@@ -416,6 +451,11 @@ struct fl_engine_window fl_engine_open_window(const struct fl_engine *e)
 const struct fl_ledger *fl_engine_totals(const struct fl_engine *e, uint16_t slot, enum fl_dir dir)
 {
 	return &e->state.slot[slot].total[dir];
+}
+
+const struct fl_ledger *fl_engine_total(const struct fl_engine *e)
+{
+	return &e->total;
 }
 
 const struct fl_engine_last *fl_engine_last(const struct fl_engine *e)

@@ -121,6 +121,8 @@ void fl_state_count(struct row_dir *row, const struct fl_live_counts *c)
 	row->truncated.bytes += c->truncated_bytes;
 	row->ring_full.packets += c->lost_packets;
 	row->ring_full.bytes += c->lost_bytes;
+	row->vlan.packets += c->vlan_packets;
+	row->vlan.bytes += c->vlan_bytes;
 }
 
 void fl_state_lost(void *ctx, const struct fl_obs *o)
@@ -263,8 +265,9 @@ void fl_state_fresh(struct state *s, const struct fresh_record *f)
 /* ---- replay ---- */
 
 struct slot_record {
-	uint32_t slot, used, vanished, epoch, first_window, last_window;
-	struct fl_eni eni;
+	uint32_t slot, used, vanished, epoch, first_window, last_window, since, pad;
+	struct fl_eni eni, before;
+	struct fl_exclusions exclusions;
 };
 struct position_record {
 	uint64_t ring_position;
@@ -359,7 +362,10 @@ static int replay_slot(struct state *s, struct fl_cursor *c)
 	slot->epoch = r.epoch;
 	slot->first_window = r.first_window;
 	slot->last_window = r.last_window;
+	slot->since = r.since;
 	slot->eni = r.eni;
+	slot->before = r.before;
+	slot->exclusions = r.exclusions;
 	return 0;
 }
 
@@ -464,7 +470,10 @@ int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal
 	    .epoch = slot->epoch,
 	    .first_window = slot->first_window,
 	    .last_window = slot->last_window,
+	    .since = slot->since,
 	    .eni = slot->eni,
+	    .before = slot->before,
+	    .exclusions = slot->exclusions,
 	};
 	struct iovec iov = {.iov_base = &r, .iov_len = sizeof r};
 

@@ -21,7 +21,7 @@
 /* What one (slot, ENI direction) saw in one window. */
 struct row_dir {
 	uint64_t skbs;
-	struct fl_count packets, not_ip, truncated, ring_full, table_full;
+	struct fl_count packets, not_ip, truncated, ring_full, table_full, vlan;
 	struct fl_count untold; /* drops for which the table had no room */
 };
 struct row {
@@ -62,9 +62,17 @@ struct slot {
 	bool vanished;  /* the interface is gone; the slot is freed once its windows are closed */
 	uint32_t epoch; /* grows with every attachment */
 	uint32_t first_window, last_window;
-	struct fl_eni eni;
+	struct fl_eni eni, before; /* before: what it was in windows older than since */
+	uint32_t since;            /* 0: eni holds for all of them */
+	struct fl_exclusions exclusions;
 	struct fl_ledger total[FL_DIR_N];
 };
+
+/* Who the interface is in a window: a record carries the identity that was valid at its time. */
+static inline const struct fl_eni *fl_slot_eni(const struct slot *s, uint32_t window)
+{
+	return window < s->since ? &s->before : &s->eni;
+}
 
 /* A row of the kernel's clock with the wall time its first window starts at. */
 struct fl_clock_row {
@@ -109,10 +117,11 @@ struct fl_engine {
 	struct fl_wal *wal;
 	struct fl_live_sink sink;
 	struct fl_engine_last last;
-	uint64_t settled_at; /* monotonic: before it no half is read, the numbering has just been
-				changed */
-	uint64_t shrink_at;  /* size of the log that calls for a snapshot */
-	bool counts_socket;  /* what the backend lost, its socket lost */
+	struct fl_ledger total; /* of all closed windows; a slot's own goes with its interface */
+	uint64_t settled_at;    /* monotonic: before it no half is read, the numbering has just been
+				   changed */
+	uint64_t shrink_at;     /* size of the log that calls for a snapshot */
+	bool counts_socket;     /* what the backend lost, its socket lost */
 	bool closed_since_snapshot;
 	char trouble[256]; /* why FL_ENGINE_RETRY */
 	bool retry;        /* shared memory was full: nothing was taken, it may be tried again */

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 		&fl_cmd_top,
 		&fl_cmd_audit,
 		&fl_cmd_interfaces,
+		&fl_cmd_inventory,
 		&fl_cmd_status,
 #ifdef FL_CAPTURE
 		&fl_cmd_detach,

@@ -53,51 +53,17 @@ static int by_interface(const void *a, const void *b)
 	return memcmp(&x->key, &y->key, sizeof x->key);
 }
 
-static void json_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
-static void json_causes(struct fl_json *j, const char *key, const char *inner, const struct fl_count *c,
-			const char *const *names, size_t n)
-{
-	struct fl_count sum = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		sum.packets += c[i].packets;
-		sum.bytes += c[i].bytes;
-	}
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", sum.packets);
-	fl_json_ku64(j, "bytes", sum.bytes);
-	fl_json_key(j, inner);
-	fl_json_object(j);
-	for (size_t i = 0; i < n; i++)
-		if (c[i].packets || c[i].bytes)
-			json_count(j, names[i], &c[i]);
-	fl_json_end_object(j);
-	fl_json_end_object(j);
-}
-
 static void json_ledger(struct fl_json *j, const char *key, const struct fl_ledger *l)
 {
 	fl_json_key(j, key);
 	fl_json_object(j);
 	fl_json_ku64(j, "skbs", l->skbs);
-	json_count(j, "seen", &l->seen);
-	json_count(j, "recorded", &l->recorded);
-	json_causes(j, "excluded", "rules", l->excluded, fl_rule_names, FL_RULE_N);
-	json_causes(j, "lost", "causes", l->lost, fl_loss_names, FL_LOSS_N);
-	json_count(j, "not_ip", &l->not_ip);
+	fl_ledger_json(j, l);
+	fl_count_json(j, "not_ip", &l->not_ip);
 	fl_json_key(j, "verdicts");
 	fl_json_object(j);
 	for (size_t i = 0; i < FL_VERDICT_N; i++)
-		json_count(j, fl_verdict_names[i], &l->verdict[i]);
+		fl_count_json(j, fl_verdict_names[i], &l->verdict[i]);
 	fl_json_end_object(j);
 	fl_json_end_object(j);
 }
@@ -126,7 +92,8 @@ static int slot_of(const struct fl_engine *e, const struct fl_eni *eni)
 	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		const struct fl_eni *known = fl_engine_eni(e, (uint16_t)i);
 
-		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id))
+		if (known && known->ifindex == eni->ifindex && !strcmp(known->interface_id, eni->interface_id) &&
+		    !strcmp(known->netns, eni->netns))
 			return (int)i;
 	}
 	return -1;
@@ -159,8 +126,7 @@ static void json_system(struct fl_json *j, const struct fl_meter_system *s, bool
 	fl_json_end_object(j);
 }
 
-static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, const struct open_flows *open,
-			    struct fl_ledger *totals)
+static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, const struct open_flows *open)
 {
 	fl_json_key(j, "interfaces");
 	fl_json_array(j);
@@ -183,25 +149,47 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, 
 			json_ledger(j, "ingress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
 			json_ledger(j, "egress", fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 			fl_json_end_object(j);
-			json_count(j, "open", &open->slot[slot]);
+			fl_count_json(j, "open", &open->slot[slot]);
 			json_system(j, &s->system[slot], f->eni.flip);
-			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_INGRESS));
-			fl_ledger_add(totals, fl_engine_totals(s->engine, (uint16_t)slot, FL_DIR_EGRESS));
 		}
 		fl_json_end_object(j);
 	}
 	fl_json_end_array(j);
 }
 
-/* Who opened it: the side whose first packet was a SYN without ACK; without TCP flags, the higher
- * port. */
-static bool is_opener(const struct fl_flow *f)
+/* Nobody is opened by a group or a broadcast address. */
+static bool to_many(const struct fl_key *k)
+{
+	static const uint8_t broadcast[4] = {255, 255, 255, 255};
+
+	if (k->dirfam & FL_KEY_V6)
+		return k->dst.b[0] == 0xff;
+	return k->dst.b[12] >> 4 == 14 || !memcmp(k->dst.b + 12, broadcast, 4);
+}
+
+static bool is_reply_to(const struct fl_flow *f, const struct fl_flow *g)
+{
+	const struct fl_key *a = &f->key, *b = &g->key;
+
+	return a->iface == b->iface && a->proto == b->proto && a->sport == b->dport && a->dport == b->sport &&
+	       !memcmp(&a->src, &b->dst, sizeof a->src) && !memcmp(&a->dst, &b->src, sizeof a->dst) &&
+	       g->first_ms < f->first_ms;
+}
+
+/* Who opened it: the side whose first packet was a SYN without ACK; without TCP flags the higher port; without ports
+ * (and with equal ones) whoever was heard first. */
+static bool is_opener(const struct fl_flow *f, const struct open_flows *open)
 {
 	if (f->tcp & FL_TCP_SYNACK)
 		return false;
-	if (f->tcp & 0x02)
+	if (f->tcp & 0x02 || to_many(&f->key))
 		return true;
-	return f->key.sport > f->key.dport;
+	if (f->key.sport != f->key.dport)
+		return f->key.sport > f->key.dport;
+	for (size_t i = 0; i < open->n; i++)
+		if (is_reply_to(f, &open->flow[i]))
+			return false;
+	return true;
 }
 
 static void json_top(struct fl_json *j, const struct fl_engine *e, const struct open_flows *open)
@@ -228,7 +216,7 @@ static void json_top(struct fl_json *j, const struct fl_engine *e, const struct 
 		fl_json_kstr(j, "name", eni ? eni->name : "");
 		fl_json_ku64(j, "packets", f->packets);
 		fl_json_ku64(j, "bytes", f->bytes);
-		fl_json_kbool(j, "opener", is_opener(f));
+		fl_json_kbool(j, "opener", is_opener(f, open));
 		fl_json_kstr(j, "action", f->action == FL_ACTION_REJECT ? "REJECT" : "ACCEPT");
 		fl_json_end_object(j);
 	}
@@ -248,7 +236,6 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	struct fl_json j = FL_JSON(&buf);
 	const struct fl_engine_last *last = fl_engine_last(s->engine);
 	struct fl_journal_stats js;
-	struct fl_ledger totals = {0};
 	int r;
 
 	fl_journal_stats(s->journal, &js);
@@ -266,7 +253,7 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	json_window(&j, fl_engine_open_window(s->engine));
 	fl_json_kbool(&j, "provisional", true);
 	fl_json_end_object(&j);
-	json_interfaces(&j, s, open, &totals);
+	json_interfaces(&j, s, open);
 	fl_json_key(&j, "last_window");
 	fl_json_object(&j);
 	json_window(&j, last->window);
@@ -275,7 +262,7 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	json_ledger(&j, "ledger", &last->ledger);
 	fl_json_end_object(&j);
 	json_top(&j, s->engine, open);
-	json_ledger(&j, "totals", &totals);
+	json_ledger(&j, "totals", fl_engine_total(s->engine));
 	fl_json_ku64(&j, "flows_active", flows);
 	fl_json_ku64(&j, "memory_bytes", fl_engine_memory(s->engine));
 	fl_json_key(&j, "journal");

@@ -59,7 +59,8 @@ static void write_status(struct deliver *d)
 		fl_json_ku64(&j, "failures", s.failures);
 		fl_json_ku64(&j, "undelivered_windows", s.undelivered_windows);
 		fl_json_ki64(&j, "newest_end", s.newest_end);
-		fl_json_ki64(&j, "lag_seconds", s.newest_end ? now - s.newest_end : 0);
+		/* The window that a stop closes early ends after now. */
+		fl_json_ki64(&j, "lag_seconds", s.newest_end ? FL_MAX(now - s.newest_end, 0) : 0);
 		fl_json_kstr(&j, "last_object", s.last_object);
 		fl_json_kstr(&j, "last_error", s.last_error);
 		fl_json_key(&j, "lost");
@@ -116,7 +117,7 @@ static int on_signal(void *ctx, int signo)
 
 int fl_role_deliver(const struct fl_run *run)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, 0};
 	struct deliver d = {.run = run};
 	struct fl_delivery_conf conf = {
 	    .statefd = run->statefd, .logs = run->logs, .n_logs = run->n_logs, .clock = fl_clock_system};

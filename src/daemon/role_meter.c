@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/if_ether.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "bpf/shared.h"
 #include "daemon/daemon.h"
 #include "daemon/last_window.h"
+#include "daemon/meter_inventory.h"
 #include "daemon/meter_status.h"
 #include "daemon/privilege.h"
 #include "daemon/wal.h"
@@ -37,6 +39,8 @@ struct meter {
 	struct fl_discovery *discovery;
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
+	struct fl_meter_inventory *inventory;
+	bool another_inventory;    /* identities change with the next window */
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
 	int journalfd;
 	uint8_t boot_id[16];
@@ -95,12 +99,27 @@ static struct fl_system_counts system_counts(const struct fl_interface *i)
 	};
 }
 
+/* The interfaces, with the inventory's identities over the discovered ones. */
+static int list_interfaces(struct meter *m, struct fl_interface **ret, size_t *ret_n,
+			   const struct fl_net_eni ***ret_enis)
+{
+	int r = fl_discovery_list(m->discovery, ret, ret_n);
+
+	*ret_enis = r ? NULL : calloc(*ret_n + 1, sizeof(**ret_enis));
+	if (!r && !*ret_enis)
+		r = -ENOMEM;
+	if (!r)
+		fl_meter_inventory_bind(m->inventory, *ret, *ret_n, *ret_enis);
+	return r;
+}
+
 /* With each window the system's counters, so that an audit compares like with like. */
 static void sample_system(struct meter *m)
 {
 	struct fl_interface *list FL_CLEANUP(fl_freep) = NULL;
+	const struct fl_net_eni **enis FL_CLEANUP(fl_freep) = NULL;
 	size_t n = 0;
-	int r = fl_discovery_list(m->discovery, &list, &n);
+	int r = list_interfaces(m, &list, &n, &enis);
 
 	for (size_t i = 0; !r && i < n; i++) {
 		bool known;
@@ -111,9 +130,34 @@ static void sample_system(struct meter *m)
 	}
 }
 
-/* One interface that should be metered. What cannot be attached is said once and left alone. */
-static int meter_interface(struct meter *m, struct fl_interface *i, bool present[FL_K_SLOTS])
+/* The VLANs of an interface that are metered by themselves. */
+static int set_vlans(struct meter *m, uint16_t slot, size_t interface)
 {
+	const struct fl_interface *list = m->interfaces;
+	struct fl_kvlans vlans = {0};
+
+	for (size_t i = 0; list[interface].has_vlans && i < m->n_interfaces; i++)
+		if (list[i].vlan_parent == (int32_t)interface && list[i].skip == FL_SKIP_NONE)
+			vlans.id[list[i].vlan_proto == ETH_P_8021AD][list[i].vlan_id / 64] |= 1ull
+											      << list[i].vlan_id % 64;
+	return m->run->ops->set_vlans(m->live, slot, &vlans);
+}
+
+static int exclude(struct meter *m, uint16_t slot, const struct fl_net_eni *e)
+{
+	struct fl_exclusions x = {.on = m->run->exclusions};
+
+	if (e) {
+		x = fl_meter_inventory_exclusions(e);
+		x.on = m->run->exclusions_given ? m->run->exclusions : x.on;
+	}
+	return fl_engine_exclude(m->engine, slot, &x);
+}
+
+/* One interface that should be metered. What cannot be attached is said once and left alone. */
+static int meter_interface(struct meter *m, size_t number, const struct fl_net_eni *e, bool present[FL_K_SLOTS])
+{
+	struct fl_interface *i = &m->interfaces[number];
 	bool known;
 	int slot = fl_engine_slot(m->engine, &i->eni, &known), r = 0;
 
@@ -122,17 +166,25 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
+	if (e && m->another_inventory &&
+	    (!known || strcmp(fl_engine_eni(m->engine, (uint16_t)slot)->interface_id, i->eni.interface_id)))
+		fl_info("%s is %s (%s) in the inventory%s", i->eni.device, i->eni.interface_id, i->eni.name,
+			known ? ": from the next window on" : "");
 	/* Known from the log of an earlier life and still attached: its counting was never
 	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
-		r = fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
+		r = m->another_inventory ? fl_engine_identify(m->engine, (uint16_t)slot, &i->eni)
+					 : fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
 	else
 		r = fl_engine_attached(m->engine, (uint16_t)slot, &i->eni);
+	if (!r)
+		r = exclude(m, (uint16_t)slot, e);
 	if (r)
 		return r;
 	present[slot] = true;
-	if (m->attached[slot])
-		return 0;
+	r = set_vlans(m, (uint16_t)slot, number);
+	if (r || m->attached[slot])
+		return r;
 	r = attach(m, (uint16_t)slot, i);
 	if (!r)
 		r = note_other_end(m, (uint16_t)slot, i);
@@ -155,18 +207,23 @@ static int meter_interface(struct meter *m, struct fl_interface *i, bool present
 static int sync_interfaces(struct meter *m)
 {
 	bool present[FL_K_SLOTS] = {false};
+	const struct fl_net_eni **enis FL_CLEANUP(fl_freep) = NULL;
 	struct fl_interface *list = NULL;
 	size_t n = 0;
-	int r = fl_discovery_list(m->discovery, &list, &n);
+	int r = list_interfaces(m, &list, &n, &enis);
 
-	if (r)
+	if (r) {
+		free(list);
 		return r;
+	}
 	free(m->interfaces);
 	m->interfaces = list;
 	m->n_interfaces = n;
-	for (size_t i = 0; !r && i < n; i++)
+	/* From the last: a VLAN's interface is younger than the one below, so that its frames have
+	 * changed sides before the one below is metered. */
+	for (size_t i = n; !r && i-- > 0;)
 		if (list[i].skip == FL_SKIP_NONE)
-			r = meter_interface(m, &list[i], present);
+			r = meter_interface(m, i, enis[i], present);
 	for (unsigned slot = 0; !r && slot < FL_K_SLOTS; slot++) {
 		if (present[slot] || !fl_engine_eni(m->engine, (uint16_t)slot)) {
 			m->gone[slot] = false;
@@ -200,7 +257,6 @@ static void say_window(struct meter *m)
 {
 	const struct fl_engine_last *last = fl_engine_last(m->engine);
 	const struct fl_ledger *l = &last->ledger;
-	struct fl_count excluded = {0}, lost = {0};
 	const uint64_t before = l->verdict[FL_VERDICT_BEFORE].packets;
 	char start[24], bytes[16], and_before[64] = "";
 
@@ -210,17 +266,14 @@ static void say_window(struct meter *m)
 	sample_system(m);
 	/* A full disk must not stop the metering. */
 	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
-	for (unsigned i = 0; i < FL_RULE_N; i++)
-		excluded.packets += l->excluded[i].packets;
-	for (unsigned i = 0; i < FL_LOSS_N; i++)
-		lost.packets += l->lost[i].packets;
 	if (before)
 		snprintf(and_before, sizeof and_before, " + %" PRIu64 " dropped before the interface", before);
 	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen%s = %" PRIu64 " recorded + %" PRIu64
 		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
 		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, and_before, l->recorded.packets,
-		excluded.packets, lost.packets, fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
+		fl_count_total(l->excluded, FL_RULE_N).packets, fl_count_total(l->lost, FL_LOSS_N).packets,
+		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
 		m->quiet_so_far = false;
 	else if (m->quiet_so_far)
@@ -256,9 +309,21 @@ static int on_tick(void *ctx, uint64_t expirations)
 	return turn(ctx);
 }
 
-static int on_status(void *ctx, uint64_t expirations)
+/* Another inventory: who the interfaces are from the next window on. */
+static int look_at_inventory(struct meter *m)
 {
-	struct meter *m = ctx;
+	int r;
+
+	if (!fl_meter_inventory_poll(m->inventory))
+		return 0;
+	m->another_inventory = true;
+	r = sync_interfaces(m);
+	m->another_inventory = false;
+	return r;
+}
+
+static void write_status(struct meter *m)
+{
 	struct fl_meter_status s = {
 	    .run = m->run,
 	    .live = m->live,
@@ -272,11 +337,16 @@ static int on_status(void *ctx, uint64_t expirations)
 	};
 	int r = fl_meter_status_write(&s);
 
-	(void)expirations;
 	/* A status that cannot be written (full disk) must not stop the metering. */
 	if (r)
 		fl_debug("status: %s", fl_error_text(r));
-	return 0;
+}
+
+static int on_status(void *ctx, uint64_t expirations)
+{
+	(void)expirations;
+	write_status(ctx);
+	return look_at_inventory(ctx);
 }
 
 static int on_signal(void *ctx, int signo)
@@ -368,7 +438,7 @@ static int open_stages(struct meter *m)
 
 static int run_loop(struct meter *m)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, 0};
 	struct fl_source *sources[5] = {NULL};
 	int ring = m->run->ops->poll_fd(m->live), r;
 
@@ -392,6 +462,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
 										      : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
+	int inventoryfd FL_CLEANUP(fl_closep) =
+	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct meter m = {
 	    .run = run,
 	    .channel = channel,
@@ -417,7 +489,12 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r)
 		r = open_stages(&m);
 	if (!r)
+		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory, inventoryfd);
+	/* What was read from the log of an earlier life may have had another one. */
+	m.another_inventory = true;
+	if (!r)
 		r = sync_interfaces(&m);
+	m.another_inventory = false;
 	if (!r)
 		r = fl_channel_call(channel, &ready);
 	m.ready = true;
@@ -426,8 +503,11 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r && m.finish)
 		r = fl_engine_finish(m.engine);
 	if (!r) {
+		/* The live view is gone: the last window's ledger is said, as without a terminal. */
+		fl_log_set_level(FL_LOG_INFO);
+		m.quiet_so_far = false;
 		say_window(&m);
-		on_status(&m, 1);
+		write_status(&m);
 		fl_wal_remove(run->shmfd);
 		fl_last_window_forget(m.journalfd);
 	}
@@ -439,6 +519,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (m.live)
 		run->ops->close(&m.live, false);
 	fl_discovery_free(&m.discovery);
+	fl_meter_inventory_free(&m.inventory);
 	free(m.interfaces);
 	fl_loop_free(&m.loop);
 	return r ? 1 : 0;

@@ -23,10 +23,11 @@
 
 #define SHM "/dev/shm"
 #define PREFIX "flowlog-"
+#define LOCK_TRIES 20
 #define OURS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-static const char *const known_names[] = {".",  "..",   "journal", "deliver",   "status",
-					  "s3", "logs", "lock",    "flowlog.db"};
+static const char *const known_names[] = {".",  "..",   "journal", "deliver",    "status",
+					  "s3", "logs", "lock",    "flowlog.db", "inventory"};
 
 /* ret_other: a name that no store has; empty: there is none. ret_empty: nothing at all in it. */
 static int look_inside(int fd, const char *path, char ret_other[256], bool *ret_empty)
@@ -85,12 +86,15 @@ static int open_owned(const char *path, uid_t uid, gid_t gid, mode_t mode, int *
 static int take_lock(struct fl_store_dir *d)
 {
 	char text[32];
-	int n;
+	int n, r;
 
 	d->lockfd = openat(d->statefd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (d->lockfd < 0)
 		return fl_fail(-errno, "%s/lock: %m", d->path);
-	if (flock(d->lockfd, LOCK_EX | LOCK_NB)) {
+	/* Somebody who only asks whether it is held has it for an instant. */
+	for (int i = 0; (r = flock(d->lockfd, LOCK_EX | LOCK_NB)) && errno == EWOULDBLOCK && i < LOCK_TRIES; i++)
+		usleep(10000);
+	if (r) {
 		ssize_t got = errno == EWOULDBLOCK ? pread(d->lockfd, text, sizeof text - 1, 0) : -1;
 
 		if (got < 0)

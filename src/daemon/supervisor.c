@@ -85,7 +85,8 @@ static int start_view(struct supervisor *s)
 
 	forget_capture(s);
 	/* The user may be able to read the store but not the way to it. */
-	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store) : fl_view_new(&view, ".", STDOUT_FILENO);
+	r = fchdir(s->run->statefd) ? fl_fail(-errno, "%s: %m", s->run->store)
+				    : fl_view_new(&view, ".", s->run->store, STDOUT_FILENO);
 	if (!r)
 		r = fl_privilege_drop(FL_ROLE_VIEW, s->run->uid, s->run->gid);
 	while (!r) {
@@ -146,6 +147,10 @@ static int spawn(struct supervisor *s, unsigned role)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(1);
+		/* Ctrl-C and the end of a terminal reach every process of ours at once; the order of ending is the
+		 * supervisor's. */
+		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		fl_log_set_role(roles[role].name);
@@ -275,9 +280,7 @@ static void stop_role(struct supervisor *s, unsigned role)
 
 static void stop_all(struct supervisor *s)
 {
-	s->stopping = true;
 	fl_notify("STOPPING=1\nSTATUS=closing the open window");
-	stop_role(s, ROLE_VIEW);
 	/* The programs go first: what the meter then reads is final. */
 	if (s->run->privileged)
 		for (unsigned slot = 0; slot < 1024; slot++)
@@ -306,9 +309,15 @@ int fl_supervise(struct fl_run *run, bool view)
 		r = fl_loop_run(s.loop);
 	if (r)
 		fl_err("%s", fl_error_text(r));
+	s.stopping = true;
+	stop_role(&s, ROLE_VIEW);
 	if (view)
 		fputs("\nclosing the open window ...\n", stderr);
 	stop_all(&s);
+	if (view && !r && !s.failed)
+		fprintf(stderr, "nothing is attached any more; what was recorded is in %s, '%s audit%s%s' checks it\n",
+			run->store, fl_cli_program(), strcmp(run->store, FL_STORE_DEFAULT) ? " --store " : "",
+			strcmp(run->store, FL_STORE_DEFAULT) ? run->store : "");
 	fl_source_free(&s.channel_source);
 	fl_closep(&s.channel);
 	fl_loop_free(&s.loop);

@@ -17,7 +17,7 @@
 
 #define WAL_NAME "wal"
 #define WAL_NEW "wal.new"
-#define WAL_MAGIC 0x4c57464cu /* "LFWL" */
+#define WAL_MAGIC 0x3257464cu /* "LFW2" */
 #define WAL_PARTS 6
 #define WAL_ALIGN 8
 #define WAL_AHEAD (1u << 20)     /* memory is reserved in steps of this */

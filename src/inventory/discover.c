@@ -135,6 +135,31 @@ static void judge_bridges(struct fl_links *all)
 	}
 }
 
+/* Tagged frames belong to the VLAN's own interface when both it and the one below are metered. */
+static void judge_vlans(struct fl_links *all)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct fl_link_row *l = &all->v[i], *below;
+
+		if (!l->out.vlan_proto || l->out.skip != FL_SKIP_NONE)
+			continue;
+		below = find_peer(all, l);
+		if (!below || below->out.skip != FL_SKIP_NONE)
+			continue;
+		l->out.vlan_parent = (int32_t)(below - all->v);
+		below->out.has_vlans = true;
+	}
+}
+
+void fl_discovery_judge(struct fl_links *all)
+{
+	for (size_t i = 0; i < all->n; i++)
+		all->v[i].out.skip = skip_of(&all->d->conf, &all->v[i]);
+	judge_pairs(all);
+	judge_bridges(all);
+	judge_vlans(all);
+}
+
 /* ---- whose ---- */
 
 static const char *kind_of(const struct fl_link_row *l)
@@ -324,10 +349,7 @@ int fl_discovery_list(struct fl_discovery *d, struct fl_interface **ret, size_t 
 		free(all.v);
 		return r ? r : -ENOMEM;
 	}
-	for (size_t i = 0; i < all.n; i++)
-		all.v[i].out.skip = skip_of(&d->conf, &all.v[i]);
-	judge_pairs(&all);
-	judge_bridges(&all);
+	fl_discovery_judge(&all);
 	/* The kernel lists each namespace by ifindex and we ask them in their order: the list is
 	 * sorted as the face says. */
 	for (size_t i = 0; i < all.n; i++) {

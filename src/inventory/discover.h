@@ -52,8 +52,12 @@ struct fl_links {
 	int error;
 };
 
+/* One RTM_NEWLINK into the list that ctx is (struct fl_links *). */
+int fl_rtnl_on_link(const struct nlmsghdr *h, void *ctx);
 int fl_rtnl_links(struct fl_discovery *d, struct fl_links *all); /* all->v is malloc'd */
 /* The followed namespace that is called nsid in namespace `from`; -1: none of them. */
 int32_t fl_rtnl_followed(const struct fl_discovery *d, size_t from, int32_t nsid);
+/* discover.c: which of the links are metered, and which take frames of others. */
+void fl_discovery_judge(struct fl_links *all);
 /* What the namespace behind fd is called in namespace `from`; negative: it has no number there. */
 int32_t fl_rtnl_nsid(const struct fl_discovery *d, size_t from, int fd);

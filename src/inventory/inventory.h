@@ -66,9 +66,13 @@ struct fl_interface {
 	enum fl_skip skip; /* FL_SKIP_NONE: metered */
 	uint16_t arphrd;
 	uint32_t mtu;
-	int32_t link_ifindex, link_netnsid; /* veth peer: -1 when not known */
-	uint32_t other_ifindex;             /* the cable's other end, left out in favour of this one; 0: none */
-	char other_netns[32];               /* as eni.netns */
+	int32_t link_ifindex, link_netnsid; /* veth peer, a VLAN's lower device: -1 when not known */
+	uint16_t vlan_proto, vlan_id;       /* of a VLAN interface: 0x8100 or 0x88a8 and its id; else 0 */
+	int32_t
+	    vlan_parent; /* index in this list of the metered interface whose tagged frames a metered VLAN takes; -1 */
+	bool has_vlans;  /* such a parent */
+	uint32_t other_ifindex; /* the cable's other end, left out in favour of this one; 0: none */
+	char other_netns[32];   /* as eni.netns */
 	/* /sys or netlink statistics, for audit */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 };

@@ -32,6 +32,12 @@ struct fl_cidrs {
 	size_t n;
 };
 
+/* IPv4 CIDRs are mapped ones; an IPv6 prefix that only looks mapped needs 96 bits or more to be taken for one. */
+static inline bool fl_cidr_is_v4(const struct fl_cidr *c)
+{
+	return c->bits >= 96 && fl_addr_is_mapped_v4(&c->base);
+}
+
 /* What every noun has. name: tag "Name", else the resource's own name, else "". */
 struct fl_noun {
 	const char *id, *name, *owner; /* owner "": not given */
@@ -112,6 +118,7 @@ struct fl_subnet {
 	const struct fl_vpc *vpc;
 	const char *vpc_id;
 	const char *az, *az_id, *outpost_arn;          /* "" when not given */
+	const char *region;                            /* of the zone, "" when not known */
 	const char *sublocation_type, *sublocation_id; /* "wavelength", "localzone", "outpost", or "" */
 	struct fl_cidrs cidrs;
 	const struct fl_acl *acl;            /* associated, else the VPC's default; NULL: not known */
@@ -167,7 +174,9 @@ struct fl_net_eni {
 	const struct fl_vpc *vpc;
 	const struct fl_subnet *subnet;
 	const char *vpc_id, *subnet_id;
-	const char *instance_id; /* "" when none; never of a requester-managed interface */
+	const char *az, *az_id, *region; /* the subnet's when the interface does not say; "" */
+	uint32_t device_index;           /* at its instance; UINT32_MAX: not attached */
+	const char *instance_id;         /* "" when none; never of a requester-managed interface */
 	const struct fl_instance *instance;
 	const char *type;        /* the API's interfaceType, "" = interface */
 	const char *record_type; /* the record's interface-type: "nat_gateway" ..., "" = "-" */
@@ -223,6 +232,7 @@ struct fl_tgw_attachment {
 struct fl_task {
 	struct fl_noun noun; /* id: the task's ARN */
 	const char *cluster_arn, *cluster_name, *container_instance_arn, *container_instance_id;
+	const char *instance_id; /* under the container instance; "" on Fargate */
 	const char *container_id, *second_container_id, *service_name, *definition_arn, *task_id;
 };
 
@@ -284,6 +294,8 @@ void fl_network_free(struct fl_network **net);
 const struct fl_problem *fl_network_problems(const struct fl_network *, size_t *ret_n);
 /* Describe calls whose answer is not there: what a complete import would have, one command line each. */
 const char *const *fl_network_missing(const struct fl_network *, size_t *ret_n);
+/* All of them, for somebody who has no inventory yet: the i-th, NULL behind the last. */
+const char *fl_network_command(size_t i);
 
 /* ---- public address ranges (ip-ranges.json), read with the rest when the file is there ---- */
 
@@ -303,6 +315,7 @@ struct fl_binding {
 	const char *interface, *netns; /* "" when bound by MAC */
 	bool has_mac;
 	uint8_t mac[6];
+	bool has_end;  /* the table says which end it is; else discovery's opinion stands */
 	bool host_end; /* the metered end is the host's */
 	bool enforced;
 };
@@ -311,3 +324,28 @@ const struct fl_binding *fl_network_bindings(const struct fl_network *, size_t *
 bool fl_network_bind(const struct fl_network *, struct fl_eni *eni, const struct fl_net_eni **ret, bool *ret_enforced);
 /* The identity that records carry (without device, name and kind, which are Linux's). */
 void fl_network_identity(const struct fl_network *, const struct fl_net_eni *, struct fl_eni *ret);
+
+/* ---- history: what was valid when ---- */
+
+/*
+ * An import is a directory STATE/inventory/20261124T112000Z with the files as they were given; it is valid from the
+ * time in its name until the next one. It is made beside and renamed, so that a reader sees all of it or nothing.
+ */
+#define FL_INVENTORY_DIR "inventory"
+struct fl_inventory_version {
+	int64_t since; /* Unix seconds */
+	char name[24]; /* of the directory */
+};
+/* Oldest first; malloc'd. A store without imports: 0 and *ret_n 0. */
+int fl_inventory_history(const char *store, struct fl_inventory_version **ret, size_t *ret_n);
+#define FL_INVENTORY_NOW INT64_MAX
+/* Path of the import valid at that time. -ENOENT with a sentence: none yet, or none so early. */
+int fl_inventory_at(const char *store, int64_t at, char *ret_path, size_t size);
+/* Reads dir when it is given, else the import valid at that time. */
+int fl_inventory_open(const char *store, const char *dir, int64_t at, struct fl_network **ret);
+/*
+ * Copies the files of each path (directories and files) into the store as the import of that time and reads it. The
+ * import is kept when anything in it is usable; else 0 with *ret set and ret_path empty. *ret is never NULL after 0.
+ */
+int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t now, struct fl_network **ret,
+			char *ret_path, size_t size);

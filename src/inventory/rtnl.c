@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
@@ -162,9 +164,25 @@ int32_t fl_rtnl_followed(const struct fl_discovery *d, size_t from, int32_t nsid
 	return -1;
 }
 
-static void read_kind(const struct nlattr *info, struct fl_link_row *l)
+static void read_vlan(const struct nlattr *data, struct fl_interface *o)
 {
 	const struct nlattr *a;
+
+	o->vlan_proto = ETH_P_8021Q; /* kernels before 3.10 know no other and do not say */
+	mnl_attr_for_each_nested(a, data)
+	{
+		if (mnl_attr_get_payload_len(a) < sizeof(uint16_t))
+			continue;
+		if (mnl_attr_get_type(a) == IFLA_VLAN_ID)
+			o->vlan_id = mnl_attr_get_u16(a) & 0xfff;
+		else if (mnl_attr_get_type(a) == IFLA_VLAN_PROTOCOL)
+			o->vlan_proto = __builtin_bswap16(mnl_attr_get_u16(a));
+	}
+}
+
+static void read_kind(const struct nlattr *info, struct fl_link_row *l)
+{
+	const struct nlattr *a, *data = NULL;
 
 	mnl_attr_for_each_nested(a, info)
 	{
@@ -172,7 +190,11 @@ static void read_kind(const struct nlattr *info, struct fl_link_row *l)
 			snprintf(l->kind, sizeof l->kind, "%s", mnl_attr_get_str(a));
 		else if (mnl_attr_get_type(a) == IFLA_INFO_SLAVE_KIND)
 			snprintf(l->master_kind, sizeof l->master_kind, "%s", mnl_attr_get_str(a));
+		else if (mnl_attr_get_type(a) == IFLA_INFO_DATA)
+			data = a;
 	}
+	if (data && strcmp(l->kind, "vlan") == 0)
+		read_vlan(data, &l->out);
 }
 
 static void read_stats(const struct nlattr *a, struct fl_interface *o)
@@ -221,7 +243,7 @@ static void read_link_attr(const struct nlattr *a, struct fl_link_row *l)
 	}
 }
 
-static int on_link(const struct nlmsghdr *h, void *ctx)
+int fl_rtnl_on_link(const struct nlmsghdr *h, void *ctx)
 {
 	struct fl_links *all = ctx;
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(h);
@@ -241,7 +263,7 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 	}
 	l = &all->v[all->n++];
 	*l = (struct fl_link_row){.ns = all->ns, .peer_ns = -1, .flags = info->ifi_flags};
-	l->out.link_ifindex = l->out.link_netnsid = -1;
+	l->out.link_ifindex = l->out.link_netnsid = l->out.vlan_parent = -1;
 	l->out.eni.ifindex = (uint32_t)info->ifi_index;
 	l->out.arphrd = info->ifi_type;
 	memcpy(l->out.eni.netns, all->d->ns[all->ns].name, sizeof l->out.eni.netns);
@@ -305,7 +327,7 @@ static int dump_namespace(struct fl_discovery *d, size_t ns, struct fl_links *al
 	all->ns_first = all->n;
 	for (unsigned i = 0; i < DUMP_TRIES && r == -EINTR; i++) {
 		all->n = all->ns_first;
-		r = dump(&d->ns[ns], RTM_GETLINK, AF_UNSPEC, on_link, all);
+		r = dump(&d->ns[ns], RTM_GETLINK, AF_UNSPEC, fl_rtnl_on_link, all);
 		if (!r)
 			r = dump(&d->ns[ns], RTM_GETADDR, AF_INET, on_address, all);
 	}

@@ -90,7 +90,7 @@ static bool matches(const struct fl_exclusions *x, enum fl_rule rule, const stru
 
 int fl_exclusions_match(const struct fl_exclusions *x, const struct fl_key *key, int icmp_type)
 {
-	for (unsigned rule = 0; x->on && rule < FL_RULE_N; rule++)
+	for (unsigned rule = 0; x->on && rule < FL_RULE_AWS_N; rule++)
 		if (x->on & 1u << rule && matches(x, (enum fl_rule)rule, key, icmp_type))
 			return (int)rule;
 	return -1;
@@ -98,7 +98,7 @@ int fl_exclusions_match(const struct fl_exclusions *x, const struct fl_key *key,
 
 static int rule_number(const char *name, size_t n)
 {
-	for (unsigned rule = 0; rule < FL_RULE_N; rule++)
+	for (unsigned rule = 0; rule < FL_RULE_AWS_N; rule++)
 		if (strlen(fl_rule_names[rule]) == n && !memcmp(fl_rule_names[rule], name, n))
 			return (int)rule;
 	return -1;
@@ -108,7 +108,7 @@ static int unknown_rule(const char *name, size_t n)
 {
 	char known[256] = "";
 
-	for (unsigned rule = 0; rule < FL_RULE_N; rule++) {
+	for (unsigned rule = 0; rule < FL_RULE_AWS_N; rule++) {
 		size_t len = strlen(known);
 
 		if (len + strlen(fl_rule_names[rule]) + 3 < sizeof known)
@@ -123,7 +123,7 @@ int fl_exclusions_parse(const char *names, uint32_t *ret_on)
 	uint32_t on = 0;
 
 	if (!strcmp(names, "none") || !strcmp(names, "aws")) {
-		*ret_on = *names == 'a' ? (1u << FL_RULE_N) - 1 : 0;
+		*ret_on = *names == 'a' ? (1u << FL_RULE_AWS_N) - 1 : 0;
 		return 0;
 	}
 	for (;;) {

@@ -21,7 +21,8 @@ enum fl_rule {
 #undef FL_RULE
 #undef FL_LOSS
 #undef FL_VERDICT
-	FL_RULE_N
+	FL_RULE_N,
+	FL_RULE_AWS_N = FL_RULE_VLAN /* those before it are AWS's exclusions, to be switched on and off */
 };
 enum fl_loss {
 #define FL_RULE(id, name, help)
@@ -51,6 +52,9 @@ struct fl_count {
 	uint64_t packets, bytes;
 };
 
+void fl_count_add(struct fl_count *sum, const struct fl_count *c);
+struct fl_count fl_count_total(const struct fl_count *part, size_t n);
+
 /* One row: interface, direction, window. Sums of rows are rows. */
 struct fl_ledger {
 	uint64_t skbs;                          /* buffers the kernel handed us; capture files: frames */
@@ -61,6 +65,11 @@ struct fl_ledger {
 void fl_ledger_add(struct fl_ledger *sum, const struct fl_ledger *row);
 /* seen + before the interface - recorded - excluded - lost, for packets; 0 when it balances. */
 int64_t fl_ledger_gap(const struct fl_ledger *l);
+/* As JSON, within an object: "key":{"packets","bytes"}; and of a ledger seen, recorded, excluded with its rules and
+ * lost with its causes, those that are not zero. */
+struct fl_json;
+void fl_count_json(struct fl_json *j, const char *key, const struct fl_count *c);
+void fl_ledger_json(struct fl_json *j, const struct fl_ledger *l);
 
 /* ---- flows of a closed window ---- */
 
@@ -113,8 +122,9 @@ struct fl_meter_conf {
 	uint64_t seed;
 	unsigned lateness; /* windows kept open beside the newest; default 1 */
 	uint32_t grace_ms; /* older windows close when the newest is that old; 0: when lateness says so */
-	/* A window has closed. The table is the meter's; walk it, then return. */
-	int (*on_window)(void *ctx, uint32_t window, const struct fl_table *flows);
+	/* A window has closed. The table is the meter's; walk it, then return. lossy: not everything fitted into the
+	 * memory. */
+	int (*on_window)(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy);
 	void *ctx;
 };
 int fl_meter_new(struct fl_meter **ret, const struct fl_meter_conf *conf);

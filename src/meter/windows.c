@@ -12,6 +12,7 @@
 
 struct open_window {
 	uint32_t number;
+	bool lossy; /* something did not fit */
 	struct fl_table *table;
 };
 
@@ -56,12 +57,15 @@ static void lost(void *ctx, const struct fl_obs *o)
 
 	m->ledger.lost[FL_LOSS_TABLE_FULL].packets += o->packets;
 	m->ledger.lost[FL_LOSS_TABLE_FULL].bytes += o->bytes;
+	for (unsigned i = 0; i < m->n; i++)
+		m->open[i].lossy |= m->open[i].number == o->window;
 }
 
 static int close_oldest(struct fl_meter *m)
 {
 	struct fl_table *t = m->open[0].table;
-	int r = fl_table_count(t) ? m->conf.on_window(m->conf.ctx, m->open[0].number, t) : 0;
+	bool lossy = m->open[0].lossy;
+	int r = fl_table_count(t) || lossy ? m->conf.on_window(m->conf.ctx, m->open[0].number, t, lossy) : 0;
 
 	m->n--;
 	memmove(m->open, m->open + 1, m->n * sizeof m->open[0]);

@@ -2,6 +2,7 @@
 #include "record/fields.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,19 @@ static int add_preset(struct fl_format *f, const struct preset *p)
 	return 0;
 }
 
+static int no_item(const struct fl_format *f, const char *text)
+{
+	char known[128] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(presets); i++)
+		if (presets[i].kind == f->kind)
+			n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", presets[i].name);
+	return fl_fail(-EINVAL,
+		       "format: expected ${field} at \"%.40s\"; a format is '${srcaddr} ${dstaddr} ...' or one of %s",
+		       text, known);
+}
+
 /* One "${name}" at text; returns its length in *ret_len. */
 static int add_item(struct fl_format *f, const char *text, size_t *ret_len)
 {
@@ -97,7 +111,7 @@ static int add_item(struct fl_format *f, const char *text, size_t *ret_len)
 	size_t n;
 
 	if (!end)
-		return fl_fail(-EINVAL, "format: expected ${field} at \"%.40s\"", text);
+		return no_item(f, text);
 	n = FL_MIN((size_t)(end - name), (size_t)NAME_MAX_LEN);
 	field = fl_field_find(f->kind, name, n);
 	if (!field)

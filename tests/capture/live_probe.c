@@ -55,6 +55,7 @@ struct probe {
 	const char *names[INTERFACES_MAX];
 	unsigned n_names;
 	const char *netns, *state_path;
+	struct fl_kvlans vlans; /* of every interface */
 	int statefd;
 	bool drop, reused, keep;
 	long crash_after, sink_calls; /* die in this call of the sink, after it became durable */
@@ -273,7 +274,7 @@ static int become_meter(struct probe *pr, struct fl_live *privileged)
 static int run(struct probe *pr)
 {
 	const struct fl_live_sink s = {.ring = sink_ring, .half = sink_half, .ctx = pr};
-	uint64_t end = fl_mono_ns(&fl_clock_system) + pr->seconds * FL_NS_PER_S;
+	const uint64_t begin = fl_mono_ns(&fl_clock_system), end = begin + pr->seconds * FL_NS_PER_S;
 	int r = 0;
 
 	while (!r && !stop && (!pr->seconds || fl_mono_ns(&fl_clock_system) < end)) {
@@ -285,7 +286,9 @@ static int run(struct probe *pr)
 		mono = fl_mono_ns(&fl_clock_system);
 		now = window_at(pr, mono);
 		window_end = pr->mono_base + (now - pr->window_base) * pr->conf.window_ns;
-		if (mono > end - pr->seconds * FL_NS_PER_S + pr->ring_delay_ns)
+		/* Always before a half is read: what the ring holds of it would count as read already. The
+		 * clock is coarse, begin may still be now. */
+		if (mono >= begin + pr->ring_delay_ns)
 			r = pr->ops->drain_ring(pr->live, &s);
 		if (r || mono < window_end + SETTLE_NS || pr->drained[(now - 1) & 1] >= now - 1)
 			continue;
@@ -321,7 +324,8 @@ static size_t merge(struct fl_partial *p, size_t n)
 {
 	size_t kept = 0;
 
-	qsort(p, n, sizeof *p, by_flow);
+	if (n)
+		qsort(p, n, sizeof *p, by_flow);
 	for (size_t i = 0; i < n; i++) {
 		struct fl_partial *last = kept ? &p[kept - 1] : NULL;
 
@@ -377,6 +381,8 @@ static void print_counts(struct fl_json *j, const struct probe *pr, const struct
 	fl_json_ku64(j, "not_ip_bytes", c->not_ip_bytes);
 	fl_json_ku64(j, "truncated_packets", c->truncated_packets);
 	fl_json_ku64(j, "truncated_bytes", c->truncated_bytes);
+	fl_json_ku64(j, "vlan_packets", c->vlan_packets);
+	fl_json_ku64(j, "vlan_bytes", c->vlan_bytes);
 	fl_json_ku64(j, "lost_packets", c->lost_packets);
 	fl_json_ku64(j, "lost_bytes", c->lost_bytes);
 	fl_json_end_object(j);
@@ -444,7 +450,8 @@ static int parse(struct probe *pr, int argc, char **argv)
 	    {"afpacket-bytes", 1, NULL, 'a'}, {"inner", 0, NULL, 'i'},
 	    {"state", 1, NULL, 'f'},          {"crash-after", 1, NULL, 'c'},
 	    {"keep", 0, NULL, 'k'},           {"drop", 0, NULL, 'd'},
-	    {"ring-delay-ms", 1, NULL, 'D'},  {0},
+	    {"ring-delay-ms", 1, NULL, 'D'},  {"vlan", 1, NULL, 'v'},
+	    {"svlan", 1, NULL, 'V'},          {0},
 	};
 	int o;
 
@@ -491,6 +498,10 @@ static int parse(struct probe *pr, int argc, char **argv)
 		case 'D':
 			pr->ring_delay_ns = v * FL_NS_PER_MS;
 			break;
+		case 'v':
+		case 'V':
+			pr->vlans.id[o == 'V'][(v & 0xfff) / 64] |= 1ull << v % 64;
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -520,6 +531,8 @@ static int meter(struct probe *pr, struct fl_live *privileged)
 			pr->ops->set_drained(pr->live, half, pr->drained[half]);
 	if (!r)
 		r = start_clock(pr);
+	for (unsigned i = 0; !r && i < pr->n_names; i++)
+		r = pr->ops->set_vlans(pr->live, (uint16_t)i, &pr->vlans);
 	if (!r)
 		r = attach_all(pr, privileged);
 	if (!r && pr->drop && (setresgid(DROPPED_UID, DROPPED_UID, 0) || setresuid(DROPPED_UID, DROPPED_UID, 0)))

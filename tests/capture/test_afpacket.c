@@ -152,7 +152,10 @@ static struct taken *feed(struct builder *b, const struct fl_afp_clock *clock, b
 	memset(&t, 0, sizeof t);
 	assert_int_equal(fl_afp_batch_new(&batch, 8, false, 1), 0);
 	assert_int_equal(fl_afp_block_open(&block, b->block, BLOCK), 0);
-	assert_int_equal(fl_afp_batch_block(batch, &block, clock, 7, egress, true, &sink, &unreadable), 0);
+	assert_int_equal(fl_afp_batch_block(batch, &block, clock,
+					    &(struct fl_afp_source){.slot = 7, .egress = egress, .ethernet = true},
+					    &sink, &unreadable),
+			 0);
 	assert_int_equal(unreadable, 0);
 	assert_int_equal(fl_afp_batch_flush(batch, &sink), 0);
 	assert_true(fl_afp_batch_empty(batch));
@@ -264,7 +267,7 @@ static void test_devices_without_ethernet_show_the_network_layer(void **state)
 	memcpy((uint8_t *)h + TPACKET_ALIGN(sizeof *h), &sll, sizeof sll);
 	assert_int_equal(fl_afp_batch_new(&batch, 8, false, 1), 0);
 	assert_int_equal(fl_afp_block_open(&block, b.block, BLOCK), 0);
-	assert_int_equal(fl_afp_batch_block(batch, &block, &clock, 0, false, false, &sink, &unreadable), 0);
+	assert_int_equal(fl_afp_batch_block(batch, &block, &clock, &(struct fl_afp_source){0}, &sink, &unreadable), 0);
 	assert_int_equal(fl_afp_batch_flush(batch, &sink), 0);
 	assert_int_equal(t.n, 1);
 	assert_int_equal(t.partial[0].bytes, 52);
@@ -306,8 +309,10 @@ static void test_damaged_blocks_are_read_to_the_damage(void **state)
 				memcpy(b.block + (which ? b.last : first) + members[m], &values[v], 4);
 				assert_int_equal(fl_afp_batch_new(&batch, 4, false, 1), 0);
 				assert_int_equal(fl_afp_block_open(&block, b.block, BLOCK), 0);
-				assert_int_equal(
-				    fl_afp_batch_block(batch, &block, &clock, 0, false, true, &sink, &unreadable), 0);
+				assert_int_equal(fl_afp_batch_block(batch, &block, &clock,
+								    &(struct fl_afp_source){.ethernet = true}, &sink,
+								    &unreadable),
+						 0);
 				assert_int_equal(fl_afp_batch_flush(batch, &sink), 0);
 				for (size_t i = 0; i < t.n_counts; i++)
 					skbs +=
@@ -366,7 +371,9 @@ static void test_collisions_lose_nothing(void **state)
 		add_tcp(&b, (uint16_t)(i * 7), EPOCH + 4 * SECOND);
 	assert_int_equal(fl_afp_batch_new(&batch, 1, false, 99), 0);
 	assert_int_equal(fl_afp_block_open(&block, b.block, BLOCK), 0);
-	assert_int_equal(fl_afp_batch_block(batch, &block, &clock, 1, false, true, &sink, &unreadable), 0);
+	assert_int_equal(fl_afp_batch_block(batch, &block, &clock, &(struct fl_afp_source){.slot = 1, .ethernet = true},
+					    &sink, &unreadable),
+			 0);
 	assert_int_equal(fl_afp_batch_lost(batch, 1, false, 500, 17, &sink), 0);
 	/* What the sink refuses stays. */
 	t.refuse = 1;
@@ -407,7 +414,9 @@ static void test_peek_shows_what_was_not_handed_over(void **state)
 	add_tcp(&b, 1, EPOCH + 11 * SECOND);
 	assert_int_equal(fl_afp_batch_new(&batch, 8, false, 1), 0);
 	assert_int_equal(fl_afp_block_open(&block, b.block, BLOCK), 0);
-	assert_int_equal(fl_afp_batch_block(batch, &block, &clock, 1, false, true, &sink, &unreadable), 0);
+	assert_int_equal(fl_afp_batch_block(batch, &block, &clock, &(struct fl_afp_source){.slot = 1, .ethernet = true},
+					    &sink, &unreadable),
+			 0);
 	assert_int_equal(fl_afp_batch_peek(batch, 500, seen, 4), 1);
 	assert_int_equal(fl_afp_batch_peek(batch, 501, seen, 4), 1);
 	assert_int_equal(fl_afp_batch_peek(batch, 502, seen, 4), 0);

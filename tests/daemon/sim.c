@@ -156,6 +156,11 @@ void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint6
 	c->skbs++;
 	c->packets += packets;
 	c->bytes += bytes;
+	if (sim->to_vlan) {
+		c->vlan_packets += packets;
+		c->vlan_bytes += bytes;
+		return;
+	}
 	if (!mine || !add(&sim->cache[half][(flow * 7 + slot) % SIM_CACHE], &p, sim->drained[half])) {
 		c->lost_packets += packets;
 		c->lost_bytes += bytes;

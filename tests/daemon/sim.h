@@ -59,6 +59,7 @@ struct sim {
 	/* shared memory */
 	bool shm_full;
 	unsigned half_write; /* a pwritev writes half and the process dies: with this fuse */
+	bool to_vlan;        /* what is sent belongs to a VLAN's own interface */
 	/* truth, by slot and tc direction */
 	struct fl_count sent[SIM_SLOTS][2];
 	struct fl_count dropped[SIM_SLOTS][2], before[SIM_SLOTS][2]; /* told by the program of drops */

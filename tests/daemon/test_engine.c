@@ -384,6 +384,101 @@ static void vanishing_and_reuse(void **state)
 			assert_true(sim->frame[i].window.epoch > sim->frame[0].window.epoch);
 }
 
+static void frames_of_a_vlan_are_seen_and_excluded(void **state)
+{
+	struct fl_ledger l;
+
+	begin(60 * FL_NS_PER_S, SIM_RING);
+	start(false);
+	sim_send(0, false, 1, 3, 300);
+	sim->to_vlan = true;
+	sim_send(0, false, 2, 5, 500);
+	run(70 * FL_NS_PER_S);
+	sim_send(0, false, 2, 6, 600); /* of two windows later: the row goes through the ring */
+	sim->to_vlan = false;
+	sim_pass(120 * FL_NS_PER_S);
+	sim_send(0, false, 1, 1, 100);
+	run(130 * FL_NS_PER_S);
+	l = total(0, FL_DIR_INGRESS);
+	assert_int_equal(l.seen.packets, 15);
+	assert_int_equal(l.recorded.packets, 4);
+	assert_int_equal(l.excluded[FL_RULE_VLAN].packets, 11);
+	assert_int_equal(l.excluded[FL_RULE_VLAN].bytes, 1100);
+	everything_is_there(true);
+	stop();
+}
+
+/* Another identity holds from the next window on, also when the meter dies before its first window is closed. */
+static void identity_changes_at_a_border(void **state)
+{
+	for (int killed = 0; killed < 2; killed++) {
+		struct fl_eni other = eni(0), again;
+		unsigned long long before = 0, after = 0;
+		uint32_t last = 0, first = UINT32_MAX;
+		bool known;
+
+		begin(10 * S, SIM_RING);
+		start(false);
+		sim_send(0, true, 1, 5, 500);
+		run(12 * S);
+		sim_send(0, true, 1, 6, 600); /* in the window that is open when it changes */
+		snprintf(other.interface_id, sizeof other.interface_id, "eni-%017u", 7);
+		other.flip = true; /* and which end it is: what was counted keeps its direction */
+		assert_int_equal(fl_engine_identify(engine, 0, &other), 0);
+		again = other;
+		snprintf(again.interface_id, sizeof again.interface_id, "eni-%017u", 8);
+		assert_int_equal(fl_engine_identify(engine, 0, &again), 0);
+		assert_int_equal(fl_engine_slot(engine, &other, &known), 0);
+		assert_true(known);
+		sim_send(0, true, 1, 1, 100);
+		if (killed) {
+			fl_engine_free(&engine);
+			start(true); /* says who the interfaces are as before; the meter asks the inventory again */
+			assert_string_equal(fl_engine_eni(engine, 0)->interface_id, again.interface_id);
+		}
+		run(10 * S);
+		sim_send(0, true, 1, 9, 900);
+		run(30 * S);
+		stop();
+		assert_int_equal(total(7, FL_DIR_EGRESS).seen.packets, 0); /* was valid in no window */
+		for (uint32_t i = 0; i < sim->n_frames; i++) {
+			const struct sim_frame *f = &sim->frame[i];
+
+			if (!strcmp(f->interface_id, again.interface_id)) {
+				after += f->ledger[FL_DIR_INGRESS].recorded.packets;
+				first = FL_MIN(first, f->window.window);
+			} else if (!strcmp(f->interface_id, eni(0).interface_id)) {
+				before += f->ledger[FL_DIR_EGRESS].recorded.packets;
+				last = FL_MAX(last, f->window.window);
+			}
+		}
+		assert_int_equal(before, 12);
+		assert_int_equal(after, 9);
+		assert_true(last < first);
+	}
+}
+
+/* What is not logged is the interface's own, and outlives the meter. */
+static void exclusions_of_an_interface(void **state)
+{
+	struct fl_exclusions x = {0};
+
+	begin(10 * S, SIM_RING);
+	start(false);
+	assert_int_equal(fl_exclusions_parse("default-router", &x.on), 0);
+	x.router = fl_addr_v4((const uint8_t[]){1, 0, 0, 0}); /* the source of flow 1 */
+	assert_int_equal(fl_engine_exclude(engine, 0, &x), 0);
+	sim_send(0, true, 1, 5, 500);
+	sim_send(1, true, 1, 6, 600);
+	fl_engine_free(&engine);
+	start(true);
+	run(30 * S);
+	stop();
+	assert_int_equal(total(0, FL_DIR_EGRESS).excluded[FL_RULE_DEFAULT_ROUTER].packets, 5);
+	assert_int_equal(total(0, FL_DIR_EGRESS).recorded.packets, 0);
+	assert_int_equal(total(1, FL_DIR_INGRESS).recorded.packets, 6);
+}
+
 static void memory_limit_is_counted(void **state)
 {
 	struct fl_ledger l;
@@ -737,6 +832,9 @@ int main(void)
 	    cmocka_unit_test(sleeping_meter),
 	    cmocka_unit_test(clock_steps),
 	    cmocka_unit_test(vanishing_and_reuse),
+	    cmocka_unit_test(identity_changes_at_a_border),
+	    cmocka_unit_test(exclusions_of_an_interface),
+	    cmocka_unit_test(frames_of_a_vlan_are_seen_and_excluded),
 	    cmocka_unit_test(memory_limit_is_counted),
 	    cmocka_unit_test(refusals_are_retried),
 	    cmocka_unit_test(a_log_that_is_no_log),

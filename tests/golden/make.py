@@ -45,7 +45,7 @@ def main():
           [(0, E / IPv6(src="2001:db8::1", dst="2001:db8:0:1::") / UDP(sport=1, dport=2) / b"x")])
     write("csv", "The header names the columns.", ["-o", "csv", "--format", "${dstaddr} ${dstport} ${packets}"], SESSION[:1])
     write("exclude-aws", "What AWS does not log is left out, and only that: base + 2 is the DNS server, base + 3 is a host.",
-          ["--exclude", "aws", "--local", "10.20.1.0/24", "--format", "${srcaddr} ${dstaddr} ${dstport} ${protocol} ${packets}"],
+          ["--exclusions", "aws", "--local", "10.20.1.0/24", "--format", "${srcaddr} ${dstaddr} ${dstport} ${protocol} ${packets}"],
           [(0, E / IP(src=CLIENT, dst="10.20.1.2") / UDP(sport=4000, dport=53) / DNS(qd=DNSQR(qname="a.example"))),
            (0, E / IP(src=CLIENT, dst="10.20.1.3") / UDP(sport=4000, dport=53) / DNS(qd=DNSQR(qname="a.example"))),
            (0, E / IP(src=CLIENT, dst="10.20.1.1") / ICMP()),

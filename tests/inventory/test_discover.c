@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is an ENI, in network namespaces of the test's own. Needs root; exits 77 (skipped) without.
  */
+#include <linux/if_arp.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "inventory/discover.h"
 #include "inventory/inventory.h"
 
 static char guest[32], hidden[32];
@@ -176,12 +179,75 @@ static void an_unknown_namespace_is_an_error(void **state)
 	assert_null(d);
 }
 
+/* What the kernel says of a link; a kernel without the 8021q module cannot be made to say it. */
+static void tell_link(struct fl_links *all, int32_t ifindex, const char *device, int32_t below, const char *kind,
+		      uint16_t proto, uint16_t id, bool up)
+{
+	char buf[1024];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *info = mnl_nlmsg_put_extra_header(h, sizeof *info);
+	struct nlattr *link, *data;
+
+	h->nlmsg_type = RTM_NEWLINK;
+	*info = (struct ifinfomsg){.ifi_index = ifindex, .ifi_type = ARPHRD_ETHER, .ifi_flags = up ? IFF_UP : 0};
+	mnl_attr_put_strz(h, IFLA_IFNAME, device);
+	if (below)
+		mnl_attr_put_u32(h, IFLA_LINK, (uint32_t)below);
+	link = mnl_attr_nest_start(h, IFLA_LINKINFO);
+	mnl_attr_put_strz(h, IFLA_INFO_KIND, kind);
+	data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
+	if (proto)
+		mnl_attr_put_u16(h, IFLA_VLAN_PROTOCOL, __builtin_bswap16(proto));
+	mnl_attr_put_u16(h, IFLA_VLAN_ID, id); /* of another kind the same number means another thing */
+	mnl_attr_nest_end(h, data);
+	mnl_attr_nest_end(h, link);
+	assert_int_equal(fl_rtnl_on_link(h, all), MNL_CB_OK);
+}
+
+static void vlans_take_their_frames_from_the_link_below(void **state)
+{
+	struct fl_discovery_conf conf = conf_for(NULL);
+	struct fl_discovery *d = NULL;
+	struct fl_links all = {0};
+	const struct {
+		int32_t parent;
+		uint16_t proto, id;
+		bool has_vlans;
+	} want[] = {
+	    {-1, 0, 0, true},       {0, 0x8100, 5, false}, {0, 0x88a8, 6, true},   {2, 0x8100, 4095, false},
+	    {-1, 0x8100, 7, false}, {-1, 0, 0, false},     {-1, 0x8100, 9, false}, {-1, 0, 0, false},
+	};
+
+	(void)state;
+	assert_int_equal(fl_discovery_new(&d, &conf), 0);
+	all.d = d;
+	tell_link(&all, 900, "e0", 0, "dummy", 0, 3, true);
+	tell_link(&all, 901, "e0.5", 900, "vlan", 0x8100, 5, true);
+	tell_link(&all, 902, "e0.6", 900, "vlan", 0x88a8, 6, true);
+	tell_link(&all, 903, "e0.6.4095", 902, "vlan", 0, 4095, true);
+	tell_link(&all, 904, "e0.7", 900, "vlan", 0x8100, 7, false); /* down: nobody else records its frames */
+	tell_link(&all, 905, "x-0", 0, "dummy", 0, 3, true);         /* left out by the configuration */
+	tell_link(&all, 906, "x0.9", 905, "vlan", 0x8100, 9, true);
+	tell_link(&all, 907, "mv", 900, "macvlan", 0, 8, true);
+	fl_discovery_judge(&all);
+	assert_int_equal(all.n, 8);
+	for (size_t i = 0; i < 8; i++) {
+		assert_int_equal(all.v[i].out.vlan_parent, want[i].parent);
+		assert_int_equal(all.v[i].out.vlan_proto, want[i].proto);
+		assert_int_equal(all.v[i].out.vlan_id, want[i].id);
+		assert_int_equal(all.v[i].out.has_vlans, want[i].has_vlans);
+	}
+	free(all.v);
+	fl_discovery_free(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_rule),
 	    cmocka_unit_test(ids_survive_a_rename_and_changes_are_told),
 	    cmocka_unit_test(an_unknown_namespace_is_an_error),
+	    cmocka_unit_test(vlans_take_their_frames_from_the_link_below),
 	};
 
 	if (geteuid()) {

@@ -107,7 +107,7 @@ static void names(void **state)
 	assert_int_equal(fl_exclusions_parse("dhcp,time-sync", &on), 0);
 	assert_int_equal(on, 1u << FL_RULE_DHCP | 1u << FL_RULE_TIME_SYNC);
 	assert_int_equal(fl_exclusions_parse("aws", &on), 0);
-	assert_int_equal(__builtin_popcount(on), FL_RULE_N);
+	assert_int_equal(__builtin_popcount(on), FL_RULE_AWS_N);
 	assert_true(fl_exclusions_parse("dhcp,", &on) < 0);
 	assert_true(fl_exclusions_parse("", &on) < 0);
 	assert_true(fl_exclusions_parse("dhpc", &on) < 0);

@@ -13,7 +13,7 @@
 
 struct out {
 	struct fl_count sum;
-	unsigned windows;
+	unsigned windows, lossy;
 	uint32_t number[64];
 	size_t flows;
 };
@@ -28,13 +28,14 @@ static int sum_flow(void *ctx, const struct fl_flow *f)
 	return 0;
 }
 
-static int on_window(void *ctx, uint32_t window, const struct fl_table *flows)
+static int on_window(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy)
 {
 	struct out *o = ctx;
 
 	if (o->windows < 64)
 		o->number[o->windows] = window;
 	o->windows++;
+	o->lossy += lossy;
 	return fl_table_each(flows, sum_flow, o);
 }
 
@@ -112,13 +113,44 @@ static void grace_closes_by_time(void **state)
 	fl_meter_free(&m);
 }
 
+/* What does not fit is counted, and only its own window says so. */
+static void loss_belongs_to_its_window(void **state)
+{
+	struct out o = {0};
+	struct fl_meter_conf conf = {
+	    .interval_s = 60, .memory_limit = 64 << 10, .seed = 4, .lateness = 1, .on_window = on_window, .ctx = &o};
+	struct fl_ledger ledger;
+	struct fl_meter *m = NULL;
+
+	(void)state;
+	assert_int_equal(fl_meter_new(&m, &conf), 0);
+	for (uint32_t i = 0; i < 5000; i++) {
+		struct fl_obs one = obs(i, 10, i);
+
+		assert_int_equal(fl_meter_add(m, &one, 1), 0);
+	}
+	for (uint32_t window = 11; window < 14; window++) {
+		struct fl_obs one = obs(1, window, 1);
+
+		assert_int_equal(fl_meter_add(m, &one, 1), 0);
+	}
+	assert_int_equal(fl_meter_finish(m), 0);
+	fl_meter_ledger(m, &ledger);
+	assert_int_equal(o.windows, 4);
+	assert_int_equal(o.lossy, 1);
+	assert_true(ledger.lost[FL_LOSS_TABLE_FULL].packets > 0);
+	assert_int_equal(o.sum.packets + ledger.lost[FL_LOSS_TABLE_FULL].packets, 5003);
+	fl_meter_free(&m);
+}
+
 /* The times, flags and counts of one flow, whatever the order of its packets. */
-static int keep_flow(void *ctx, uint32_t window, const struct fl_table *flows)
+static int keep_flow(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy)
 {
 	struct fl_flow *ret;
 	size_t n;
 
 	(void)window;
+	assert_false(lossy);
 	assert_int_equal(fl_table_take_sorted((struct fl_table *)(uintptr_t)flows, &ret, &n), 0);
 	assert_int_equal(n, 1);
 	*(struct fl_flow *)ctx = ret[0];
@@ -225,9 +257,10 @@ static void sorted_and_complete(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(order_and_lateness), cmocka_unit_test(grace_closes_by_time),
-	    cmocka_unit_test(facts_of_a_flow),    cmocka_unit_test(many_flows_and_growth),
-	    cmocka_unit_test(limit_is_counted),   cmocka_unit_test(sorted_and_complete),
+	    cmocka_unit_test(order_and_lateness),         cmocka_unit_test(grace_closes_by_time),
+	    cmocka_unit_test(loss_belongs_to_its_window), cmocka_unit_test(facts_of_a_flow),
+	    cmocka_unit_test(many_flows_and_growth),      cmocka_unit_test(limit_is_counted),
+	    cmocka_unit_test(sorted_and_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,13 +27,14 @@ def plus(a, b):
 
 
 class Seen:
-    """flows: Flow -> Count. By direction: ip, not_ip and lost Counts and the number of buffers (skbs)."""
+    """flows: Flow -> Count. By direction: ip, not_ip, lost and vlan (of ip, not in flows) Counts and the number of buffers (skbs)."""
 
     def __init__(self):
         self.flows = collections.defaultdict(lambda: NOTHING)
         self.ip = collections.defaultdict(lambda: NOTHING)
         self.not_ip = collections.defaultdict(lambda: NOTHING)
         self.lost = collections.defaultdict(lambda: NOTHING)
+        self.vlan = collections.defaultdict(lambda: NOTHING)
         self.skbs = collections.defaultdict(int)
 
     def add_flow(self, flow, packets, octets):
@@ -89,6 +90,7 @@ class Probe:
             seen.skbs[d] += c["skbs"]
             seen.ip[d] = plus(seen.ip[d], Count(c["packets"], c["bytes"]))
             seen.not_ip[d] = plus(seen.not_ip[d], Count(c["not_ip_packets"], c["not_ip_bytes"]))
+            seen.vlan[d] = plus(seen.vlan[d], Count(c["vlan_packets"], c["vlan_bytes"]))
             seen.lost[d] = plus(seen.lost[d], Count(c["lost_packets"], c["lost_bytes"]))
         return seen
 
@@ -211,7 +213,8 @@ def check_balance(seen, name):
     """Within one live source: counters, flows and losses add up."""
     for d in ("ingress", "egress"):
         assert seen.lost[d] == NOTHING, f"{name} lost packets on {d}: {seen.lost[d]}"
-        assert seen.total(d) == seen.ip[d], f"{name}, {d}: flows sum to {seen.total(d)}, counted were {seen.ip[d]}"
+        sums = plus(seen.total(d), seen.vlan[d])
+        assert sums == seen.ip[d], f"{name}, {d}: flows and VLANs sum to {sums}, counted were {seen.ip[d]}"
 
 
 def quiet(counters, still=1.3, limit=15):

@@ -85,13 +85,16 @@ def test_damaged_compression(flowlog, tmp_path):
 
 
 @pytest.mark.parametrize("args, says", [
-    (("--interval", "0"), "a window is 1 to 16777 seconds long"),
-    (("--interval", "16778"), "a window is 1 to 16777 seconds long"),
+    (("--interval", "0"), "a window is 1 to 16777 whole seconds long"),
+    (("--interval", "16778"), "a window is 1 to 16777 whole seconds long"),
     (("--interval", "x"), "interval"),
     (("--format", "${scraddr}"), "unknown field scraddr; the nearest is srcaddr"),
     (("--format", "${srcaddr} "), "trailing space"),
     (("--local", "10.0.0.0/99"), "10.0.0.0/99"),
-    (("--exclude", "dhpc"), '"dhpc" is no rule'),
+    (("--format", "srcaddr"), "or one of default, v5-all, v7-all, v8-all, v11-all"),
+    (("--interval", "1500ms"), "--interval: a window is 1 to 16777 whole seconds"),
+    (("--interval", "5h"), "--interval: a window is 1 to 16777 whole seconds"),
+    (("--exclusions", "dhpc"), '"dhpc" is no rule'),
     (("-o", "xml"), "text|json|csv"),
     (("--frmat", "x"), "did you mean --format"),
 ])
@@ -102,6 +105,8 @@ def test_refusals_are_usage_errors_with_a_sentence(flowlog, args, says):
 
 def test_the_longest_interval_is_taken(flowlog):
     assert flowlog("meter", "--interval", "16777", SESSION).stdout
+    long, same = (sorted(flowlog("meter", "--interval", i, SESSION).stdout.splitlines()) for i in ("10m", "600"))
+    assert long == same
 
 
 @pytest.mark.parametrize("path, says", [("/nonexistent.pcap", "No such file"), ("/dev/null", "empty"), (__file__, "not a capture file"), ("/", "directory")])
@@ -137,10 +142,31 @@ def test_a_full_disk_is_named(flowlog):
 
 def test_memory_limit_is_counted_not_hidden(flowlog, tmp_path):
     ledger = tmp_path / "ledger.json"
-    flowlog("meter", "--memory-limit", "4K", "--ledger", ledger, SESSION)
+    done = flowlog("meter", "--memory", "4K", "--ledger", ledger, SESSION)
     l = json.loads(ledger.read_text())
+    lines = [dict(zip(done.stdout.splitlines()[0].split(), line.split())) for line in done.stdout.splitlines()[1:]]
+    skip = [r for r in lines if r["log-status"] == "SKIPDATA"]
+    assert skip and all(r["srcaddr"] == r["packets"] == "-" and int(r["end"]) - int(r["start"]) == 59 for r in skip)
+    assert f"{l['lost']['packets']} packets did not fit into 4.1 kB of memory" in done.stderr
     assert l["lost"]["causes"]["table-full"]["packets"] == l["lost"]["packets"] > 0
     assert l["seen"]["packets"] == l["recorded"]["packets"] + l["lost"]["packets"] == 9
+
+
+def test_the_ledger_never_replaces_what_is_no_file(flowlog, tmp_path):
+    """Renaming a new file over /dev/null would be a bad day for the machine."""
+    want = flowlog("meter", "--ledger", tmp_path / "plain", SESSION).stdout
+    ledger = (tmp_path / "plain").read_text()
+    link, fifo = tmp_path / "link", tmp_path / "fifo"
+    (tmp_path / "target").write_text("x" * 5000)
+    link.symlink_to("target")
+    flowlog("meter", "--ledger", link, SESSION)
+    assert link.is_symlink() and (tmp_path / "target").read_text() == ledger
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True)
+    flowlog("meter", "--ledger", fifo, SESSION)
+    assert reader.communicate(timeout=10)[0] == ledger and fifo.is_fifo()
+    both = flowlog("meter", "--ledger", "-", SESSION).stdout
+    assert both.endswith(ledger) and sorted(both.splitlines()) == sorted((want + ledger).splitlines())
 
 
 def test_a_file_that_shrinks_while_it_is_read(flowlog, tmp_path):

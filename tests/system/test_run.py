@@ -205,7 +205,7 @@ def test_without_privilege_one_sentence(flowlog, root, tmp_path):
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "run", "--store", tmp_path / "s"], capture_output=True,
                           text=True)
     assert done.returncode == 1
-    assert done.stderr == "flowlog run: watching interfaces needs root; start it with: sudo flowlog run\n"
+    assert done.stderr == f"flowlog run: watching interfaces needs root; start it with: sudo {program} run\n"
 
 
 def test_configuration(flowlog, tmp_path):
@@ -216,7 +216,7 @@ def test_configuration(flowlog, tmp_path):
     assert done.stderr == f"{conf}:3: unknown key journal.max_siez; did you mean journal.max_size?\n"
     conf.write_text("store: /tmp/x\nwindow: 7s\n")
     done = flowlog("run", "--check-config", "-c", conf, check=False)
-    assert done.returncode == 1 and done.stderr.startswith(f"{conf}:2: window: whole seconds")
+    assert done.returncode == 1 and done.stderr.startswith(f"{conf}:2: window 7s: it must be whole seconds")
     example = pathlib.Path(__file__).parents[2] / "docs/flowlog.yaml"
     assert flowlog("run", "--check-config", "-c", example).stdout == f"{example}: good\n"
 
@@ -233,7 +233,7 @@ def test_every_key_of_the_example_is_commented_and_known(flowlog, tmp_path):
         assert key[3:].lower().split("_")[-1] in example.lower(), key
 
 
-def test_interfaces_come_go_and_change_their_name(daemon, pair):
+def test_interfaces_come_go_and_change_their_name(daemon, flowlog, pair):
     d = daemon(pair.a, *FAST)
     pair.a("ip", "link", "add", "w0", "type", "veth", "peer", "name", "w1")
     pair.a("sh", "-c", "for i in w0 w1; do sysctl -qw net.ipv6.conf.$i.disable_ipv6=1; ip link set $i up; done; ip addr add 10.9.0.1/24 dev w1")
@@ -254,8 +254,85 @@ def test_interfaces_come_go_and_change_their_name(daemon, pair):
     pair.a("ip", "link", "del", "w9")
     d.wait_for(lambda: device("w9") is None)
     d.wait_for(lambda: "w9 is gone" in d.text())
+    # Nor do the totals forget it.
+    d.wait_for(lambda: d.status("meter")["totals"]["recorded"]["packets"] >= 9)
     assert d.stop() == 0
+    rows = [json.loads(line) for line in flowlog("audit", "--store", d.store, "-o", "json").stdout.splitlines()]
+    gone = [r for r in rows if r.get("name") == "(gone)"]
+    assert len(gone) == 1 and gone[0]["seen"]["packets"] == gone[0]["recorded"]["packets"] >= 9
     assert sum(int(r["packets"]) for r in d.records() if r["interface-id"] == eni and r["dstaddr"] == "224.1.2.3") == 9
+
+
+def test_a_run_with_another_format_is_another_flow_log(daemon, flowlog, pair, tmp_path):
+    """The files of the two are not mixed up; and an id that was given stands for one flow log alone."""
+    def run(*args):
+        d = daemon(pair.a, *FAST, *args)
+        pair.a("ping", "-q", "-c", "3", "-i", "0.1", "10.77.0.2")
+        assert d.stop() == 0
+        assert flowlog("audit", "--store", d.store, check=False).returncode == 0
+        return d, {line.split()[0] for line in flowlog("tail", "--store", d.store, "-n", "100").stdout.splitlines()[1:]}
+
+    d, versions = run()
+    assert versions == {"2"}
+    assert run("--format", "v5-all")[1] == {"5"}
+    # The first one is still there, and goes on where it was.
+    assert run()[1] == {"2"}
+    assert len(list((d.store / "deliver").glob("fl-*.json"))) == 2
+    sums = [int(r["packets"]) for r in d.records() if r["version"] == "2" and r["log-status"] == "OK"]
+    assert sum(sums) == 18
+
+    conf = tmp_path / "c.yaml"
+    text = "window: 1s\nflow_logs:\n  - id: fl-0123456789abcdef0\n    destination: other\n    interval: 60\n    format: "
+    conf.write_text(text + "default\n")
+    d.argv = [*d.argv[:2], flowlog.path, "run", "--store", str(d.store), "--journal-size", "8MiB", "-c", str(conf)]
+    d.start()
+    assert d.stop() == 0
+    conf.write_text(text + "v5-all\n")
+    d.start()
+    d.wait_for(lambda: "a flow log does not change; give the new one another id" in d.text())
+    assert d.stop() == 0
+
+
+SLOW_ECHO = """
+import socket, struct, time
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+print("ready", flush=True)
+got, who = s.recvfrom(2048)
+time.sleep(0.02)
+reply = bytearray(got[20:])
+reply[0] = 0
+reply[2:4] = struct.pack("!H", (struct.unpack("!H", reply[2:4])[0] + 0x800 - 1) % 0xffff + 1)
+s.sendto(reply, who)
+"""
+
+
+def test_who_opened_what(daemon, pair):
+    """Echo requests have no ports, and nobody is opened by a group."""
+    d = daemon(pair.a, "--window", "60s")
+    pair.a("ip", "route", "add", "224.0.0.0/4", "dev", "v0")
+    # An answer that comes later than a millisecond after the question.
+    pair.b("sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1")
+    answer = pair.b.popen("python3", "-c", SLOW_ECHO, stdout=subprocess.PIPE)
+    answer.stdout.readline()
+    pair.a("ping", "-q", "-c", "1", "10.77.0.2")
+    assert answer.wait(10) == 0
+    pair.a("python3", "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 9)); s.sendto(b'x', ('224.1.2.3', 5353))")
+
+    def top():
+        return {(f["src"], f["dst"]): f["opener"] for f in d.status("meter")["top"]}
+
+    d.wait_for(lambda: len(top()) == 3)
+    assert top() == {("10.77.0.1", "10.77.0.2"): True, ("10.77.0.2", "10.77.0.1"): False, ("10.77.0.1", "224.1.2.3"): True}
+
+
+def test_status_and_detach_know_at_once_that_it_has_ended(daemon, flowlog, pair):
+    d = daemon(pair.a, *FAST)
+    assert re.findall(r"^(\w+) +running ", flowlog("status", "--store", d.store).stdout, re.M) == ["supervisor", "meter", "deliver"]
+    assert "is running (pid" in flowlog("detach", "--store", d.store, check=False).stderr
+    assert d.stop() == 0
+    assert len(re.findall(r"^\w+ +not running ", flowlog("status", "--store", d.store).stdout, re.M)) == 3
+    assert flowlog("detach", "--store", d.store).stdout == "0 links detached\n"
+    assert "the meter does not run" in flowlog("top", "--store", d.store).stdout
 
 
 @pytest.mark.parametrize("backend", ["ebpf", "afpacket"])
@@ -436,7 +513,23 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     first = text[:text.index("next: ")]
     assert re.search(r"eni-[0-9a-f]{17}  host +v0", first)
     assert "not metered: lo (loopback never leaves the host)" in first
-    assert "flowlog tail" in text and "10.77.0.2" in text
+    assert f"{flowlog.path} tail" in text and "10.77.0.2" in text
+    # The last window's ledger, and what to do next, in words that can be typed.
+    end = text[text.index("closing the open window"):]
+    assert re.search(r"window \S+ 1 s: \d+ flows?, .* seen = ", end) and f"{flowlog.path} audit --store {tmp_path}/s" in end
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_to_all_ends_it_in_order(daemon, flowlog, pair, signo):
+    """Ctrl-C, and a terminal that is closed: every process gets the signal, and still the last window is delivered."""
+    d = daemon(pair.a, "--window", "60s", "--journal-size", "8MiB")
+    traffic = flood(pair)
+    time.sleep(1)
+    stop_flood(traffic)
+    os.killpg(d.process.pid, signo)
+    assert d.process.wait(60) == 0, d.text()
+    assert packets(d.records()) == pair.counters() > (100, 100)
+    assert "killed" not in d.text() and flowlog("audit", "--store", d.store, check=False).returncode == 0
 
 
 def test_a_power_cut_is_announced(daemon, flowlog, pair):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store while the daemon writes it: a full disk, and how soon a window can be asked about."""
 import os
+import re
 import time
 
 import pytest
@@ -34,7 +35,10 @@ def test_a_full_disk_stops_delivery_and_nothing_else(daemon, flowlog, pair, smal
                 pass
         before = d.status("meter")
         time.sleep(seconds)
-        # Status files cannot be rewritten either; the journal was set aside beforehand.
+        # Status files cannot be rewritten either; the journal was set aside beforehand. That does not mean that nobody runs.
+        assert len(re.findall(r"^\w+ +running ", flowlog("status", "--store", d.store).stdout, re.M)) == 3
+        assert "is running" in flowlog("detach", "--store", d.store, check=False).stderr
+        assert "is the disk full?" in flowlog("top", "--store", d.store).stdout
         (small_disk / "ballast").unlink()
         d.wait_for(lambda: d.status("deliver")["flow_logs"][0]["failures"] > 0)
         d.wait_for(lambda: d.status("meter")["last_window"]["number"] >= before["last_window"]["number"] + seconds - 2)
@@ -78,3 +82,8 @@ def test_audit_balances_against_the_systems_counters(daemon, flowlog, pair):
     assert d.stop() == 0
     done = flowlog("audit", "--store", d.store, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    # Several objects of one slot of five minutes, whose names say nothing of their order: the newest records are the last.
+    lines = flowlog("tail", "--store", d.store, "-n", "1000000").stdout.splitlines()
+    ends = [int(line.split()[11]) for line in lines[1:]]
+    assert ends == sorted(ends) and len(set(ends)) > 4
+    assert flowlog("tail", "--store", d.store, "-n", "3").stdout.splitlines()[1:] == lines[-3:]

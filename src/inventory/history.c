@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The imports of a store: which one is valid when, and how another one joins them. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/owner.h"
+#include "base/units.h"
+#include "inventory/network.h"
+
+#define NAME_FORMAT "%Y%m%dT%H%M%SZ"
+#define VERSIONS_MAX 100000
+#define IMPORT_FILES_MAX 10000
+#define COPY_STEP 1048576
+
+/* ---- names ---- */
+
+static void name_of(int64_t since, char ret[24])
+{
+	time_t t = (time_t)since;
+	struct tm tm;
+
+	*ret = '\0';
+	if (gmtime_r(&t, &tm))
+		strftime(ret, 24, NAME_FORMAT, &tm);
+}
+
+static bool time_of(const char *name, int64_t *ret)
+{
+	struct tm tm = {0};
+	const char *end = strptime(name, NAME_FORMAT, &tm);
+	char again[24];
+
+	if (!end || *end)
+		return false;
+	*ret = timegm(&tm);
+	name_of(*ret, again);
+	return !strcmp(name, again);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct fl_inventory_version *x = a, *y = b;
+
+	return (x->since > y->since) - (x->since < y->since);
+}
+
+int fl_inventory_history(const char *store, struct fl_inventory_version **ret, size_t *ret_n)
+{
+	struct fl_inventory_version *v = NULL;
+	size_t n = 0, cap = 0;
+	char path[4096];
+	struct dirent *d;
+	DIR *dir;
+
+	*ret = NULL;
+	*ret_n = 0;
+	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR, store);
+	dir = opendir(path);
+	if (!dir)
+		return errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
+	while (n < VERSIONS_MAX && (d = readdir(dir))) {
+		int64_t since;
+
+		if (!time_of(d->d_name, &since))
+			continue; /* one under way, or somebody else's */
+		if (n == cap) {
+			struct fl_inventory_version *more = realloc(v, (cap = cap ? cap * 2 : 16) * sizeof *v);
+
+			if (!more) {
+				free(v);
+				closedir(dir);
+				return -ENOMEM;
+			}
+			v = more;
+		}
+		v[n] = (struct fl_inventory_version){.since = since};
+		snprintf(v[n++].name, sizeof v->name, "%.23s", d->d_name);
+	}
+	closedir(dir);
+	if (n)
+		qsort(v, n, sizeof *v, by_time);
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}
+
+int fl_inventory_at(const char *store, int64_t at, char *ret_path, size_t size)
+{
+	struct fl_inventory_version *v FL_CLEANUP(fl_freep) = NULL;
+	char asked[24], first[24];
+	size_t n, i;
+	int r = fl_inventory_history(store, &v, &n);
+
+	if (r)
+		return r;
+	if (!n)
+		return fl_fail(-ENOENT, "%s has no inventory; flowlog inventory import DIR takes one over", store);
+	for (i = n; i && v[i - 1].since > at; i--)
+		;
+	if (!i)
+		return fl_fail(-ENOENT, "%s has no inventory for %s: the first import is of %s", store,
+			       fl_time_rfc3339(at, asked), fl_time_rfc3339(v[0].since, first));
+	if ((size_t)snprintf(ret_path, size, "%s/" FL_INVENTORY_DIR "/%s", store, v[i - 1].name) >= size)
+		return fl_fail(-ENAMETOOLONG, "%s: the path is too long", store);
+	return 0;
+}
+
+int fl_inventory_open(const char *store, const char *dir, int64_t at, struct fl_network **ret)
+{
+	char path[4096];
+	int r;
+
+	*ret = NULL;
+	if (dir && *dir)
+		return fl_network_read(ret, dir);
+	r = fl_inventory_at(store, at, path, sizeof path);
+	return r ? r : fl_network_read(ret, path);
+}
+
+/* ---- import ---- */
+
+struct import {
+	int dirfd;
+	uid_t uid;
+	gid_t gid;
+	size_t files;
+};
+
+/* vpcs.json, vpcs.2.json, ...: two directories may have files of one name. */
+static int create(const struct import *im, const char *name)
+{
+	size_t stem = strcspn(name, ".");
+	char other[256];
+	int fd = openat(im->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+
+	for (unsigned i = 2; fd < 0 && errno == EEXIST && i < 1000; i++) {
+		if ((size_t)snprintf(other, sizeof other, "%.*s.%u%s", (int)stem, name, i, name + stem) >= sizeof other)
+			return fl_fail(-ENAMETOOLONG, "%s: the name is too long", name);
+		fd = openat(im->dirfd, other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	}
+	return fd < 0 ? fl_fail(-errno, "%s: %m", name) : fd;
+}
+
+static int copy(struct import *im, int fromfd, const char *path, const char *name)
+{
+	int from FL_CLEANUP(fl_closep) = openat(fromfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int to FL_CLEANUP(fl_closep) = -1;
+	char *step FL_CLEANUP(fl_freep) = malloc(COPY_STEP);
+	struct stat st;
+	uint64_t total = 0;
+	ssize_t n;
+
+	if (from < 0 || fstat(from, &st))
+		return fl_fail(-errno, "%s: %m", path);
+	if (!step)
+		return -ENOMEM;
+	if (!S_ISREG(st.st_mode))
+		return fl_fail(-EINVAL, "%s: not a regular file", path);
+	if (im->files++ >= IMPORT_FILES_MAX)
+		return fl_fail(-EFBIG, "more than %d files", IMPORT_FILES_MAX);
+	to = create(im, name);
+	if (to < 0)
+		return to;
+	while ((n = read(from, step, COPY_STEP))) {
+		int r = n < 0 ? -errno : fl_write_all(to, step, (size_t)n);
+
+		if (r)
+			return fl_fail(r, "%s: %s", path, strerror(-r));
+		total += (uint64_t)n;
+		if (total > FL_NETWORK_FILE_MAX)
+			return fl_fail(-EFBIG, "%s: larger than %llu bytes", path, FL_NETWORK_FILE_MAX);
+	}
+	/* root imports for whom the store belongs to */
+	if (fchown(to, im->uid, im->gid) && !geteuid())
+		return fl_fail(-errno, "%s: %m", name);
+	return fsync(to) ? fl_fail(-errno, "%s: %m", name) : 0;
+}
+
+static int visible(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+static int copy_all(struct import *im, const char *path)
+{
+	int fd FL_CLEANUP(fl_closep) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *name = strrchr(path, '/');
+	struct dirent **list = NULL;
+	struct stat st;
+	int n, r = 0;
+
+	if (fd < 0 || fstat(fd, &st))
+		return fl_fail(-errno, "%s: %m", path);
+	if (!S_ISDIR(st.st_mode))
+		return copy(im, AT_FDCWD, path, name ? name + 1 : path);
+	n = scandirat(fd, ".", &list, visible, alphasort);
+	if (n < 0)
+		return fl_fail(-errno, "%s: %m", path);
+	for (int i = 0; i < n; i++) {
+		if (!r && (fstatat(fd, list[i]->d_name, &st, 0) || S_ISREG(st.st_mode)))
+			r = fl_wrap(copy(im, fd, list[i]->d_name, list[i]->d_name), "%s", path);
+		free(list[i]);
+	}
+	free(list);
+	return r;
+}
+
+static void remove_all(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir)))
+		if (strcmp(d->d_name, ".") && strcmp(d->d_name, ".."))
+			unlinkat(fd, d->d_name, 0);
+	if (dir)
+		closedir(dir);
+	unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+/* The directory of imports, owned by whom the store belongs to. */
+static int open_imports(const char *store, struct import *im)
+{
+	char path[4096];
+	bool fresh = access(store, F_OK) != 0;
+	int r = fl_store_owner(NULL, store, &im->uid, &im->gid), fd;
+	struct stat st;
+
+	if (!r)
+		r = fl_wrap(fl_mkdirs(AT_FDCWD, store, 0750), "%s", store);
+	if (!r && fresh && !geteuid() && chown(store, im->uid, im->gid))
+		r = fl_fail(-errno, "%s: %m", store);
+	if (!r && stat(store, &st))
+		r = fl_fail(-errno, "%s: %m", store);
+	if (r)
+		return r;
+	im->uid = st.st_uid;
+	im->gid = st.st_gid;
+	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR, store);
+	if (mkdir(path, 0750) == 0 && !geteuid() && chown(path, im->uid, im->gid))
+		return fl_fail(-errno, "%s: %m", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? fl_fail(-errno, "%s: %m", path) : fd;
+}
+
+static bool usable(const struct fl_network *net)
+{
+	size_t n, all = 0;
+
+#define FL_NOUN(kind, type, suffix, people, prefix)                                                                    \
+	fl_network_##suffix(net, &n);                                                                                  \
+	all += n;
+	FL_NOUNS(FL_NOUN)
+#undef FL_NOUN
+	return all || fl_network_has_ranges(net);
+}
+
+/* The time in the name: later than every import before, so that the newest is the current one. */
+static int keep(int imports, const char *staged, const char *store, int64_t now, char *ret_path, size_t size)
+{
+	struct fl_inventory_version *v FL_CLEANUP(fl_freep) = NULL;
+	char name[24];
+	size_t n;
+	int r = fl_inventory_history(store, &v, &n);
+
+	if (r)
+		return r;
+	name_of(n ? FL_MAX(now, v[n - 1].since + 1) : now, name);
+	if (renameat(imports, staged, imports, name))
+		return fl_fail(-errno, "%s/" FL_INVENTORY_DIR "/%s: %m", store, name);
+	snprintf(ret_path, size, "%s/" FL_INVENTORY_DIR "/%s", store, name);
+	return fl_fsync_dir(imports, ".");
+}
+
+int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t now, struct fl_network **ret,
+			char *ret_path, size_t size)
+{
+	struct import im = {.dirfd = -1};
+	int imports FL_CLEANUP(fl_closep) = open_imports(store, &im), r = 0;
+	char staged[64], path[4224];
+
+	*ret = NULL;
+	*ret_path = '\0';
+	if (imports < 0)
+		return imports;
+	snprintf(staged, sizeof staged, ".new-%ld", (long)getpid());
+	remove_all(imports, staged); /* a process of this number was killed in the middle */
+	if (mkdirat(imports, staged, 0750))
+		return fl_fail(-errno, "%s/" FL_INVENTORY_DIR "/%s: %m", store, staged);
+	im.dirfd = openat(imports, staged, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (im.dirfd < 0 || (!geteuid() && fchown(im.dirfd, im.uid, im.gid)))
+		r = fl_fail(-errno, "%s: %m", staged);
+	for (size_t i = 0; !r && i < n; i++)
+		r = copy_all(&im, paths[i]);
+	if (!r && fsync(im.dirfd))
+		r = fl_fail(-errno, "%s: %m", staged);
+	fl_closep(&im.dirfd);
+	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR "/%s", store, staged);
+	if (!r && !im.files)
+		r = fl_fail(-ENOENT,
+			    "no files; expected the output of aws ec2 describe-network-interfaces and its like");
+	if (!r)
+		r = fl_network_read(ret, path);
+	if (!r && usable(*ret))
+		r = keep(imports, staged, store, now, ret_path, size);
+	if (r || !*ret_path)
+		remove_all(imports, staged);
+	if (r)
+		fl_network_free(ret);
+	return r;
+}
