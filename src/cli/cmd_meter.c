@@ -392,6 +392,8 @@ static int prepare(struct run *r)
 	result = prepare_networks(r);
 	if (!result)
 		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
+	if (!result && fl_format_warning(r->format))
+		fprintf(stderr, "flowlog: format: %s\n", fl_format_warning(r->format));
 	if (!result)
 		result = fl_encoder_new(&r->encoder, r->format, (enum fl_output)r->conf->output);
 	return result ? result : prepare_replay(r);

@@ -169,6 +169,16 @@ static int default_log(const struct conf *c, struct fl_flow_log *log)
 	return fl_flow_log_derive_id(log);
 }
 
+/* The format itself was checked where it was read. */
+static void warn_of_format(const struct fl_flow_log *log)
+{
+	struct fl_format *format = NULL;
+
+	if (!fl_format_parse(&format, FL_LOG_VPC, log->format ? log->format : "default") && fl_format_warning(format))
+		fl_warn("flow log %s: format: %s", log->id, fl_format_warning(format));
+	fl_format_free(&format);
+}
+
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
 {
 	const struct fl_flow_log *given = c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
@@ -181,6 +191,7 @@ static int make_logs(const struct conf *c, const struct fl_identity_conf *id, st
 		r = default_log(c, &ret->v[0]);
 	}
 	for (size_t i = 0; !r && i < ret->n; i++) {
+		warn_of_format(&ret->v[i]);
 		struct fl_flow_log *log = &ret->v[i];
 
 		memcpy(log->account_id, id->account_id, sizeof log->account_id);

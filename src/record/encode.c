@@ -43,8 +43,6 @@ struct fl_encoder {
 	struct program program[FL_STATUS_N];
 };
 
-static const char *const output_names[FL_OUTPUT_N] = {"text", "json", "csv"};
-
 static struct {
 	char text[4]; /* "255." */
 	uint8_t len;
@@ -244,16 +242,6 @@ unsigned fl_tcp_flags_tgw(uint8_t tcp)
 	unsigned flags = tcp & 63u;
 
 	return flags == 16 ? 0 : flags; /* only ACKs report nothing */
-}
-
-int fl_output_parse(const char *name, enum fl_output *ret)
-{
-	for (unsigned i = 0; i < FL_OUTPUT_N; i++)
-		if (strcmp(name, output_names[i]) == 0) {
-			*ret = (enum fl_output)i;
-			return 0;
-		}
-	return fl_fail(-EINVAL, "output %s: expected text, json or csv", name);
 }
 
 /* The value when it is the same for all records of this ENI and status; else NULL and a writer. */

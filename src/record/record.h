@@ -78,7 +78,6 @@ const char *fl_format_warning(const struct fl_format *f);
 /* ---- encoding ---- */
 /* JSON: numbers as numbers; a value that is "-" is null, so that every object has the same keys. */
 enum fl_output { FL_OUTPUT_TEXT, FL_OUTPUT_JSON, FL_OUTPUT_CSV, FL_OUTPUT_N };
-int fl_output_parse(const char *name, enum fl_output *ret);
 
 struct fl_encoder; /* a format compiled for one output: a short program of writers, constants of the ENI pre-rendered */
 int fl_encoder_new(struct fl_encoder **ret, const struct fl_format *format, enum fl_output output);

@@ -103,6 +103,20 @@ def test_refusals_are_usage_errors_with_a_sentence(flowlog, args, says):
     assert done.returncode == 2 and says in done.stderr and not done.stdout
 
 
+def test_a_format_that_elastic_would_misread_is_taken_with_a_warning(flowlog, tmp_path):
+    default = ["version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes",
+               "start", "end", "action", "log-status"]
+    text = " ".join(f"${{{name}}}" for name in [*default[:12], default[13], default[12]])
+    done = flowlog("meter", "--format", text, SESSION)
+    assert len(records(done.stdout)) == 4 and "flowlog: format: Elastic takes a record with this number of fields" in done.stderr
+    assert not flowlog("meter", SESSION).stderr
+    conf = tmp_path / "c.yaml"
+    conf.write_text(f"flow_logs:\n  - id: fl-0123456789abcdef0\n    destination: arn:aws:s3:::flows\n    format: {text}\n")
+    checked = flowlog("run", "--check-config", "-c", conf, check=False)
+    if "unknown command" not in checked.stderr:
+        assert checked.returncode == 0 and "flow log fl-0123456789abcdef0: format: Elastic takes" in checked.stderr
+
+
 def test_the_longest_interval_is_taken(flowlog):
     assert flowlog("meter", "--interval", "16777", SESSION).stdout
     long, same = (sorted(flowlog("meter", "--interval", i, SESSION).stdout.splitlines()) for i in ("10m", "600"))
