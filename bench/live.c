@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 
@@ -275,14 +276,44 @@ static int meter(const char *backend, const char *device)
 	return 0;
 }
 
+/* ---- empty ---- */
+
+#define TCX_INGRESS 46
+#define TCX_EGRESS 47
+
+static int empty(const char *device)
+{
+	static const struct bpf_insn insns[] = {
+	    {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = -1}, /* TCX_NEXT */
+	    {.code = BPF_JMP | BPF_EXIT},
+	};
+	int prog = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "empty", "GPL", insns, FL_ARRAY_LEN(insns), NULL);
+	int in = bpf_link_create(prog, (int)if_nametoindex(device), (enum bpf_attach_type)TCX_INGRESS, NULL);
+	int out = bpf_link_create(prog, (int)if_nametoindex(device), (enum bpf_attach_type)TCX_EGRESS, NULL);
+
+	if (prog < 0 || in < 0 || out < 0) {
+		perror("bench_live: empty");
+		return 1;
+	}
+	signal(SIGTERM, on_signal);
+	fprintf(stderr, "ready\n");
+	while (!stop)
+		pause();
+	printf("{}\n");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 5 && !strcmp(argv[1], "blast"))
 		return blast(argv[2], (unsigned)atoi(argv[3]), atof(argv[4]));
 	if (argc == 4 && !strcmp(argv[1], "meter"))
 		return meter(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "empty"))
+		return empty(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "feed"))
 		return feed((unsigned)atoi(argv[2]));
-	fprintf(stderr, "usage: bench_live feed FLOWS | blast DEVICE FLOWS SECONDS | meter BACKEND DEVICE\n");
+	fprintf(stderr,
+		"usage: bench_live feed FLOWS | blast DEVICE FLOWS SECONDS | meter BACKEND DEVICE | empty DEVICE\n");
 	return 2;
 }
