@@ -353,7 +353,8 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	int r = check_numbers(c);
 
 	if (!r)
-		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
+		r = located(c, "exclusions",
+			    fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
 	if (r)
 		return r;
 	return make_logs(c, &run->discovery.identity, logs);
