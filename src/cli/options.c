@@ -264,7 +264,7 @@ int fl_opt_parse(const struct fl_command *cmd, void *conf, int *argc, char **arg
 		const struct fl_option *o = NULL;
 		const char *value = NULL;
 
-		if (ended || arg[0] != '-' || !arg[1]) {
+		if (ended || arg[0] != '-' || !arg[1] || !strcmp(arg, "->")) {
 			argv[operands++] = arg;
 			continue;
 		}

@@ -21,6 +21,7 @@ int main(int argc, char **argv)
 		&fl_cmd_interfaces,
 		&fl_cmd_inventory,
 		&fl_cmd_status,
+		&fl_cmd_why,
 #ifdef FL_CAPTURE
 		&fl_cmd_detach,
 #endif

@@ -290,6 +290,8 @@ struct fl_problem {
  */
 #define FL_NETWORK_FILE_MAX (1ull << 30)
 int fl_network_read(struct fl_network **ret, const char *path);
+/* The same with changes: a noun of over takes the place of path's with the same id (a group with its rules). */
+int fl_network_read_over(struct fl_network **ret, const char *path, const char *over);
 void fl_network_free(struct fl_network **net);
 const struct fl_problem *fl_network_problems(const struct fl_network *, size_t *ret_n);
 /* Describe calls whose answer is not there: what a complete import would have, one command line each. */

@@ -467,23 +467,78 @@ static int read_directory(struct fl_reader *r, const char *path, int fd)
 	return e;
 }
 
-int fl_network_read(struct fl_network **ret, const char *path)
+static int read_path(struct fl_reader *r, const char *path)
 {
-	struct fl_reader r = {.net = calloc(1, sizeof *r.net)};
 	int fd FL_CLEANUP(fl_closep) = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	const char *name = strrchr(path, '/');
 	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return fl_fail(-errno, "%s: %m", path);
+	if (S_ISDIR(st.st_mode))
+		return read_directory(r, path, fd);
+	return fl_wrap(read_file(r, AT_FDCWD, path, name ? name + 1 : path), "%s", path);
+}
+
+int fl_network_read(struct fl_network **ret, const char *path)
+{
+	struct fl_reader r = {.net = calloc(1, sizeof *r.net)};
+
+	*ret = NULL;
+	if (!r.net)
+		return -ENOMEM;
+	return finish(&r, read_path(&r, path), ret);
+}
+
+/* Rules that describe-security-group-rules listed are those of the groups as they were. generation: before the changes;
+ * the ids of the groups that were replaced since are moved to the front of ids. */
+static void drop_old_rules(struct fl_reader *r, const uint32_t *generation, const char **ids, size_t groups,
+			   size_t n_sides)
+{
+	struct fl_store *store = &r->net->store[FL_NOUN_GROUP];
+	size_t kept = 0, replaced = 0;
+
+	for (size_t g = 0; g < groups; g++)
+		if (store->state[g].generation != generation[g])
+			ids[replaced++] = ((struct fl_noun *)fl_store_at(store, g, sizeof(struct fl_group)))->id;
+	for (size_t i = 0; i < r->side[FL_SIDE_GROUP_RULE].n; i++) {
+		struct fl_side *side = &r->side[FL_SIDE_GROUP_RULE].v[i];
+		bool old = false;
+
+		for (size_t g = 0; i < n_sides && g < replaced && !old; g++)
+			old = !strcmp(ids[g], side->key);
+		if (!old)
+			r->side[FL_SIDE_GROUP_RULE].v[kept++] = *side;
+	}
+	r->side[FL_SIDE_GROUP_RULE].n = kept;
+}
+
+int fl_network_read_over(struct fl_network **ret, const char *path, const char *over)
+{
+	struct fl_reader r = {.net = calloc(1, sizeof *r.net)};
+	uint32_t *generation = NULL;
+	const char **ids = NULL;
+	size_t groups, sides;
 	int e;
 
 	*ret = NULL;
-	if (fd < 0 || !r.net || fstat(fd, &st)) {
-		e = fl_fail(-(errno ? errno : ENOMEM), "%s: %m", path);
-		free(r.net);
-		return e;
+	if (!r.net)
+		return -ENOMEM;
+	e = read_path(&r, path);
+	groups = r.net->store[FL_NOUN_GROUP].n;
+	sides = r.side[FL_SIDE_GROUP_RULE].n;
+	if (!e && groups) {
+		generation = calloc(groups, sizeof *generation);
+		ids = calloc(groups, sizeof *ids);
+		e = generation && ids ? 0 : -ENOMEM;
 	}
-	if (S_ISDIR(st.st_mode))
-		e = read_directory(&r, path, fd);
-	else
-		e = fl_wrap(read_file(&r, AT_FDCWD, path, name ? name + 1 : path), "%s", path);
+	for (size_t g = 0; !e && g < groups; g++)
+		generation[g] = (uint32_t)r.net->store[FL_NOUN_GROUP].state[g].generation;
+	r.files_read = 0;
+	e = e ? e : read_path(&r, over);
+	if (!e && generation)
+		drop_old_rules(&r, generation, ids, groups, sides);
+	free(generation);
+	free(ids);
 	return finish(&r, e, ret);
 }

@@ -188,17 +188,6 @@ static int add_file(struct fl_sources *s, const char *path, const struct stat *s
 	return r ? r : add_to_group(g, path);
 }
 
-static bool is_log_name(const char *name)
-{
-	static const char *const endings[] = {".log", ".log.gz"};
-	size_t n = strlen(name);
-
-	for (size_t i = 0; i < FL_ARRAY_LEN(endings); i++)
-		if (n > strlen(endings[i]) && !strcmp(name + n - strlen(endings[i]), endings[i]))
-			return true;
-	return false;
-}
-
 static int no_dots(const struct dirent *d)
 {
 	return d->d_name[0] != '.';
@@ -223,7 +212,7 @@ static int add_directory(struct fl_sources *s, const char *dir, unsigned depth)
 				r = depth < DEPTH_MAX
 					? add_directory(s, path, depth + 1)
 					: fl_fail(-ELOOP, "%s: nested more than %d deep", path, DEPTH_MAX);
-			else if (S_ISREG(st.st_mode) && is_log_name(names[i]->d_name))
+			else if (S_ISREG(st.st_mode) && fl_scan_is_log_name(names[i]->d_name))
 				r = add_file(s, path, &st);
 		}
 		free(path);

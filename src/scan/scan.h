@@ -28,7 +28,8 @@ struct fl_store_log {
 struct fl_store;
 /* dir: the state directory ("./flowlog-data"). A consistent picture: cursor read, files listed, cursor read again until
  * it stood still. */
-int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id /* NULL: the only or first one */);
+int fl_store_open(struct fl_store **ret, const char *dir,
+		  const char *flow_log_id /* NULL: the first of the configuration, else by name */);
 void fl_store_close(struct fl_store **s);
 const struct fl_store_log *fl_store_log(const struct fl_store *s);
 size_t fl_store_file_count(const struct fl_store *s);
@@ -43,3 +44,25 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
  * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);
+
+/* ---- any source of flow-log records ---- */
+
+/* A record with what its carrier knew. Valid during the call. */
+struct fl_scanned {
+	const struct fl_record *record; /* status OK alone is passed on */
+	const struct fl_eni *eni;
+	const struct fl_record_meta *meta; /* NULL: from a journal */
+	bool has_flags;                    /* the carrier has tcp-flags */
+};
+typedef int (*fl_scan_fn)(void *ctx, const struct fl_scanned *s); /* not 0: ends the scan, and is its result */
+struct fl_scan_stats {
+	uint64_t records, files;
+	uint64_t skipped_lines; /* of another number of fields, or with a value that is none */
+};
+bool fl_scan_is_log_name(const char *name); /* *.log, *.log.gz */
+/* The format of a file, from its first line: a header, or, when that begins with a digit, a record of the default
+ * format. ret_has_header may be NULL. */
+int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_format **ret, bool *ret_has_header);
+/* path: a state directory (its flow log flow_log, NULL: the only or first one), a directory that is searched for log
+ * files, or a file. Files of a directory in the order of their names. */
+int fl_scan(const char *path, const char *flow_log, fl_scan_fn fn, void *ctx, struct fl_scan_stats *stats);

@@ -34,6 +34,28 @@ FRAMES = {
 LINKS = 16  # more than there are; the target takes the remainder
 
 
+def connections():
+    """Entries of the policy's connection table (src/policy/connections.c): what decodes, and one bad thing a file."""
+    def v4(*b):
+        return bytes(10) + b"\xff\xff" + bytes(b)
+
+    def entry(local, remote, lport, rport, proto, v6, state, counts, last=1700000000000, idle=60000):
+        return local + remote + struct.pack("<QHHBBBBQQ", 0x1234567812345678, lport, rport, proto, v6, state, counts, last, last + idle)
+
+    a, b, x = v4(10, 0, 1, 5), v4(203, 0, 113, 9), bytes.fromhex("20010db8000000000000000000000005")
+    tcp = entry(a, b, 443, 50000, 6, 0, 1 | 4, 1)
+    files = {"none": [], "tcp": [tcp], "udp-v6": [entry(x, x, 53, 5353, 17, 1, 2 | 8, 4)], "icmp": [entry(a, b, 0, 0, 1, 0, 1 | 4, 1)],
+             "closed": [entry(a, b, 22, 50000, 6, 0, 0xff, 0xa, idle=0)], "same-twice": [tcp, tcp],
+             "icmp-ports": [entry(a, b, 1, 0, 1, 0, 5, 1)], "no-opener": [entry(a, b, 1, 1, 6, 0, 4, 1)],
+             "end-before-last": [entry(a, b, 1, 1, 6, 0, 5, 1, idle=-5)], "far-end": [entry(a, b, 1, 1, 6, 0, 5, 1, idle=1 << 60)],
+             "counts": [entry(a, b, 1, 1, 17, 0, 5, 0x33)], "family": [entry(x, b, 1, 1, 6, 0, 5, 1)],
+             "time-max": [entry(a, b, 1, 1, 6, 0, 5, 1, last=(1 << 64) - 1, idle=0)], "udp-fin": [entry(a, b, 1, 1, 17, 0, 5 | 16, 1)],
+             "many": [entry(a, v4(10, i >> 8, i & 255, 1), i, i, 6 if i % 2 else 17, 0, 5, 1) for i in range(200)]}
+    for name, entries in files.items():
+        put("connections", name, struct.pack("<BI", 1, len(entries)) + b"".join(entries))
+    put("connections", "too-many", struct.pack("<BI", 1, 0xffffffff) + tcp)
+
+
 def put(target, name, data):
     (HERE / target).mkdir(parents=True, exist_ok=True)
     (HERE / target / name).write_bytes(data)
@@ -89,6 +111,7 @@ def main():
             "short": v2 + "2 1 eni-1\n",
             "tgw": "version resource-type tgw-id packets-lost-no-route tcp-flags srcaddr\n6 TransitGateway tgw-1 7 24 10.0.0.1\n"}.items():
         put("record", name, text.encode())
+    connections()
 
 
 if __name__ == "__main__":

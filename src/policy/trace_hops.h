@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside policy/: the state of a walk, and what a route's target does with a packet (trace_hops.c). */
+#pragma once
+
+#include "policy/trace_inner.h"
+
+struct walker {
+	const struct fl_network *net;
+	struct fl_policy *policy;
+	const struct fl_trace_question *q;
+	struct fl_trace *out;
+	struct fl_step scratch; /* what does not fit */
+	enum fl_leg leg;
+	int error;
+	unsigned depth;
+	const struct fl_nat_gateway *nat; /* that the packet went through */
+	const struct fl_vpc *by_internet; /* whose internet gateway it left or entered by */
+	struct fl_subject s;              /* the packet as it now is, seen as leaving */
+	const struct fl_trace_end *to;    /* where it shall arrive */
+};
+
+struct fl_step *walk_step(struct walker *w, enum fl_step_kind kind);
+/* As fl_trace_filter, into the walk. */
+void walk_filter(struct walker *w, enum fl_step_kind kind, const struct fl_net_eni *eni, const struct fl_subject *s,
+		 const struct port_range *needed, const struct port_range *wished);
+/* From the subnet of an interface to w->to. true: the packet arrives there, or where nobody sees it. */
+bool walk_route(struct walker *w, const struct fl_net_eni *eni);
+/* From outside the inventory to w->to, by the gateway that its own route to the sender names. */
+bool walk_arrive(struct walker *w);
+bool addr_is_private(const struct fl_addr *a, bool v6);
