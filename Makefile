@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 BUILD_DEPS = gcc clang bpftool meson ninja-build pkg-config libbpf-dev libmnl-dev libcap-ng-dev libseccomp-dev \
 	libjansson-dev libyaml-dev libzstd-dev zlib1g-dev libdeflate-dev libisal-dev
-TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 python3-pytest python3-scapy mandoc \
-	iproute2 iputils-ping nftables iperf3 ethtool procps tshark tcpdump nmap util-linux
+TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 python3-pip python3-pytest python3-scapy mandoc \
+	iproute2 iputils-ping nftables iptables conntrack iperf3 ethtool procps tshark tcpdump nmap util-linux
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # $(call install,PACKAGES): those that are missing; with all of them there nobody is asked for a password.
 define install
@@ -11,7 +11,9 @@ define install
 	[ -z "$$missing" ] || { \
 		[ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { \
 			echo "make: there is no sudo here; as root run: apt-get install" $$missing >&2; exit 1; }; \
-		echo "installing" $$missing; $(SUDO) apt-get install -y --no-install-recommends $$missing; }
+		echo "installing" $$missing; \
+		apt-cache show gcc >/dev/null 2>&1 || $(SUDO) apt-get update; \
+		$(SUDO) apt-get install -y --no-install-recommends $$missing; }
 endef
 
 .PHONY: build deps run demo test-deps test lint format duckdb

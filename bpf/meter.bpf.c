@@ -8,132 +8,42 @@
 #include <bpf/bpf_endian.h>
 
 #include "shared.h"
+#include "maps.h"
 #include "parse.h"
 
 #define PACKETS_FULL 0xff000000u /* of a partial: no socket buffer has more segments than what is left */
 
 char LICENSE[] SEC("license") = "GPL";
 
-const volatile __u32 fl_cache_bits = FL_K_CACHE_BITS;
-const volatile __u32 fl_ring_bits = 12;
-const volatile __u64 fl_seed[6]; /* odd multipliers: multiply-shift hashing, the sender does not know them */
-
-/* Sizes are set when the maps are made. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_kclock);
-} fl_clock SEC(".maps");
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_partial);
-} fl_cache SEC(".maps"); /* [cpu][half][hash] */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_kcount);
-} fl_counts SEC(".maps"); /* [cpu][half][slot][egress] */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_kring);
-} fl_rings SEC(".maps"); /* [cpu] */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct fl_partial);
-} fl_entries SEC(".maps"); /* [cpu][position] */
-/* Wakes the reader: a few bytes whenever another quarter of a ring is in use. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4096);
-} fl_bell SEC(".maps");
-
-struct place {
-	__u32 cpu, window, drained, time;
-	struct fl_kcount *count;
-};
-
-/* Entries must be seen before the producer position that covers them. */
-static __always_inline void publish(__u64 *prod, __u64 value)
-{
-#ifdef FL_TSO
-	barrier();
-	*(volatile __u64 *)prod = value;
-#else
-	__sync_lock_test_and_set(prod, value);
-#endif
-}
-
-static __always_inline struct fl_partial *ring_entry(__u32 cpu, __u64 at)
-{
-	__u32 i = cpu << fl_ring_bits | ((__u32)at & ((1u << fl_ring_bits) - 1));
-
-	return bpf_map_lookup_elem(&fl_entries, &i);
-}
-
-/* The ring of this CPU if it has room for n entries. */
-static __always_inline struct fl_kring *ring_with_room(__u32 cpu, __u32 n, __u64 *ret_prod)
-{
-	struct fl_kring *ring = bpf_map_lookup_elem(&fl_rings, &cpu);
-
-	if (!ring)
-		return 0;
-	*ret_prod = ring->prod;
-	if (ring->prod + n - *(volatile __u64 *)&ring->cons > 1ull << fl_ring_bits)
-		return 0;
-	return ring;
-}
-
-static __always_inline void ring_push(struct fl_kring *ring, __u32 cpu, __u64 prod, __u32 n)
-{
-	__u64 used = prod + n - *(volatile __u64 *)&ring->cons;
-
-	publish(&ring->prod, prod + n);
-	if ((used ^ (used - n)) >> (fl_ring_bits - 2))
-		bpf_ringbuf_output(&fl_bell, &cpu, sizeof cpu, BPF_RB_FORCE_WAKEUP);
-}
-
 static __always_inline int evict(const struct fl_partial *p, __u32 cpu, __u32 reason)
 {
 	__u64 prod;
-	struct fl_kring *ring = ring_with_room(cpu, 1, &prod);
+	struct fl_kring *ring = ring_with_room(&fl_rings, fl_ring_bits, cpu, 1, &prod);
 	struct fl_partial *e;
 
 	if (!ring)
 		return 0;
-	e = ring_entry(cpu, prod);
+	e = ring_entry(&fl_entries, fl_ring_bits, cpu, prod);
 	if (!e)
 		return 0;
 	*e = *p;
 	e->evict = reason;
 	e->cpu = cpu;
-	ring_push(ring, cpu, prod, 1);
+	ring_push(ring, fl_ring_bits, cpu, prod, 1);
 	return 1;
 }
 
 static __always_inline int evict_count(const struct fl_kcount *c, __u64 conf, __u32 cpu)
 {
 	__u64 prod;
-	struct fl_kring *ring = ring_with_room(cpu, 2, &prod);
+	struct fl_kring *ring = ring_with_room(&fl_rings, fl_ring_bits, cpu, 2, &prod);
 	struct fl_kcount_record *head;
 	__u64 *tail;
 
 	if (!ring)
 		return 0;
-	head = (void *)ring_entry(cpu, prod);
-	tail = (void *)ring_entry(cpu, prod + 1);
+	head = (void *)ring_entry(&fl_entries, fl_ring_bits, cpu, prod);
+	tail = (void *)ring_entry(&fl_entries, fl_ring_bits, cpu, prod + 1);
 	if (!head || !tail)
 		return 0;
 	head->skbs = c->skbs;
@@ -152,42 +62,26 @@ static __always_inline int evict_count(const struct fl_kcount *c, __u64 conf, __
 	tail[3] = c->lost_bytes;
 	tail[4] = c->vlan_packets;
 	tail[5] = c->vlan_bytes;
-	ring_push(ring, cpu, prod, 2);
+	ring_push(ring, fl_ring_bits, cpu, prod, 2);
 	return 1;
 }
 
-static __always_inline int find_place(__u64 conf, __u64 now, struct place *ret)
+static __always_inline int find_count(__u64 conf, __u64 now, struct place *ret, struct fl_kcount **ret_count)
 {
-	__u32 zero = 0, i;
-	struct fl_kclock *clock = bpf_map_lookup_elem(&fl_clock, &zero);
-	struct fl_kclock_row *row;
-	__u64 since, n, length;
+	__u32 i;
 
-	if (!clock)
+	if (!find_place(now, ret))
 		return 0;
-	row = &clock->row[clock->current & 1];
-	length = row->window_ns;
-	if (!length) /* not started */
-		return 0;
-	since = now > row->mono_base ? now - row->mono_base : 0;
-	n = since / length;
-	ret->window = row->window_base + (__u32)n;
-	since = (since - n * length) / FL_K_TIME_UNIT_NS;
-	ret->time = since > 0xffff ? 0xffff : since;
-	ret->drained = *(volatile __u32 *)&clock->drained[ret->window & 1];
-	ret->cpu = bpf_get_smp_processor_id();
 	i = (ret->cpu << 1 | (ret->window & 1)) * (FL_K_SLOTS * 2) + (conf & FL_K_CONF_SLOT) * 2 +
 	    !!(conf & FL_K_CONF_EGRESS);
-	ret->count = bpf_map_lookup_elem(&fl_counts, &i);
-	return !!ret->count;
+	*ret_count = bpf_map_lookup_elem(&fl_counts, &i);
+	return !!*ret_count;
 }
 
 /* Puts the packet's window into the counter row. 0: the row of an older window could not be handed
  * over and stays. */
-static __always_inline int open_count(__u64 conf, const struct place *at)
+static __always_inline int open_count(__u64 conf, const struct place *at, struct fl_kcount *c)
 {
-	struct fl_kcount *c = at->count;
-
 	if (c->window == at->window)
 		return 1;
 	if (c->window > at->drained && !evict_count(c, conf, at->cpu))
@@ -201,19 +95,10 @@ static __always_inline int open_count(__u64 conf, const struct place *at)
 	return 1;
 }
 
-static __always_inline __u32 slot_of(const struct packet *p, const struct place *at)
-{
-	__u64 h = p->key[0] * fl_seed[0] + p->key[1] * fl_seed[1] + p->key[2] * fl_seed[2] + p->key[3] * fl_seed[3] +
-		  p->key[4] * fl_seed[4];
-
-	h = (h ^ h >> 32) * fl_seed[5];
-	return (at->cpu << 1 | (at->window & 1)) << fl_cache_bits | (__u32)(h >> (64 - fl_cache_bits));
-}
-
 /* 0: the ring is full and the packet is lost. */
 static __always_inline int add(const struct packet *p, const struct place *at)
 {
-	__u32 i = slot_of(p, at), reason;
+	__u32 i = slot_of(p->key, at->cpu, at->window), reason;
 	struct fl_partial *f = bpf_map_lookup_elem(&fl_cache, &i);
 	__u64 *key = (void *)f;
 
@@ -263,6 +148,7 @@ static __always_inline int meter(struct __sk_buff *skb, const int inner)
 {
 	struct packet p;
 	struct place at;
+	struct fl_kcount *count;
 	enum outcome outcome;
 	__u64 conf, now;
 	int mine;
@@ -283,28 +169,28 @@ static __always_inline int meter(struct __sk_buff *skb, const int inner)
 			fl_vary += p.key[3] + p.key[4] + p.bytes;
 		return -1;
 	}
-	if (!find_place(conf, now, &at))
+	if (!find_count(conf, now, &at, &count))
 		return -1;
-	mine = open_count(conf, &at);
+	mine = open_count(conf, &at, count);
 	if (outcome == NOT_IP) {
-		at.count->not_ip_packets++;
-		at.count->not_ip_bytes += skb->len;
+		count->not_ip_packets++;
+		count->not_ip_bytes += skb->len;
 	} else if (p.tagged && belongs_to_vlan(skb, conf)) {
-		at.count->skbs++;
-		at.count->packets += p.packets;
-		at.count->bytes += p.bytes;
-		at.count->vlan_packets += p.packets;
-		at.count->vlan_bytes += p.bytes;
+		count->skbs++;
+		count->packets += p.packets;
+		count->bytes += p.bytes;
+		count->vlan_packets += p.packets;
+		count->vlan_bytes += p.bytes;
 	} else if (outcome == TRUNCATED) {
-		at.count->truncated_packets++;
-		at.count->truncated_bytes += p.bytes;
+		count->truncated_packets++;
+		count->truncated_bytes += p.bytes;
 	} else {
-		at.count->skbs++;
-		at.count->packets += p.packets;
-		at.count->bytes += p.bytes;
+		count->skbs++;
+		count->packets += p.packets;
+		count->bytes += p.bytes;
 		if (!mine || !add(&p, &at)) {
-			at.count->lost_packets += p.packets;
-			at.count->lost_bytes += p.bytes;
+			count->lost_packets += p.packets;
+			count->lost_bytes += p.bytes;
 		}
 	}
 	/* TC_ACT_UNSPEC and TCX_NEXT: whatever the others decide. */

@@ -34,21 +34,6 @@ struct network {
 	__u32 sport, dport; /* host order */
 };
 
-struct fragment_key {
-	__u64 address[4];
-	__u32 id, proto;
-};
-struct fragment_ports {
-	__u64 seen_ns;
-	__u32 sport, dport;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, FL_K_FRAGMENTS);
-	__type(key, struct fragment_key);
-	__type(value, struct fragment_ports);
-} fl_fragments SEC(".maps");
-
 /* The compiler would share the address of a member between loads; the verifier wants the context
  * itself. */
 #define CONTEXT(skb, member)                                                                                           \

@@ -31,11 +31,15 @@
  * Rings. One a CPU, of 64-byte entries: a partial, or a counter row in two. No lock and no header:
  * only the CPU writes prod, only user space writes cons.
  *
+ * Verdicts. What the host's packet filter drops is told by a second program (drops.bpf.c) through rings
+ * of its own: it also runs in process context, where a packet may interrupt it. Its entries are
+ * partials too, of one buffer each: interface, direction and tuple as tc saw them, evict FL_EVICT_DROPPED*.
+ * Their window is the one the packet was seen in, as far as the cache of this CPU tells.
+ *
  * Positions. A batch of user space moves the consumers of all CPUs at once; its number is the ring
- * position that capture.h speaks of. The consumers' new places (next) and the batch's number
- * (announced) are in this memory before the batch is made durable, position follows after. A
- * process that died in between finds out from its own log whether batch `announced` was durable and
- * applies `next` then.
+ * position that capture.h speaks of, and covers both kinds of rings. The consumers' new places (next) and the batch's
+ * number (announced) are in this memory before the batch is made durable, position follows after. A process that died
+ * in between finds out from its own log whether batch `announced` was durable and applies `next` then.
  */
 #ifndef FL_BPF_SHARED_H
 #define FL_BPF_SHARED_H
@@ -64,7 +68,13 @@ enum fl_evict {
 	FL_EVICT_STALE = 2,
 	FL_EVICT_FULL = 3,  /* counter near overflow */
 	FL_EVICT_COUNT = 4, /* not a partial: first entry of a struct fl_kcount_record */
+	/* From the rings of drops: */
+	FL_EVICT_DROPPED = 5,         /* it had been seen at this interface */
+	FL_EVICT_DROPPED_BEFORE = 6,  /* on its way out, before the interface: it was never seen */
+	FL_EVICT_DROPPED_BRIDGED = 7, /* it had come in by some port of a bridge; slot is any interface of the
+					 same network namespace */
 };
+#define FL_EVICT_IS_DROP(evict) ((evict) >= FL_EVICT_DROPPED)
 
 /* A partial flow: one cache line. window 0 means an empty slot (user space never hands out window
  * 0). */
@@ -117,7 +127,8 @@ struct fl_kcount_record {
 /* The ring of one CPU. Positions are in entries and only grow. */
 struct fl_kring {
 	FL_U64 prod; /* the program's */
-	FL_U64 pad[7];
+	FL_U64 lost; /* of drops: packets whose drop was not told, because the ring was full */
+	FL_U64 pad[6];
 	FL_U64 cons, next; /* user space's */
 	FL_U64 pad2[6];
 };
@@ -133,9 +144,11 @@ struct fl_kclock {
 	FL_U32 drained[2]; /* per half: windows <= this are free to overwrite */
 	FL_U32 cpus;
 	/* Written by user space for user space: what a later process must know to read the rest. */
-	FL_U32 abi, cache_bits, ring_bits, pad;
+	FL_U32 abi, cache_bits, ring_bits, drop_bits;
 	FL_U64 window_ns;
 	FL_U64 position, announced;
+	FL_U32 verdicts, pad; /* 1: the program of drops is attached */
+	FL_U64 missed;        /* its runs that the kernel left out, because one was interrupted */
 };
 
 /* VLANs of one slot that are metered by themselves, a bit each: [802.1ad][id / 64]. Frames that carry
@@ -158,6 +171,25 @@ struct fl_kvlans {
 #define FL_K_CONF_EMPTY 0x4000ull      /* for benchmarks: return at once */
 #define FL_K_CONF_VARY 0x8000ull       /* for benchmarks: one of skb->mark + 1 destinations, a power of two */
 
+/* Where the program of drops finds an interface by what a buffer knows. ifindex 0: any metered interface of the
+ * namespace. */
+struct fl_kwhere_key {
+	FL_U32 netns, ifindex; /* inode of the network namespace */
+};
+struct fl_kwhere {
+	FL_U32 slot;
+	FL_U32 other_end; /* the cable's end that is not metered: directions are the other way round */
+};
+#define FL_K_WHERES (4 * FL_K_SLOTS)
+
+/* Buffers that came in by a metered interface and were dropped for another reason than the packet filter, by
+ * the kernel's number of the reason; one row of each a CPU. The name is in the first CPU's. */
+#define FL_K_CAUSES 256 /* the last one takes the numbers beyond */
+struct fl_kcause {
+	FL_U64 buffers;
+	char name[56];
+};
+
 #define FL_K_FRAGMENTS 8192 /* first fragments remembered; the oldest give way */
 #define FL_K_FRAGMENT_NS 30000000000ull
 
@@ -169,5 +201,6 @@ _Static_assert(__builtin_offsetof(struct fl_kcount_record, evict) == __builtin_o
 	       "a reader tells them apart");
 _Static_assert(sizeof(struct fl_kvlans) == 1024, "no padding");
 _Static_assert(sizeof(struct fl_kring) == 128, "producer and consumer keep to their own lines");
+_Static_assert(sizeof(struct fl_kcause) == 64, "causes keep to their own lines");
 _Static_assert(sizeof(struct fl_kclock) <= 4096, "one page");
 #endif

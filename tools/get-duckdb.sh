@@ -29,7 +29,10 @@ fetch() {
 	fi
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
-	(cd "$work" && npm pack --silent "@duckdb/node-bindings-linux-$arch@$version" >/dev/null)
+	(cd "$work" && npm pack --loglevel=error "@duckdb/node-bindings-linux-$arch@$version" >/dev/null) || {
+		echo "get-duckdb: npm could not fetch the package, see above; any libduckdb.so of 1.4 or later named with FL_DUCKDB=/path does as well" >&2
+		exit 1
+	}
 	tar -xzf "$work"/*.tgz -C "$work" package/libduckdb.so
 	if ! good "$work/package/libduckdb.so"; then
 		echo "get-duckdb: the package's libduckdb.so is not the pinned one (sha256 differs); nothing was installed" >&2

@@ -33,6 +33,7 @@ LINUX_FILES = {"base/loop.c"}  # epoll: only the daemon links it
 FACES = {
     "flow/decode_fast.h",  # in line in the packet loop
     "inventory/network.h",  # AWS's nouns; inventory.h is what a record needs
+    "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows
     "policy/trace.h",  # explains the way of a connection; policy.h decides about packets

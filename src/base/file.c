@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -120,4 +121,49 @@ int fl_mkdirs(int dirfd, const char *path, mode_t mode)
 			return fl_fail(-errno, "%s: %m", part);
 	}
 	return 0;
+}
+
+static bool is_dir(int dirfd, const struct dirent *e)
+{
+	struct stat st;
+
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type == DT_DIR;
+	return !fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
+}
+
+int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, void *ctx)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	int r = 0;
+
+	if (!d) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	while (!r && (e = readdir(d))) {
+		size_t n = strlen(e->d_name);
+		int sub;
+
+		if (e->d_name[0] == '.' || n + 2 > size || len > size - n - 2)
+			continue;
+		memcpy(path + len, e->d_name, n + 1);
+		if (!is_dir(dirfd(d), e)) {
+			r = fn(ctx, dirfd(d), path, path + len);
+			continue;
+		}
+		if (!depth)
+			continue;
+		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub < 0) {
+			r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
+			continue;
+		}
+		path[len + n] = '/';
+		r = fl_walk_files(sub, path, len + n + 1, size, depth - 1, fn, ctx);
+	}
+	closedir(d);
+	return r;
 }

@@ -17,6 +17,15 @@ int fl_file_write_atomic(int dirfd, const char *name, const void *data, size_t n
 /* mkdir -p below dirfd. */
 int fl_mkdirs(int dirfd, const char *path, mode_t mode);
 
+/*
+ * Whatever is not a directory, in a directory and those below it to `depth`. fd is taken. path holds what the directory
+ * is called, `len` bytes with the slash, and room for `size`; in it each entry is named in turn (name is its end).
+ * Names that begin with a dot or are too long, and what vanishes meanwhile, are passed over; links are not followed.
+ * Ends early with what fn returned when that is not 0.
+ */
+typedef int (*fl_walk_fn)(void *ctx, int dirfd, char *path, char *name);
+int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, void *ctx);
+
 /* All of it or an error; EINTR handled. */
 int fl_write_all(int fd, const void *data, size_t n);
 int fl_fsync_dir(int dirfd, const char *path);

@@ -2,7 +2,6 @@
 #include "base/json.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -171,19 +170,6 @@ void fl_json_i64(struct fl_json *j, int64_t v)
 	char text[24];
 
 	snprintf(text, sizeof text, "%" PRId64, v);
-	put_value(j, text);
-}
-
-void fl_json_f64(struct fl_json *j, double v)
-{
-	char text[32];
-
-	/* JSON has no infinities. */
-	if (!isfinite(v)) {
-		fl_json_null(j);
-		return;
-	}
-	snprintf(text, sizeof text, "%.17g", v);
 	put_value(j, text);
 }
 

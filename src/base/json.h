@@ -28,7 +28,6 @@ void fl_json_str(struct fl_json *j, const char *s); /* NULL writes null */
 void fl_json_strn(struct fl_json *j, const char *s, size_t n);
 void fl_json_u64(struct fl_json *j, uint64_t v);
 void fl_json_i64(struct fl_json *j, int64_t v);
-void fl_json_f64(struct fl_json *j, double v);
 void fl_json_bool(struct fl_json *j, bool v);
 void fl_json_null(struct fl_json *j);
 /* key and value in one call */

@@ -612,6 +612,13 @@ static size_t afp_peek(struct fl_live *l, uint32_t window, struct fl_partial *re
 	return fl_afp_batch_peek(l->batch, window, ret, max);
 }
 
+static bool afp_verdicts(struct fl_live *l, struct fl_live_verdicts *ret)
+{
+	(void)l;
+	*ret = (struct fl_live_verdicts){.why_not = "AF_PACKET sees packets arrive, not what becomes of them"};
+	return false;
+}
+
 const struct fl_live_ops fl_live_afpacket = {
     .name = "afpacket",
     .open = afp_open,
@@ -628,5 +635,6 @@ const struct fl_live_ops fl_live_afpacket = {
     .ring_position = afp_ring_position,
     .set_ring_position = afp_set_ring_position,
     .peek = afp_peek,
+    .verdicts = afp_verdicts,
     .close = afp_close,
 };

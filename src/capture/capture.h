@@ -49,8 +49,22 @@ struct fl_live_counts { /* of one slot, direction and window; all CPUs summed */
 	    lost_bytes, vlan_packets, vlan_bytes; /* vlan: of packets, those that a VLAN interface records */
 };
 
-struct fl_partial; /* bpf/shared.h */
+struct fl_partial; /* bpf/shared.h; evict FL_EVICT_DROPPED*: what the host's packet filter dropped */
 struct fl_kvlans;  /* bpf/shared.h */
+
+/* What becomes of packets behind the interface. */
+struct fl_live_cause {
+	const char *name; /* the kernel's, without SKB_DROP_REASON_ */
+	uint64_t buffers;
+};
+#define FL_LIVE_CAUSES_MAX 32
+struct fl_live_verdicts {
+	const char *why_not; /* a sentence; "" when verdicts are observed */
+	uint64_t lost;       /* drops that were not told: the ring was full, or the program was itself interrupted */
+	/* Came in and were dropped for other reasons than the filter; the most frequent ones. */
+	struct fl_live_cause cause[FL_LIVE_CAUSES_MAX];
+	size_t n_causes;
+};
 
 struct fl_live_sink {
 	/* A batch from the ring: ring positions [from, to). Must be durable when it returns 0: the backend then moves
@@ -81,6 +95,9 @@ struct fl_live_ops {
 	/* Privileged: meter the interface (in the current network namespace, or in the one of netns_fd >= 0) in the
 	 * slot. Already attached with the same identity (after a restart): 0. */
 	int (*attach)(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd);
+	/* Privileged: the end of the slot's cable that is not metered, where packets are dropped too. Until detach.
+	 * NULL: the backend tells no drops. */
+	int (*other_end)(struct fl_live *l, uint16_t slot, uint32_t ifindex, int netns_fd);
 	int (*detach)(struct fl_live *l, uint16_t slot);
 	/* File descriptors the unprivileged meter needs, to be passed over a socket; and its side of the same backend.
 	 */
@@ -101,6 +118,9 @@ struct fl_live_ops {
 	void (*set_ring_position)(struct fl_live *l, uint64_t pos);             /* replay after a restart */
 	/* Provisional look at the open window: racy by nature, never summed. max entries. */
 	size_t (*peek)(struct fl_live *l, uint32_t window, struct fl_partial *ret, size_t max);
+	/* Whether drops of the packet filter are told. l may be NULL where the backend never tells. The privileged side
+	 * calls it each second too: only it can ask the kernel what its program missed. */
+	bool (*verdicts)(struct fl_live *l, struct fl_live_verdicts *ret);
 	void (*close)(struct fl_live **l, bool unpin); /* unpin: detach everything and remove the pins */
 };
 #define FL_LIVE_UNAVAILABLE 1

@@ -19,7 +19,7 @@ static struct fl_live *new_live(void)
 
 	if (!l)
 		return NULL;
-	l->dirfd = -1;
+	l->dirfd = l->drops_fd = l->drops_prog = -1;
 	for (unsigned i = 0; i < FL_MAP_N; i++)
 		l->map_fd[i] = -1;
 	return l;
@@ -37,10 +37,14 @@ static void close_live(struct fl_live **live, bool unpin)
 		if (unpin || l->dirfd < 0)
 			fl_ebpf_detach(l, (uint16_t)slot);
 	}
+	if (unpin)
+		fl_ebpf_detach_drops(l);
 	if (unpin && l->dirfd >= 0) {
 		fl_ebpf_wipe(l, "");
 		rmdir(l->dir);
 	}
+	fl_closep(&l->drops_fd);
+	fl_closep(&l->drops_prog);
 	fl_ebpf_unmap(l);
 	fl_ebpf_unload(l);
 	for (unsigned i = 0; i < FL_MAP_N; i++)
@@ -102,6 +106,8 @@ static int open_live(struct fl_live **ret, const struct fl_live_conf *conf, bool
 		r = fl_ebpf_pin_maps(l);
 	if (!r && l->dirfd >= 0)
 		r = fl_ebpf_find_attachments(l);
+	if (!r)
+		r = fl_ebpf_attach_drops(l);
 	if (r)
 		return r;
 	*ret_reused = found;
@@ -189,11 +195,12 @@ static uint64_t ring_position(struct fl_live *l)
 
 #define OPS(name_, open_)                                                                                              \
 	{                                                                                                              \
-		.name = name_, .open = open_, .attach = fl_ebpf_attach, .detach = fl_ebpf_detach,                      \
-		.export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock, .set_vlans = set_vlans,    \
-		.poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring, .drain_half = fl_ebpf_drain_half,                \
-		.set_drained = set_drained, .ring_position = ring_position, .set_ring_position = fl_ebpf_set_position, \
-		.peek = fl_ebpf_peek, .close = close_live,                                                             \
+		.name = name_, .open = open_, .attach = fl_ebpf_attach, .other_end = fl_ebpf_other_end,                \
+		.detach = fl_ebpf_detach, .export_fds = export_fds, .import_fds = import_fds, .set_clock = set_clock,  \
+		.set_vlans = set_vlans, .poll_fd = poll_fd, .drain_ring = fl_ebpf_drain_ring,                          \
+		.drain_half = fl_ebpf_drain_half, .set_drained = set_drained, .ring_position = ring_position,          \
+		.set_ring_position = fl_ebpf_set_position, .peek = fl_ebpf_peek, .verdicts = fl_ebpf_verdicts,         \
+		.close = close_live,                                                                                   \
 	}
 
 const struct fl_live_ops fl_live_ebpf = OPS("ebpf", open_ebpf);

@@ -20,6 +20,10 @@ enum fl_ebpf_map {
 	FL_MAP_ENTRIES,
 	FL_MAP_VLANS,
 	FL_MAP_BELL,
+	FL_MAP_DROP_RINGS,
+	FL_MAP_DROPS,
+	FL_MAP_CAUSES,
+	FL_MAP_WHERE,
 	FL_MAP_N
 };
 extern const char *const fl_ebpf_map_names[FL_MAP_N]; /* in the object and, behind the version, of the pins */
@@ -47,11 +51,13 @@ struct fl_live {
 	struct fl_kclock *clock;
 	const struct fl_partial *cache, *entries;
 	const struct fl_kcount *counts;
-	struct fl_kring *rings;
+	struct fl_kring *rings, *drop_rings;
+	const struct fl_partial *drops;
+	struct fl_kcause *causes;
 	struct fl_kvlans *vlans; /* [slot] */
 	uint64_t *bell_cons;
 	const uint64_t *bell_prod;
-	unsigned cpus, cache_bits, ring_bits;
+	unsigned cpus, cache_bits, ring_bits, drop_bits;
 
 	/* reading */
 	struct fl_partial *partials;
@@ -61,6 +67,9 @@ struct fl_live {
 
 	/* privileged */
 	struct meter_bpf *skel;
+	int drops_prog;        /* to ask the kernel how often it was left out; -1: not the privileged side */
+	int drops_fd;          /* link of the program of drops while nothing is pinned, else -1 */
+	char no_verdicts[160]; /* why there is none; "" when it is attached */
 	const struct bpf_insn *insns;
 	size_t n_insns, conf_at; /* conf_at: the instruction that loads FL_K_CONF_MAGIC */
 	int dirfd;               /* of the pins, -1: nothing is pinned */
@@ -95,10 +104,20 @@ void fl_ebpf_wipe(struct fl_live *l, const char *only_prefix);
 
 /* ebpf_attach.c */
 int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t arphrd, int netns_fd);
+int fl_ebpf_other_end(struct fl_live *l, uint16_t slot, uint32_t ifindex, int netns_fd);
 int fl_ebpf_detach(struct fl_live *l, uint16_t slot);
 int fl_ebpf_find_attachments(struct fl_live *l);
 /* Detaches one direction; dir may be NULL. Gone already: 0. */
 int fl_ebpf_drop(const char *dir, struct fl_ebpf_attachment *a, bool egress);
+
+/* ebpf_drops.c */
+struct btf;
+int fl_ebpf_resolve_reasons(struct fl_kcause *causes, const struct btf *btf); /* number of REJECT, -1: none */
+int fl_ebpf_attach_drops(struct fl_live *l); /* what cannot be had is no error: no_verdicts says why */
+void fl_ebpf_detach_drops(struct fl_live *l);
+int fl_ebpf_set_where(const struct fl_live *l, uint32_t netns, uint32_t ifindex, uint16_t slot, bool other_end);
+void fl_ebpf_forget_where(const struct fl_live *l, unsigned slot, const struct fl_ebpf_attachment *gone);
+bool fl_ebpf_verdicts(struct fl_live *l, struct fl_live_verdicts *ret);
 
 /* ebpf_read.c */
 int fl_ebpf_drain_ring(struct fl_live *l, const struct fl_live_sink *sink);

@@ -222,16 +222,20 @@ int fl_ebpf_drop(const char *dir, struct fl_ebpf_attachment *a, bool egress)
 
 int fl_ebpf_detach(struct fl_live *l, uint16_t slot)
 {
+	struct fl_ebpf_attachment gone = {0};
 	int r = 0;
 
 	if (slot >= FL_K_SLOTS)
 		return fl_fail(-EINVAL, "slot %u is not one of %d", slot, FL_K_SLOTS);
 	for (unsigned egress = 0; egress < 2; egress++) {
-		struct fl_ebpf_attachment *a = &l->att[slot * 2 + egress];
+		struct fl_ebpf_attachment *a = &l->att[slot * 2 + egress], kept = *a;
 		int e = a->hook ? fl_ebpf_drop(l->dirfd >= 0 ? l->dir : NULL, a, egress) : 0;
 
+		if (!egress)
+			gone = kept;
 		r = r ? r : e;
 	}
+	fl_ebpf_forget_where(l, slot, &gone);
 	return r ? fl_fail(r, "detaching slot %u: %s", slot, strerror(-r)) : 0;
 }
 
@@ -343,10 +347,14 @@ int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t 
 	if (slot >= FL_K_SLOTS)
 		return fl_fail(-EINVAL, "slot %u is not one of %d", slot, FL_K_SLOTS);
 	r = link_conf(arphrd, &conf);
-	if (r || is_attached(l, slot, &wanted, netns_fd))
+	if (r)
 		return r;
+	if (is_attached(l, slot, &wanted, netns_fd))
+		return fl_ebpf_set_where(l, (uint32_t)wanted.netns, ifindex, slot, false);
 	/* Another interface, or one that went and came back. */
 	fl_ebpf_detach(l, slot);
+	/* Before the programs: what is dropped must be known where it is seen. */
+	r = fl_ebpf_set_where(l, (uint32_t)wanted.netns, ifindex, slot, false);
 	for (unsigned egress = 0; !r && egress < 2; egress++)
 		r = attach_direction(l, slot, egress, conf, &wanted, netns_fd);
 	if (r) {
@@ -358,4 +366,11 @@ int fl_ebpf_attach(struct fl_live *l, uint16_t slot, uint32_t ifindex, uint16_t 
 		return fl_fail(kept, "%s", text);
 	}
 	return 0;
+}
+
+int fl_ebpf_other_end(struct fl_live *l, uint16_t slot, uint32_t ifindex, int netns_fd)
+{
+	if (slot >= FL_K_SLOTS)
+		return fl_fail(-EINVAL, "slot %u is not one of %d", slot, FL_K_SLOTS);
+	return fl_ebpf_set_where(l, (uint32_t)netns_inode(netns_fd), ifindex, slot, true);
 }

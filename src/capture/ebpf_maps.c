@@ -20,9 +20,10 @@
 #define HALF_BYTES_MAX (128ull << 20) /* all CPUs: one half is one record of the meter's log */
 
 const char *const fl_ebpf_map_names[FL_MAP_N] = {
-    [FL_MAP_CLOCK] = "fl_clock", [FL_MAP_CACHE] = "fl_cache",     [FL_MAP_COUNTS] = "fl_counts",
-    [FL_MAP_RINGS] = "fl_rings", [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_VLANS] = "fl_vlans",
-    [FL_MAP_BELL] = "fl_bell",
+    [FL_MAP_CLOCK] = "fl_clock",           [FL_MAP_CACHE] = "fl_cache",     [FL_MAP_COUNTS] = "fl_counts",
+    [FL_MAP_RINGS] = "fl_rings",           [FL_MAP_ENTRIES] = "fl_entries", [FL_MAP_BELL] = "fl_bell",
+    [FL_MAP_DROP_RINGS] = "fl_drop_rings", [FL_MAP_DROPS] = "fl_drops",     [FL_MAP_CAUSES] = "fl_causes",
+    [FL_MAP_WHERE] = "fl_where",           [FL_MAP_VLANS] = "fl_vlans",
 };
 
 /* ---- libbpf's sentences ---- */
@@ -87,6 +88,12 @@ static uint64_t map_entries(const struct fl_live *l, enum fl_ebpf_map m)
 		return l->cpus;
 	case FL_MAP_ENTRIES:
 		return (uint64_t)l->cpus << l->ring_bits;
+	case FL_MAP_DROP_RINGS:
+		return l->cpus;
+	case FL_MAP_DROPS:
+		return (uint64_t)l->cpus << l->drop_bits;
+	case FL_MAP_CAUSES:
+		return (uint64_t)l->cpus * FL_K_CAUSES;
 	default:
 		return 0;
 	}
@@ -107,9 +114,10 @@ static int map_one(void **ret, int fd, size_t size, int prot, off_t offset, cons
 static size_t map_bytes(const struct fl_live *l, enum fl_ebpf_map m)
 {
 	static const size_t size[FL_MAP_N] = {
-	    [FL_MAP_CACHE] = sizeof(struct fl_partial), [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
-	    [FL_MAP_RINGS] = sizeof(struct fl_kring),   [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
-	    [FL_MAP_VLANS] = sizeof(struct fl_kvlans),
+	    [FL_MAP_CACHE] = sizeof(struct fl_partial),    [FL_MAP_COUNTS] = sizeof(struct fl_kcount),
+	    [FL_MAP_RINGS] = sizeof(struct fl_kring),      [FL_MAP_ENTRIES] = sizeof(struct fl_partial),
+	    [FL_MAP_DROP_RINGS] = sizeof(struct fl_kring), [FL_MAP_DROPS] = sizeof(struct fl_partial),
+	    [FL_MAP_CAUSES] = sizeof(struct fl_kcause),    [FL_MAP_VLANS] = sizeof(struct fl_kvlans),
 	};
 
 	return (size_t)map_entries(l, m) * size[m];
@@ -128,10 +136,12 @@ int fl_ebpf_map(struct fl_live *l)
 		l->clock->cpus = l->cpus;
 		l->clock->cache_bits = l->cache_bits;
 		l->clock->ring_bits = l->ring_bits;
+		l->clock->drop_bits = l->drop_bits;
 		l->clock->window_ns = l->window_ns;
 		l->clock->abi = FL_K_ABI;
 	}
-	if (l->clock->abi != FL_K_ABI || l->clock->cache_bits > CACHE_BITS_MAX || l->clock->ring_bits > RING_BITS_MAX)
+	if (l->clock->abi != FL_K_ABI || l->clock->cache_bits > CACHE_BITS_MAX || l->clock->ring_bits > RING_BITS_MAX ||
+	    l->clock->drop_bits > RING_BITS_MAX)
 		return fl_fail(-EPROTO,
 			       "the maps in the kernel are of another version of flowlog (%u): "
 			       "\"flowlog detach\" "
@@ -140,17 +150,23 @@ int fl_ebpf_map(struct fl_live *l)
 	l->cpus = l->clock->cpus;
 	l->cache_bits = l->clock->cache_bits;
 	l->ring_bits = l->clock->ring_bits;
-	r = map_one((void **)&l->cache, l->map_fd[FL_MAP_CACHE], map_bytes(l, FL_MAP_CACHE), PROT_READ, 0, "fl_cache");
-	if (!r)
-		r = map_one((void **)&l->counts, l->map_fd[FL_MAP_COUNTS], map_bytes(l, FL_MAP_COUNTS), PROT_READ, 0,
-			    "fl_counts");
-	if (!r)
-		r = map_one((void **)&l->rings, l->map_fd[FL_MAP_RINGS], map_bytes(l, FL_MAP_RINGS), rw, 0, "fl_rings");
-	if (!r)
-		r = map_one((void **)&l->entries, l->map_fd[FL_MAP_ENTRIES], map_bytes(l, FL_MAP_ENTRIES), PROT_READ, 0,
-			    "fl_entries");
-	if (!r)
-		r = map_one((void **)&l->vlans, l->map_fd[FL_MAP_VLANS], map_bytes(l, FL_MAP_VLANS), rw, 0, "fl_vlans");
+	l->drop_bits = l->clock->drop_bits;
+	{
+		const struct {
+			void **to;
+			enum fl_ebpf_map m;
+			int prot;
+		} arrays[] = {
+		    {(void **)&l->cache, FL_MAP_CACHE, PROT_READ},    {(void **)&l->counts, FL_MAP_COUNTS, PROT_READ},
+		    {(void **)&l->rings, FL_MAP_RINGS, rw},           {(void **)&l->entries, FL_MAP_ENTRIES, PROT_READ},
+		    {(void **)&l->drop_rings, FL_MAP_DROP_RINGS, rw}, {(void **)&l->drops, FL_MAP_DROPS, PROT_READ},
+		    {(void **)&l->causes, FL_MAP_CAUSES, rw},         {(void **)&l->vlans, FL_MAP_VLANS, rw},
+		};
+
+		for (size_t i = 0; !r && i < FL_ARRAY_LEN(arrays); i++)
+			r = map_one(arrays[i].to, l->map_fd[arrays[i].m], map_bytes(l, arrays[i].m), arrays[i].prot, 0,
+				    fl_ebpf_map_names[arrays[i].m]);
+	}
 	/* A BPF ring buffer is a page with the consumer position, a page with the producer
 	 * position, and data. */
 	if (!r)
@@ -173,6 +189,9 @@ void fl_ebpf_unmap(struct fl_live *l)
 	    {l->rings, map_bytes(l, FL_MAP_RINGS)},
 	    {l->entries, map_bytes(l, FL_MAP_ENTRIES)},
 	    {l->vlans, map_bytes(l, FL_MAP_VLANS)},
+	    {l->drop_rings, map_bytes(l, FL_MAP_DROP_RINGS)},
+	    {l->drops, map_bytes(l, FL_MAP_DROPS)},
+	    {l->causes, map_bytes(l, FL_MAP_CAUSES)},
 	    {l->bell_cons, page},
 	    {l->bell_prod, page},
 	};
@@ -208,6 +227,7 @@ static int size_maps(struct fl_live *l, const struct fl_live_conf *conf, bool re
 	l->cpus = (unsigned)cpus;
 	l->cache_bits = cache_bits(conf, l->cpus);
 	l->ring_bits = ring_bits(conf, l->cpus);
+	l->drop_bits = l->ring_bits; /* a flood is dropped where it is seen */
 	return 0;
 }
 
@@ -236,6 +256,7 @@ static int load(struct fl_live *l, bool reuse, bool inner)
 		return fl_fail(FL_LIVE_UNAVAILABLE, "BPF maps cannot be prepared: %s", fl_ebpf_libbpf_text());
 	l->skel->rodata->fl_cache_bits = l->cache_bits;
 	l->skel->rodata->fl_ring_bits = l->ring_bits;
+	l->skel->rodata->fl_drop_bits = l->drop_bits;
 	for (size_t i = 0; i < FL_ARRAY_LEN(l->skel->rodata->fl_seed); i++)
 		l->skel->rodata->fl_seed[i] = fl_random_seed() | 1;
 	r = meter_bpf__load(l->skel);

@@ -2,7 +2,8 @@
 /*
  * What stays when the process goes: maps as "v<abi>_<map>", attachments as
  * "<t|c>_<slot>_<i|e>_<netns>_<ifindex>_<priority>", where t pins the TCX link itself and c the
- * program whose filter of clsact is known by the rest of the name. The clock is pinned last: a
+ * program whose filter of clsact is known by the rest of the name, the link of the program of drops as
+ * "drops". The clock is pinned last: a
  * directory without it is the rest of a start that did not come to its end.
  */
 #include <dirent.h>

@@ -12,42 +12,32 @@
 
 #define BATCH 16384 /* ring entries of one call of the sink */
 
+static int reserve(void **p, size_t *cap, size_t n, size_t size)
+{
+	size_t more = FL_MAX(n, *cap * 2);
+	void *grown;
+
+	if (n <= *cap)
+		return 0;
+	grown = realloc(*p, more * size);
+	if (!grown)
+		return fl_fail(-ENOMEM, "no memory for %zu partial flows or counter rows", more);
+	*p = grown;
+	*cap = more;
+	return 0;
+}
+
 static int reserve_partials(struct fl_live *l, size_t n)
 {
-	size_t cap = FL_MAX(n, l->cap_partials * 2);
-	struct fl_partial *p;
-
-	if (n <= l->cap_partials)
-		return 0;
-	p = realloc(l->partials, cap * sizeof *p);
-	if (!p)
-		return fl_fail(-ENOMEM, "no memory for %zu partial flows", cap);
-	l->partials = p;
-	l->cap_partials = cap;
-	return 0;
+	return reserve((void **)&l->partials, &l->cap_partials, n, sizeof *l->partials);
 }
 
 static int reserve_rows(struct fl_live *l, size_t n)
 {
-	size_t cap = FL_MAX(n, l->cap_rows * 2);
-	struct fl_live_counts *p;
-
-	if (n <= l->cap_rows)
-		return 0;
-	p = realloc(l->rows, cap * sizeof *p);
-	if (!p)
-		return fl_fail(-ENOMEM, "no memory for %zu counter rows", cap);
-	l->rows = p;
-	l->cap_rows = cap;
-	return 0;
+	return reserve((void **)&l->rows, &l->cap_rows, n, sizeof *l->rows);
 }
 
 /* ---- ring ---- */
-
-static const struct fl_partial *entry(const struct fl_live *l, unsigned cpu, uint64_t at)
-{
-	return &l->entries[(size_t)cpu << l->ring_bits | (at & ((1ull << l->ring_bits) - 1))];
-}
 
 static void row_of_record(const struct fl_partial *head, const struct fl_partial *tail, struct fl_live_counts *ret)
 {
@@ -74,20 +64,19 @@ static void row_of_record(const struct fl_partial *head, const struct fl_partial
 }
 
 /* Copies entries of one CPU and notes where its consumer will stand. */
-static void read_ring(struct fl_live *l, unsigned cpu, size_t *n, size_t *n_rows)
+static void read_ring(struct fl_live *l, struct fl_kring *ring, const struct fl_partial *entries, unsigned bits,
+		      size_t *n, size_t *n_rows)
 {
-	struct fl_kring *ring = &l->rings[cpu];
+	const uint64_t mask = (1ull << bits) - 1;
 	uint64_t at = ring->cons, prod = __atomic_load_n(&ring->prod, __ATOMIC_ACQUIRE);
 
-	while (at != prod && *n < BATCH) {
-		const struct fl_partial *e = entry(l, cpu, at);
+	while (at != prod && *n < BATCH && *n_rows < l->cap_rows) {
+		const struct fl_partial *e = &entries[at & mask];
 
 		/* A row's two entries are published together. */
 		if (e->evict == FL_EVICT_COUNT && prod - at >= 2) {
-			row_of_record(e, entry(l, cpu, at + 1), &l->rows[(*n_rows)++]);
+			row_of_record(e, &entries[(at + 1) & mask], &l->rows[(*n_rows)++]);
 			at += 2;
-			if (*n_rows == l->cap_rows)
-				break;
 			continue;
 		}
 		l->partials[(*n)++] = *e;
@@ -96,10 +85,20 @@ static void read_ring(struct fl_live *l, unsigned cpu, size_t *n, size_t *n_rows
 	ring->next = at;
 }
 
+static void read_rings(struct fl_live *l, size_t *n, size_t *n_rows)
+{
+	for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
+		read_ring(l, &l->rings[cpu], l->entries + ((size_t)cpu << l->ring_bits), l->ring_bits, n, n_rows);
+		read_ring(l, &l->drop_rings[cpu], l->drops + ((size_t)cpu << l->drop_bits), l->drop_bits, n, n_rows);
+	}
+}
+
 static void take_next(struct fl_live *l)
 {
-	for (unsigned cpu = 0; cpu < l->cpus; cpu++)
+	for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
 		__atomic_store_n(&l->rings[cpu].cons, l->rings[cpu].next, __ATOMIC_RELEASE);
+		__atomic_store_n(&l->drop_rings[cpu].cons, l->drop_rings[cpu].next, __ATOMIC_RELEASE);
+	}
 	__atomic_store_n(&l->clock->position, l->clock->announced, __ATOMIC_RELEASE);
 }
 
@@ -107,7 +106,7 @@ int fl_ebpf_drain_ring(struct fl_live *l, const struct fl_live_sink *sink)
 {
 	/* More than the rings hold is not read in one call: the producers may be faster than we
 	 * are. */
-	uint64_t budget = (uint64_t)l->cpus << l->ring_bits;
+	uint64_t budget = ((uint64_t)l->cpus << l->ring_bits) + ((uint64_t)l->cpus << l->drop_bits);
 	int r = reserve_partials(l, BATCH);
 
 	if (!r)
@@ -117,11 +116,7 @@ int fl_ebpf_drain_ring(struct fl_live *l, const struct fl_live_sink *sink)
 		size_t n = 0, n_rows = 0;
 		uint64_t from = l->clock->position;
 
-		for (unsigned cpu = 0; cpu < l->cpus; cpu++) {
-			l->rings[cpu].next = l->rings[cpu].cons;
-			if (n < BATCH && n_rows < l->cap_rows)
-				read_ring(l, cpu, &n, &n_rows);
-		}
+		read_rings(l, &n, &n_rows);
 		if (!n && !n_rows)
 			break;
 		__atomic_store_n(&l->clock->announced, from + 1, __ATOMIC_RELEASE);

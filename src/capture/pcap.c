@@ -199,38 +199,65 @@ static uint64_t nanoseconds(const struct iface *i, uint64_t ticks)
 	return (uint64_t)ns + (uint64_t)(i->offset_s * 1000000000);
 }
 
-static inline int next_classic(struct fl_pcap *p, struct fl_pcap_packet *ret, bool refill)
+/* A packet's header, at h, in our byte order; all but the data, whose bytes need not be there yet. */
+static inline void read_classic_header(const struct fl_pcap *p, const uint8_t *h, struct fl_pcap_packet *ret)
 {
-	const uint8_t *h;
 	uint32_t word[4];
-	size_t length;
-	int r = need(p, p->record_header, &h, refill, "a packet's header is cut");
 
-	if (r)
-		return r == 1 ? 0 : r;
 	memcpy(word, h, sizeof word);
 	if (p->swapped)
 		for (unsigned i = 0; i < 4; i++)
 			word[i] = __builtin_bswap32(word[i]);
+	ret->data = h + p->record_header;
 	ret->caplen = word[2];
 	ret->wire_len = word[3];
-	if (fl_unlikely(ret->caplen > RECORD_MAX))
-		return damaged(p, "a packet of impossible length");
-	length = p->record_header + (size_t)ret->caplen;
-	r = need(p, length, &h, refill, "a packet is cut");
-	if (r)
-		return r;
-	/* The next length is known only once this one was read: ask for memory well ahead of that chain. */
-	__builtin_prefetch(h + PREFETCH_BYTES);
-	__builtin_prefetch(h + PREFETCH_BYTES + 64);
-	ret->data = h + p->record_header;
 	ret->time_ns = (uint64_t)word[0] * 1000000000 + (uint64_t)word[1] * p->tick_ns;
 	ret->link = p->iface->link;
 	ret->link_type = p->iface->link_type;
 	ret->iface = 0;
 	ret->direction = FL_DIR_NONE;
-	fl_input_advance(p->in, length);
+}
+
+static int next_classic(struct fl_pcap *p, struct fl_pcap_packet *ret)
+{
+	const uint8_t *h;
+	int r = need(p, p->record_header, &h, true, "a packet's header is cut");
+
+	if (r)
+		return r == 1 ? 0 : r;
+	read_classic_header(p, h, ret);
+	if (ret->caplen > RECORD_MAX)
+		return damaged(p, "a packet of impossible length");
+	r = need(p, p->record_header + (size_t)ret->caplen, &h, true, "a packet is cut");
+	if (r)
+		return r;
+	ret->data = h + p->record_header; /* it may have been moved */
+	fl_input_advance(p->in, p->record_header + (size_t)ret->caplen);
 	return 1;
+}
+
+/* Whole packets that are at hand. What is cut or damaged is left to next_classic(). */
+static size_t more_classic(struct fl_pcap *p, struct fl_pcap_packet *ret, size_t max)
+{
+	const struct fl_input_view *view = fl_input_view(p->in);
+	const uint8_t *at = view->at;
+	size_t n = 0, header = p->record_header, left = (size_t)(view->end - at);
+
+	for (; n < max && left >= header; n++) {
+		size_t length;
+
+		read_classic_header(p, at, &ret[n]);
+		length = header + ret[n].caplen;
+		if (fl_unlikely(ret[n].caplen > RECORD_MAX || length > left))
+			break;
+		/* The next length is known only once this one was read: ask for memory well ahead of that chain. */
+		__builtin_prefetch(at + PREFETCH_BYTES);
+		__builtin_prefetch(at + PREFETCH_BYTES + 64);
+		at += length;
+		left -= length;
+	}
+	fl_input_advance(p->in, (size_t)(at - view->at));
+	return n;
 }
 
 /* ---- pcapng ---- */
@@ -407,7 +434,7 @@ static int next_ng(struct fl_pcap *p, struct fl_pcap_packet *ret, bool refill)
 
 int fl_pcap_next(struct fl_pcap *p, struct fl_pcap_packet *ret)
 {
-	return p->ng ? next_ng(p, ret, true) : next_classic(p, ret, true);
+	return p->ng ? next_ng(p, ret, true) : next_classic(p, ret);
 }
 
 int fl_pcap_next_batch(struct fl_pcap *p, struct fl_pcap_packet *ret, size_t max, size_t *ret_n)
@@ -415,8 +442,13 @@ int fl_pcap_next_batch(struct fl_pcap *p, struct fl_pcap_packet *ret, size_t max
 	size_t n = 0;
 	int r = 1;
 
+	if (!p->ng) {
+		r = next_classic(p, ret);
+		*ret_n = r == 1 ? 1 + more_classic(p, ret + 1, max - 1) : 0;
+		return r;
+	}
 	while (n < max && r == 1) {
-		r = p->ng ? next_ng(p, &ret[n], !n) : next_classic(p, &ret[n], !n);
+		r = next_ng(p, &ret[n], !n);
 		n += r == 1;
 	}
 	*ret_n = n;

@@ -15,9 +15,9 @@
 struct fl_audit {
 	const char *store, *flow_log;
 	bool json, windows;
-	struct fl_print print; /* the grid has the rows of the table */
-	struct fl_buf notes;   /* lines below the table */
-	uint64_t findings;
+	struct fl_print print;     /* the grid has the rows of the table */
+	struct fl_buf notes;       /* lines below the table */
+	uint64_t findings, before; /* before: packets dropped on the way out, in any row */
 };
 
 /* Something does not balance. */
@@ -28,8 +28,8 @@ struct fl_audit_row {
 	int64_t start; /* of the window; 0: all closed windows since the meter's start */
 	const char *eni, *name, *direction;
 	uint64_t skbs;
-	struct fl_count seen, recorded, excluded, lost, not_ip;
-	const char *system, *causes;
+	struct fl_count seen, recorded, excluded, lost, not_ip, verdict[FL_VERDICT_N];
+	const char *system, *causes, *source; /* of verdicts, NULL: not known */
 };
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *row);
 

@@ -156,22 +156,25 @@ static int check_ledgers(struct check *c, const struct fl_frame *f)
 
 	for (size_t d = 0; !r && d < FL_DIR_N; d++) {
 		const struct fl_ledger *l = &f->ledger[d];
+		struct fl_audit_row row = {
+		    .start = f->window.start,
+		    .eni = f->eni.interface_id,
+		    .name = f->eni.name,
+		    .direction = directions[d],
+		    .skbs = l->skbs,
+		    .seen = l->seen,
+		    .recorded = l->recorded,
+		    .excluded = fl_count_total(l->excluded, FL_RULE_N),
+		    .lost = fl_count_total(l->lost, FL_LOSS_N),
+		    .not_ip = l->not_ip,
+		    .source = fl_verdict_source(f->window.flags),
+		};
 		int64_t gap = fl_ledger_gap(l);
 
 		fl_count_add(&c->recorded, &l->recorded);
-		if (c->a->windows && (d || l->seen.packets))
-			r = fl_audit_row(c->a, &(struct fl_audit_row){
-						   .start = f->window.start,
-						   .eni = f->eni.interface_id,
-						   .name = f->eni.name,
-						   .direction = directions[d],
-						   .skbs = l->skbs,
-						   .seen = l->seen,
-						   .recorded = l->recorded,
-						   .excluded = fl_count_total(l->excluded, FL_RULE_N),
-						   .lost = fl_count_total(l->lost, FL_LOSS_N),
-						   .not_ip = l->not_ip,
-					       });
+		memcpy(row.verdict, l->verdict, sizeof row.verdict);
+		if (c->a->windows && (d || l->seen.packets || l->recorded.packets))
+			r = fl_audit_row(c->a, &row);
 		else if (gap)
 			r = fl_audit_finding(c->a,
 					     "%s %s: %" PRId64 " packets seen are neither recorded, excluded nor lost",

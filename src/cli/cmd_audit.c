@@ -22,8 +22,9 @@ struct conf {
 	bool windows;
 };
 
-static const char *const heads[] = {"WINDOW",   "INTERFACE", "DIRECTION", "SEEN",   "RECORDED",
-				    "EXCLUDED", "LOST",      "NOT IP",    "SYSTEM", "DIFFERENCE TO THE SYSTEM"};
+static const char *const heads[] = {"WINDOW",   "INTERFACE", "DIRECTION", "SEEN",
+				    "RECORDED", "EXCLUDED",  "LOST",      "REJECTED",
+				    "BEFORE",   "NOT IP",    "SYSTEM",    "DIFFERENCE TO THE SYSTEM"};
 
 static int add_line(struct fl_audit *a, const char *kind, const char *text)
 {
@@ -84,6 +85,10 @@ static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 	fl_count_json(&j, "excluded", &w->excluded);
 	fl_count_json(&j, "lost", &w->lost);
 	fl_count_json(&j, "not_ip", &w->not_ip);
+	for (size_t i = 0; i < FL_VERDICT_N; i++)
+		fl_count_json(&j, fl_verdict_names[i], &w->verdict[i]);
+	if (w->source)
+		fl_json_kstr(&j, "verdict_source", w->source);
 	fl_json_kstr(&j, "system", w->system);
 	fl_json_kstr(&j, "difference", w->causes);
 	fl_json_end_object(&j);
@@ -93,7 +98,12 @@ static int row_json(struct fl_audit *a, const struct fl_audit_row *w)
 
 static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 {
-	const uint64_t counts[] = {w->seen.packets, w->recorded.packets, w->excluded.packets, w->lost.packets,
+	const uint64_t counts[] = {w->seen.packets,
+				   w->recorded.packets,
+				   w->excluded.packets,
+				   w->lost.packets,
+				   w->verdict[FL_VERDICT_REJECTED].packets,
+				   w->verdict[FL_VERDICT_BEFORE].packets,
 				   w->not_ip.packets};
 	char at[24];
 	int r = fl_grid_adds(g, w->start ? fl_time_rfc3339(w->start, at) : "all");
@@ -108,10 +118,13 @@ static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *w)
 {
-	int64_t packets = (int64_t)(w->seen.packets - w->recorded.packets - w->excluded.packets - w->lost.packets);
+	uint64_t before = w->verdict[FL_VERDICT_BEFORE].packets;
+	int64_t packets =
+	    (int64_t)(w->seen.packets + before - w->recorded.packets - w->excluded.packets - w->lost.packets);
 	char where[160], at[24];
 	int r = a->json ? row_json(a, w) : row_grid(&a->print.grid, w);
 
+	a->before += before;
 	if (r || !packets)
 		return r;
 	snprintf(where, sizeof where, "%s %s%s%s", *w->name ? w->name : w->eni, w->direction,
@@ -190,6 +203,7 @@ static int audit_interface(struct fl_audit *a, struct fl_status_file *s, const j
 		w.excluded = l.excluded;
 		w.lost = l.lost;
 		w.not_ip = l.not_ip;
+		memcpy(w.verdict, l.verdict, sizeof w.verdict);
 		w.system = compare(s, system, directions[i], &l, &c, packets);
 		w.causes = w.system ? c.text : NULL;
 		r = s->error ? s->error : fl_audit_row(a, &w);
@@ -241,7 +255,19 @@ static int note_losses(struct fl_audit *a, struct fl_status_file *s, const struc
 		    r ? r
 		      : fl_audit_note(a, "%s %s: %" PRIu64 " packets", kinds[i].what, name,
 				      fl_status_u64(s, part, "packets"));
+	for (size_t i = 0; !r && i < FL_VERDICT_N; i++)
+		if (l->verdict[i].packets)
+			r = fl_audit_note(a, "verdicts, %s: %" PRIu64 " packets (%s)", fl_verdict_names[i],
+					  l->verdict[i].packets, fl_verdict_helps[i]);
 	return r ? r : s->error;
+}
+
+static int note_verdicts(struct fl_audit *a, struct fl_status_file *s)
+{
+	const json_t *v = fl_status_object(s, s->root, "verdicts");
+	const char *source = fl_status_str(s, v, "source"), *reason = fl_status_str(s, v, "reason");
+
+	return *source && !strcmp(source, "none") ? fl_audit_note(a, "verdicts are not observed: %s", reason) : 0;
 }
 
 static int audit_meter(struct fl_audit *a)
@@ -264,6 +290,7 @@ static int audit_meter(struct fl_audit *a)
 	fl_status_ledger(&s, s.root, "totals", &totals);
 	r = r ? r : audit_gone(a, &totals, &here);
 	r = r ? r : note_losses(a, &s, &totals);
+	r = r ? r : note_verdicts(a, &s);
 	r = r ? r : s.error;
 	fl_status_free(&s);
 	return r;
@@ -288,7 +315,8 @@ static int finish(struct fl_audit *a)
 		r = fl_buf_printf(&a->notes, "does not balance: %" PRIu64 " finding%s\n", a->findings,
 				  a->findings == 1 ? "" : "s");
 	} else {
-		r = fl_buf_adds(&a->notes, "balanced: seen = recorded + excluded + lost\n");
+		r = fl_buf_printf(&a->notes, "balanced: seen%s = recorded + excluded + lost\n",
+				  a->before ? " + dropped before the interface" : "");
 	}
 	r = r ? r : fl_buf_add(&a->print.out, a->notes.data, a->notes.len);
 	if (r)
@@ -314,7 +342,7 @@ static int run(void *conf, int argc, char **argv)
 		return 2;
 	}
 	r = fl_print_begin(&a.print, heads, FL_ARRAY_LEN(heads));
-	for (size_t i = 3; i < 9; i++)
+	for (size_t i = 3; i < 11; i++)
 		a.print.grid.right[i] = true;
 	if (!r)
 		r = audit_meter(&a);
@@ -333,7 +361,8 @@ static const struct fl_option options[] = {
     {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory that is audited.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log whose objects are compared; without it the only or first one.", offsetof(struct conf, flow_log)},
+     "The flow log whose objects are compared; without it the first of the configuration.",
+     offsetof(struct conf, flow_log)},
     {"windows", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Show a row for each window that the journal holds.",
      offsetof(struct conf, windows)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json",
@@ -346,12 +375,15 @@ const struct fl_command fl_cmd_audit = {
     .summary = "check that the numbers add up",
     .synopsis = "[OPTION]...",
     .description = "Prints the ledger of each interface and direction: packets seen = recorded + "
-		   "excluded by a rule + lost by a cause. It is checked against "
+		   "excluded by a rule + lost by a cause. REJECTED of them the packet filter dropped afterwards; "
+		   "BEFORE were dropped on the way out, were never seen at the interface, and are "
+		   "recorded all the same. It is checked against "
 		   "the system's interface counters, with a name for every part of the difference: "
 		   "frames that are not IP, drops before and after the hook, the "
 		   "window that is still open, layer-2 bytes. System counters are buffers; a "
-		   "buffer may be many packets on the wire. The row (gone) sums what was seen on interfaces that "
-		   "are there no more.\n\n"
+		   "buffer may be many packets on the wire. Frames of a VLAN whose own interface is metered "
+		   "are seen at the interface below it too, and excluded there by the rule \"vlan\". "
+		   "The row (gone) sums what was seen on interfaces that are there no more.\n\n"
 		   "Then the journal is read: each frame's ledger, its flows against what the "
 		   "ledger says was recorded, and that no frame is there twice. "
 		   "Last, the delivered objects are read and compared, interface by interface and "

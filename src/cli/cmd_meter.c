@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "base/units.h"
 #include "capture/capture.h"
 #include "cli/cli.h"
+#include "cli/replay.h"
 #include "flow/decode_fast.h"
 #include "meter/meter.h"
 #include "record/record.h"
@@ -30,11 +32,11 @@
 #define MEMORY_UNKNOWN (UINT64_C(1) << 30) /* when the system does not say how much it has */
 
 struct conf {
-	const char *format, *ledger, *exclusions;
-	const char *const *local, *const *read;
+	const char *format, *ledger, *exclusions, *inventory, *interface;
+	const char *const *local, *const *read, *const *tag;
 	uint64_t interval_ns, memory;
 	int output;
-	bool inner;
+	bool inner, enforced;
 };
 
 struct run {
@@ -44,6 +46,7 @@ struct run {
 	size_t n_local, n_exclusions;
 	struct fl_format *format;
 	struct fl_encoder *encoder;
+	struct fl_replay *replay; /* NULL: no inventory */
 	struct fl_fragments *fragments;
 	struct fl_meter *meter;
 	struct fl_buf out;
@@ -77,16 +80,22 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 {
 	struct window_ctx *w = ctx;
 	struct run *r = w->run;
+	struct fl_key key = f->key;
 	struct fl_flow_line line = {
-	    .key = &f->key,
+	    .key = &key,
 	    .packets = f->packets,
 	    .bytes = f->bytes,
 	    .start = w->start + f->first_ms / 1000,
 	    .end = w->start + f->last_ms / 1000,
 	    .tcp = f->tcp,
-	    .action = f->action,
+	    .action = f->key.dirfam & FL_KEY_REJECT ? FL_ACTION_REJECT : FL_ACTION_ACCEPT,
+	    .reason = f->key.dirfam & FL_KEY_BPA ? FL_REASON_BPA : FL_REASON_NONE,
 	};
-	int result = fl_encode_line(r->encoder, &line, &r->out);
+	int result;
+
+	key.dirfam &= (uint8_t) ~(FL_KEY_REJECT | FL_KEY_BPA);
+	result = r->replay ? fl_replay_line(r->replay, r->encoder, &line, &r->out)
+			   : fl_encode_line(r->encoder, &line, &r->out);
 
 	r->ledger.recorded.packets += f->packets;
 	r->ledger.recorded.bytes += f->bytes;
@@ -104,6 +113,8 @@ static int on_window(void *ctx, uint32_t window, const struct fl_table *flows, b
 	struct fl_record skip = {.start = w.start, .end = w.start + r->interval - 1, .status = FL_STATUS_SKIPDATA};
 	int result = fl_table_each(flows, write_flow, &w);
 
+	if (r->replay)
+		fl_replay_window(r->replay, (uint64_t)w.start * 1000);
 	return result || !lossy ? result : fl_encode(r->encoder, &skip, NULL, &r->out);
 }
 
@@ -197,7 +208,10 @@ static inline int add_packet(struct run *r, const struct fl_pcap_packet *in)
 	o->first_ms = o->last_ms = (uint32_t)((in->time_ns - r->window_start_ns) / 1000000);
 	r->ledger.seen.packets += o->packets;
 	r->ledger.seen.bytes += o->bytes;
-	if (r->n_local)
+	if (r->replay)
+		fl_replay_packet(r->replay, o, in->link == FL_LINK_ETHERNET && in->caplen >= 14 ? in->data : NULL,
+				 icmp_type, in->time_ns / 1000000);
+	else if (r->n_local)
 		o->key.dirfam |= direction(r, &o->key);
 	if (r->n_exclusions && excluded(r, o, icmp_type))
 		return 0;
@@ -253,6 +267,23 @@ static int meter_file(struct run *r, const char *path, int *ret_fault)
 	return result;
 }
 
+/* A file appears whole or not at all. A device, a pipe or a link is written to: never replaced by a file. */
+static int save_ledger(const char *path, const struct fl_buf *text)
+{
+	bool standard = !strcmp(path, "-");
+	struct stat st;
+	int fd, result;
+
+	if (!standard && (lstat(path, &st) ? errno == ENOENT : S_ISREG(st.st_mode)))
+		return fl_file_write_atomic(AT_FDCWD, path, text->data, text->len, 0644, false);
+	fd = standard ? dup(STDOUT_FILENO) : open(path, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		return fl_fail(-errno, "%s: %m", path);
+	result = fl_write_all(fd, text->data, text->len);
+	close(fd);
+	return result ? fl_fail(result, "%s: %s", path, strerror(-result)) : 0;
+}
+
 static int write_ledger(struct run *r)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 16);
@@ -269,10 +300,12 @@ static int write_ledger(struct run *r)
 	fl_json_object(&j);
 	fl_json_ku64(&j, "packets", r->ledger.not_ip.packets);
 	fl_json_end_object(&j);
+	if (r->replay)
+		fl_replay_json(r->replay, &j);
 	fl_json_end_object(&j);
 	if (fl_json_done(&j) || fl_buf_adds(&buf, "\n"))
 		return -ENOMEM;
-	return fl_file_write_atomic(AT_FDCWD, r->conf->ledger, buf.data, buf.len, 0644, false);
+	return save_ledger(r->conf->ledger, &buf);
 }
 
 static struct fl_addr address_plus(const struct fl_addr *base, unsigned n)
@@ -324,6 +357,28 @@ static uint64_t half_of_memory(void)
 	return pages > 0 && size > 0 ? (uint64_t)pages / 2 * (uint64_t)size : MEMORY_UNKNOWN;
 }
 
+static int prepare_replay(struct run *r)
+{
+	struct fl_replay_conf rc = {
+	    .inventory = r->conf->inventory,
+	    .interface = r->conf->interface,
+	    .enforced = r->conf->enforced,
+	    .format = r->format,
+	};
+	int result;
+
+	if (!rc.inventory && !rc.interface && !rc.enforced)
+		return 0;
+	if (!rc.inventory || !rc.interface)
+		return fl_fail(-EINVAL,
+			       "--inventory DIR and --interface ENI go together: a capture is one interface of "
+			       "the inventory");
+	if (r->n_local)
+		return fl_fail(-EINVAL, "--local: with an inventory its interface says what is local");
+	result = fl_replay_tags(r->conf->tag, &rc.enrich);
+	return result ? result : fl_replay_new(&r->replay, &rc);
+}
+
 /* What the user asked for; a fault here is a usage error. */
 static int prepare(struct run *r)
 {
@@ -337,9 +392,11 @@ static int prepare(struct run *r)
 	result = prepare_networks(r);
 	if (!result)
 		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
+	if (!result && fl_format_warning(r->format))
+		fprintf(stderr, "flowlog: format: %s\n", fl_format_warning(r->format));
 	if (!result)
 		result = fl_encoder_new(&r->encoder, r->format, (enum fl_output)r->conf->output);
-	return result;
+	return result ? result : prepare_replay(r);
 }
 
 static int begin(struct run *r)
@@ -361,7 +418,7 @@ static int begin(struct run *r)
 	find_window(r, 0);
 	fl_identity_defaults(&identity);
 	fl_eni_for_capture(&identity, "capture", &eni);
-	result = fl_encoder_set_eni(r->encoder, &eni);
+	result = r->replay ? fl_replay_begin(r->replay, r->encoder) : fl_encoder_set_eni(r->encoder, &eni);
 	if (!result)
 		result = fl_fragments_new(&r->fragments, FL_FRAGMENT_CAPACITY, FL_FRAGMENT_TIMEOUT_NS, mc.seed);
 	if (!result)
@@ -404,7 +461,9 @@ static void note_losses(const struct run *r)
 
 static void note_verdicts(const struct run *r)
 {
-	if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
+	if (r->replay)
+		fl_replay_tell(r->replay);
+	else if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
 		fprintf(stderr, "flowlog meter: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
 }
 
@@ -458,6 +517,7 @@ static int run(void *conf, int argc, char **argv)
 		status = run_prepared(r, argc, argv);
 	}
 	fl_meter_free(&r->meter);
+	fl_replay_free(&r->replay);
 	fl_fragments_free(&r->fragments);
 	fl_encoder_free(&r->encoder);
 	fl_format_free(&r->format);
@@ -479,12 +539,23 @@ static const struct fl_option options[] = {
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
      "Form of the records; json is one object a line.", offsetof(struct conf, output)},
     {"ledger", 0, NULL, FL_OPT_STRING, "FILE", NULL, NULL,
-     "Write what was seen, recorded, excluded and lost to FILE as JSON.", offsetof(struct conf, ledger)},
+     "Write what was seen, recorded, excluded and lost to FILE as JSON; - is standard output, after the records.",
+     offsetof(struct conf, ledger)},
     {"inner", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Log what is inside IPIP, GRE, VXLAN and Geneve tunnels instead of the tunnels.", offsetof(struct conf, inner)},
     {"exclusions", 0, NULL, FL_OPT_STRING, "RULES", "none", NULL,
      "Traffic that AWS does not log either, left out and counted apart: none, aws, or names of rules with commas.",
      offsetof(struct conf, exclusions)},
+    {"inventory", 0, NULL, FL_OPT_STRING, "DIR", NULL, NULL,
+     "A network as AWS describes it (flowlog inventory): identity, and the fields that only it knows.",
+     offsetof(struct conf, inventory)},
+    {"interface", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
+     "Which interface of the inventory the capture was made on: id, name, instance or address.",
+     offsetof(struct conf, interface)},
+    {"enforced", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "The inventory's groups and ACLs were in force: what they deny is REJECT.", offsetof(struct conf, enforced)},
+    {"tag", 0, NULL, FL_OPT_LIST, "FIELD=KEY", NULL, NULL,
+     "The tag key behind a field: instance-tag=Team, asg-tag-2=Owner; repeatable.", offsetof(struct conf, tag)},
     {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "A capture file, as an operand is; repeatable.",
      offsetof(struct conf, read)},
     {"memory", 'm', NULL, FL_OPT_SIZE, "SIZE", NULL, NULL,
@@ -507,9 +578,12 @@ const struct fl_command fl_cmd_meter = {
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,
-    .examples = "flowlog meter capture.pcap\n  records in the default format\n"
-		"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
-		"version 5, direction known\n"
-		"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
-		"everything seen\n",
+    .examples =
+	"flowlog meter capture.pcap\n  records in the default format\n"
+	"flowlog meter --local 10.0.0.0/8 --format v5-all -o json capture.pcapng.gz\n  every field up to "
+	"version 5, direction known\n"
+	"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
+	"everything seen\n"
+	"flowlog meter --inventory aws/ --interface web-1 --enforced --format v5-all capture.pcap\n  what AWS's "
+	"flow logs of that interface would have said\n",
 };

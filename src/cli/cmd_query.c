@@ -46,7 +46,7 @@ static const struct fl_option options[] = {
     {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory that is read when no SOURCE is named.", offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
+     "The flow log of the store; without it the first of the configuration.", offsetof(struct conf, flow_log)},
     {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Add the open window; the column provisional is true there, and its numbers still grow.",
      offsetof(struct conf, open_window)},

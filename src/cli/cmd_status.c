@@ -86,6 +86,31 @@ static int add_roles(struct picture *p, const char *store, struct fl_print *prin
 	return r;
 }
 
+/* Where verdicts come from; what is dropped behind the interfaces for other reasons is no verdict. */
+static int add_verdicts(struct fl_status_file *s, const struct fl_status_ledger *l, struct fl_buf *out)
+{
+	const json_t *v = fl_status_object(s, s->root, "verdicts"), *others = fl_status_object(s, v, "other_drops");
+	const char *source = fl_status_str(s, v, "source"), *name;
+	uint64_t untold = fl_status_u64(s, v, "untold");
+	json_t *n;
+	int r;
+
+	if (!v)
+		return 0;
+	if (strcmp(source, "kernel") != 0)
+		return fl_buf_printf(out, "verdicts    not observed: %s; ACCEPT only means \"not seen rejected\"\n",
+				     fl_status_str(s, v, "reason"));
+	r = fl_buf_printf(out,
+			  "verdicts    from the kernel: %" PRIu64 " packets rejected, %" PRIu64
+			  " more before the interface, %" PRIu64 " unmatched%s",
+			  l->verdict[FL_VERDICT_REJECTED].packets, l->verdict[FL_VERDICT_BEFORE].packets,
+			  l->verdict[FL_VERDICT_UNMATCHED].packets + untold,
+			  json_object_size(others) ? "; dropped for other reasons:" : "");
+	json_object_foreach((json_t *)others, name, n) r =
+	    r ? r : fl_buf_printf(out, " %s %" PRIu64, name, fl_status_u64(s, others, name));
+	return r ? r : fl_buf_adds(out, "\n");
+}
+
 static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 {
 	const json_t *journal = fl_status_object(s, s->root, "journal"),
@@ -118,6 +143,7 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 			      " window%s dropped unread\n",
 			      frames, fl_plural(frames), flows, fl_plural(flows),
 			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes), dropped, fl_plural(dropped));
+	r = r ? r : add_verdicts(s, &l, out);
 	return r ? r : s->error;
 }
 

@@ -44,8 +44,9 @@ struct tail {
 	struct fl_buf text;
 	struct line *ring; /* the newest conf->n records */
 	size_t at, held;
-	char damage[DAMAGE_MAX];  /* the last damaged place that was passed over */
-	bool provisional, direct; /* direct: written at once, past the ring */
+	char damage[DAMAGE_MAX]; /* the last damaged place that was passed over */
+	bool provisional, direct;
+	bool noted; /* that verdicts are missing */ /* direct: written at once, past the ring */
 };
 
 static int write_out(const char *text, size_t n)
@@ -173,11 +174,21 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 	return r ? r : keep(t);
 }
 
+/* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
+static void note_verdicts(struct tail *t, uint32_t flags)
+{
+	if (t->noted || flags & FL_WINDOW_VERDICTS || !isatty(STDERR_FILENO))
+		return;
+	t->noted = true;
+	fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n", stderr);
+}
+
 static int on_frame(struct tail *t, const struct fl_frame *frame)
 {
 	int r = fl_encoder_set_eni(t->encoder, &frame->eni);
 
 	t->provisional = frame->window.flags & FL_WINDOW_PROVISIONAL;
+	note_verdicts(t, frame->window.flags);
 	return r ? r : fl_frame_records(frame, on_record, t);
 }
 
@@ -421,7 +432,7 @@ static const struct fl_option options[] = {
     {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory that is read.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
+     "The flow log of the store; without it the first of the configuration.", offsetof(struct conf, flow_log)},
     {"lines", 'n', NULL, FL_OPT_U64, "N", "10", NULL, "How many of the newest records to show.",
      offsetof(struct conf, n)},
     {"follow", 'f', NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Go on with each window as it closes.",

@@ -37,5 +37,9 @@ const struct fl_config_value *fl_config_values(const struct fl_config *c, size_t
  * is not NULL. account_id and region are left empty; format and id are always set. */
 const struct fl_flow_log *fl_config_flow_logs(const struct fl_config *c, size_t *ret_n);
 
+/* The id follows from what the flow log is: with another format, interval or destination it is another one, and the
+ * files of the two are never mixed up. */
+int fl_flow_log_derive_id(struct fl_flow_log *log);
+
 /* "arn:aws:s3:::bucket/prefix" or "bucket/prefix" into bucket and prefix, by AWS's rules. */
 int fl_flow_log_set_destination(struct fl_flow_log *log, const char *destination);

@@ -137,6 +137,14 @@ void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char
 	    .rules = fl_status_object(s, fl_status_object(s, l, "excluded"), "rules"),
 	    .causes = fl_status_object(s, fl_status_object(s, l, "lost"), "causes"),
 	};
+	for (unsigned i = 0; i < FL_VERDICT_N; i++)
+		ret->verdict[i] = count(s, fl_status_object(s, l, "verdicts"), fl_verdict_names[i]);
+}
+
+int64_t fl_status_ledger_gap(const struct fl_status_ledger *l)
+{
+	return (int64_t)(l->seen.packets + l->verdict[FL_VERDICT_BEFORE].packets - l->recorded.packets -
+			 l->excluded.packets - l->lost.packets);
 }
 
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l)
@@ -147,6 +155,8 @@ void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_l
 	fl_count_add(&sum->excluded, &l->excluded);
 	fl_count_add(&sum->lost, &l->lost);
 	fl_count_add(&sum->not_ip, &l->not_ip);
+	for (unsigned i = 0; i < FL_VERDICT_N; i++)
+		fl_count_add(&sum->verdict[i], &l->verdict[i]);
 }
 
 int64_t fl_status_age(struct fl_status_file *s)

@@ -23,8 +23,9 @@
 
 #define FRAME_MAX (1u << 20)
 #define ROWS_WITHOUT_TERMINAL 20
-#define LINES_AROUND 10    /* what is neither flows nor interfaces */
-#define LINES_BELOW 6      /* the heads of the flows, and what follows them */
+#define NEXT_LINES 2
+#define LINES_AROUND 11    /* what is neither flows nor interfaces */
+#define LINES_BELOW 7      /* the heads of the flows, and what follows them */
 #define INTERFACES_SHARE 5 /* of the room, one part in so many, and what the flows leave */
 #define SKIPPED_LINES 3
 
@@ -236,7 +237,9 @@ static int draw_skipped(struct frame *f, struct fl_status_file *s, const json_t 
 			const json_t *o = json_array_get(list, k);
 
 			if (!strcmp(skip_of(s, o), why))
-				r = fl_buf_printf(&text, "%s%s", k == i ? "" : ", ", fl_status_str(s, o, "device"));
+				r = fl_buf_printf(&text, "%s%s%s%s", k == i ? "" : ", ", fl_status_str(s, o, "netns"),
+						  *fl_status_str(s, o, "netns") ? "/" : "",
+						  fl_status_str(s, o, "device"));
 		}
 		r = r ? r : fl_buf_printf(&text, " (%s)", why);
 	}
@@ -296,13 +299,15 @@ static int draw_interfaces(struct frame *f, struct fl_status_file *s, size_t row
 
 static void draw_ledger(struct frame *f, const char *label, const struct fl_status_ledger *l)
 {
-	char bytes[16];
+	char bytes[16], before[64] = "";
 
+	if (l->verdict[FL_VERDICT_BEFORE].packets)
+		snprintf(before, sizeof before, " + dropped before %" PRIu64, l->verdict[FL_VERDICT_BEFORE].packets);
 	linef(f,
-	      "%s seen %" PRIu64 " packets %s = recorded %" PRIu64 " + excluded %" PRIu64 " + lost %" PRIu64
+	      "%s seen %" PRIu64 " packets %s%s = recorded %" PRIu64 " + excluded %" PRIu64 " + lost %" PRIu64
 	      "; not IP %" PRIu64,
-	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), l->recorded.packets, l->excluded.packets,
-	      l->lost.packets, l->not_ip.packets);
+	      label, l->seen.packets, fl_human_bytes(l->seen.bytes, bytes), before, l->recorded.packets,
+	      l->excluded.packets, l->lost.packets, l->not_ip.packets);
 }
 
 static void draw_last_window(struct frame *f, struct fl_status_file *s)
@@ -348,12 +353,13 @@ static int add_flow(struct fl_grid *g, struct fl_status_file *s, const json_t *o
 		r = name ? fl_grid_adds(g, name) : fl_grid_addf(g, "%" PRIu64, protocol);
 	r = r ? r : fl_grid_adds(g, fl_human_bytes(fl_status_u64(s, o, "bytes"), bytes));
 	r = r ? r : fl_grid_addf(g, "%" PRIu64, fl_status_u64(s, o, "packets"));
+	r = r ? r : fl_grid_adds(g, fl_status_str(s, o, "action"));
 	return r ? r : fl_grid_addf(g, "%s %s", fl_status_str(s, o, "name"), dir);
 }
 
 static int draw_flows(struct frame *f, struct fl_status_file *s, size_t rows)
 {
-	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "INTERFACE"};
+	static const char *const heads[] = {"OPENED BY", "", "TO", "PROTO", "BYTES", "PACKETS", "ACTION", "INTERFACE"};
 	struct fl_grid g FL_CLEANUP(fl_grid_free) = {0};
 	const json_t *top = fl_status_array(s, s->root, "top");
 	int r = fl_grid_init(&g, FL_ARRAY_LEN(heads), FRAME_MAX);
@@ -380,6 +386,7 @@ static int compose(struct frame *f, struct fl_status_file *s)
 	size_t interfaces = height ? FL_MAX(share, left) : ROWS_WITHOUT_TERMINAL;
 	uint64_t open = fl_status_u64(s, s->root, "flows_active");
 	bool is_default = !strcmp(f->view->shown, FL_STORE_DEFAULT);
+	struct fl_buf next FL_CLEANUP(fl_buf_free) = FL_BUF(8192);
 	struct fl_status_ledger totals;
 	char memory[16];
 	int r;
@@ -398,8 +405,13 @@ static int compose(struct frame *f, struct fl_status_file *s)
 	draw_ledger(f, "in all:", &totals);
 	linef(f, "%" PRIu64 " flow%s open, %s of memory", open, fl_plural(open),
 	      fl_human_bytes(fl_status_u64(s, s->root, "memory_bytes"), memory));
-	linef(f, "next: %s query %s%s%s'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 DESC'",
-	      fl_cli_program(), is_default ? "" : "--store ", is_default ? "" : f->view->shown, is_default ? "" : " ");
+	r = r ? r
+	      : fl_buf_printf(&next,
+			      "next: %s query %s%s%s'SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1 ORDER BY 2 DESC'",
+			      fl_cli_program(), is_default ? "" : "--store ", is_default ? "" : f->view->shown,
+			      is_default ? "" : " ");
+	if (!r)
+		draw_wrapped(f, fl_buf_cstr(&next), NEXT_LINES);
 	return r ? r : s->error;
 }
 

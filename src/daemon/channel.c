@@ -59,6 +59,13 @@ static int do_attach(const struct fl_run *run, const struct fl_request *rq)
 	return run->ops->attach(run->privileged, rq->slot, rq->ifindex, rq->arphrd, netns);
 }
 
+static int do_other_end(const struct fl_run *run, const struct fl_request *rq)
+{
+	int netns FL_CLEANUP(fl_closep) = fl_run_open_netns(run, rq->netns);
+
+	return netns < -1 ? netns : run->ops->other_end(run->privileged, rq->slot, rq->ifindex, netns);
+}
+
 static int do_detach(const struct fl_run *run, const struct fl_request *rq)
 {
 	return run->ops->detach(run->privileged, rq->slot);
@@ -72,6 +79,7 @@ static int do_ready(const struct fl_run *run, const struct fl_request *rq)
 /* All that the privileged process does on request. */
 static int (*const requests[FL_REQUEST_N])(const struct fl_run *, const struct fl_request *) = {
     [FL_REQUEST_ATTACH] = do_attach,
+    [FL_REQUEST_OTHER_END] = do_other_end,
     [FL_REQUEST_DETACH] = do_detach,
     [FL_REQUEST_READY] = do_ready,
 };

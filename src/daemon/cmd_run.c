@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/owner.h"
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
@@ -48,8 +49,8 @@ static const struct fl_option options[] = {
      OPT(backend)},
     {"ring-size", 0, "capture.ring_size", FL_OPT_SIZE, "SIZE", "16MiB", NULL, "Memory between kernel and meter.",
      OPT(ring)},
-    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL,
-     "Log what is inside tunnels instead of the tunnel (AF_PACKET only).", OPT(inner)},
+    {"inner", 0, "capture.inner", FL_OPT_FLAG, NULL, NULL, NULL, "Log what is inside tunnels instead of the tunnels.",
+     OPT(inner)},
     {"window", 'w', "window", FL_OPT_DURATION, "TIME", "60s", NULL,
      "Length of the metering window; whole seconds that divide a minute, or minutes.", OPT(window_ns)},
     {"memory", 'm', "memory", FL_OPT_SIZE, "SIZE", "512MiB", NULL,
@@ -152,7 +153,7 @@ struct logs {
 	size_t n;
 };
 
-static int default_log(const struct conf *c, const struct fl_identity_conf *id, struct fl_flow_log *log)
+static int default_log(const struct conf *c, struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
 	int r = fl_format_parse(&format, FL_LOG_VPC, c->format);
@@ -165,8 +166,17 @@ static int default_log(const struct conf *c, const struct fl_identity_conf *id, 
 	r = fl_flow_log_set_destination(log, c->destination);
 	if (r)
 		return located(c, "destination", r);
-	fl_derive_id(id, "fl", "default", log->id, sizeof log->id);
-	return 0;
+	return fl_flow_log_derive_id(log);
+}
+
+/* The format itself was checked where it was read. */
+static void warn_of_format(const struct fl_flow_log *log)
+{
+	struct fl_format *format = NULL;
+
+	if (!fl_format_parse(&format, FL_LOG_VPC, log->format ? log->format : "default") && fl_format_warning(format))
+		fl_warn("flow log %s: format: %s", log->id, fl_format_warning(format));
+	fl_format_free(&format);
 }
 
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
@@ -178,9 +188,10 @@ static int make_logs(const struct conf *c, const struct fl_identity_conf *id, st
 		memcpy(ret->v, given, ret->n * sizeof *given);
 	if (!given) {
 		ret->n = 1;
-		r = default_log(c, id, &ret->v[0]);
+		r = default_log(c, &ret->v[0]);
 	}
 	for (size_t i = 0; !r && i < ret->n; i++) {
+		warn_of_format(&ret->v[i]);
 		struct fl_flow_log *log = &ret->v[i];
 
 		memcpy(log->account_id, id->account_id, sizeof log->account_id);
@@ -246,6 +257,14 @@ static int open_backend(struct fl_run *run, int backend, bool has_log, char reas
 	return 0;
 }
 
+static void ask_verdicts(struct fl_run *run)
+{
+	struct fl_live_verdicts v;
+
+	run->verdicts = run->ops->verdicts(run->privileged, &v);
+	snprintf(run->no_verdicts, sizeof run->no_verdicts, "%s", run->verdicts ? "" : v.why_not);
+}
+
 /* ---- what is said at the start ---- */
 
 static void say_skipped(const struct fl_interface *v, size_t n, bool terminal)
@@ -307,6 +326,12 @@ static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, b
 			run->uid);
 	if (*because)
 		fl_warn("falling back to AF_PACKET: %s", because);
+	if (!run->verdicts)
+		fl_warn("verdicts are not observed, ACCEPT only means \"not seen rejected\": %s", run->no_verdicts);
+	else if (terminal)
+		printf("  REJECT: what this host's packet filter drops\n");
+	else
+		fl_info("verdicts: what this host's packet filter drops is REJECT");
 	if (run->reused)
 		fl_info("taking over what an earlier run left attached");
 	r = say_interfaces(run, terminal);
@@ -328,7 +353,8 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	int r = check_numbers(c);
 
 	if (!r)
-		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions, &run->exclusions));
+		r = located(c, "exclusions",
+			    fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
 	if (r)
 		return r;
 	return make_logs(c, &run->discovery.identity, logs);
@@ -346,7 +372,7 @@ static int supervise(const struct conf *c, struct fl_run *run)
 	*dir = FL_STORE_DIR;
 	r = check_privilege();
 	if (!r)
-		r = fl_privilege_owner(c->user, c->store, &run->uid, &run->gid);
+		r = fl_store_owner(c->user, c->store, &run->uid, &run->gid);
 	if (!r)
 		r = fl_store_dir_open(dir, c->store, run->uid, run->gid);
 	if (!r) {
@@ -356,6 +382,8 @@ static int supervise(const struct conf *c, struct fl_run *run)
 		r = open_backend(run, c->backend, dir->has_log, reason);
 	}
 	run->quiet = terminal;
+	if (!r)
+		ask_verdicts(run);
 	if (!r)
 		r = say_start(run, dir, terminal);
 	if (!r)
@@ -419,6 +447,10 @@ const struct fl_command fl_cmd_run = {
 		   "a line an event. It needs root to attach to interfaces; "
 		   "everything that reads packets or writes files runs as the user who called "
 		   "sudo, to whom the store belongs.\n\n"
+		   "REJECT is what this host's packet filter (nftables, iptables) dropped: a packet that "
+		   "came in under the addresses it came in with, one on its way out at the interface "
+		   "it would have left by. Where the kernel does not tell, which is said at the start "
+		   "and by \"flowlog status\", ACCEPT only means that nothing was seen rejected.\n\n"
 		   "A run that is killed loses nothing: what the kernel counts meanwhile is taken "
 		   "over by the next run. When there is not to be a next "
 		   "one, \"flowlog detach\" removes what is attached. SIGTERM ends a run: the open "

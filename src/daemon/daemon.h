@@ -31,6 +31,8 @@ struct fl_run {
 	bool reused;                /* the backend went on counting while no meter was there */
 	bool quiet;                 /* the live view has the terminal: only warnings are logged */
 	const char *fallback_reason;
+	bool verdicts;         /* the kernel tells what its packet filter drops */
+	char no_verdicts[192]; /* else why not */
 	uint64_t memory_limit, journal_bytes;
 	uint32_t exclusions;
 	bool exclusions_given; /* else those of AWS hold for interfaces of an inventory */
@@ -40,7 +42,7 @@ struct fl_run {
 };
 
 /* ---- requests of the meter to the supervisor, over a SOCK_SEQPACKET pair ---- */
-enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_DETACH, FL_REQUEST_READY, FL_REQUEST_N };
+enum fl_request_op { FL_REQUEST_ATTACH, FL_REQUEST_OTHER_END, FL_REQUEST_DETACH, FL_REQUEST_READY, FL_REQUEST_N };
 struct fl_request {
 	uint32_t op;
 	uint16_t slot, arphrd;

@@ -43,6 +43,12 @@ static void obs_of_partial(const struct slot *s, const struct fl_partial *p, str
 	ret->first_ms = (uint32_t)(p->first * unit_ms);
 	ret->last_ms = (uint32_t)(p->last * unit_ms);
 	ret->tcp = p->tcp;
+	if (p->evict == FL_EVICT_DROPPED)
+		ret->key.iface |= FL_STATE_DROPPED;
+	else if (p->evict == FL_EVICT_DROPPED_BEFORE)
+		ret->key.iface |= FL_STATE_BEFORE;
+	else if (p->evict == FL_EVICT_DROPPED_BRIDGED)
+		ret->key.iface |= FL_STATE_BRIDGED;
 }
 
 static int flush(struct window *w, struct fl_obs *batch, size_t *have)
@@ -427,9 +433,9 @@ int fl_engine_finish(struct fl_engine *e)
 	return r == FL_ENGINE_RETRY ? fl_fail(-EIO, "%s", e->trouble) : r;
 }
 
-const struct fl_table *fl_engine_peek(struct fl_engine *e, size_t max)
+int fl_engine_peek(struct fl_engine *e, size_t max, struct fl_flow **ret, size_t *ret_n)
 {
 	uint32_t now = fl_state_window_at(&e->state, fl_mono_ns(&e->conf.clock));
 
-	return fl_state_peek(&e->state, now, e->conf.ops, e->conf.live, max, obs_of_partial);
+	return fl_state_peek(&e->state, now, e->conf.ops, e->conf.live, max, obs_of_partial, ret, ret_n);
 }

@@ -34,7 +34,8 @@ struct fl_engine_conf {
 	uint64_t snapshot_bytes; /* a log shorter than this is not rewritten when a window has left
 				    it; 0: 1 MiB */
 	uint8_t boot_id[16];
-	bool reused; /* the backend went on counting while we were away */
+	bool verdicts; /* the backend tells what the packet filter drops */
+	bool reused;   /* the backend went on counting while we were away */
 };
 
 int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf);
@@ -87,7 +88,7 @@ struct fl_engine_last {
 	struct fl_ledger ledger;
 };
 const struct fl_engine_last *fl_engine_last(const struct fl_engine *e); /* number 0: none yet */
-/* Flows of the open window: what is summed already and a racy look at the kernel's cache. The table
- * is the engine's. */
-const struct fl_table *fl_engine_peek(struct fl_engine *e, size_t max);
+/* Flows of the open window, with action: what is summed already and a racy look at the kernel's cache. malloc'd,
+ * sorted by interface and key. */
+int fl_engine_peek(struct fl_engine *e, size_t max, struct fl_flow **ret, size_t *ret_n);
 uint64_t fl_engine_memory(const struct fl_engine *e);

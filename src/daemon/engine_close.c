@@ -29,6 +29,7 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->lost[FL_LOSS_TRUNCATED] = row->truncated;
 	ret->lost[socket ? FL_LOSS_SOCKET : FL_LOSS_RING_FULL] = row->ring_full;
 	ret->lost[FL_LOSS_TABLE_FULL] = row->table_full;
+	ret->verdict[FL_VERDICT_UNMATCHED] = row->untold;
 }
 
 static void record_flows(const struct fl_exclusions *x, struct fl_flow *flows, size_t *n,
@@ -94,35 +95,45 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 	return 0;
 }
 
+/* Fills a chunk with rows; what the verdicts count goes into the ledger of the chunk. */
+static size_t fill_chunk(struct fl_verdict_walk *walk, struct fl_flow *chunk, size_t each,
+			 struct fl_ledger ledger[FL_DIR_N], bool *ret_more)
+{
+	size_t n = 0, have;
+
+	/* One key may be two rows. */
+	while (n < each && (*ret_more = fl_verdicts_next(walk, chunk + n, &have, ledger)))
+		n += have;
+	return n;
+}
+
 /* All of an interface in one window: the counters with the first frame, flows in frames of at most
  * `each`. */
-static int append_interface(struct fl_engine *e, const struct window *w, unsigned number, const struct fl_flow *flows,
-			    size_t n)
+static int append_interface(struct fl_engine *e, const struct window *w, unsigned number, struct fl_verdict_walk walk)
 {
 	static const enum fl_loss skips[] = {FL_LOSS_RING_FULL, FL_LOSS_TABLE_FULL, FL_LOSS_SOCKET};
+	static const struct fl_ledger none[FL_DIR_N];
 	const struct gap *gap = &e->state.gap;
-	size_t each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1), most = FL_MIN(each, n), done = 0;
-	struct fl_flow *copy FL_CLEANUP(fl_freep) = malloc((most + 1) * sizeof *copy);
+	size_t n = fl_verdicts_most(&walk), each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1);
+	struct fl_flow *chunk FL_CLEANUP(fl_freep) = malloc((FL_MIN(each, n) + 2) * sizeof *chunk);
 	uint32_t flags = w->number >= gap->from && w->number <= gap->to ? FL_WINDOW_SKIPDATA : 0;
 	struct fl_ledger ledger[FL_DIR_N] = {0};
-	int r = copy ? 0 : -ENOMEM;
+	bool more = true;
+	int r = chunk ? 0 : -ENOMEM;
 
+	flags |= e->conf.verdicts ? FL_WINDOW_VERDICTS : 0;
 	for (unsigned d = 0; d < FL_DIR_N && number < w->rows; d++) {
 		ledger_of_row(&w->row[number].dir[d], e->counts_socket, &ledger[d]);
 		for (size_t i = 0; i < FL_ARRAY_LEN(skips); i++)
 			if (ledger[d].lost[skips[i]].packets)
 				flags |= FL_WINDOW_SKIPDATA;
 	}
-	for (unsigned chunk = 0; !r && (done < n || !chunk); chunk++) {
-		size_t now = FL_MIN(each, n - done);
+	for (unsigned part = 0; !r && more; part++) {
+		size_t now = fill_chunk(&walk, chunk, each, ledger, &more);
 
-		/* Exclusions take flows out, and the window must stay as it is until all of it is
-		 * written. */
-		if (now)
-			memcpy(copy, flows + done, now * sizeof *copy);
-		r = append_frame(e, w, number, chunk, copy, now, ledger, flags);
+		if (now || !part || memcmp(ledger, none, sizeof ledger))
+			r = append_frame(e, w, number, part, chunk, now, ledger, flags);
 		memset(ledger, 0, sizeof ledger);
-		done += now;
 	}
 	return r;
 }
@@ -142,22 +153,25 @@ static int write_part(struct fl_engine *e, struct window *w)
 	struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
 	uint32_t length = fl_state_window_seconds(&e->state, w->number);
 	int64_t start = fl_state_window_wall(&e->state, w->number);
-	size_t at = 0;
+	struct fl_verdict_runs runs;
 	int r = 0;
 
-	if (!w->flows)
+	if (!w->flows) {
 		r = fl_table_take_sorted(w->table, &w->flows, &w->n_flows);
-	if (r)
-		return r;
+		if (r)
+			return r;
+		fl_verdicts_find_ports(&e->state, w->flows, &w->n_flows);
+	}
+	fl_verdicts_runs(&runs, w->flows, w->n_flows);
 	if (w->first)
 		memset(&e->last, 0, sizeof e->last);
 	for (unsigned i = 0; !r && i < FL_K_SLOTS; i++) {
-		size_t from = at;
+		struct fl_verdict_walk walk;
 
-		while (at < w->n_flows && w->flows[at].key.iface == i)
-			at++;
-		if (at > from || has_counts(w, i) || (w->first && was_there(&e->state.slot[i], w->number)))
-			r = append_interface(e, w, i, w->flows + from, at - from);
+		fl_verdicts_take(&runs, i, &walk);
+		if (fl_verdicts_most(&walk) || has_counts(w, i) ||
+		    (w->first && was_there(&e->state.slot[i], w->number)))
+			r = append_interface(e, w, i, walk);
 	}
 	if (!r)
 		r = fl_journal_commit(e->conf.journal, w->number, start, length);

@@ -128,7 +128,8 @@ void fl_state_count(struct row_dir *row, const struct fl_live_counts *c)
 void fl_state_lost(void *ctx, const struct fl_obs *o)
 {
 	struct window *w = ctx;
-	struct fl_count *lost = &w->row[o->key.iface].dir[fl_key_dir(&o->key)].table_full;
+	struct row_dir *row = &w->row[fl_state_slot_of(&o->key)].dir[fl_key_dir(&o->key)];
+	struct fl_count *lost = o->key.iface & FL_STATE_MARKS ? &row->untold : &row->table_full;
 
 	lost->packets += o->packets;
 	lost->bytes += o->bytes;
@@ -313,7 +314,7 @@ static int replay_flows(struct state *s, struct fl_cursor *c)
 		struct fl_obs o = {.window = h.window};
 
 		memcpy(&f, flows + i * sizeof f, sizeof f);
-		if (f.key.iface >= FL_K_SLOTS || !fl_state_row(w, f.key.iface))
+		if (fl_state_slot_of(&f.key) >= FL_K_SLOTS || !fl_state_row(w, fl_state_slot_of(&f.key)))
 			return -EBADMSG;
 		o.key = f.key;
 		o.bytes = f.bytes;
@@ -597,19 +598,49 @@ static int add_to_peek(void *ctx, const struct fl_flow *f)
 	return 0;
 }
 
-const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops,
-				     struct fl_live *live, size_t max,
-				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *))
+/* Rows with their action, out of sorted flows. */
+static int with_verdicts(const struct fl_flow *flows, size_t n, struct fl_flow **ret, size_t *ret_n)
+{
+	struct fl_ledger unused[FL_DIR_N] = {0};
+	struct fl_flow *rows = malloc((n + 1) * sizeof *rows);
+	struct fl_verdict_runs runs;
+	size_t at = 0;
+
+	if (!rows)
+		return -ENOMEM;
+	fl_verdicts_runs(&runs, flows, n);
+	for (unsigned slot = 0; slot < FL_K_SLOTS; slot++) {
+		struct fl_verdict_walk walk;
+		struct fl_flow pair[2];
+		size_t have;
+
+		fl_verdicts_take(&runs, slot, &walk);
+		/* Never more rows than flows: a REJECT stands for a flow of drops. */
+		while (fl_verdicts_next(&walk, pair, &have, unused)) {
+			memcpy(rows + at, pair, have * sizeof *rows);
+			at += have;
+		}
+	}
+	*ret = rows;
+	*ret_n = at;
+	return 0;
+}
+
+int fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live, size_t max,
+		  void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *),
+		  struct fl_flow **ret, size_t *ret_n)
 {
 	struct fl_table_conf conf = {.memory_limit = PEEK_BYTES, .seed = s->seed};
+	struct fl_flow *flows FL_CLEANUP(fl_freep) = NULL;
 	size_t n;
+	int r;
 
 	if (!s->peek && fl_table_new(&s->peek, &conf))
-		return NULL;
+		return -ENOMEM;
 	if (!s->peeked)
 		s->peeked = malloc(max * sizeof *s->peeked);
 	if (!s->peeked)
-		return NULL;
+		return -ENOMEM;
 	fl_table_clear(s->peek);
 	n = ops->peek(live, window, s->peeked, max);
 	for (size_t i = 0; i < n; i++) {
@@ -623,5 +654,9 @@ const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const str
 	for (const struct window *w = s->windows; w; w = w->next)
 		if (w->number == window)
 			fl_table_each(w->table, add_to_peek, s->peek);
-	return s->peek;
+	r = fl_table_take_sorted(s->peek, &flows, &n);
+	if (r)
+		return r;
+	fl_verdicts_find_ports(s, flows, &n);
+	return with_verdicts(flows, n, ret, ret_n);
 }

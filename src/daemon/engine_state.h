@@ -22,6 +22,7 @@
 struct row_dir {
 	uint64_t skbs;
 	struct fl_count packets, not_ip, truncated, ring_full, table_full, vlan;
+	struct fl_count untold; /* drops for which the table had no room */
 };
 struct row {
 	struct row_dir dir[FL_DIR_N];
@@ -43,6 +44,18 @@ struct window {
 	struct fl_flow *flows; /* sorted, once writing has begun */
 	size_t n_flows;
 };
+
+/* Drops are flows too, in the same table: a mark beside the slot number keeps them apart, and sorts them behind what
+ * was seen, in the same order. */
+#define FL_STATE_DROPPED 0x4000 /* of packets that were seen */
+#define FL_STATE_BEFORE 0x8000  /* never seen at the interface */
+#define FL_STATE_BRIDGED 0xc000 /* seen at one of the interfaces in the slot's network namespace */
+#define FL_STATE_MARKS 0xc000
+
+static inline unsigned fl_state_slot_of(const struct fl_key *key)
+{
+	return key->iface & ~FL_STATE_MARKS;
+}
 
 struct slot {
 	bool used;
@@ -150,9 +163,31 @@ int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal
 int fl_state_log_boot(const struct state *s, struct fl_wal *wal);
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal);
 
-const struct fl_table *fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops,
-				     struct fl_live *live, size_t max,
-				     void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *));
+int fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live, size_t max,
+		  void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *),
+		  struct fl_flow **ret, size_t *ret_n);
+
+/* engine_verdicts.c */
+/* Gives drops behind a bridge to the interface that saw them. flows: sorted; all of a window. */
+void fl_verdicts_find_ports(const struct state *s, struct fl_flow *flows, size_t *n);
+/* One interface's flows: what was seen, what of it was dropped, what was dropped before. */
+struct fl_verdict_walk {
+	const struct fl_flow *seen, *seen_end, *dropped, *dropped_end, *before, *before_end;
+};
+/* The next key's rows, with action: at most an ACCEPT and a REJECT. May be none; false: at the end. */
+bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *ret_n,
+		      struct fl_ledger ledger[FL_DIR_N]);
+/* The interfaces of sorted flows one after another, from slot 0. */
+struct fl_verdict_runs {
+	const struct fl_flow *at[3], *end[3];
+};
+void fl_verdicts_runs(struct fl_verdict_runs *r, const struct fl_flow *flows, size_t n);
+void fl_verdicts_take(struct fl_verdict_runs *r, unsigned slot, struct fl_verdict_walk *ret);
+static inline size_t fl_verdicts_most(const struct fl_verdict_walk *w)
+{
+	return (size_t)(w->seen_end - w->seen) + (size_t)(w->dropped_end - w->dropped) +
+	       (size_t)(w->before_end - w->before);
+}
 
 /* engine_close.c */
 int fl_engine_close_due(struct fl_engine *e);

@@ -20,6 +20,7 @@
 struct fl_meter_inventory {
 	char store[64]; /* "/proc/self/fd/N": the store, whoever owns the directories above it */
 	const char *dir;
+	char dir_fd[64]; /* "/proc/self/fd/N" of dir, opened while we had the right to come there */
 	char path[4096], loading_path[4096], said[512];
 	uint64_t applied, seen; /* what the directory looked like: when it was read, at the last look */
 	struct fl_network *network, *previous;
@@ -37,7 +38,8 @@ static int find(struct fl_meter_inventory *i, char path[4096])
 {
 	if (!i->dir)
 		return fl_inventory_at(i->store, FL_INVENTORY_NOW, path, 4096);
-	snprintf(path, 4096, "%s", i->dir);
+	/* by its name when that can be reached: another directory may take its place */
+	snprintf(path, 4096, "%s", access(i->dir, R_OK | X_OK) && *i->dir_fd ? i->dir_fd : i->dir);
 	return 0;
 }
 
@@ -72,14 +74,12 @@ static uint64_t look(const char *path)
 
 /* ---- reading ---- */
 
-static const char *name_of(const char *path)
+static const char *name_of(const struct fl_meter_inventory *i, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-
-	return slash && !strncmp(path, "/proc/self/fd/", 14) ? slash + 1 : path;
+	return i->dir ? i->dir : strrchr(path, '/') + 1;
 }
 
-static void say(const char *path, const struct fl_network *net)
+static void say(const struct fl_meter_inventory *i, const char *path, const struct fl_network *net)
 {
 	size_t enis, problems;
 
@@ -87,9 +87,9 @@ static void say(const char *path, const struct fl_network *net)
 	fl_network_problems(net, &problems);
 	if (problems)
 		fl_warn("inventory %s: %zu interfaces; %zu problems, which flowlog inventory import lists",
-			name_of(path), enis, problems);
+			name_of(i, path), enis, problems);
 	else
-		fl_info("inventory %s: %zu interfaces", name_of(path), enis);
+		fl_info("inventory %s: %zu interfaces", name_of(i, path), enis);
 }
 
 /* The same trouble each second is one line. */
@@ -109,7 +109,7 @@ static void take(struct fl_meter_inventory *i, struct fl_network *net, const cha
 	i->network = net;
 	snprintf(i->path, sizeof i->path, "%s", path);
 	complain(i, "");
-	say(path, net);
+	say(i, path, net);
 }
 
 static void *load(void *ctx)
@@ -155,7 +155,7 @@ bool fl_meter_inventory_poll(struct fl_meter_inventory *i)
 	return false;
 }
 
-int fl_meter_inventory_new(struct fl_meter_inventory **ret, int statefd, const char *dir)
+int fl_meter_inventory_new(struct fl_meter_inventory **ret, int statefd, const char *dir, int dirfd)
 {
 	struct fl_meter_inventory *i = calloc(1, sizeof *i);
 	struct fl_network *net;
@@ -167,6 +167,8 @@ int fl_meter_inventory_new(struct fl_meter_inventory **ret, int statefd, const c
 		return -ENOMEM;
 	snprintf(i->store, sizeof i->store, "/proc/self/fd/%d", statefd);
 	i->dir = dir && *dir ? dir : NULL;
+	if (dirfd >= 0)
+		snprintf(i->dir_fd, sizeof i->dir_fd, "/proc/self/fd/%d", dirfd);
 	if (find(i, path))
 		return 0;
 	i->applied = i->seen = look(path);
@@ -198,7 +200,7 @@ const struct fl_network *fl_meter_inventory_network(const struct fl_meter_invent
 
 const char *fl_meter_inventory_name(const struct fl_meter_inventory *i)
 {
-	return i->network ? name_of(i->path) : "";
+	return i->network ? name_of(i, i->path) : "";
 }
 
 /* ---- binding ---- */

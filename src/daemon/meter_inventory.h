@@ -10,9 +10,9 @@
 
 struct fl_meter_inventory;
 
-/* dir NULL: the current import of the store, whose directory is statefd. None there is not an error. Unreadable ones
- * are said and metering goes on with what is discovered. */
-int fl_meter_inventory_new(struct fl_meter_inventory **ret, int statefd, const char *dir);
+/* dir NULL: the current import of the store, whose directory is statefd. dirfd: of dir, or -1. None there is not an
+ * error. Unreadable ones are said and metering goes on with what is discovered. */
+int fl_meter_inventory_new(struct fl_meter_inventory **ret, int statefd, const char *dir, int dirfd);
 void fl_meter_inventory_free(struct fl_meter_inventory **i);
 /* NULL: none. Valid until the second poll after it that returned true. */
 const struct fl_network *fl_meter_inventory_network(const struct fl_meter_inventory *i);

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "bpf/shared.h"
+#include "record/record.h"
 
 #define STATUS_MAX (16u << 20)
 #define OPEN_FLOWS_MAX 10000 /* in status/open */
@@ -29,10 +30,8 @@ static int by_bytes(const void *a, const void *b)
 	return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : memcmp(&x->key, &y->key, sizeof x->key);
 }
 
-static int collect(void *ctx, const struct fl_flow *f)
+static void collect(struct open_flows *o, const struct fl_flow *f)
 {
-	struct open_flows *o = ctx;
-
 	if (f->key.iface < FL_K_SLOTS) {
 		o->slot[f->key.iface].packets += f->packets;
 		o->slot[f->key.iface].bytes += f->bytes;
@@ -43,7 +42,6 @@ static int collect(void *ctx, const struct fl_flow *f)
 		o->n = OPEN_FLOWS_MAX;
 	}
 	o->flow[o->n++] = *f;
-	return 0;
 }
 
 static int by_interface(const void *a, const void *b)
@@ -62,6 +60,30 @@ static void json_ledger(struct fl_json *j, const char *key, const struct fl_ledg
 	fl_json_ku64(j, "skbs", l->skbs);
 	fl_ledger_json(j, l);
 	fl_count_json(j, "not_ip", &l->not_ip);
+	fl_json_key(j, "verdicts");
+	fl_json_object(j);
+	for (size_t i = 0; i < FL_VERDICT_N; i++)
+		fl_count_json(j, fl_verdict_names[i], &l->verdict[i]);
+	fl_json_end_object(j);
+	fl_json_end_object(j);
+}
+
+/* Where verdicts come from, and what else happened to packets behind the interfaces. */
+static void json_verdicts(struct fl_json *j, const struct fl_meter_status *s)
+{
+	struct fl_live_verdicts v;
+	bool observed = s->run->ops->verdicts(s->live, &v);
+
+	fl_json_key(j, "verdicts");
+	fl_json_object(j);
+	fl_json_kstr(j, "source", observed ? "kernel" : "none");
+	fl_json_kstr(j, "reason", observed ? "" : s->run->no_verdicts);
+	fl_json_ku64(j, "untold", v.lost);
+	fl_json_key(j, "other_drops");
+	fl_json_object(j);
+	for (size_t i = 0; i < v.n_causes; i++)
+		fl_json_ku64(j, v.cause[i].name, v.cause[i].buffers);
+	fl_json_end_object(j);
 	fl_json_end_object(j);
 }
 
@@ -195,6 +217,7 @@ static void json_top(struct fl_json *j, const struct fl_engine *e, const struct 
 		fl_json_ku64(j, "packets", f->packets);
 		fl_json_ku64(j, "bytes", f->bytes);
 		fl_json_kbool(j, "opener", is_opener(f, open));
+		fl_json_kstr(j, "action", f->action == FL_ACTION_REJECT ? "REJECT" : "ACCEPT");
 		fl_json_end_object(j);
 	}
 	fl_json_end_array(j);
@@ -224,6 +247,7 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	fl_json_ki64(&j, "started", s->started);
 	fl_json_kstr(&j, "backend", s->run->ops->name);
 	fl_json_kstr(&j, "reason", s->run->fallback_reason ? s->run->fallback_reason : "");
+	json_verdicts(&j, s);
 	fl_json_key(&j, "window");
 	fl_json_object(&j);
 	json_window(&j, fl_engine_open_window(s->engine));
@@ -270,7 +294,7 @@ static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 		    .window = {.window = w.number,
 			       .start = w.start,
 			       .length = w.length,
-			       .flags = FL_WINDOW_PROVISIONAL},
+			       .flags = FL_WINDOW_PROVISIONAL | (s->verdicts ? FL_WINDOW_VERDICTS : 0)},
 		    .flows = open->flow + at,
 		};
 
@@ -289,16 +313,18 @@ static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 int fl_meter_status_write(const struct fl_meter_status *s)
 {
 	struct open_flows *open FL_CLEANUP(fl_freep) = calloc(1, sizeof *open);
-	struct fl_flow *flows FL_CLEANUP(fl_freep) = malloc(2 * OPEN_FLOWS_MAX * sizeof *flows);
-	const struct fl_table *table = fl_engine_peek(s->engine, 4 * OPEN_FLOWS_MAX);
-	int r;
+	struct fl_flow *kept FL_CLEANUP(fl_freep) = malloc(2 * OPEN_FLOWS_MAX * sizeof *kept);
+	struct fl_flow *flows FL_CLEANUP(fl_freep) = NULL;
+	size_t n = 0;
+	int r = fl_engine_peek(s->engine, 4 * OPEN_FLOWS_MAX, &flows, &n);
 
-	if (!open || !flows || !table)
-		return -ENOMEM;
-	open->flow = flows;
-	fl_table_each(table, collect, open);
-	qsort(flows, open->n, sizeof *flows, by_bytes);
+	if (r || !open || !kept)
+		return r ? r : -ENOMEM;
+	open->flow = kept;
+	for (size_t i = 0; i < n; i++)
+		collect(open, &flows[i]);
+	qsort(kept, open->n, sizeof *kept, by_bytes);
 	open->n = FL_MIN(open->n, (size_t)OPEN_FLOWS_MAX);
-	r = write_json(s, open, fl_table_count(table));
+	r = write_json(s, open, n);
 	return r ? r : write_open(s, open);
 }

@@ -18,6 +18,8 @@ struct fl_meter_system {
 
 struct fl_meter_status {
 	const struct fl_run *run;
+	struct fl_live *live;
+	bool verdicts;
 	struct fl_engine *engine;
 	const struct fl_journal *journal;
 	const struct fl_interface *interfaces;

@@ -20,10 +20,3 @@ enum fl_privilege_role {
 /* For good. Without the right to change the user (a user namespace, no root) the user stays and the
  * rest is done. */
 int fl_privilege_drop(enum fl_privilege_role role, uid_t uid, gid_t gid);
-
-/*
- * Who owns the store and runs the roles: `user` when given; under sudo who called it; else the
- * owner of a store that exists; for root the user "flowlog" when there is one, else "nobody"; for
- * everyone else themselves.
- */
-int fl_privilege_owner(const char *user, const char *store, uid_t *ret_uid, gid_t *ret_gid);

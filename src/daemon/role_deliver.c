@@ -25,15 +25,6 @@ struct deliver {
 			   thousand */
 };
 
-static void write_count(struct fl_json *j, const char *key, const struct fl_count *c)
-{
-	fl_json_key(j, key);
-	fl_json_object(j);
-	fl_json_ku64(j, "packets", c->packets);
-	fl_json_ku64(j, "bytes", c->bytes);
-	fl_json_end_object(j);
-}
-
 static void write_status(struct deliver *d)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 20);
@@ -66,8 +57,8 @@ static void write_status(struct deliver *d)
 		fl_json_key(&j, "lost");
 		fl_json_object(&j);
 		fl_json_ku64(&j, "flows", s.lost_flows);
-		write_count(&j, fl_loss_names[FL_LOSS_DELIVERY], &s.lost_delivery);
-		write_count(&j, fl_loss_names[FL_LOSS_JOURNAL_QUOTA], &s.lost_quota);
+		fl_count_json(&j, fl_loss_names[FL_LOSS_DELIVERY], &s.lost_delivery);
+		fl_count_json(&j, fl_loss_names[FL_LOSS_JOURNAL_QUOTA], &s.lost_quota);
 		fl_json_end_object(&j);
 		fl_json_end_object(&j);
 	}
@@ -117,7 +108,7 @@ static int on_signal(void *ctx, int signo)
 
 int fl_role_deliver(const struct fl_run *run)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, 0};
 	struct deliver d = {.run = run};
 	struct fl_delivery_conf conf = {
 	    .statefd = run->statefd, .logs = run->logs, .n_logs = run->n_logs, .clock = fl_clock_system};

@@ -66,6 +66,17 @@ static int attach(struct meter *m, uint16_t slot, const struct fl_interface *i)
 	return netns < -1 ? netns : m->run->ops->attach(m->live, slot, i->eni.ifindex, i->arphrd, netns);
 }
 
+/* What goes in at the metered end may be dropped behind the other one. */
+static int note_other_end(struct meter *m, uint16_t slot, const struct fl_interface *i)
+{
+	struct fl_request rq = {.op = FL_REQUEST_OTHER_END, .slot = slot, .ifindex = i->other_ifindex};
+
+	if (!i->other_ifindex || !m->run->privileged || !m->run->ops->other_end)
+		return 0;
+	memcpy(rq.netns, i->other_netns, sizeof rq.netns);
+	return fl_channel_call(m->channel, &rq);
+}
+
 static int detach(struct meter *m, uint16_t slot)
 {
 	struct fl_request rq = {.op = FL_REQUEST_DETACH, .slot = slot};
@@ -155,6 +166,10 @@ static int meter_interface(struct meter *m, size_t number, const struct fl_net_e
 		i->skip = FL_SKIP_UNSUPPORTED;
 		return 0;
 	}
+	if (e && m->another_inventory &&
+	    (!known || strcmp(fl_engine_eni(m->engine, (uint16_t)slot)->interface_id, i->eni.interface_id)))
+		fl_info("%s is %s (%s) in the inventory%s", i->eni.device, i->eni.interface_id, i->eni.name,
+			known ? ": from the next window on" : "");
 	/* Known from the log of an earlier life and still attached: its counting was never
 	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
@@ -171,6 +186,8 @@ static int meter_interface(struct meter *m, size_t number, const struct fl_net_e
 	if (r || m->attached[slot])
 		return r;
 	r = attach(m, (uint16_t)slot, i);
+	if (!r)
+		r = note_other_end(m, (uint16_t)slot, i);
 	m->attached[slot] = !r;
 	m->system[slot] = (struct fl_meter_system){.begin = system_counts(i)};
 	if (!r || r == -EPIPE) {
@@ -240,7 +257,8 @@ static void say_window(struct meter *m)
 {
 	const struct fl_engine_last *last = fl_engine_last(m->engine);
 	const struct fl_ledger *l = &last->ledger;
-	char start[24], bytes[16];
+	const uint64_t before = l->verdict[FL_VERDICT_BEFORE].packets;
+	char start[24], bytes[16], and_before[64] = "";
 
 	if (!last->window.number || last->window.number == m->said_window)
 		return;
@@ -248,10 +266,12 @@ static void say_window(struct meter *m)
 	sample_system(m);
 	/* A full disk must not stop the metering. */
 	(void)fl_last_window_note(m->journalfd, m->engine, m->boot_id);
-	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen = %" PRIu64 " recorded + %" PRIu64
+	if (before)
+		snprintf(and_before, sizeof and_before, " + %" PRIu64 " dropped before the interface", before);
+	fl_info("window %s %u s: %" PRIu64 " flows, %s; %" PRIu64 " packets seen%s = %" PRIu64 " recorded + %" PRIu64
 		" excluded + %" PRIu64 " lost%s",
 		fl_time_rfc3339(last->window.start, start), last->window.length, last->flows,
-		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, l->recorded.packets,
+		fl_human_bytes(l->seen.bytes, bytes), l->seen.packets, and_before, l->recorded.packets,
 		fl_count_total(l->excluded, FL_RULE_N).packets, fl_count_total(l->lost, FL_LOSS_N).packets,
 		fl_ledger_gap(l) ? " (and the late parts of other windows)" : "");
 	if (l->seen.packets)
@@ -306,6 +326,8 @@ static void write_status(struct meter *m)
 {
 	struct fl_meter_status s = {
 	    .run = m->run,
+	    .live = m->live,
+	    .verdicts = m->run->verdicts,
 	    .engine = m->engine,
 	    .journal = m->journal,
 	    .interfaces = m->interfaces,
@@ -383,6 +405,7 @@ static int open_stages(struct meter *m)
 	    .memory_limit = m->run->memory_limit,
 	    .seed = fl_random_seed(),
 	    .exclusions = m->run->exclusions,
+	    .verdicts = m->run->verdicts,
 	    .reused = m->run->reused,
 	};
 	int r = read_boot_id(m->boot_id);
@@ -415,7 +438,7 @@ static int open_stages(struct meter *m)
 
 static int run_loop(struct meter *m)
 {
-	static const int signals[] = {SIGTERM, SIGINT, 0};
+	static const int signals[] = {SIGTERM, 0};
 	struct fl_source *sources[5] = {NULL};
 	int ring = m->run->ops->poll_fd(m->live), r;
 
@@ -439,6 +462,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
 										      : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
+	int inventoryfd FL_CLEANUP(fl_closep) =
+	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct meter m = {
 	    .run = run,
 	    .channel = channel,
@@ -464,7 +489,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r)
 		r = open_stages(&m);
 	if (!r)
-		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory);
+		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory, inventoryfd);
 	/* What was read from the log of an earlier life may have had another one. */
 	m.another_inventory = true;
 	if (!r)
@@ -480,6 +505,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	if (!r) {
 		/* The live view is gone: the last window's ledger is said, as without a terminal. */
 		fl_log_set_level(FL_LOG_INFO);
+		m.quiet_so_far = false;
 		say_window(&m);
 		write_status(&m);
 		fl_wal_remove(run->shmfd);

@@ -147,6 +147,10 @@ static int spawn(struct supervisor *s, unsigned role)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(1);
+		/* Ctrl-C and the end of a terminal reach every process of ours at once; the order of ending is the
+		 * supervisor's. */
+		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		fl_log_set_role(roles[role].name);
@@ -217,8 +221,11 @@ static int write_status(void *ctx, uint64_t expirations)
 	struct supervisor *s = ctx;
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(65536);
 	struct fl_json j = FL_JSON(&buf);
+	struct fl_live_verdicts v;
 
 	(void)expirations;
+	if (s->run->privileged)
+		(void)s->run->ops->verdicts(s->run->privileged, &v);
 	fl_json_object(&j);
 	fl_json_kstr(&j, "role", "supervisor");
 	fl_json_ki64(&j, "pid", getpid());
@@ -273,9 +280,7 @@ static void stop_role(struct supervisor *s, unsigned role)
 
 static void stop_all(struct supervisor *s)
 {
-	s->stopping = true;
 	fl_notify("STOPPING=1\nSTATUS=closing the open window");
-	stop_role(s, ROLE_VIEW);
 	/* The programs go first: what the meter then reads is final. */
 	if (s->run->privileged)
 		for (unsigned slot = 0; slot < 1024; slot++)
@@ -304,6 +309,8 @@ int fl_supervise(struct fl_run *run, bool view)
 		r = fl_loop_run(s.loop);
 	if (r)
 		fl_err("%s", fl_error_text(r));
+	s.stopping = true;
+	stop_role(&s, ROLE_VIEW);
 	if (view)
 		fputs("\nclosing the open window ...\n", stderr);
 	stop_all(&s);

@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "deliver/log.h"
 
-static void group_free(struct fl_group *g)
+static void group_free(struct fl_interval *g)
 {
 	for (size_t i = 0; i < g->n; i++)
 		free(g->eni[i].flow);
@@ -67,10 +67,18 @@ static struct fl_object *object_at(struct fl_batch *b, int64_t end)
 	return x;
 }
 
+/* The records that come next are this interface's, as it was known at that time. */
+static int begin_interface(struct fl_batch *b, const struct fl_eni *eni, int64_t time)
+{
+	const struct fl_network *net = b->conf->network_at ? b->conf->network_at(b->conf->network_ctx, time) : NULL;
+
+	return fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL);
+}
+
 static int line(struct fl_batch *b, const struct fl_flow_line *l)
 {
 	struct fl_object *x = object_at(b, l->end);
-	int r = x ? fl_encode_line(b->encoder, l, &x->text) : -ENOMEM;
+	int r = x ? fl_enrich_line(b->enricher, b->encoder, l, &x->text) : -ENOMEM;
 
 	if (fl_unlikely(r))
 		return r;
@@ -115,7 +123,7 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 {
 	int64_t start = f->window.start;
 	uint64_t before = b->objects.records;
-	int r = fl_encoder_set_eni(b->encoder, &f->eni);
+	int r = begin_interface(b, &f->eni, start);
 
 	for (size_t i = 0; !r && i < f->n_flows; i++) {
 		const struct fl_flow *w = &f->flows[i];
@@ -139,9 +147,9 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 
 /* ---- windows shorter than the interval ---- */
 
-static struct fl_group *group_at(struct fl_batch *b, int64_t start)
+static struct fl_interval *group_at(struct fl_batch *b, int64_t start)
 {
-	struct fl_group *grown;
+	struct fl_interval *grown;
 
 	for (size_t i = b->n_groups; i-- > 0;)
 		if (b->group[i].start == start)
@@ -150,15 +158,15 @@ static struct fl_group *group_at(struct fl_batch *b, int64_t start)
 	if (!grown)
 		return NULL;
 	b->group = grown;
-	grown[b->n_groups] = (struct fl_group){.start = start};
+	grown[b->n_groups] = (struct fl_interval){.start = start};
 	return &grown[b->n_groups++];
 }
 
 /* The interface as it was named last in the interval. */
-static struct fl_group_eni *group_eni(struct fl_batch *b, int64_t start, const struct fl_eni *eni)
+static struct fl_interval_eni *group_eni(struct fl_batch *b, int64_t start, const struct fl_eni *eni)
 {
-	struct fl_group *g = group_at(b, start);
-	struct fl_group_eni *grown;
+	struct fl_interval *g = group_at(b, start);
+	struct fl_interval_eni *grown;
 
 	if (!g)
 		return NULL;
@@ -171,7 +179,7 @@ static struct fl_group_eni *group_eni(struct fl_batch *b, int64_t start, const s
 	if (!grown)
 		return NULL;
 	g->eni = grown;
-	grown[g->n] = (struct fl_group_eni){.eni = *eni};
+	grown[g->n] = (struct fl_interval_eni){.eni = *eni};
 	return &grown[g->n++];
 }
 
@@ -198,7 +206,7 @@ static int by_flow(const struct fl_merged *a, const struct fl_merged *b)
 	return c ? c : (int)a->action - (int)b->action;
 }
 
-static int merge_flows(struct fl_batch *b, struct fl_group_eni *g, const struct fl_frame *f)
+static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const struct fl_frame *f)
 {
 	struct fl_merged *out = malloc((g->n + f->n_flows + 1) * sizeof *out);
 	size_t n = 0, i = 0;
@@ -233,7 +241,7 @@ static int merge_flows(struct fl_batch *b, struct fl_group_eni *g, const struct 
 
 static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
 {
-	struct fl_group_eni *g = group_eni(b, floor_to(f->window.start, b->log->interval), &f->eni);
+	struct fl_interval_eni *g = group_eni(b, floor_to(f->window.start, b->log->interval), &f->eni);
 
 	if (!g)
 		return fl_fail(-ENOMEM, "no memory for another interface");
@@ -242,9 +250,9 @@ static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
 	return f->n_flows ? merge_flows(b, g, f) : 0;
 }
 
-static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_group_eni *g)
+static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval_eni *g)
 {
-	int r = fl_encoder_set_eni(b->encoder, &g->eni);
+	int r = begin_interface(b, &g->eni, start);
 
 	for (size_t i = 0; !r && i < g->n; i++) {
 		const struct fl_merged *m = &g->flow[i];
@@ -293,12 +301,12 @@ bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end)
 static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start, int64_t end)
 {
 	int64_t step = b->log->interval;
-	int r = fl_encoder_set_eni(b->encoder, eni);
+	int r = begin_interface(b, eni, start);
 
 	while ((end - start) / step >= FL_GAP_LINES_MAX)
 		step *= 2;
 	for (int64_t t = floor_to(start, step); !r && t < end; t += step) {
-		struct fl_group_eni *g;
+		struct fl_interval_eni *g;
 
 		if (step == b->log->interval &&
 		    b->n_groups < 2 * FL_GAP_LINES_MAX) { /* joins what is there of the interval */

@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "inventory/network.h"
 #include "journal/journal.h"
+#include "record/enrich.h"
 #include "record/record.h"
 
 enum fl_traffic { FL_TRAFFIC_ALL = 0, FL_TRAFFIC_ACCEPT, FL_TRAFFIC_REJECT };
@@ -21,7 +23,8 @@ struct fl_flow_log { /* immutable */
 	char id[24]; /* fl-0123456789abcdef0 */
 	char account_id[13], region[32];
 	const char *format; /* as given; expanded by fl_format_text */
-	uint32_t interval;  /* 60 or 600; a multiple of the metering window */
+	struct fl_enrich_conf enrich;
+	uint32_t interval; /* 60 or 600; a multiple of the metering window */
 	enum fl_traffic traffic;
 	char bucket[64], prefix[256];
 	bool hive, per_hour;
@@ -51,6 +54,10 @@ struct fl_delivery_conf {
 	const struct fl_flow_log *logs;
 	size_t n_logs;
 	struct fl_clock clock;
+	/* The inventory that was valid at a time (Unix seconds), so that a record carries what was so then and a retry
+	 * makes the same bytes; NULL: none. It must live until the next call. at NULL: no inventory at all. */
+	const struct fl_network *(*network_at)(void *ctx, int64_t time);
+	void *network_ctx;
 };
 int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *conf);
 void fl_delivery_close(struct fl_delivery **d);

@@ -30,6 +30,7 @@ struct log {
 	const struct fl_flow_log *conf;
 	struct fl_format *format;
 	struct fl_encoder *encoder;
+	struct fl_enricher *enricher;
 	struct fl_log_state state;
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
@@ -50,6 +51,7 @@ struct log {
 
 struct fl_delivery {
 	int statefd, journalfd;
+	struct fl_delivery_conf conf;
 	struct fl_clock clock;
 	void *sink;
 	struct log *log;
@@ -65,8 +67,8 @@ static void log_free(struct log *l)
 	fl_reader_close(&l->ahead);
 	fl_batch_free(&l->batch);
 	fl_log_state_free(&l->state);
-	if (l->encoder)
-		fl_encoder_free(&l->encoder);
+	fl_encoder_free(&l->encoder);
+	fl_enricher_free(&l->enricher);
 	fl_format_free(&l->format);
 }
 
@@ -97,10 +99,13 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 	if (!r)
 		r = fl_encoder_new(&l->encoder, l->format, FL_OUTPUT_TEXT);
 	if (!r)
-		r = fl_log_state_load(d->statefd, conf->id, &l->state);
+		r = fl_enricher_new(&l->enricher, l->format, &conf->enrich);
+	if (!r)
+		r = fl_log_state_load(d->statefd, conf, fl_format_text(l->format), &l->state);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
-	l->batch = (struct fl_batch){.log = conf, .encoder = l->encoder, .seen = &l->state.seen};
+	l->batch = (struct fl_batch){
+	    .log = conf, .encoder = l->encoder, .enricher = l->enricher, .conf = &d->conf, .seen = &l->state.seen};
 	l->resuming = l->state.plan.on;
 	l->batch_end = l->held_from = l->state.cursor;
 	r = fl_reader_open(&l->reader, d->journalfd, l->state.cursor);
@@ -173,6 +178,7 @@ int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *co
 	if (!d)
 		return -ENOMEM;
 	d->journalfd = -1;
+	d->conf = *conf;
 	d->clock = conf->clock;
 	d->jitter = fl_random_seed();
 	d->statefd = fcntl(conf->statefd, F_DUPFD_CLOEXEC, 3);

@@ -202,46 +202,26 @@ static int list_add(struct listing *l, const char *path, int64_t time, uint64_t 
 	return 0;
 }
 
-/* Takes fd. Left-overs of an interrupted write are removed: no write is under way while this runs.
- */
-static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned depth)
+/* Left-overs of an interrupted write are removed: no write is under way while this runs. */
+static int on_file(void *ctx, int dirfd, char *path, char *name)
 {
-	DIR *d = fdopendir(fd);
-	struct dirent *e;
-	int r = 0;
+	struct listing *l = ctx;
+	size_t n = strlen(name);
+	int64_t time = fl_object_time(name, l->id);
+	struct stat st;
 
-	if (!d) {
-		r = -errno;
-		close(fd);
-		return r;
+	if (time >= 0)
+		return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)
+			   ? 0
+			   : list_add(l, path, time, (uint64_t)st.st_size);
+	if (n > 4 && !strcmp(name + n - 4, ".tmp")) {
+		char whole[FL_KEY_MAX];
+
+		snprintf(whole, sizeof whole, "%.*s", (int)(n - 4), name);
+		if (fl_object_time(whole, l->id) >= 0)
+			(void)unlinkat(dirfd, name, 0);
 	}
-	while (!r && (e = readdir(d))) {
-		size_t n = strlen(e->d_name);
-		struct stat st;
-		int64_t time;
-
-		if (!good_part(e->d_name, n) || len + n + 2 > FL_KEY_MAX ||
-		    fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			continue;
-		memcpy(path + len, e->d_name, n + 1);
-		if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
-			int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-			path[len + n] = '/';
-			r = sub < 0 ? 0 : list_dir(l, sub, path, len + n + 1, depth + 1);
-			continue;
-		}
-		time = fl_object_time(e->d_name, l->id);
-		if (S_ISREG(st.st_mode) && time >= 0) {
-			r = list_add(l, path, time, (uint64_t)st.st_size);
-		} else if (n > 4 && !strcmp(e->d_name + n - 4, ".tmp")) {
-			path[len + n - 4] = '\0';
-			if (fl_object_time(path + len, l->id) >= 0)
-				(void)unlinkat(dirfd(d), e->d_name, 0);
-		}
-	}
-	closedir(d);
-	return r;
+	return 0;
 }
 
 static int by_age(const void *a, const void *b)
@@ -277,7 +257,7 @@ static int file_retain(void *sink, const struct fl_flow_log *log, int64_t now_s)
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	sub = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = sub < 0 ? -errno : list_dir(&l, sub, path, 0, 0);
+	r = sub < 0 ? -errno : fl_walk_files(sub, path, 0, FL_KEY_MAX, DEPTH_MAX, on_file, &l);
 	if (!r && l.n)
 		qsort(l.file, l.n, sizeof *l.file, by_age);
 	for (size_t i = 0; !r && i < l.n; i++) {

@@ -72,7 +72,7 @@ struct fl_log_state {
 };
 void fl_plan_clear(struct fl_plan *p);
 int fl_plan_add(struct fl_plan *p, const char *name); /* once */
-int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret);
+int fl_log_state_load(int statefd, const struct fl_flow_log *log, const char *format, struct fl_log_state *ret);
 int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format, const struct fl_log_state *s);
 void fl_log_state_free(struct fl_log_state *s);
 bool fl_seen_has(const struct fl_seen *s, const char *id);
@@ -85,15 +85,15 @@ struct fl_merged {
 	int64_t first_ms, last_ms;
 	uint8_t tcp, action;
 };
-struct fl_group_eni {
+struct fl_interval_eni {
 	struct fl_eni eni;
 	struct fl_merged *flow;
 	size_t n;
 	bool skip, traffic;
 };
-struct fl_group { /* an interval that is not complete */
+struct fl_interval { /* an interval that is not complete */
 	int64_t start;
-	struct fl_group_eni *eni;
+	struct fl_interval_eni *eni;
 	size_t n;
 };
 struct fl_known { /* for the span that a damaged segment leaves open */
@@ -103,9 +103,11 @@ struct fl_known { /* for the span that a damaged segment leaves open */
 struct fl_batch {
 	const struct fl_flow_log *log;
 	struct fl_encoder *encoder;
+	struct fl_enricher *enricher;
+	const struct fl_delivery_conf *conf; /* for network_at */
 	struct fl_seen *seen;
 	struct fl_objects objects;
-	struct fl_group *group;
+	struct fl_interval *group;
 	size_t n_groups;
 	struct fl_known *known;
 	size_t n_known;

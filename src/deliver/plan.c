@@ -108,7 +108,40 @@ static int parse(const json_t *j, struct fl_log_state *ret)
 	return r;
 }
 
-int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret)
+static const char *const traffic_types[] = {"ALL", "ACCEPT", "REJECT"};
+
+/* A flow log is immutable, as in AWS: readers take its files for one format and one interval. */
+static int check_same(const json_t *j, const struct fl_flow_log *log, const char *format)
+{
+	char bucket[FL_KEY_MAX], dir[FL_KEY_MAX];
+	const struct {
+		const char *key, *now;
+	} text[] = {
+	    {"format", format}, {"bucket_dir", bucket}, {"prefix", dir}, {"traffic_type", traffic_types[log->traffic]}};
+	const json_t *interval = json_object_get(j, "interval");
+
+	snprintf(bucket, sizeof bucket, "s3/%s", log->bucket);
+	fl_log_dir(log, dir);
+	for (size_t i = 0; i < FL_ARRAY_LEN(text); i++) {
+		const char *before = json_string_value(json_object_get(j, text[i].key));
+
+		if (before && strcmp(before, text[i].now))
+			return fl_fail(
+			    -EINVAL,
+			    "its %s was \"%.200s\" and is to be \"%.200s\": a flow log does not change; give the "
+			    "new one another id, or none",
+			    text[i].key, before, text[i].now);
+	}
+	if (interval && json_integer_value(interval) != log->interval)
+		return fl_fail(
+		    -EINVAL,
+		    "its interval was %lld s and is to be %u s: a flow log does not change; give the new one "
+		    "another id, or none",
+		    (long long)json_integer_value(interval), log->interval);
+	return 0;
+}
+
+int fl_log_state_load(int statefd, const struct fl_flow_log *log, const char *format, struct fl_log_state *ret)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);
 	char name[64];
@@ -117,7 +150,7 @@ int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret)
 	int r;
 
 	memset(ret, 0, sizeof *ret);
-	snprintf(name, sizeof name, "deliver/%s.json", id);
+	snprintf(name, sizeof name, "deliver/%s.json", log->id);
 	r = fl_file_read(statefd, name, &buf);
 	if (r)
 		return r == -ENOENT ? 0 : r;
@@ -125,6 +158,8 @@ int fl_log_state_load(int statefd, const char *id, struct fl_log_state *ret)
 	if (!json_is_object(json_object_get(j, "cursor")))
 		r = fl_fail(-EBADMSG, "%s: %s; remove it to deliver again all that the journal holds", name,
 			    j ? "there is no cursor" : error.text);
+	if (!r)
+		r = check_same(j, log, format);
 	if (!r)
 		r = parse(j, ret);
 	json_decref(j);
@@ -175,7 +210,6 @@ static void put_plan(struct fl_json *j, const struct fl_plan *p)
 
 int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *format, const struct fl_log_state *s)
 {
-	static const char *const traffic[] = {"ALL", "ACCEPT", "REJECT"};
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);
 	struct fl_json j = FL_JSON(&buf);
 	char text[FL_KEY_MAX];
@@ -189,7 +223,7 @@ int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *fo
 	fl_log_dir(log, text);
 	fl_json_kstr(&j, "prefix", text);
 	fl_json_ku64(&j, "interval", log->interval);
-	fl_json_kstr(&j, "traffic_type", traffic[log->traffic]);
+	fl_json_kstr(&j, "traffic_type", traffic_types[log->traffic]);
 	fl_json_kbool(&j, "nodata_always", log->nodata_always);
 	put_position(&j, "cursor", s->cursor);
 	put_plan(&j, &s->plan);

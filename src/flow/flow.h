@@ -17,6 +17,10 @@ enum fl_dir { FL_DIR_NONE = 0, FL_DIR_INGRESS = 1, FL_DIR_EGRESS = 2 };
 
 #define FL_KEY_DIR 0x03 /* in dirfam */
 #define FL_KEY_V6 0x80  /* in dirfam: the packet had an IPv6 header */
+/* In dirfam, where verdicts are known: the packet was rejected. Accepted and rejected packets of a tuple are two flows
+ * (records.md section 1). Only inside the meter: a flow's action leaves it as fl_flow.action. */
+#define FL_KEY_REJECT 0x40
+#define FL_KEY_BPA 0x20 /* with it: by VPC Block Public Access, the one reason that a record names */
 
 /*
  * What makes a flow. 40 bytes without padding, compared and hashed as five 64-bit words. Ports are in

@@ -110,8 +110,11 @@ static void judge_pairs(struct fl_links *all)
 			l->out.eni.flip = peer ? mine < its : l->out.link_netnsid >= 0 && l->ns == 0;
 			continue;
 		}
-		if (l->out.skip == FL_SKIP_NONE && (mine < its || (mine == its && l < peer)))
+		if (l->out.skip == FL_SKIP_NONE && (mine < its || (mine == its && l < peer))) {
 			l->out.skip = FL_SKIP_PEER_METERED;
+			peer->out.other_ifindex = l->out.eni.ifindex;
+			memcpy(peer->out.other_netns, l->out.eni.netns, sizeof peer->out.other_netns);
+		}
 	}
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/owner.h"
 #include "base/units.h"
 #include "inventory/network.h"
 
@@ -231,17 +232,18 @@ static void remove_all(int parent, const char *name)
 static int open_imports(const char *store, struct import *im)
 {
 	char path[4096];
-	const char *sudo = getenv("SUDO_UID"), *sudo_group = getenv("SUDO_GID");
 	bool fresh = access(store, F_OK) != 0;
+	int r = fl_store_owner(NULL, store, &im->uid, &im->gid), fd;
 	struct stat st;
-	int r = fl_mkdirs(AT_FDCWD, store, 0750), fd;
 
-	/* as flowlog run would make it */
-	if (!r && fresh && !geteuid() && sudo && sudo_group &&
-	    chown(store, (uid_t)strtoul(sudo, NULL, 10), (gid_t)strtoul(sudo_group, NULL, 10)))
-		r = -errno;
-	if (r || stat(store, &st))
-		return fl_fail(r ? r : -errno, "%s: %s", store, strerror(r ? -r : errno));
+	if (!r)
+		r = fl_wrap(fl_mkdirs(AT_FDCWD, store, 0750), "%s", store);
+	if (!r && fresh && !geteuid() && chown(store, im->uid, im->gid))
+		r = fl_fail(-errno, "%s: %m", store);
+	if (!r && stat(store, &st))
+		r = fl_fail(-errno, "%s: %m", store);
+	if (r)
+		return r;
 	im->uid = st.st_uid;
 	im->gid = st.st_gid;
 	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR, store);

@@ -39,20 +39,13 @@ void fl_binding_item(struct fl_reader *r, const json_t *item, void *row)
 
 static bool mac_of(struct fl_reader *r, const struct fl_raw_binding *raw, struct fl_binding *b)
 {
-	unsigned m[6];
-	char rest;
-
 	if (!raw->mac)
 		return true;
-	if (sscanf(raw->mac, "%2x:%2x:%2x:%2x:%2x:%2x%c", &m[0], &m[1], &m[2], &m[3], &m[4], &m[5], &rest) != 6) {
+	b->has_mac = fl_mac_parse(raw->mac, b->mac);
+	if (!b->has_mac)
 		fl_problem_at(r, raw->file, raw->path, true,
 			      "\"%.40s\" is not a MAC address such as 02:0a:00:00:00:01; left out", raw->mac);
-		return false;
-	}
-	b->has_mac = true;
-	for (size_t i = 0; i < 6; i++)
-		b->mac[i] = (uint8_t)m[i];
-	return true;
+	return b->has_mac;
 }
 
 /* Both say something of the same Linux interface. */
@@ -165,6 +158,8 @@ bool fl_network_bind(const struct fl_network *net, struct fl_eni *eni, const str
 	fl_network_identity(net, e, eni);
 	if (b && b->has_end)
 		eni->flip = b->host_end;
+	else if (!b || !*b->interface)
+		eni->flip = false; /* who has its address is the guest's end */
 	if (*e->noun.name)
 		PUT(eni->name, e->noun.name);
 	if (ret)

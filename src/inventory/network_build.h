@@ -6,6 +6,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "inventory/network.h"
@@ -288,6 +289,7 @@ const char *fl_text(struct fl_reader *r, const json_t *value); /* interned; NULL
 void fl_unknown_member(struct fl_reader *r, const char *people, const char *name);
 /* *slot is filled with the noun called id when all is read. slot: in the noun under way or in the arena. */
 void fl_refer(struct fl_reader *r, void *slot, enum fl_noun_kind kind, const char *id);
+bool fl_mac_parse(const char *text, uint8_t ret[6]); /* six pairs of digits with colons */
 bool fl_cidr_add(struct fl_reader *r, struct fl_cidrs *set, const char *text);
 void fl_side_add(struct fl_reader *r, enum fl_side_kind kind, const char *key, const char *value, struct fl_tag tag,
 		 void *what);
@@ -307,6 +309,8 @@ struct fl_kind {
 	const char *command;                           /* that prints it; NULL: another row's does */
 	bool joins;                                    /* two answers describe one noun: the second adds to the first */
 };
+/* A noun under way may have more behind its struct, up to this many bytes in all. */
+#define FL_READ_ROOM 512
 extern const struct fl_kind fl_kinds[];
 extern const size_t fl_kinds_n;
 void fl_kind_read(struct fl_reader *r, unsigned row, const json_t *item);
@@ -329,6 +333,28 @@ void fl_group_done(struct fl_reader *r, void *noun);
 void fl_acl_done(struct fl_reader *r, void *noun);
 void fl_routes_done(struct fl_reader *r, void *noun);
 fl_each_fn fl_group_rule_item;
+
+/* network_edges.c, network_fleet.c */
+extern const struct fl_shape fl_nat_shape, fl_endpoint_shape, fl_list_shape, fl_peering_shape, fl_gateway_shape,
+    fl_tgw_shape, fl_task_shape;
+void fl_nat_done(struct fl_reader *r, void *noun);
+void fl_endpoint_done(struct fl_reader *r, void *noun);
+void fl_peering_done(struct fl_reader *r, void *noun);
+void fl_gateway_done(struct fl_reader *r, void *noun);
+void fl_tgw_done(struct fl_reader *r, void *noun);
+void fl_task_done(struct fl_reader *r, void *noun);
+fl_each_fn fl_list_entry, fl_service_item, fl_container_host_item, fl_auto_scaling_instance_item, fl_asg_item,
+    fl_zone_item, fl_loose_tag_item;
+
+/* An association with a CIDR block, into set when it is in force. */
+void fl_add_block(struct fl_reader *r, const json_t *item, struct fl_cidrs *set);
+/* A list of ids, strings or objects that have one: pointers that are filled when all is read. */
+const void **fl_refer_list(struct fl_reader *r, const char *member, const json_t *array, enum fl_noun_kind kind,
+			   size_t *ret_n);
+static inline bool fl_is(const char *a, const char *b)
+{
+	return a && !strcmp(a, b);
+}
 
 fl_each_fn fl_range_item;
 int fl_ranges_finish(struct fl_network *net);

@@ -9,11 +9,6 @@
 #include "base/error.h"
 #include "inventory/network_build.h"
 
-static bool is(const char *a, const char *b)
-{
-	return !strcmp(a, b);
-}
-
 /* ---- references ---- */
 
 static void resolve(struct fl_reader *r)
@@ -144,8 +139,8 @@ static void subnet_zones(struct fl_reader *r)
 
 			s->sublocation_type = "outpost";
 			s->sublocation_id = slash ? slash + 1 : s->outpost_arn;
-		} else if (z && (is(z->type, "local-zone") || is(z->type, "wavelength-zone"))) {
-			s->sublocation_type = is(z->type, "local-zone") ? "localzone" : "wavelength";
+		} else if (z && (fl_is(z->type, "local-zone") || fl_is(z->type, "wavelength-zone"))) {
+			s->sublocation_type = fl_is(z->type, "local-zone") ? "localzone" : "wavelength";
 			s->sublocation_id = s->az_id;
 		}
 	}
@@ -343,7 +338,7 @@ static void interfaces(struct fl_reader *r)
 		if (n)
 			e->nat_gateway_id = side[n - 1].value;
 		nat = fl_network_by_id(r->net, FL_NOUN_NAT, e->nat_gateway_id);
-		if (nat && is(e->record_type, "nat_gateway") && nat->regional)
+		if (nat && fl_is(e->record_type, "nat_gateway") && nat->regional)
 			e->record_type = "regional_nat_gateway";
 		side = fl_side_find(r, FL_SIDE_ENI_TASK, e->noun.id, &n);
 		if (n)
@@ -393,7 +388,7 @@ static void route_targets(struct fl_reader *r)
 			e = fl_network_by_id(r->net, FL_NOUN_ENDPOINT, route->target_id);
 		if (e && *e->type)
 			route->target =
-			    is(e->type, "Gateway") ? FL_TARGET_GATEWAY_ENDPOINT : FL_TARGET_LOAD_BALANCER_ENDPOINT;
+			    fl_is(e->type, "Gateway") ? FL_TARGET_GATEWAY_ENDPOINT : FL_TARGET_LOAD_BALANCER_ENDPOINT;
 	}
 }
 
@@ -518,6 +513,8 @@ int fl_network_finish(struct fl_reader *r)
 		sort(r->side[i].v, r->side[i].n, sizeof *r->side[i].v, by_key);
 	resolve(r);
 	FL_EACH_NOUN(net, FL_NOUN_ENI, fl_net_eni, eni)
+	for (size_t i = 0; i < eni->n_groups; i++)
+		eni->unknown_group |= !eni->group[i];
 	compact((const void *const *)eni->group, &eni->n_groups);
 	FL_EACH_NOUN(net, FL_NOUN_ENDPOINT, fl_endpoint, endpoint)
 	compact((const void *const *)endpoint->eni, &endpoint->n_enis);

@@ -15,83 +15,6 @@
 #define UDP_S 30
 #define UDP_STREAM_S 180
 
-static bool is(const char *a, const char *b)
-{
-	return a && !strcmp(a, b);
-}
-
-/* The part of an ARN behind the last slash. */
-static const char *last_part(const char *arn)
-{
-	const char *slash = arn ? strrchr(arn, '/') : NULL;
-
-	return slash ? slash + 1 : "";
-}
-
-/* ---- CIDR blocks: associated ones only ---- */
-
-struct block {
-	const char *cidr, *state;
-};
-static const struct fl_member block_state_members[] = {FL_M_STR("State", block, state)};
-static const struct fl_shape block_state =
-    FL_SHAPE("the state of a CIDR block", block_state_members, " StatusMessage ");
-static const struct fl_member block_members[] = {
-    FL_M_STR("CidrBlock", block, cidr),
-    FL_M_STR("Ipv6CidrBlock", block, cidr),
-    FL_M_OBJECT("CidrBlockState", block_state),
-    FL_M_OBJECT("Ipv6CidrBlockState", block_state),
-};
-static const struct fl_shape block_shape = FL_SHAPE("a CIDR block's association", block_members,
-						    " AssociationId NetworkBorderGroup Ipv6Pool Ipv6AddressAttribute "
-						    "IpSource ");
-
-static void add_block(struct fl_reader *r, const json_t *item, struct fl_cidrs *set)
-{
-	struct block b = {0};
-
-	fl_walk(r, item, &block_shape, &b);
-	if (!b.cidr)
-		fl_problem(r, false, "an association without a CIDR block; left out");
-	else if (!b.state || is(b.state, "associated") || is(b.state, "associating"))
-		fl_cidr_add(r, set, b.cidr);
-}
-
-/* ---- lists of ids: strings, or objects with an id ---- */
-
-struct listed {
-	const char *id;
-};
-static const struct fl_member listed_members[] = {FL_M_STR("GroupId", listed, id)};
-static const struct fl_shape listed_shape = FL_SHAPE("a group that is referred to", listed_members, " GroupName ");
-
-/* Pointers that are filled when all is read; those that lead nowhere are then taken out. */
-static const void **refer_list(struct fl_reader *r, const char *member, const json_t *array, enum fl_noun_kind kind,
-			       size_t *ret_n)
-{
-	size_t n = json_is_array(array) ? json_array_size(array) : 0, mark = fl_path_member(r, member);
-	const void **v = n ? fl_arena_get(&r->net->arena, n * sizeof *v) : NULL;
-
-	if (array && !json_is_array(array))
-		fl_each(r, array, NULL, NULL); /* says what is wrong with it */
-	for (size_t i = 0; v && i < n; i++) {
-		const json_t *item = json_array_get(array, i);
-		struct listed l = {0};
-		size_t at = fl_path_index(r, i);
-
-		if (json_is_object(item))
-			fl_walk(r, item, &listed_shape, &l);
-		else
-			l.id = fl_text(r, item);
-		if (l.id)
-			fl_refer(r, &v[i], kind, l.id);
-		fl_path_pop(r, at);
-	}
-	fl_path_pop(r, mark);
-	*ret_n = v ? n : 0;
-	return v;
-}
-
 /* ---- VPCs ---- */
 
 struct vpc_read {
@@ -100,7 +23,7 @@ struct vpc_read {
 };
 static void vpc_block(struct fl_reader *r, const json_t *item, void *into)
 {
-	add_block(r, item, &((struct fl_vpc *)into)->cidrs);
+	fl_add_block(r, item, &((struct fl_vpc *)into)->cidrs);
 }
 static const struct fl_member block_access_members[] = {FL_M_STR("InternetGatewayBlockMode", vpc_read, block_mode)};
 static const struct fl_shape block_access = FL_SHAPE("Block Public Access", block_access_members, "");
@@ -126,11 +49,11 @@ static void vpc_done(struct fl_reader *r, void *noun)
 {
 	struct vpc_read *v = noun;
 
-	v->vpc.bpa_both = is(v->block_mode, "block-bidirectional");
-	v->vpc.bpa_ingress = v->vpc.bpa_both || is(v->block_mode, "block-ingress");
-	if (is(v->encryption_state, "available") || is(v->encryption_state, "enforce-in-progress")) {
-		v->vpc.encryption_enforced = is(v->encryption_mode, "enforce");
-		v->vpc.encryption_monitored = is(v->encryption_mode, "monitor");
+	v->vpc.bpa_both = fl_is(v->block_mode, "block-bidirectional");
+	v->vpc.bpa_ingress = v->vpc.bpa_both || fl_is(v->block_mode, "block-ingress");
+	if (fl_is(v->encryption_state, "available") || fl_is(v->encryption_state, "enforce-in-progress")) {
+		v->vpc.encryption_enforced = fl_is(v->encryption_mode, "enforce");
+		v->vpc.encryption_monitored = fl_is(v->encryption_mode, "monitor");
 	}
 }
 
@@ -138,7 +61,7 @@ static void vpc_done(struct fl_reader *r, void *noun)
 
 static void subnet_block(struct fl_reader *r, const json_t *item, void *into)
 {
-	add_block(r, item, &((struct fl_subnet *)into)->cidrs);
+	fl_add_block(r, item, &((struct fl_subnet *)into)->cidrs);
 }
 static const struct fl_member subnet_members[] = {
     FL_M_ID("SubnetId", fl_subnet),
@@ -289,15 +212,11 @@ static uint32_t timeout_s(struct fl_reader *r, const char *member, int64_t v, in
 
 static void eni_mac(struct fl_reader *r, struct fl_net_eni *e, const char *mac)
 {
-	unsigned b[6];
-	char rest;
 	size_t mark;
 
 	if (!mac || !*mac)
 		return;
-	e->has_mac = sscanf(mac, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &rest) == 6;
-	for (size_t i = 0; e->has_mac && i < 6; i++)
-		e->mac[i] = (uint8_t)b[i];
+	e->has_mac = fl_mac_parse(mac, e->mac);
 	if (e->has_mac)
 		return;
 	mark = fl_path_member(r, "MacAddress");
@@ -324,7 +243,7 @@ static void eni_done(struct fl_reader *r, void *noun)
 	if (e->private_ip)
 		add_address(r, eni, &(struct address){.text = e->private_ip, .public = e->public_ip, .primary = true});
 	eni_mac(r, eni, e->mac);
-	if (e->instance_id && !eni->requester_managed && !is(e->attach_status, "detached")) {
+	if (e->instance_id && !eni->requester_managed && !fl_is(e->attach_status, "detached")) {
 		eni->instance_id = e->instance_id;
 		eni->device_index = (uint32_t)e->device_index;
 		fl_refer(r, &eni->instance, FL_NOUN_INSTANCE, e->instance_id);
@@ -333,17 +252,18 @@ static void eni_done(struct fl_reader *r, void *noun)
 	eni->udp_timeout_s = timeout_s(r, "UdpTimeout", e->udp_s, 60, UDP_S);
 	eni->udp_stream_timeout_s = timeout_s(r, "UdpStreamTimeout", e->udp_stream_s, 180, UDP_STREAM_S);
 	for (size_t i = 0; i < FL_ARRAY_LEN(record_types); i++)
-		if (is(eni->type, record_types[i].api))
+		if (fl_is(eni->type, record_types[i].api))
 			eni->record_type = record_types[i].record;
 	/* what AWS writes into the descriptions of interfaces it makes */
-	id = is(eni->record_type, "transit_gateway") && eni->description ? strstr(eni->description, "tgw-attach-")
-									 : NULL;
+	id = fl_is(eni->record_type, "transit_gateway") && eni->description ? strstr(eni->description, "tgw-attach-")
+									    : NULL;
 	if (id)
 		eni->attachment_id = fl_network_intern(r->net, id, strcspn(id, " "));
-	id = is(eni->record_type, "nat_gateway") && eni->description ? strstr(eni->description, "nat-") : NULL;
+	id = fl_is(eni->record_type, "nat_gateway") && eni->description ? strstr(eni->description, "nat-") : NULL;
 	if (id)
 		eni->nat_gateway_id = fl_network_intern(r->net, id, strcspn(id, " "));
-	eni->group = (const struct fl_group *const *)refer_list(r, "Groups", e->groups, FL_NOUN_GROUP, &eni->n_groups);
+	eni->group =
+	    (const struct fl_group *const *)fl_refer_list(r, "Groups", e->groups, FL_NOUN_GROUP, &eni->n_groups);
 }
 
 /* ---- instances ---- */
@@ -390,536 +310,11 @@ static void reservation_item(struct fl_reader *r, const json_t *item, void *row)
 	r->owner = NULL;
 }
 
-/* ---- NAT gateways ---- */
-
-struct nat_read {
-	struct fl_nat_gateway nat;
-	const char *connectivity, *mode;
-	const json_t *addresses;
-};
-struct nat_address {
-	const char *eni_id, *private_ip, *public_ip, *status;
-	bool primary;
-};
-static const struct fl_member nat_address_members[] = {
-    FL_M_STR("NetworkInterfaceId", nat_address, eni_id), FL_M_STR("PrivateIp", nat_address, private_ip),
-    FL_M_STR("PublicIp", nat_address, public_ip),        FL_M_STR("Status", nat_address, status),
-    FL_M_BOOL("IsPrimary", nat_address, primary),
-};
-static const struct fl_shape nat_address_shape =
-    FL_SHAPE("a NAT gateway's address", nat_address_members,
-	     " AllocationId AssociationId FailureMessage AvailabilityZone AvailabilityZoneId ");
-static const struct fl_member nat_members[] = {
-    FL_M_ID("NatGatewayId", fl_nat_gateway),
-    FL_M_POINTER("VpcId", fl_nat_gateway, vpc, FL_NOUN_VPC),
-    FL_M_POINTER("SubnetId", fl_nat_gateway, subnet, FL_NOUN_SUBNET),
-    FL_M_STR("State", fl_nat_gateway, state),
-    FL_M_STR("ConnectivityType", nat_read, connectivity),
-    FL_M_STR("AvailabilityMode", nat_read, mode),
-    FL_M_JSON("NatGatewayAddresses", nat_read, addresses),
-    FL_M_NOUN_TAGS(fl_nat_gateway),
-};
-static const struct fl_shape nat_shape =
-    FL_SHAPE("a NAT gateway", nat_members,
-	     " CreateTime DeleteTime FailureCode FailureMessage ProvisionedBandwidth AutoScalingIps AutoProvisionZones "
-	     "AttachedAppliances RouteTableId ");
-
-struct nat_primary {
-	struct nat_read *nat;
-	const char *eni_id;
-	bool flagged;
-};
-static void nat_address(struct fl_reader *r, const json_t *item, void *into)
-{
-	struct nat_primary *p = into;
-	struct nat_address a = {0};
-	struct fl_net_addr na = {0};
-	bool v6;
-
-	fl_walk(r, item, &nat_address_shape, &a);
-	if (is(a.status, "failed"))
-		return;
-	fl_side_add(r, FL_SIDE_ENI_NAT, a.eni_id, p->nat->nat.noun.id, (struct fl_tag){0}, NULL);
-	if (p->eni_id && (p->flagged || !a.primary))
-		return; /* AWS flags one; else the first is it */
-	if (a.private_ip && fl_addr_parse(a.private_ip, strlen(a.private_ip), &na.addr, &na.v6))
-		fl_problem(r, false, "\"%.64s\" is not an address; left out", a.private_ip);
-	na.has_public = a.public_ip && !fl_addr_parse(a.public_ip, strlen(a.public_ip), &na.public, &v6);
-	p->nat->nat.primary = na;
-	p->eni_id = a.eni_id;
-	p->flagged = a.primary;
-}
-
-static void nat_done(struct fl_reader *r, void *noun)
-{
-	struct nat_read *n = noun;
-	struct nat_primary p = {.nat = n};
-	size_t mark;
-
-	n->nat.is_private = is(n->connectivity, "private");
-	n->nat.regional = is(n->mode, "regional");
-	mark = fl_path_member(r, "NatGatewayAddresses");
-	if (n->nat.noun.id && !is(n->nat.state, "deleted") && !is(n->nat.state, "failed"))
-		fl_each(r, n->addresses, nat_address, &p);
-	fl_refer(r, &n->nat.eni, FL_NOUN_ENI, p.eni_id);
-	fl_path_pop(r, mark);
-}
-
-/* ---- VPC endpoints ---- */
-
-struct endpoint_read {
-	struct fl_endpoint endpoint;
-	const json_t *enis;
-};
-static const struct fl_member endpoint_members[] = {
-    FL_M_ID("VpcEndpointId", fl_endpoint),
-    FL_M_OWNER(fl_endpoint),
-    FL_M_STR("VpcEndpointType", fl_endpoint, type),
-    FL_M_POINTER("VpcId", fl_endpoint, vpc, FL_NOUN_VPC),
-    FL_M_STR("ServiceName", fl_endpoint, service),
-    FL_M_STR("State", fl_endpoint, state),
-    FL_M_JSON("NetworkInterfaceIds", endpoint_read, enis),
-    FL_M_NOUN_TAGS(fl_endpoint),
-};
-static const struct fl_shape endpoint_shape = FL_SHAPE(
-    "a VPC endpoint", endpoint_members,
-    " PolicyDocument RouteTableIds SubnetIds Groups IpAddressType DnsOptions PrivateDnsEnabled RequesterManaged "
-    "DnsEntries CreationTimestamp LastError Ipv4Prefixes Ipv6Prefixes FailureReason ServiceNetworkArn "
-    "ResourceConfigurationArn ServiceRegion ");
-static void endpoint_done(struct fl_reader *r, void *noun)
-{
-	struct endpoint_read *e = noun;
-
-	e->endpoint.eni = (const struct fl_net_eni *const *)refer_list(r, "NetworkInterfaceIds", e->enis, FL_NOUN_ENI,
-								       &e->endpoint.n_enis);
-}
-
-/* ---- prefix lists ---- */
-
-struct list_read {
-	struct fl_prefix_list list;
-	const char *own_name;
-};
-static const struct fl_member list_members[] = {
-    FL_M_ID("PrefixListId", fl_prefix_list),
-    FL_M_OWNER(fl_prefix_list),
-    FL_M_STR("PrefixListName", fl_prefix_list, noun.name),
-    FL_M_NOUN_TAGS(fl_prefix_list),
-};
-static const struct fl_shape list_shape =
-    FL_SHAPE("a prefix list", list_members,
-	     " AddressFamily State StateMessage PrefixListArn MaxEntries Version IpamPrefixListResolverTargetId "
-	     "IpamPrefixListResolverSyncEnabled ");
-
-static const struct fl_member list_entry_members[] = {FL_M_CIDR("Cidr", fl_prefix_list, cidrs)};
-static const struct fl_shape list_entry_shape =
-    FL_SHAPE("an entry of a prefix list", list_entry_members, " Description ");
-static void list_entry(struct fl_reader *r, const json_t *item, void *row)
-{
-	struct fl_prefix_list *list, fresh = {.noun = {.id = r->list_id, .name = "", .owner = ""}};
-
-	if (!r->list_id) {
-		fl_problem(r, true,
-			   "entries of which prefix list? expected the file to be named by its id, such as "
-			   "pl-0123456789abcdef0.json, or a member PrefixListId beside; left out");
-		return;
-	}
-	list = fl_network_by_id(r->net, FL_NOUN_LIST, r->list_id);
-	if (!list) {
-		r->item_pending = r->n_pending;
-		if (!fl_noun_store(r, FL_NOUN_LIST, (unsigned)((const struct fl_kind *)row - fl_kinds), &fresh))
-			return;
-		list = fl_network_by_id(r->net, FL_NOUN_LIST, r->list_id);
-	}
-	list->has_entries = true;
-	fl_walk(r, item, &list_entry_shape, list);
-}
-
-/* ---- peering connections ---- */
-
-struct peering_read {
-	struct fl_peering peering;
-	const json_t *end[2];
-};
-struct peer_read {
-	const char *vpc_id, *region, *owner;
-	struct fl_cidrs cidrs;
-};
-static void peer_block(struct fl_reader *r, const json_t *item, void *into)
-{
-	add_block(r, item, &((struct peer_read *)into)->cidrs);
-}
-static const struct fl_member peer_members[] = {
-    FL_M_STR("VpcId", peer_read, vpc_id),  FL_M_STR("Region", peer_read, region),
-    FL_M_STR("OwnerId", peer_read, owner), FL_M_CIDR("CidrBlock", peer_read, cidrs),
-    FL_M_EACH("CidrBlockSet", peer_block), FL_M_EACH("Ipv6CidrBlockSet", peer_block),
-};
-static const struct fl_shape peer_shape = FL_SHAPE("an end of a peering connection", peer_members, " PeeringOptions ");
-static const struct fl_member peering_status_members[] = {FL_M_STR("Code", fl_peering, status)};
-static const struct fl_shape peering_status =
-    FL_SHAPE("a peering connection's status", peering_status_members, " Message ");
-static const struct fl_member peering_members[] = {
-    FL_M_ID("VpcPeeringConnectionId", fl_peering),
-    FL_M_JSON("RequesterVpcInfo", peering_read, end[0]),
-    FL_M_JSON("AccepterVpcInfo", peering_read, end[1]),
-    FL_M_OBJECT("Status", peering_status),
-    FL_M_NOUN_TAGS(fl_peering),
-};
-static const struct fl_shape peering_shape = FL_SHAPE("a peering connection", peering_members, " ExpirationTime ");
-static void peering_done(struct fl_reader *r, void *noun)
-{
-	static const char *const names[2] = {"RequesterVpcInfo", "AccepterVpcInfo"};
-	struct peering_read *p = noun;
-
-	for (size_t i = 0; i < 2; i++) {
-		struct peer_read end = {.vpc_id = "", .region = "", .owner = ""};
-		size_t mark = fl_path_member(r, names[i]);
-
-		if (p->end[i])
-			fl_walk(r, p->end[i], &peer_shape, &end);
-		if (!*end.vpc_id)
-			fl_problem(r, false, "no VpcId; traffic to that end has no route here");
-		p->peering.vpc_id[i] = end.vpc_id;
-		p->peering.region[i] = end.region;
-		p->peering.owner_of[i] = end.owner;
-		p->peering.cidrs[i] = end.cidrs;
-		fl_path_pop(r, mark);
-	}
-}
-
-/* ---- gateways ---- */
-
-struct gateway_attachment {
-	const char *vpc_id, *state;
-};
-static const struct fl_member gateway_attachment_members[] = {FL_M_STR("VpcId", gateway_attachment, vpc_id),
-							      FL_M_STR("State", gateway_attachment, state)};
-static const struct fl_shape gateway_attachment = FL_SHAPE("a gateway's attachment", gateway_attachment_members, "");
-static void gateway_attached(struct fl_reader *r, const json_t *item, void *into)
-{
-	struct fl_gateway *g = into;
-	struct gateway_attachment a = {0};
-
-	fl_walk(r, item, &gateway_attachment, &a);
-	/* the model says "attached"; internet gateways are printed as "available" */
-	if (a.vpc_id && !is(a.state, "detached") && !is(a.state, "detaching"))
-		g->vpc_id = a.vpc_id;
-}
-static const struct fl_member gateway_members[] = {
-    FL_M_ID("InternetGatewayId", fl_gateway),      FL_M_ID("EgressOnlyInternetGatewayId", fl_gateway),
-    FL_M_ID("VpnGatewayId", fl_gateway),           FL_M_ID("CarrierGatewayId", fl_gateway),
-    FL_M_ID("LocalGatewayId", fl_gateway),         FL_M_OWNER(fl_gateway),
-    FL_M_STR("VpcId", fl_gateway, vpc_id),         FL_M_EACH("Attachments", gateway_attached),
-    FL_M_EACH("VpcAttachments", gateway_attached), FL_M_NOUN_TAGS(fl_gateway),
-};
-static const struct fl_shape gateway_shape =
-    FL_SHAPE("a gateway", gateway_members, " AmazonSideAsn State Type AvailabilityZone OutpostArn ");
-static void gateway_done(struct fl_reader *r, void *noun)
-{
-	static const struct {
-		const char *prefix;
-		enum fl_target kind;
-	} kinds[] = {
-	    {"igw-", FL_TARGET_INTERNET_GATEWAY}, {"eigw-", FL_TARGET_EGRESS_ONLY_GATEWAY},
-	    {"vgw-", FL_TARGET_VPN_GATEWAY},      {"cagw-", FL_TARGET_CARRIER_GATEWAY},
-	    {"lgw-", FL_TARGET_LOCAL_GATEWAY},
-	};
-	struct fl_gateway *g = noun;
-
-	g->kind = FL_TARGET_UNKNOWN;
-	for (size_t i = 0; g->noun.id && i < FL_ARRAY_LEN(kinds); i++)
-		if (!strncmp(g->noun.id, kinds[i].prefix, strlen(kinds[i].prefix)))
-			g->kind = kinds[i].kind;
-	if (g->noun.id && g->kind == FL_TARGET_UNKNOWN)
-		fl_problem(r, false,
-			   "\"%.64s\" is not the id of a gateway (igw-, eigw-, vgw-, cagw-, lgw-); used as given",
-			   g->noun.id);
-}
-
-/* ---- transit gateways ---- */
-
-struct tgw_read {
-	struct fl_tgw_attachment attachment;
-	const json_t *subnets;
-};
-static const struct fl_member tgw_members[] = {
-    FL_M_ID("TransitGatewayAttachmentId", fl_tgw_attachment),
-    FL_M_STR("TransitGatewayId", fl_tgw_attachment, tgw_id),
-    FL_M_STR("ResourceOwnerId", fl_tgw_attachment, noun.owner),
-    FL_M_STR("VpcOwnerId", fl_tgw_attachment, noun.owner),
-    FL_M_STR("ResourceType", fl_tgw_attachment, resource_type),
-    FL_M_STR("ResourceId", fl_tgw_attachment, resource_id),
-    FL_M_STR("VpcId", fl_tgw_attachment, resource_id),
-    FL_M_STR("State", fl_tgw_attachment, state),
-    FL_M_JSON("SubnetIds", tgw_read, subnets),
-    FL_M_NOUN_TAGS(fl_tgw_attachment),
-};
-static const struct fl_shape tgw_shape =
-    FL_SHAPE("a transit gateway attachment", tgw_members, " TransitGatewayOwnerId Association CreationTime Options ");
-static void tgw_done(struct fl_reader *r, void *noun)
-{
-	struct tgw_read *t = noun;
-	struct fl_tgw_attachment *a = &t->attachment;
-
-	if (t->subnets) {
-		a->resource_type = "vpc";
-		a->subnet = (const struct fl_subnet *const *)refer_list(r, "SubnetIds", t->subnets, FL_NOUN_SUBNET,
-									&a->n_subnets);
-	}
-	if (is(a->resource_type, "vpc"))
-		fl_refer(r, &a->vpc, FL_NOUN_VPC, a->resource_id);
-}
-
-/* ---- ECS ---- */
-
-struct task_read {
-	struct fl_task task;
-	const char *group, *status;
-	const json_t *attachments;
-};
-struct container {
-	const char *runtime_id;
-};
-static const struct fl_member container_members[] = {FL_M_STR("runtimeId", container, runtime_id)};
-static const struct fl_shape container_shape = FL_SHAPE(
-    "a container", container_members,
-    " containerArn taskArn name image imageDigest lastStatus exitCode reason networkBindings networkInterfaces "
-    "healthStatus managedAgents cpu memory memoryReservation gpuIds ");
-static void task_container(struct fl_reader *r, const json_t *item, void *into)
-{
-	struct fl_task *t = into;
-	struct container c = {0};
-
-	fl_walk(r, item, &container_shape, &c);
-	if (!c.runtime_id)
-		return; /* not started yet */
-	if (!t->container_id)
-		t->container_id = c.runtime_id;
-	else if (!t->second_container_id)
-		t->second_container_id = c.runtime_id;
-}
-
-struct task_attachment {
-	const char *type, *status, *eni_id;
-};
-struct detail {
-	const char *name, *value;
-};
-static const struct fl_member detail_members[] = {FL_M_STR("name", detail, name), FL_M_STR("value", detail, value)};
-static const struct fl_shape detail_shape = FL_SHAPE("a detail of an attachment", detail_members, "");
-static void attachment_detail(struct fl_reader *r, const json_t *item, void *into)
-{
-	struct detail d = {0};
-
-	fl_walk(r, item, &detail_shape, &d);
-	if (is(d.name, "networkInterfaceId"))
-		((struct task_attachment *)into)->eni_id = d.value;
-}
-static const struct fl_member task_attachment_members[] = {
-    FL_M_STR("type", task_attachment, type),
-    FL_M_STR("status", task_attachment, status),
-    FL_M_EACH("details", attachment_detail),
-};
-static const struct fl_shape task_attachment_shape = FL_SHAPE("a task's attachment", task_attachment_members, " id ");
-static void task_attachment(struct fl_reader *r, const json_t *item, void *into)
-{
-	struct fl_task *t = into;
-	struct task_attachment a = {0};
-
-	fl_walk(r, item, &task_attachment_shape, &a);
-	if (a.eni_id && !is(a.status, "DELETED"))
-		fl_side_add(r, FL_SIDE_ENI_TASK, a.eni_id, t->noun.id, (struct fl_tag){0}, NULL);
-}
-
-static const struct fl_member task_members[] = {
-    FL_M_ID("taskArn", fl_task),
-    FL_M_STR("clusterArn", fl_task, cluster_arn),
-    FL_M_STR("containerInstanceArn", fl_task, container_instance_arn),
-    FL_M_STR("taskDefinitionArn", fl_task, definition_arn),
-    FL_M_STR("group", task_read, group),
-    FL_M_STR("lastStatus", task_read, status),
-    FL_M_EACH("containers", task_container),
-    FL_M_JSON("attachments", task_read, attachments),
-    FL_M_TAGS("tags", fl_task, noun.tags),
-};
-static const struct fl_shape task_shape = FL_SHAPE(
-    "an ECS task", task_members,
-    " attributes availabilityZone capacityProviderName connectivity connectivityAt cpu createdAt desiredStatus "
-    "enableExecuteCommand executionStoppedAt healthStatus inferenceAccelerators launchType memory overrides "
-    "platformVersion platformFamily pullStartedAt pullStoppedAt startedAt startedBy stopCode stoppedAt "
-    "stoppedReason stoppingAt version ephemeralStorage fargateEphemeralStorage ");
-static void task_done(struct fl_reader *r, void *noun)
-{
-	struct task_read *t = noun;
-	struct fl_task *task = &t->task;
-	size_t mark = fl_path_member(r, "attachments");
-
-	task->task_id = last_part(task->noun.id);
-	task->cluster_name = last_part(task->cluster_arn);
-	task->container_instance_id = last_part(task->container_instance_arn);
-	if (t->group && !strncmp(t->group, "service:", 8))
-		task->service_name = fl_network_intern(r->net, t->group + 8, SIZE_MAX);
-	if (!is(t->status, "STOPPED") && task->noun.id)
-		fl_each(r, t->attachments, task_attachment, task);
-	fl_path_pop(r, mark);
-}
-
-struct service {
-	const char *name, *cluster;
-};
-static const struct fl_member service_members[] = {FL_M_STR("serviceName", service, name),
-						   FL_M_STR("clusterArn", service, cluster)};
-static const struct fl_shape service_shape = FL_SHAPE(
-    "an ECS service", service_members,
-    " serviceArn loadBalancers serviceRegistries status desiredCount runningCount pendingCount launchType "
-    "capacityProviderStrategy platformVersion platformFamily taskDefinition deploymentConfiguration taskSets "
-    "deployments roleArn events createdAt currentServiceDeployment currentServiceRevisions placementConstraints "
-    "placementStrategy networkConfiguration healthCheckGracePeriodSeconds schedulingStrategy deploymentController "
-    "tags createdBy enableECSManagedTags propagateTags enableExecuteCommand availabilityZoneRebalancing "
-    "resourceManagementType ");
-static void service_item(struct fl_reader *r, const json_t *item, void *row)
-{
-	struct service s = {0};
-	char key[512];
-
-	fl_walk(r, item, &service_shape, &s);
-	snprintf(key, sizeof key, "%s/%s", s.cluster ? s.cluster : "", s.name ? s.name : "");
-	if (s.name)
-		fl_side_add(r, FL_SIDE_SERVICE, fl_network_intern(r->net, key, SIZE_MAX), "", (struct fl_tag){0}, NULL);
-	else
-		fl_problem(r, true, "a service without serviceName; left out");
-}
-
-struct container_host {
-	const char *arn, *instance_id;
-};
-static const struct fl_member container_host_members[] = {FL_M_STR("containerInstanceArn", container_host, arn),
-							  FL_M_STR("ec2InstanceId", container_host, instance_id)};
-static const struct fl_shape container_host_shape = FL_SHAPE(
-    "a container instance", container_host_members,
-    " capacityProviderName version versionInfo remainingResources registeredResources status statusReason "
-    "agentConnected runningTasksCount pendingTasksCount agentUpdateStatus attributes registeredAt attachments tags "
-    "healthStatus ");
-static void container_host_item(struct fl_reader *r, const json_t *item, void *row)
-{
-	struct container_host h = {0};
-
-	fl_walk(r, item, &container_host_shape, &h);
-	if (h.arn)
-		fl_side_add(r, FL_SIDE_CONTAINER_HOST, h.arn, h.instance_id, (struct fl_tag){0}, NULL);
-	else
-		fl_problem(r, true, "a container instance without containerInstanceArn; left out");
-}
-
-/* ---- Auto Scaling, zones, tags ---- */
-
-struct scaled {
-	const char *instance_id, *group, *arn;
-	struct fl_tags tags;
-	const json_t *instances;
-};
-static const struct fl_member scaled_members[] = {FL_M_STR("InstanceId", scaled, instance_id),
-						  FL_M_STR("AutoScalingGroupName", scaled, group)};
-static const struct fl_shape scaled_shape =
-    FL_SHAPE("an Auto Scaling instance", scaled_members,
-	     " InstanceType AvailabilityZone AvailabilityZoneId LifecycleState HealthStatus LaunchConfigurationName "
-	     "LaunchTemplate ImageId ProtectedFromScaleIn WeightedCapacity ");
-static void scaled_instance_item(struct fl_reader *r, const json_t *item, void *group)
-{
-	struct scaled s = {.group = group};
-
-	fl_walk(r, item, &scaled_shape, &s);
-	if (s.instance_id && s.group)
-		fl_side_add(r, FL_SIDE_INSTANCE_ASG, s.instance_id, s.group, (struct fl_tag){0}, NULL);
-	else
-		fl_problem(r, true, "expected InstanceId and AutoScalingGroupName; left out");
-}
-static void auto_scaling_instance_item(struct fl_reader *r, const json_t *item, void *row)
-{
-	scaled_instance_item(r, item, NULL);
-}
-
-static const struct fl_member asg_members[] = {
-    FL_M_STR("AutoScalingGroupName", scaled, group),
-    FL_M_TAGS("Tags", scaled, tags),
-    FL_M_JSON("Instances", scaled, instances),
-};
-static const struct fl_shape asg_shape = FL_SHAPE(
-    "an Auto Scaling group", asg_members,
-    " AutoScalingGroupARN LaunchConfigurationName LaunchTemplate MixedInstancesPolicy MinSize MaxSize "
-    "DesiredCapacity PredictedCapacity DefaultCooldown AvailabilityZones AvailabilityZoneIds LoadBalancerNames "
-    "TargetGroupARNs HealthCheckType HealthCheckGracePeriod CreatedTime SuspendedProcesses PlacementGroup "
-    "VPCZoneIdentifier EnabledMetrics Status TerminationPolicies NewInstancesProtectedFromScaleIn "
-    "ServiceLinkedRoleARN MaxInstanceLifetime CapacityRebalance WarmPoolConfiguration WarmPoolSize Context "
-    "DesiredCapacityType DefaultInstanceWarmup TrafficSources InstanceMaintenancePolicy DeletionProtection "
-    "AvailabilityZoneDistribution AvailabilityZoneImpairmentPolicy CapacityReservationSpecification "
-    "InstanceLifecyclePolicy ");
-static void asg_item(struct fl_reader *r, const json_t *item, void *row)
-{
-	struct scaled s = {0};
-	size_t mark;
-
-	fl_walk(r, item, &asg_shape, &s);
-	if (!s.group) {
-		fl_problem(r, true, "an Auto Scaling group without AutoScalingGroupName; left out");
-		return;
-	}
-	for (size_t i = 0; i < s.tags.n; i++)
-		fl_side_add(r, FL_SIDE_ASG_TAG, s.group, "", s.tags.tag[i], NULL);
-	mark = fl_path_member(r, "Instances");
-	fl_each(r, s.instances, scaled_instance_item, (void *)s.group);
-	fl_path_pop(r, mark);
-}
-
-static const struct fl_member zone_members[] = {
-    FL_M_STR("RegionName", fl_zone, region),
-    FL_M_STR("ZoneId", fl_zone, id),
-    FL_M_STR("ZoneName", fl_zone, name),
-    FL_M_STR("ZoneType", fl_zone, type),
-};
-static const struct fl_shape zone_shape =
-    FL_SHAPE("an Availability Zone", zone_members,
-	     " OptInStatus Messages GroupName NetworkBorderGroup ParentZoneName ParentZoneId GroupLongName Geography "
-	     "SubGeography State ");
-static void zone_item(struct fl_reader *r, const json_t *item, void *row)
-{
-	struct fl_zone *z = fl_arena_get(&r->scratch, sizeof *z);
-
-	if (!z)
-		return;
-	*z = (struct fl_zone){.region = "", .id = "", .type = ""};
-	fl_walk(r, item, &zone_shape, z);
-	if (z->name)
-		fl_side_add(r, FL_SIDE_ZONE, z->name, z->id, (struct fl_tag){0}, z);
-	else
-		fl_problem(r, true, "an Availability Zone without ZoneName; left out");
-}
-
-struct loose_tag {
-	const char *resource, *type;
-	struct fl_tag tag;
-};
-static const struct fl_member loose_tag_members[] = {
-    FL_M_STR("ResourceId", loose_tag, resource), FL_M_STR("ResourceType", loose_tag, type),
-    FL_M_STR("Key", loose_tag, tag.key), FL_M_STR("Value", loose_tag, tag.value)};
-static const struct fl_shape loose_tag_shape = FL_SHAPE("a tag", loose_tag_members, " PropagateAtLaunch ");
-static void loose_tag_item(struct fl_reader *r, const json_t *item, void *row)
-{
-	struct loose_tag t = {.tag.value = ""};
-
-	fl_walk(r, item, &loose_tag_shape, &t);
-	if (t.resource && t.tag.key)
-		fl_side_add(r, is(t.type, "auto-scaling-group") ? FL_SIDE_ASG_TAG : FL_SIDE_TAG, t.resource, "", t.tag,
-			    NULL);
-	else
-		fl_problem(r, true, "expected ResourceId and Key; left out");
-}
+/* ---- the rows ---- */
 
 static void ignored_item(struct fl_reader *r, const json_t *item, void *row)
 {
 }
-
-/* ---- the rows ---- */
 
 #define EC2(call, file) "aws ec2 " call " > " file ".json"
 #define ECS_OF_CLUSTER(describe, option, list, ids)                                                                    \
@@ -939,43 +334,45 @@ const struct fl_kind fl_kinds[] = {
     {"RouteTables", FL_NOUN_ROUTES, &fl_routes_shape, .done = fl_routes_done,
      .command = EC2("describe-route-tables", "route-tables")},
     {"Reservations", FL_NOUN_N, .item = reservation_item, .command = EC2("describe-instances", "instances")},
-    {"NatGateways", FL_NOUN_NAT, &nat_shape, .done = nat_done, .command = EC2("describe-nat-gateways", "nat-gateways")},
-    {"VpcEndpoints", FL_NOUN_ENDPOINT, &endpoint_shape, .done = endpoint_done,
+    {"NatGateways", FL_NOUN_NAT, &fl_nat_shape, .done = fl_nat_done,
+     .command = EC2("describe-nat-gateways", "nat-gateways")},
+    {"VpcEndpoints", FL_NOUN_ENDPOINT, &fl_endpoint_shape, .done = fl_endpoint_done,
      .command = EC2("describe-vpc-endpoints", "vpc-endpoints")},
-    {"PrefixLists", FL_NOUN_LIST, &list_shape, .joins = true,
+    {"PrefixLists", FL_NOUN_LIST, &fl_list_shape, .joins = true,
      .command = EC2("describe-managed-prefix-lists", "managed-prefix-lists")},
-    {"Entries", FL_NOUN_N, .item = list_entry, .joins = true},
-    {"VpcPeeringConnections", FL_NOUN_PEERING, &peering_shape, .done = peering_done,
+    {"Entries", FL_NOUN_N, .item = fl_list_entry, .joins = true},
+    {"VpcPeeringConnections", FL_NOUN_PEERING, &fl_peering_shape, .done = fl_peering_done,
      .command = EC2("describe-vpc-peering-connections", "vpc-peering-connections")},
-    {"InternetGateways", FL_NOUN_GATEWAY, &gateway_shape, .done = gateway_done,
+    {"InternetGateways", FL_NOUN_GATEWAY, &fl_gateway_shape, .done = fl_gateway_done,
      .command = EC2("describe-internet-gateways", "internet-gateways")},
-    {"EgressOnlyInternetGateways", FL_NOUN_GATEWAY, &gateway_shape, .done = gateway_done,
+    {"EgressOnlyInternetGateways", FL_NOUN_GATEWAY, &fl_gateway_shape, .done = fl_gateway_done,
      .command = EC2("describe-egress-only-internet-gateways", "egress-only-internet-gateways")},
-    {"VpnGateways", FL_NOUN_GATEWAY, &gateway_shape, .done = gateway_done,
+    {"VpnGateways", FL_NOUN_GATEWAY, &fl_gateway_shape, .done = fl_gateway_done,
      .command = EC2("describe-vpn-gateways", "vpn-gateways")},
-    {"CarrierGateways", FL_NOUN_GATEWAY, &gateway_shape, .done = gateway_done,
+    {"CarrierGateways", FL_NOUN_GATEWAY, &fl_gateway_shape, .done = fl_gateway_done,
      .command = EC2("describe-carrier-gateways", "carrier-gateways")},
-    {"LocalGateways", FL_NOUN_GATEWAY, &gateway_shape, .done = gateway_done,
+    {"LocalGateways", FL_NOUN_GATEWAY, &fl_gateway_shape, .done = fl_gateway_done,
      .command = EC2("describe-local-gateways", "local-gateways")},
-    {"TransitGatewayAttachments", FL_NOUN_TGW_ATTACHMENT, &tgw_shape, .done = tgw_done, .joins = true,
+    {"TransitGatewayAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_shape, .done = fl_tgw_done, .joins = true,
      .command = EC2("describe-transit-gateway-attachments", "transit-gateway-attachments")},
-    {"TransitGatewayVpcAttachments", FL_NOUN_TGW_ATTACHMENT, &tgw_shape, .done = tgw_done, .joins = true,
+    {"TransitGatewayVpcAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_shape, .done = fl_tgw_done, .joins = true,
      .command = EC2("describe-transit-gateway-vpc-attachments", "transit-gateway-vpc-attachments")},
     {"TransitGateways", FL_NOUN_N, .item = ignored_item}, /* its attachments say all that is needed */
-    {"tasks", FL_NOUN_TASK, &task_shape, .done = task_done,
+    {"tasks", FL_NOUN_TASK, &fl_task_shape, .done = fl_task_done,
      .command = ECS_OF_CLUSTER("describe-tasks", "--tasks", "list-tasks", "taskArns[]")},
-    {"services", FL_NOUN_N, .item = service_item,
+    {"services", FL_NOUN_N, .item = fl_service_item,
      .command = ECS_OF_CLUSTER("describe-services", "--services", "list-services", "serviceArns[]")},
-    {"containerInstances", FL_NOUN_N, .item = container_host_item,
+    {"containerInstances", FL_NOUN_N, .item = fl_container_host_item,
      .command = ECS_OF_CLUSTER("describe-container-instances", "--container-instances", "list-container-instances",
 			       "containerInstanceArns[]")},
-    {"AutoScalingInstances", FL_NOUN_N, .item = auto_scaling_instance_item,
+    {"AutoScalingInstances", FL_NOUN_N, .item = fl_auto_scaling_instance_item,
      .command = "aws autoscaling describe-auto-scaling-instances > auto-scaling-instances.json"},
-    {"AutoScalingGroups", FL_NOUN_N, .item = asg_item,
+    {"AutoScalingGroups", FL_NOUN_N, .item = fl_asg_item,
      .command = "aws autoscaling describe-auto-scaling-groups > auto-scaling-groups.json"},
-    {"AvailabilityZones", FL_NOUN_N, .item = zone_item,
+    {"AvailabilityZones", FL_NOUN_N, .item = fl_zone_item,
      .command = EC2("describe-availability-zones --all-availability-zones", "availability-zones")},
-    {"Tags", FL_NOUN_N, .item = loose_tag_item}, /* the nouns carry their own: asked for by nobody, read when there */
+    {"Tags", FL_NOUN_N,
+     .item = fl_loose_tag_item}, /* the nouns carry their own: asked for by nobody, read when there */
     {"prefixes", FL_NOUN_N, .item = fl_range_item,
      .command = "curl -fsSO https://ip-ranges.amazonaws.com/ip-ranges.json"},
     {"ipv6_prefixes", FL_NOUN_N, .item = fl_range_item},
@@ -1089,14 +486,9 @@ union scratch { /* the noun under way, with what is only needed while it is read
 	struct fl_acl_read acl;
 	struct fl_routes_read routes;
 	struct fl_instance instance;
-	struct nat_read nat;
-	struct endpoint_read endpoint;
-	struct list_read list;
-	struct peering_read peering;
 	struct fl_gateway gateway;
-	struct tgw_read tgw;
-	struct task_read task;
 	struct fl_noun noun;
+	char room[FL_READ_ROOM];
 };
 
 static void read_noun(struct fl_reader *r, const struct fl_kind *k, const struct fl_shape *shape,

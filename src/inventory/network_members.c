@@ -115,6 +115,21 @@ void fl_refer(struct fl_reader *r, void *slot, enum fl_noun_kind kind, const cha
 	}
 }
 
+bool fl_mac_parse(const char *text, uint8_t ret[6])
+{
+	static const char digits[] = "00112233445566778899aAbBcCdDeEfF";
+
+	for (size_t i = 0; i < 18; i++) {
+		const char *d = i % 3 == 2 || !text[i] ? NULL : strchr(digits, text[i]);
+
+		if (i % 3 == 2 ? text[i] != (i < 17 ? ':' : '\0') : !d)
+			return false;
+		if (d)
+			ret[i / 3] = (uint8_t)(ret[i / 3] << 4 | (d - digits) / 2);
+	}
+	return true;
+}
+
 bool fl_cidr_add(struct fl_reader *r, struct fl_cidrs *set, const char *text)
 {
 	struct fl_cidr c, *more;
@@ -287,4 +302,68 @@ const struct fl_side *fl_side_find(const struct fl_reader *r, enum fl_side_kind 
 	while (low + *ret_n < n && !strcmp(v[low + *ret_n].key, key))
 		++*ret_n;
 	return *ret_n ? &v[low] : NULL;
+}
+
+/* ---- parts that several nouns have: CIDR blocks, associated ones only ---- */
+
+struct block {
+	const char *cidr, *state;
+};
+static const struct fl_member block_state_members[] = {FL_M_STR("State", block, state)};
+static const struct fl_shape block_state =
+    FL_SHAPE("the state of a CIDR block", block_state_members, " StatusMessage ");
+static const struct fl_member block_members[] = {
+    FL_M_STR("CidrBlock", block, cidr),
+    FL_M_STR("Ipv6CidrBlock", block, cidr),
+    FL_M_OBJECT("CidrBlockState", block_state),
+    FL_M_OBJECT("Ipv6CidrBlockState", block_state),
+};
+static const struct fl_shape block_shape = FL_SHAPE("a CIDR block's association", block_members,
+						    " AssociationId NetworkBorderGroup Ipv6Pool Ipv6AddressAttribute "
+						    "IpSource ");
+
+void fl_add_block(struct fl_reader *r, const json_t *item, struct fl_cidrs *set)
+{
+	struct block b = {0};
+
+	fl_walk(r, item, &block_shape, &b);
+	if (!b.cidr)
+		fl_problem(r, false, "an association without a CIDR block; left out");
+	else if (!b.state || fl_is(b.state, "associated") || fl_is(b.state, "associating"))
+		fl_cidr_add(r, set, b.cidr);
+}
+
+/* ---- lists of ids: strings, or objects with an id ---- */
+
+struct listed {
+	const char *id;
+};
+static const struct fl_member listed_members[] = {FL_M_STR("GroupId", listed, id)};
+static const struct fl_shape listed_shape = FL_SHAPE("a group that is referred to", listed_members, " GroupName ");
+
+/* Pointers that are filled when all is read; those that lead nowhere are then taken out. */
+const void **fl_refer_list(struct fl_reader *r, const char *member, const json_t *array, enum fl_noun_kind kind,
+			   size_t *ret_n)
+{
+	size_t n = json_is_array(array) ? json_array_size(array) : 0, mark = fl_path_member(r, member);
+	const void **v = n ? fl_arena_get(&r->net->arena, n * sizeof *v) : NULL;
+
+	if (array && !json_is_array(array))
+		fl_each(r, array, NULL, NULL); /* says what is wrong with it */
+	for (size_t i = 0; v && i < n; i++) {
+		const json_t *item = json_array_get(array, i);
+		struct listed l = {0};
+		size_t at = fl_path_index(r, i);
+
+		if (json_is_object(item))
+			fl_walk(r, item, &listed_shape, &l);
+		else
+			l.id = fl_text(r, item);
+		if (l.id)
+			fl_refer(r, &v[i], kind, l.id);
+		fl_path_pop(r, at);
+	}
+	fl_path_pop(r, mark);
+	*ret_n = v ? n : 0;
+	return v;
 }

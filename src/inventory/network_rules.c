@@ -470,11 +470,6 @@ static enum fl_target gateway_kind(const char *id, bool to_list)
 	return FL_TARGET_UNKNOWN;
 }
 
-static bool same(const char *a, const char *b)
-{
-	return a && !strcmp(a, b);
-}
-
 struct routes_under_way {
 	struct fl_route *route;
 	size_t n;
@@ -488,7 +483,7 @@ static void route_item(struct fl_reader *r, const json_t *item, void *into)
 	const char *cidr;
 
 	fl_walk(r, item, &route_shape, &raw);
-	if (same(raw.state, "filtered"))
+	if (fl_is(raw.state, "filtered"))
 		return; /* offered to the table, not in it */
 	cidr = raw.v4 ? raw.v4 : raw.v6;
 	*route = (struct fl_route){.list_id = "", .target = FL_TARGET_UNKNOWN, .target_id = ""};
@@ -502,8 +497,8 @@ static void route_item(struct fl_reader *r, const json_t *item, void *into)
 		route->target = gateway_kind(raw.target[T_GATEWAY], raw.list != NULL);
 	if (!*route->target_id && raw.instance && *raw.instance)
 		route->target_id = raw.instance; /* a stopped instance: no interface */
-	route->blackhole = same(raw.state, "blackhole");
-	route->propagated = same(raw.origin, "EnableVgwRoutePropagation") || same(raw.origin, "Advertisement");
+	route->blackhole = fl_is(raw.state, "blackhole");
+	route->propagated = fl_is(raw.origin, "EnableVgwRoutePropagation") || fl_is(raw.origin, "Advertisement");
 	if (raw.list) {
 		route->list_id = raw.list;
 		fl_refer(r, &route->list, FL_NOUN_LIST, raw.list);
@@ -537,7 +532,7 @@ static void table_association_item(struct fl_reader *r, const json_t *item, void
 	struct table_association a = {0};
 
 	fl_walk(r, item, &table_association, &a);
-	if (same(a.state, "disassociated") || same(a.state, "disassociating") || same(a.state, "failed"))
+	if (fl_is(a.state, "disassociated") || fl_is(a.state, "disassociating") || fl_is(a.state, "failed"))
 		return;
 	t->main = t->main || a.main;
 	fl_side_add(r, FL_SIDE_SUBNET_ROUTES, a.subnet, t->noun.id, (struct fl_tag){0}, NULL);

@@ -15,8 +15,8 @@
 #include "base/hash.h"
 
 #define MAGIC 0x31464c46u /* "FLF1" */
-#define VERSION 1u
-#define ENVELOPE 12u /* magic, length, checksum */
+#define VERSION 2u        /* 1: the ledger had no verdicts */
+#define ENVELOPE 12u      /* magic, length, checksum */
 #define PAYLOAD_MAX ((size_t)1 << 30)
 #define FLOW_BYTES_MIN 7u /* tag, packets, bytes, first: bounds what a hostile count can make us allocate */
 
@@ -82,6 +82,8 @@ static uint8_t *put_ledger(uint8_t *p, const struct fl_ledger *l)
 		p = put_count(p, &l->excluded[i]);
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
 		p = put_count(p, &l->lost[i]);
+	for (unsigned i = 0; i < FL_VERDICT_N; i++)
+		p = put_count(p, &l->verdict[i]);
 	return p;
 }
 
@@ -109,6 +111,7 @@ static uint8_t *put_head(uint8_t *p, const struct fl_frame *f, bool first)
 	*p++ = VERSION;
 	*p++ = FL_RULE_N;
 	*p++ = FL_LOSS_N;
+	*p++ = FL_VERDICT_N;
 	p = put(p, w->boot_id, sizeof w->boot_id);
 	p = put(p, &w->epoch, 4);
 	p = put(p, &w->window, 4);
@@ -268,7 +271,7 @@ static void get_count(struct fl_cursor *c, struct fl_count *ret)
 	ret->bytes = get_varint(c);
 }
 
-static void get_ledger(struct fl_cursor *c, unsigned rules, unsigned losses, struct fl_ledger *ret)
+static void get_ledger(struct fl_cursor *c, unsigned rules, unsigned losses, unsigned verdicts, struct fl_ledger *ret)
 {
 	memset(ret, 0, sizeof *ret);
 	if (!fl_cur_u8(c))
@@ -281,6 +284,8 @@ static void get_ledger(struct fl_cursor *c, unsigned rules, unsigned losses, str
 		get_count(c, &ret->excluded[i]);
 	for (unsigned i = 0; i < losses; i++)
 		get_count(c, &ret->lost[i]);
+	for (unsigned i = 0; i < verdicts; i++)
+		get_count(c, &ret->verdict[i]);
 }
 
 static void get_eni(struct fl_cursor *c, struct fl_eni *ret)
@@ -315,9 +320,11 @@ static int get_head(struct fl_cursor *c, struct fl_frame *ret)
 {
 	struct fl_window *w = &ret->window;
 	unsigned version = fl_cur_u8(c), rules = fl_cur_u8(c), losses = fl_cur_u8(c);
+	unsigned verdicts = version >= 2 ? fl_cur_u8(c) : 0;
 	const uint8_t *boot;
 
-	if (!c->bad && (version != VERSION || rules > FL_RULE_N || losses > FL_LOSS_N))
+	if (!c->bad &&
+	    (!version || version > VERSION || rules > FL_RULE_N || losses > FL_LOSS_N || verdicts > FL_VERDICT_N))
 		return fl_fail(-EBADMSG, "frame of version %u with %u rules and %u causes: written by a newer flowlog",
 			       version, rules, losses);
 	boot = fl_cur_take(c, sizeof w->boot_id);
@@ -331,7 +338,7 @@ static int get_head(struct fl_cursor *c, struct fl_frame *ret)
 	w->length = fl_cur_le32(c);
 	get_eni(c, &ret->eni);
 	for (unsigned d = 0; d < FL_DIR_N; d++)
-		get_ledger(c, rules, losses, &ret->ledger[d]);
+		get_ledger(c, rules, losses, verdicts, &ret->ledger[d]);
 	return c->bad ? fl_fail(-EBADMSG, "frame: its head is cut short") : 0;
 }
 

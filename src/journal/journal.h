@@ -26,15 +26,21 @@ struct fl_window {
 };
 #define FL_WINDOW_SKIPDATA 1u    /* something of this window on this interface was not captured */
 #define FL_WINDOW_PROVISIONAL 2u /* the open window: only in snapshots, never in the journal */
-#define FL_WINDOW_VERDICTS 4u    /* action was observed; unset: not known (ACCEPT only means "not seen rejected") */
+#define FL_WINDOW_VERDICTS 4u    /* the kernel told what it dropped; unset: ACCEPT only means "not seen rejected" */
 #define FL_WINDOW_SILENT                                                                                               \
 	8u /* set by scan: the flow log has no record of this interface yet, so NODATA is not written */
+
+/* Where a window's verdicts come from, for people and scripts. */
+static inline const char *fl_verdict_source(uint32_t flags)
+{
+	return flags & FL_WINDOW_VERDICTS ? "kernel" : "none";
+}
 
 struct fl_frame {
 	struct fl_window window;
 	struct fl_eni eni;
 	struct fl_ledger ledger[FL_DIR_N]; /* by enum fl_dir */
-	const struct fl_flow *flows;       /* sorted by key; key.iface is meaningless here */
+	const struct fl_flow *flows;       /* sorted by key, then action; key.iface is meaningless here */
 	size_t n_flows;
 };
 

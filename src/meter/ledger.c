@@ -5,6 +5,7 @@
 
 #define FL_RULE(id, name, help) [FL_RULE_##id] = name,
 #define FL_LOSS(id, name, help)
+#define FL_VERDICT(id, name, help)
 const char *const fl_rule_names[FL_RULE_N] = {
 #include "meter/ledger.def"
 };
@@ -15,8 +16,21 @@ const char *const fl_rule_names[FL_RULE_N] = {
 const char *const fl_loss_names[FL_LOSS_N] = {
 #include "meter/ledger.def"
 };
+#undef FL_LOSS
+#undef FL_VERDICT
+#define FL_LOSS(id, name, help)
+#define FL_VERDICT(id, name, help) [FL_VERDICT_##id] = name,
+const char *const fl_verdict_names[FL_VERDICT_N] = {
+#include "meter/ledger.def"
+};
+#undef FL_VERDICT
+#define FL_VERDICT(id, name, help) [FL_VERDICT_##id] = help,
+const char *const fl_verdict_helps[FL_VERDICT_N] = {
+#include "meter/ledger.def"
+};
 #undef FL_RULE
 #undef FL_LOSS
+#undef FL_VERDICT
 
 void fl_count_add(struct fl_count *sum, const struct fl_count *c)
 {
@@ -43,12 +57,14 @@ void fl_ledger_add(struct fl_ledger *sum, const struct fl_ledger *row)
 		fl_count_add(&sum->excluded[i], &row->excluded[i]);
 	for (unsigned i = 0; i < FL_LOSS_N; i++)
 		fl_count_add(&sum->lost[i], &row->lost[i]);
+	for (unsigned i = 0; i < FL_VERDICT_N; i++)
+		fl_count_add(&sum->verdict[i], &row->verdict[i]);
 }
 
 int64_t fl_ledger_gap(const struct fl_ledger *l)
 {
-	return (int64_t)(l->seen.packets - l->recorded.packets - fl_count_total(l->excluded, FL_RULE_N).packets -
-			 fl_count_total(l->lost, FL_LOSS_N).packets);
+	return (int64_t)(l->seen.packets + l->verdict[FL_VERDICT_BEFORE].packets - l->recorded.packets -
+			 fl_count_total(l->excluded, FL_RULE_N).packets - fl_count_total(l->lost, FL_LOSS_N).packets);
 }
 
 static void json_members(struct fl_json *j, const struct fl_count *c)

@@ -11,27 +11,42 @@
 
 #include "flow/flow.h"
 
-/* ---- the ledger: seen = recorded + excluded (by rule) + lost (by cause) ---- */
+/* ---- the ledger: seen + dropped before the interface = recorded + excluded (by rule) + lost (by cause) ---- */
 
 enum fl_rule {
 #define FL_RULE(id, name, help) FL_RULE_##id,
 #define FL_LOSS(id, name, help)
+#define FL_VERDICT(id, name, help)
 #include "meter/ledger.def"
 #undef FL_RULE
 #undef FL_LOSS
+#undef FL_VERDICT
 	FL_RULE_N,
 	FL_RULE_AWS_N = FL_RULE_VLAN /* those before it are AWS's exclusions, to be switched on and off */
 };
 enum fl_loss {
 #define FL_RULE(id, name, help)
 #define FL_LOSS(id, name, help) FL_LOSS_##id,
+#define FL_VERDICT(id, name, help)
 #include "meter/ledger.def"
 #undef FL_RULE
 #undef FL_LOSS
+#undef FL_VERDICT
 	FL_LOSS_N
+};
+enum fl_verdict {
+#define FL_RULE(id, name, help)
+#define FL_LOSS(id, name, help)
+#define FL_VERDICT(id, name, help) FL_VERDICT_##id,
+#include "meter/ledger.def"
+#undef FL_RULE
+#undef FL_LOSS
+#undef FL_VERDICT
+	FL_VERDICT_N
 };
 extern const char *const fl_rule_names[FL_RULE_N];
 extern const char *const fl_loss_names[FL_LOSS_N];
+extern const char *const fl_verdict_names[FL_VERDICT_N], *const fl_verdict_helps[FL_VERDICT_N];
 
 struct fl_count {
 	uint64_t packets, bytes;
@@ -45,9 +60,10 @@ struct fl_ledger {
 	uint64_t skbs;                          /* buffers the kernel handed us; capture files: frames */
 	struct fl_count seen, recorded, not_ip; /* not_ip bytes are layer 2 */
 	struct fl_count excluded[FL_RULE_N], lost[FL_LOSS_N];
+	struct fl_count verdict[FL_VERDICT_N]; /* REJECTED and BEFORE are among what was recorded or excluded */
 };
 void fl_ledger_add(struct fl_ledger *sum, const struct fl_ledger *row);
-/* seen - recorded - excluded - lost, for packets; 0 when it balances. */
+/* seen + before the interface - recorded - excluded - lost, for packets; 0 when it balances. */
 int64_t fl_ledger_gap(const struct fl_ledger *l);
 /* As JSON, within an object: "key":{"packets","bytes"}; and of a ledger seen, recorded, excluded with its rules and
  * lost with its causes, those that are not zero. */

@@ -43,8 +43,6 @@ struct fl_encoder {
 	struct program program[FL_STATUS_N];
 };
 
-static const char *const output_names[FL_OUTPUT_N] = {"text", "json", "csv"};
-
 static struct {
 	char text[4]; /* "255." */
 	uint8_t len;
@@ -193,7 +191,7 @@ WRITER(sport, put_u64(p, l->key->sport))
 WRITER(dport, put_u64(p, l->key->dport))
 WRITER(proto, put_u64(p, l->key->proto))
 WRITER(packets, put_u64(p, l->packets))
-WRITER(bytes, put_u64(p, l->bytes))
+WRITER(bytes, v->meta && v->meta->no_bytes ? put_text(p, v->output, "-", 1) : put_u64(p, l->bytes))
 WRITER(start, put_i64(p, l->start))
 WRITER(end, put_i64(p, l->end))
 WRITER(tcp_vpc, put_u64(p, fl_tcp_flags_vpc(l->tcp)))
@@ -246,28 +244,24 @@ unsigned fl_tcp_flags_tgw(uint8_t tcp)
 	return flags == 16 ? 0 : flags; /* only ACKs report nothing */
 }
 
-int fl_output_parse(const char *name, enum fl_output *ret)
-{
-	for (unsigned i = 0; i < FL_OUTPUT_N; i++)
-		if (strcmp(name, output_names[i]) == 0) {
-			*ret = (enum fl_output)i;
-			return 0;
-		}
-	return fl_fail(-EINVAL, "output %s: expected text, json or csv", name);
-}
-
 /* The value when it is the same for all records of this ENI and status; else NULL and a writer. */
 static char *put_constant(char *p, const struct fl_encoder *e, const struct fl_field *f, enum fl_status status,
-			  const struct fl_eni *eni)
+			  const struct fl_eni *eni, const struct fl_record_meta *constants)
 {
-	enum fl_origin origin = f ? fl_field_origin(f) : FL_FROM_META;
+	enum fl_origin origin = fl_field_origin(f);
 	struct fl_eni copy = *eni;
 	const char *text = "-";
 	size_t size;
 
+	if (origin == FL_FROM_META && constants && constants->text[fl_field_number(f)].n) {
+		struct fl_str s = constants->text[fl_field_number(f)];
+
+		return put_text(p, e->output, s.p, s.n);
+	}
+
 	if (origin == FL_FROM_VERSION)
 		return put_u64(p, fl_format_version(e->format));
-	if (f && (origin == FL_FROM_START || origin == FL_FROM_END || (status == FL_STATUS_OK && writers[origin])))
+	if (origin == FL_FROM_START || origin == FL_FROM_END || (status == FL_STATUS_OK && writers[origin]))
 		return NULL;
 	if (origin == FL_FROM_RESOURCE)
 		text = "TransitGateway";
@@ -289,7 +283,8 @@ static writer_fn writer_of(const struct fl_field *f)
 	return writers[origin];
 }
 
-static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_eni *eni)
+static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_eni *eni,
+		   const struct fl_record_meta *constants)
 {
 	struct program *g = &e->program[status];
 	struct step *s = g->step;
@@ -300,8 +295,12 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 		const struct fl_field *f = fl_format_field(e->format, i);
 		const char *name = fl_format_name(e->format, i);
 
-		/* the longest ENI member, escaped, and a key */
-		if ((size_t)(p - g->literals) + 7 * sizeof(eni->name) + strlen(name) > FL_RECORD_MAX)
+		size_t longest = sizeof(eni->name); /* of the ENI's members */
+
+		if (f && constants)
+			longest = FL_MAX(longest, constants->text[fl_field_number(f)].n);
+		/* escaped, and a key */
+		if ((size_t)(p - g->literals) + 7 * longest + strlen(name) > FL_RECORD_MAX)
 			return fl_fail(-E2BIG, "format: records would be longer than %d bytes", FL_RECORD_MAX);
 		if (e->output == FL_OUTPUT_JSON) {
 			*p++ = i ? ',' : '{';
@@ -310,7 +309,7 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 		} else if (i) {
 			*p++ = e->output == FL_OUTPUT_CSV ? ',' : ' ';
 		}
-		after = put_constant(p, e, f, status, eni);
+		after = f ? put_constant(p, e, f, status, eni, constants) : put_text(p, e->output, "-", 1);
 		if (after) {
 			p = after;
 			continue;
@@ -326,15 +325,20 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 	return 0;
 }
 
-int fl_encoder_set_eni(struct fl_encoder *e, const struct fl_eni *eni)
+int fl_encoder_set_constants(struct fl_encoder *e, const struct fl_eni *eni, const struct fl_record_meta *constants)
 {
 	for (unsigned status = 0; status < FL_STATUS_N; status++) {
-		int r = compile(e, (enum fl_status)status, eni);
+		int r = compile(e, (enum fl_status)status, eni, constants);
 
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int fl_encoder_set_eni(struct fl_encoder *e, const struct fl_eni *eni)
+{
+	return fl_encoder_set_constants(e, eni, NULL);
 }
 
 void fl_encoder_free(struct fl_encoder **e)
@@ -475,17 +479,27 @@ int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl
 	return e->output == FL_OUTPUT_JSON ? run(g, &v, out, 0) : run_bare(g, &v, out);
 }
 
+static int with_meta(const struct program *g, const struct values *v, struct fl_buf *out)
+{
+	size_t extra = 0;
+
+	for (const struct step *s = g->step; v->meta && s->write; s++)
+		if (s->write == write_meta || s->write == write_meta_number)
+			extra += 6 * v->meta->text[s->field].n;
+	if (g->max_len + extra > FL_RECORD_MAX)
+		return fl_fail(-E2BIG, "record: longer than %d bytes", FL_RECORD_MAX);
+	return run(g, v, out, extra);
+}
+
+int fl_encode_line_meta(struct fl_encoder *e, const struct fl_flow_line *l, const struct fl_record_meta *meta,
+			struct fl_buf *out)
+{
+	return with_meta(&e->program[FL_STATUS_OK], &(struct values){l, meta, e->output}, out);
+}
+
 int fl_encode(struct fl_encoder *e, const struct fl_record *r, const struct fl_record_meta *meta, struct fl_buf *out)
 {
 	const struct fl_flow_line l = {&r->key, r->packets, r->bytes, r->start, r->end, r->tcp, r->action};
-	const struct values v = {&l, meta, e->output};
-	const struct program *g = &e->program[r->status];
-	size_t extra = 0;
 
-	for (const struct step *s = g->step; meta && s->write; s++)
-		if (s->write == write_meta || s->write == write_meta_number)
-			extra += 6 * meta->text[s->field].n;
-	if (g->max_len + extra > FL_RECORD_MAX)
-		return fl_fail(-E2BIG, "record: longer than %d bytes", FL_RECORD_MAX);
-	return run(g, &v, out, extra);
+	return with_meta(&e->program[r->status], &(struct values){&l, meta, e->output}, out);
 }

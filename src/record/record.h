@@ -14,6 +14,8 @@
 #include "inventory/inventory.h"
 
 enum fl_action { FL_ACTION_ACCEPT = 0, FL_ACTION_REJECT = 1, FL_ACTION_N };
+/* Why a packet was rejected, as far as records say (field reject-reason). */
+enum fl_reason { FL_REASON_NONE = 0, FL_REASON_BPA, FL_REASON_EC, FL_REASON_N };
 enum fl_status { FL_STATUS_OK = 0, FL_STATUS_NODATA, FL_STATUS_SKIPDATA, FL_STATUS_N };
 enum fl_log_kind { FL_LOG_VPC = 0, FL_LOG_TGW = 1 }; /* which table of fields */
 
@@ -31,6 +33,7 @@ struct fl_record {
 /* What is known beyond the packet; NULL members and a NULL pointer to it write "-" (or the documented default). */
 struct fl_record_meta {
 	const struct fl_addr *pkt_src, *pkt_dst; /* NULL: same as the logged address */
+	bool no_bytes;                           /* records.md: a flow rejected by BPA has no bytes */
 	struct fl_addr pkt_addr[2];              /* room for the two when fl_decode_record fills this */
 	struct fl_str text[96];                  /* by field number: what neither flow nor ENI supplies; n = 0: "-" */
 };
@@ -75,14 +78,16 @@ const char *fl_format_warning(const struct fl_format *f);
 /* ---- encoding ---- */
 /* JSON: numbers as numbers; a value that is "-" is null, so that every object has the same keys. */
 enum fl_output { FL_OUTPUT_TEXT, FL_OUTPUT_JSON, FL_OUTPUT_CSV, FL_OUTPUT_N };
-int fl_output_parse(const char *name, enum fl_output *ret);
 
 struct fl_encoder; /* a format compiled for one output: a short program of writers, constants of the ENI pre-rendered */
 int fl_encoder_new(struct fl_encoder **ret, const struct fl_format *format, enum fl_output output);
 void fl_encoder_free(struct fl_encoder **e);
 /* Renders the constant parts; eni is copied. Cheap enough to call per interface and window, not per record. */
 int fl_encoder_set_eni(struct fl_encoder *e, const struct fl_eni *eni);
-#define FL_RECORD_MAX 8192 /* no record is longer than this in any output */
+/* The same with fields that neither the flow nor fl_eni supplies, constant for this interface: those of constants->text
+ * that are not empty. */
+int fl_encoder_set_constants(struct fl_encoder *e, const struct fl_eni *eni, const struct fl_record_meta *constants);
+#define FL_RECORD_MAX 16384 /* no record is longer than this in any output */
 /* Append the header line (text, CSV; nothing for JSON), records one a line. */
 int fl_encode_header(const struct fl_encoder *e, struct fl_buf *out);
 int fl_encode(struct fl_encoder *e, const struct fl_record *r, const struct fl_record_meta *meta, struct fl_buf *out);
@@ -93,8 +98,11 @@ struct fl_flow_line {
 	uint64_t packets, bytes;
 	int64_t start, end;
 	uint8_t tcp, action;
+	uint8_t reason; /* enum fl_reason; looked at by fl_enrich_line alone */
 };
 int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out);
+int fl_encode_line_meta(struct fl_encoder *e, const struct fl_flow_line *l, const struct fl_record_meta *meta,
+			struct fl_buf *out);
 
 /* ---- decoding text ---- */
 struct fl_values { /* one line, split by the format; views into the line */

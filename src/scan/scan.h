@@ -28,7 +28,8 @@ struct fl_store_log {
 struct fl_store;
 /* dir: the state directory ("./flowlog-data"). A consistent picture: cursor read, files listed, cursor read again until
  * it stood still. */
-int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id /* NULL: the only or first one */);
+int fl_store_open(struct fl_store **ret, const char *dir,
+		  const char *flow_log_id /* NULL: the first of the configuration, else by name */);
 void fl_store_close(struct fl_store **s);
 const struct fl_store_log *fl_store_log(const struct fl_store *s);
 size_t fl_store_file_count(const struct fl_store *s);

@@ -72,14 +72,14 @@ void fl_store_close(struct fl_store **s)
 
 /* ---- which flow log ---- */
 
-/* The first id in deliver/, in order of name. */
-static int first_log(int fd, char ret[64])
+/* Ids in deliver/. Returns the first in order of name, or -ENOENT; with ret_all all of them, for a sentence. */
+static int ids_by_name(int fd, char ret_first[64], struct fl_buf *ret_all)
 {
 	int sub = openat(fd, "deliver", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = sub < 0 ? NULL : fdopendir(sub);
 	struct dirent *e;
 
-	*ret = '\0';
+	*ret_first = '\0';
 	if (!d) {
 		fl_closep(&sub);
 		return errno == ENOENT ? -ENOENT : -errno;
@@ -89,11 +89,48 @@ static int first_log(int fd, char ret[64])
 
 		if (n <= 5 || n - 5 >= sizeof(((struct fl_store_log *)NULL)->id) || strcmp(e->d_name + n - 5, ".json"))
 			continue;
-		if (!*ret || strncmp(e->d_name, ret, n - 5) < 0)
-			snprintf(ret, 64, "%.*s", (int)(n - 5), e->d_name);
+		if (!*ret_first || strncmp(e->d_name, ret_first, n - 5) < 0)
+			snprintf(ret_first, 64, "%.*s", (int)(n - 5), e->d_name);
+		if (ret_all)
+			(void)fl_buf_printf(ret_all, "%s%.*s", ret_all->len ? ", " : "", (int)(n - 5), e->d_name);
 	}
 	closedir(d);
-	return *ret ? 0 : -ENOENT;
+	return *ret_first ? 0 : -ENOENT;
+}
+
+/* The first flow log of the configuration, as the deliver role lists them; a store may also hold the state of flow logs
+ * that are configured no more. */
+static bool configured_first(int fd, char ret[64])
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATE_MAX);
+	json_t *status = fl_file_read(fd, "status/deliver.json", &buf) ? NULL : json_loadb(buf.data, buf.len, 0, NULL);
+	const char *id =
+	    json_string_value(json_object_get(json_array_get(json_object_get(status, "flow_logs"), 0), "id"));
+	char name[96];
+	bool there = id && !strchr(id, '/') && strlen(id) < sizeof(((struct fl_store_log *)NULL)->id);
+
+	if (there) {
+		snprintf(ret, 64, "%s", id);
+		snprintf(name, sizeof name, "deliver/%s.json", ret);
+		there = !faccessat(fd, name, F_OK, 0);
+	}
+	json_decref(status);
+	return there;
+}
+
+static int first_log(int fd, char ret[64])
+{
+	return configured_first(fd, ret) ? 0 : ids_by_name(fd, ret, NULL);
+}
+
+static int no_such_log(const struct fl_store *s, int r)
+{
+	struct fl_buf all FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+	char first[64];
+
+	if (ids_by_name(s->fd, first, &all))
+		return fl_fail(r, "%s: no flow log is delivered here; start one with flowlog run", s->dir);
+	return fl_fail(r, "%s: no flow log %s is delivered here; there is %s", s->dir, s->log.id, fl_buf_cstr(&all));
 }
 
 static int read_state(const struct fl_store *s, json_t **ret)
@@ -106,8 +143,7 @@ static int read_state(const struct fl_store *s, json_t **ret)
 	snprintf(name, sizeof name, "deliver/%s.json", s->log.id);
 	r = fl_file_read(s->fd, name, &buf);
 	if (r)
-		return r == -ENOENT ? fl_fail(r, "%s: no flow log %s is delivered here", s->dir, s->log.id)
-				    : fl_wrap(r, "%s", s->dir);
+		return r == -ENOENT ? no_such_log(s, r) : fl_wrap(r, "%s", s->dir);
 	*ret = json_loadb(buf.data, buf.len, 0, &error);
 	if (!*ret)
 		return fl_fail(-EBADMSG, "%s/%s: %s", s->dir, name, error.text);
@@ -147,76 +183,68 @@ static const char *object_time(const char *name, const char *id)
 	return at + strlen(id) + 1;
 }
 
+#define SLOT_LETTERS 14 /* YYYYMMDDTHHmmZ */
+
+struct listed {
+	char *path;
+	struct timespec written;
+};
+
 struct listing {
 	const struct fl_store *s;
-	char **file;
+	struct listed *file;
 	size_t n, cap;
 };
 
-static int list_add(struct listing *l, const char *path)
+static int list_add(struct listing *l, const char *path, struct timespec written)
 {
 	if (l->n == l->cap) {
 		size_t cap = FL_MAX(2 * l->cap, (size_t)256);
-		char **grown = cap > FILES_MAX ? NULL : realloc(l->file, cap * sizeof *grown);
+		struct listed *grown = cap > FILES_MAX ? NULL : realloc(l->file, cap * sizeof *grown);
 
 		if (!grown)
 			return fl_fail(-ENOMEM, "%s: too many files", l->s->dir);
 		l->file = grown;
 		l->cap = cap;
 	}
-	l->file[l->n] = strdup(path);
-	return l->file[l->n] ? (int)(l->n++, 0) : -ENOMEM;
+	l->file[l->n] = (struct listed){strdup(path), written};
+	return l->file[l->n].path ? (int)(l->n++, 0) : -ENOMEM;
 }
 
-/* Takes fd. */
-static int list_dir(struct listing *l, int fd, char *path, size_t len, unsigned depth)
+static int on_file(void *ctx, int dirfd, char *path, char *name)
 {
-	DIR *d = fdopendir(fd);
-	struct dirent *e;
-	int r = 0;
+	struct listing *l = ctx;
 
-	if (!d) {
-		r = -errno;
-		close(fd);
-		return r;
-	}
-	while (!r && (e = readdir(d))) {
-		size_t n = strlen(e->d_name);
-		struct stat st;
+	struct stat st;
 
-		if (e->d_name[0] == '.' || len + n + 2 > PATH_LIMIT)
-			continue;
-		memcpy(path + len, e->d_name, n + 1);
-		if (object_time(e->d_name, l->s->log.id)) {
-			r = in_plan(l->s->state, e->d_name) ? 0 : list_add(l, path);
-			continue;
-		}
-		if (depth == DEPTH_MAX || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
-		    !S_ISDIR(st.st_mode))
-			continue;
-		path[len + n] = '/';
-		fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		/* Retention may have removed it. */
-		r = fd < 0 ? (errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path))
-			   : list_dir(l, fd, path, len + n + 1, depth + 1);
-	}
-	closedir(d);
-	return r;
+	if (!object_time(name, l->s->log.id) || in_plan(l->s->state, name))
+		return 0;
+	/* Retention may have removed it. */
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) ? 0 : list_add(l, path, st.st_mtim);
 }
 
-static const char *time_of(const char *path, const char *id)
+/* From the slot in the name on. */
+static const char *slot_of(const char *path, const char *id)
 {
 	const char *slash = strrchr(path, '/');
 
 	return object_time(slash ? slash + 1 : path, id);
 }
 
+static int by_number(int64_t x, int64_t y)
+{
+	return x < y ? -1 : x > y;
+}
+
+/* The name has the slot of five minutes; of its objects the one written first is the oldest. */
 static int by_time(const void *a, const void *b, void *id)
 {
-	const char *x = *(char *const *)a, *y = *(char *const *)b;
-	int c = strcmp(time_of(x, id), time_of(y, id));
+	const struct listed *x = a, *y = b;
+	int c = strncmp(slot_of(x->path, id), slot_of(y->path, id), SLOT_LETTERS);
 
-	return c ? c : strcmp(x, y);
+	c = c ? c : by_number(x->written.tv_sec, y->written.tv_sec);
+	c = c ? c : by_number(x->written.tv_nsec, y->written.tv_nsec);
+	return c ? c : strcmp(x->path, y->path);
 }
 
 static int list_files(struct fl_store *s)
@@ -237,12 +265,17 @@ static int list_files(struct fl_store *s)
 	if (fd < 0)
 		r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
 	else
-		r = list_dir(&l, fd, path, (size_t)n, 0);
-	s->file = l.file;
-	s->n_files = l.n;
+		r = fl_walk_files(fd, path, (size_t)n, sizeof path, DEPTH_MAX, on_file, &l);
 	if (!r && l.n)
 		qsort_r(l.file, l.n, sizeof *l.file, by_time, s->log.id);
-	return r;
+	s->file = calloc(l.n + 1, sizeof *s->file);
+	for (size_t i = 0; i < l.n; i++)
+		if (s->file)
+			s->file[s->n_files++] = l.file[i].path;
+		else
+			free(l.file[i].path);
+	free(l.file);
+	return s->file ? r : -ENOMEM;
 }
 
 /* ---- opening ---- */

@@ -47,9 +47,57 @@ static void whole_or_nothing(void **state)
 	rmdir(dir);
 }
 
+static int note(void *ctx, int dirfd, char *path, char *name)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_ptr_equal(name, strrchr(path, '/') + 1);
+	strcat(strcat(ctx, path), " ");
+	return !strcmp(name, "stop") ? 7 : 0;
+}
+
+static void a_walk_sees_files_alone(void **state)
+{
+	char dir[] = "/tmp/fl-test-XXXXXX", seen[1024] = "", path[64] = "/";
+	static const char *const files[] = {"a/b/f", "a/.hidden",
+					    "a/b/a-name-that-is-too-long-for-the-room-that-there-is"};
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(fl_mkdirs(fd, "a/b/c", 0755), 0);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(fl_file_write_atomic(fd, files[i], "x", 1, 0640, false), 0);
+	assert_int_equal(symlinkat("..", fd, "a/b/c/up"), 0);
+	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 9, note, seen), 0);
+	assert_true(!strcmp(seen, "/a/b/f /a/b/c/up ") || !strcmp(seen, "/a/b/c/up /a/b/f "));
+	/* Not deeper than it may, and not further than it is told. */
+	*seen = '\0';
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 2, note, seen), 0);
+	assert_string_equal(seen, "/a/b/f ");
+	assert_int_equal(fl_file_write_atomic(fd, "stop", "x", 1, 0640, false), 0);
+	lseek(fd, 0, SEEK_SET);
+	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 0, note, seen), 7);
+	unlinkat(fd, "a/b/c/up", 0);
+	unlinkat(fd, "stop", 0);
+	for (size_t i = 0; i < 3; i++)
+		unlinkat(fd, files[i], 0);
+	unlinkat(fd, "a/b/c", AT_REMOVEDIR);
+	unlinkat(fd, "a/b", AT_REMOVEDIR);
+	unlinkat(fd, "a", AT_REMOVEDIR);
+	close(fd);
+	rmdir(dir);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(whole_or_nothing)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(whole_or_nothing),
+	    cmocka_unit_test(a_walk_sees_files_alone),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

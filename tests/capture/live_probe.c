@@ -66,7 +66,7 @@ struct probe {
 	size_t n_partials, cap_partials;
 	struct fl_live_counts *counts;
 	size_t n_counts, cap_counts;
-	uint64_t evicted[8];
+	uint64_t evicted[8], dropped; /* dropped: packets, by the packet filter */
 };
 
 static volatile sig_atomic_t stop;
@@ -97,6 +97,11 @@ static void keep_partials(struct probe *pr, const struct fl_partial *p, size_t n
 		bool read = p[i].window <= pr->drained[p[i].window & 1];
 
 		pr->evicted[p[i].evict & 7] += ring;
+		/* Of packets that are among the flows too, or were never seen. */
+		if (FL_EVICT_IS_DROP(p[i].evict)) {
+			pr->dropped += p[i].packets;
+			continue;
+		}
 		if (read && (!ring || p[i].evict == FL_EVICT_STALE))
 			continue;
 		pr->partials[pr->n_partials++] = p[i];
@@ -269,7 +274,7 @@ static int become_meter(struct probe *pr, struct fl_live *privileged)
 static int run(struct probe *pr)
 {
 	const struct fl_live_sink s = {.ring = sink_ring, .half = sink_half, .ctx = pr};
-	uint64_t end = fl_mono_ns(&fl_clock_system) + pr->seconds * FL_NS_PER_S;
+	const uint64_t begin = fl_mono_ns(&fl_clock_system), end = begin + pr->seconds * FL_NS_PER_S;
 	int r = 0;
 
 	while (!r && !stop && (!pr->seconds || fl_mono_ns(&fl_clock_system) < end)) {
@@ -281,7 +286,9 @@ static int run(struct probe *pr)
 		mono = fl_mono_ns(&fl_clock_system);
 		now = window_at(pr, mono);
 		window_end = pr->mono_base + (now - pr->window_base) * pr->conf.window_ns;
-		if (mono > end - pr->seconds * FL_NS_PER_S + pr->ring_delay_ns)
+		/* Always before a half is read: what the ring holds of it would count as read already. The
+		 * clock is coarse, begin may still be now. */
+		if (mono >= begin + pr->ring_delay_ns)
 			r = pr->ops->drain_ring(pr->live, &s);
 		if (r || mono < window_end + SETTLE_NS || pr->drained[(now - 1) & 1] >= now - 1)
 			continue;
@@ -396,6 +403,7 @@ static int print(struct probe *pr)
 	fl_json_ku64(&j, "ring_collision", pr->evicted[FL_EVICT_COLLISION]);
 	fl_json_ku64(&j, "ring_stale", pr->evicted[FL_EVICT_STALE]);
 	fl_json_ku64(&j, "ring_full", pr->evicted[FL_EVICT_FULL]);
+	fl_json_ku64(&j, "dropped", pr->dropped);
 	fl_json_key(&j, "counts");
 	fl_json_array(&j);
 	for (size_t i = 0; i < pr->n_counts; i++)

@@ -19,13 +19,15 @@
 #define CPUS 3
 #define CACHE_BITS 2
 #define RING_BITS 6
+#define DROP_BITS 4
 
 /* What the kernel holds. */
 struct kernel {
 	struct fl_kclock clock;
 	struct fl_partial cache[CPUS * 2 << CACHE_BITS], entries[CPUS << RING_BITS];
 	struct fl_kcount counts[CPUS * 2 * FL_K_SLOTS * 2];
-	struct fl_kring rings[CPUS];
+	struct fl_kring rings[CPUS], drop_rings[CPUS];
+	struct fl_partial drops[CPUS << DROP_BITS];
 	uint64_t bell_cons, bell_prod;
 };
 
@@ -37,6 +39,9 @@ static struct fl_live process(struct kernel *k)
 	    .entries = k->entries,
 	    .counts = k->counts,
 	    .rings = k->rings,
+	    .drop_rings = k->drop_rings,
+	    .drops = k->drops,
+	    .drop_bits = DROP_BITS,
 	    .bell_cons = &k->bell_cons,
 	    .bell_prod = &k->bell_prod,
 	    .cpus = CPUS,
@@ -59,6 +64,15 @@ static void push(struct kernel *k, unsigned cpu, uint32_t packets)
 
 	assert_true(r->prod - r->cons <= 1 << RING_BITS);
 	*e = (struct fl_partial){.window = 9, .packets = packets, .evict = FL_EVICT_COLLISION, .cpu = (uint16_t)cpu};
+}
+
+static void push_drop(struct kernel *k, unsigned cpu, uint32_t packets)
+{
+	struct fl_kring *r = &k->drop_rings[cpu];
+	struct fl_partial *e = &k->drops[cpu << DROP_BITS | (r->prod++ & ((1 << DROP_BITS) - 1))];
+
+	assert_true(r->prod - r->cons <= 1 << DROP_BITS);
+	*e = (struct fl_partial){.window = 9, .packets = packets, .evict = FL_EVICT_DROPPED, .cpu = (uint16_t)cpu};
 }
 
 static void push_count(struct kernel *k, unsigned cpu, uint16_t slot, uint64_t packets)
@@ -136,11 +150,12 @@ static void test_ring_of_all_cpus(void **state)
 		for (unsigned i = 0; i < 7; i++)
 			push(k, round % CPUS, 1);
 		push_count(k, 1, 5, 100);
+		push_drop(k, round % 2, 1000);
 		k->bell_prod += 16;
 		assert_int_equal(fl_ebpf_drain_ring(&l, &sink), 0);
 		assert_int_equal(k->bell_cons, k->bell_prod);
 	}
-	assert_int_equal(d.packets, 30 * 7);
+	assert_int_equal(d.packets, 30 * 1007);
 	assert_int_equal(d.rows, 30);
 	assert_int_equal(d.row_packets, 3000);
 	assert_int_equal(d.position, k->clock.position);
@@ -174,7 +189,7 @@ static void test_death_around_a_batch(void **state)
 	d.result = -EIO;
 	assert_int_equal(fl_ebpf_drain_ring(&l, &sink), -EIO);
 	restart(k, &l, &d);
-	push(k, 0, 1);
+	push_drop(k, 0, 1);
 	d.lose = false;
 	d.result = 0;
 	assert_int_equal(fl_ebpf_drain_ring(&l, &sink), 0);
@@ -182,11 +197,11 @@ static void test_death_around_a_batch(void **state)
 	/* After it was durable and before the positions moved: not read again, and what came since
 	 * is. */
 	push(k, 1, 1);
-	push(k, 2, 1);
+	push_drop(k, 1, 1);
 	d.result = -EINTR; /* the kill */
 	assert_int_equal(fl_ebpf_drain_ring(&l, &sink), -EINTR);
 	assert_int_equal(d.packets, 13);
-	push(k, 2, 1);
+	push_drop(k, 1, 1);
 	push(k, 0, 1);
 	d.result = 0;
 	restart(k, &l, &d);
@@ -195,7 +210,7 @@ static void test_death_around_a_batch(void **state)
 	assert_int_equal(d.packets, 15);
 	/* While the positions moved: some consumers are new, some old. */
 	push(k, 0, 1);
-	push(k, 2, 1);
+	push_drop(k, 2, 1);
 	d.result = -EINTR;
 	assert_int_equal(fl_ebpf_drain_ring(&l, &sink), -EINTR);
 	k->rings[0].cons = k->rings[0].next;
@@ -213,8 +228,10 @@ static void test_death_around_a_batch(void **state)
 	d.result = 0;
 	assert_int_equal(fl_ebpf_drain_ring(&l, &sink), 0);
 	assert_int_equal(d.packets, 18);
-	for (unsigned cpu = 0; cpu < CPUS; cpu++)
+	for (unsigned cpu = 0; cpu < CPUS; cpu++) {
 		assert_int_equal(k->rings[cpu].cons, k->rings[cpu].prod);
+		assert_int_equal(k->drop_rings[cpu].cons, k->drop_rings[cpu].prod);
+	}
 	die(&l);
 	free(k);
 }

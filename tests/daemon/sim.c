@@ -122,30 +122,37 @@ static bool add(struct fl_partial *at, const struct fl_partial *p, uint32_t drai
 	return true;
 }
 
-void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
+static struct fl_partial partial(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
 {
 	uint64_t since = sim->time.monotonic - sim->row.mono_base;
-	uint32_t window = sim->row.window_base + (uint32_t)(since / sim->row.window_ns), half = window & 1;
 	uint16_t time = (uint16_t)(since % sim->row.window_ns / FL_K_TIME_UNIT_NS);
-	struct fl_live_counts *c = &sim->counts[half][slot][egress];
 	struct fl_partial p = {.slot = (uint16_t)slot,
 			       .dirfam = egress,
 			       .proto = 17,
-			       .window = window,
+			       .window = sim->row.window_base + (uint32_t)(since / sim->row.window_ns),
 			       .packets = packets,
 			       .bytes = bytes,
 			       .first = time,
 			       .last = time,
 			       .sport = 1000,
 			       .dport = 53};
-	bool mine;
 
 	memcpy(p.src + 10, "\xff\xff", 2);
 	memcpy(p.dst + 10, "\xff\xff", 2);
 	memcpy(p.src + 12, &flow, 4);
+	return p;
+}
+
+void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
+{
+	struct fl_partial p = partial(slot, egress, flow, packets, bytes);
+	uint32_t half = p.window & 1;
+	struct fl_live_counts *c = &sim->counts[half][slot][egress];
+	bool mine;
+
 	sim->sent[slot][egress].packets += packets;
 	sim->sent[slot][egress].bytes += bytes;
-	mine = open_count(c, slot, egress, window, sim->drained[half]);
+	mine = open_count(c, slot, egress, p.window, sim->drained[half]);
 	c->skbs++;
 	c->packets += packets;
 	c->bytes += bytes;
@@ -158,6 +165,19 @@ void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint6
 		c->lost_packets += packets;
 		c->lost_bytes += bytes;
 	}
+}
+
+void sim_drop(uint8_t evict, unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
+{
+	struct fl_count *told =
+	    evict == FL_EVICT_DROPPED_BEFORE ? &sim->before[slot][egress] : &sim->dropped[slot][egress];
+	struct sim_entry e = {.partial = partial(slot, egress, flow, packets, bytes)};
+
+	e.partial.evict = evict;
+	if (!push(&e))
+		return;
+	told->packets += packets;
+	told->bytes += bytes;
 }
 
 void sim_kernel_dies(void)

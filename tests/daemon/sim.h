@@ -62,6 +62,7 @@ struct sim {
 	bool to_vlan;        /* what is sent belongs to a VLAN's own interface */
 	/* truth, by slot and tc direction */
 	struct fl_count sent[SIM_SLOTS][2];
+	struct fl_count dropped[SIM_SLOTS][2], before[SIM_SLOTS][2]; /* told by the program of drops */
 	unsigned step;
 };
 
@@ -70,6 +71,8 @@ extern const struct fl_live_ops sim_ops;
 
 void sim_new(uint64_t window_ns, uint64_t ring_size); /* at a wall time in the middle of a window */
 void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
+/* The packet filter drops packets of a flow; evict is FL_EVICT_DROPPED*. What the ring cannot take is not told. */
+void sim_drop(uint8_t evict, unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
 void sim_pass(uint64_t ns);
 void sim_step(void);        /* one step towards death */
 void sim_kernel_dies(void); /* pins gone: maps and programs are new */

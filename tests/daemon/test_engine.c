@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "daemon/wal.h"
+#include "record/record.h"
 
 #define S FL_NS_PER_S
 #define MS FL_NS_PER_MS
@@ -67,6 +68,7 @@ static void start_conf(bool reused, uint64_t memory)
 				      .window_ns = sim->window_ns,
 				      .memory_limit = memory,
 				      .seed = (uint64_t)getpid(),
+				      .verdicts = true,
 				      .boot_id = {1},
 				      .reused = reused,
 				      .snapshot_bytes = snapshots};
@@ -152,6 +154,45 @@ static uint64_t lost(const struct fl_ledger *l)
 	return n;
 }
 
+static struct fl_count rejected(unsigned slot, enum fl_dir d)
+{
+	struct fl_count sum = {0};
+	char id[22];
+
+	snprintf(id, sizeof id, "eni-%017u", slot);
+	for (uint32_t i = 0; i < sim->n_frames; i++)
+		for (uint32_t k = 0; k < sim->frame[i].n_flows && !strcmp(sim->frame[i].interface_id, id); k++) {
+			const struct fl_flow *f = &sim->flow[sim->frame[i].first_flow + k];
+
+			assert_int_equal(f->key.iface, slot);
+			if (f->action == FL_ACTION_REJECT && fl_key_dir(&f->key) == d) {
+				sum.packets += f->packets;
+				sum.bytes += f->bytes;
+			}
+		}
+	return sum;
+}
+
+/* Every drop that was told is a REJECT, or named as one for which nothing was found. */
+static void verdicts_are_there(unsigned slot, enum fl_dir d, const struct fl_ledger *l, unsigned egress,
+			       bool all_matched)
+{
+	const struct fl_count *moved = &l->verdict[FL_VERDICT_REJECTED], *before = &l->verdict[FL_VERDICT_BEFORE],
+			      *unmatched = &l->verdict[FL_VERDICT_UNMATCHED];
+	struct fl_count r = rejected(slot, d);
+
+	if (moved->packets + unmatched->packets != sim->dropped[slot][egress].packets)
+		fail_msg("fuse %u, half %u: slot %u egress %u: %llu moved, %llu unmatched of %llu", run_name[0],
+			 run_name[1], slot, egress, (unsigned long long)moved->packets,
+			 (unsigned long long)unmatched->packets,
+			 (unsigned long long)sim->dropped[slot][egress].packets);
+	assert_int_equal(before->packets, sim->before[slot][egress].packets);
+	assert_int_equal(r.packets, moved->packets + before->packets);
+	assert_int_equal(r.bytes, moved->bytes + before->bytes);
+	if (all_matched)
+		assert_int_equal(unmatched->packets, 0);
+}
+
 static void everything_is_there(bool no_loss)
 {
 	for (uint32_t i = 0; i < sim->n_frames; i++)
@@ -171,6 +212,7 @@ static void everything_is_there(bool no_loss)
 			assert_int_equal(fl_ledger_gap(&l), 0);
 			assert_int_equal(f.packets, l.recorded.packets);
 			assert_int_equal(f.bytes, l.recorded.bytes);
+			verdicts_are_there(slot, d, &l, egress, no_loss);
 			if (no_loss)
 				assert_int_equal(lost(&l), 0);
 		}
@@ -366,6 +408,77 @@ static void frames_of_a_vlan_are_seen_and_excluded(void **state)
 	stop();
 }
 
+/* Another identity holds from the next window on, also when the meter dies before its first window is closed. */
+static void identity_changes_at_a_border(void **state)
+{
+	for (int killed = 0; killed < 2; killed++) {
+		struct fl_eni other = eni(0), again;
+		unsigned long long before = 0, after = 0;
+		uint32_t last = 0, first = UINT32_MAX;
+		bool known;
+
+		begin(10 * S, SIM_RING);
+		start(false);
+		sim_send(0, true, 1, 5, 500);
+		run(12 * S);
+		sim_send(0, true, 1, 6, 600); /* in the window that is open when it changes */
+		snprintf(other.interface_id, sizeof other.interface_id, "eni-%017u", 7);
+		other.flip = true; /* and which end it is: what was counted keeps its direction */
+		assert_int_equal(fl_engine_identify(engine, 0, &other), 0);
+		again = other;
+		snprintf(again.interface_id, sizeof again.interface_id, "eni-%017u", 8);
+		assert_int_equal(fl_engine_identify(engine, 0, &again), 0);
+		assert_int_equal(fl_engine_slot(engine, &other, &known), 0);
+		assert_true(known);
+		sim_send(0, true, 1, 1, 100);
+		if (killed) {
+			fl_engine_free(&engine);
+			start(true); /* says who the interfaces are as before; the meter asks the inventory again */
+			assert_string_equal(fl_engine_eni(engine, 0)->interface_id, again.interface_id);
+		}
+		run(10 * S);
+		sim_send(0, true, 1, 9, 900);
+		run(30 * S);
+		stop();
+		assert_int_equal(total(7, FL_DIR_EGRESS).seen.packets, 0); /* was valid in no window */
+		for (uint32_t i = 0; i < sim->n_frames; i++) {
+			const struct sim_frame *f = &sim->frame[i];
+
+			if (!strcmp(f->interface_id, again.interface_id)) {
+				after += f->ledger[FL_DIR_INGRESS].recorded.packets;
+				first = FL_MIN(first, f->window.window);
+			} else if (!strcmp(f->interface_id, eni(0).interface_id)) {
+				before += f->ledger[FL_DIR_EGRESS].recorded.packets;
+				last = FL_MAX(last, f->window.window);
+			}
+		}
+		assert_int_equal(before, 12);
+		assert_int_equal(after, 9);
+		assert_true(last < first);
+	}
+}
+
+/* What is not logged is the interface's own, and outlives the meter. */
+static void exclusions_of_an_interface(void **state)
+{
+	struct fl_exclusions x = {0};
+
+	begin(10 * S, SIM_RING);
+	start(false);
+	assert_int_equal(fl_exclusions_parse("default-router", &x.on), 0);
+	x.router = fl_addr_v4((const uint8_t[]){1, 0, 0, 0}); /* the source of flow 1 */
+	assert_int_equal(fl_engine_exclude(engine, 0, &x), 0);
+	sim_send(0, true, 1, 5, 500);
+	sim_send(1, true, 1, 6, 600);
+	fl_engine_free(&engine);
+	start(true);
+	run(30 * S);
+	stop();
+	assert_int_equal(total(0, FL_DIR_EGRESS).excluded[FL_RULE_DEFAULT_ROUTER].packets, 5);
+	assert_int_equal(total(0, FL_DIR_EGRESS).recorded.packets, 0);
+	assert_int_equal(total(1, FL_DIR_INGRESS).recorded.packets, 6);
+}
+
 static void memory_limit_is_counted(void **state)
 {
 	struct fl_ledger l;
@@ -484,6 +597,136 @@ static void gap_without_pins(void **state)
 	assert_int_equal(total(0, FL_DIR_INGRESS).recorded.packets, 8);
 }
 
+/* ---- verdicts ---- */
+
+static const struct fl_flow *row_of(uint32_t flow, enum fl_dir d, unsigned action)
+{
+	for (uint32_t i = 0; i < sim->n_flows; i++)
+		if (!memcmp(sim->flow[i].key.src.b + 12, &flow, 4) && fl_key_dir(&sim->flow[i].key) == d &&
+		    sim->flow[i].action == action)
+			return &sim->flow[i];
+	return NULL;
+}
+
+static void drops_move_to_reject(void **state)
+{
+	const struct fl_flow *f;
+
+	begin(60 * S, SIM_RING);
+	start(false);
+	sim_send(0, false, 1, 10, 1000); /* a part of it */
+	sim_drop(FL_EVICT_DROPPED, 0, false, 1, 3, 300);
+	sim_send(0, false, 2, 4, 444); /* all of it; the filter saw fewer bytes */
+	sim_drop(FL_EVICT_DROPPED, 0, false, 2, 4, 400);
+	sim_send(1, false, 3, 2, 200); /* the host's end: what tc calls ingress leaves the guest */
+	sim_drop(FL_EVICT_DROPPED, 1, false, 3, 2, 200);
+	sim_drop(FL_EVICT_DROPPED_BEFORE, 0, true, 4, 5, 500); /* the output hook */
+	sim_send(0, true, 4, 1, 100);                          /* one got through before the rule */
+	run(70 * S);
+	stop();
+	everything_is_there(true);
+	f = row_of(1, FL_DIR_INGRESS, FL_ACTION_ACCEPT);
+	assert_true(f && f->packets == 7 && f->bytes == 700);
+	f = row_of(1, FL_DIR_INGRESS, FL_ACTION_REJECT);
+	assert_true(f && f->packets == 3 && f->bytes == 300);
+	assert_null(row_of(2, FL_DIR_INGRESS, FL_ACTION_ACCEPT));
+	f = row_of(2, FL_DIR_INGRESS, FL_ACTION_REJECT);
+	assert_true(f && f->packets == 4 && f->bytes == 444);
+	assert_null(row_of(3, FL_DIR_EGRESS, FL_ACTION_ACCEPT));
+	assert_non_null(row_of(3, FL_DIR_EGRESS, FL_ACTION_REJECT));
+	f = row_of(4, FL_DIR_EGRESS, FL_ACTION_ACCEPT);
+	assert_true(f && f->packets == 1);
+	f = row_of(4, FL_DIR_EGRESS, FL_ACTION_REJECT);
+	assert_true(f && f->packets == 5 && f->bytes == 500);
+	assert_int_equal(total(0, FL_DIR_EGRESS).seen.packets, 1);
+	assert_int_equal(total(0, FL_DIR_EGRESS).recorded.packets, 6);
+	assert_true(frames_at(1764000000, FL_WINDOW_VERDICTS));
+}
+
+/* Never more than was seen; what came too late for its window is named. */
+static void drops_without_their_packets(void **state)
+{
+	struct fl_ledger l;
+
+	begin(10 * S, SIM_RING);
+	start(false);
+	sim_send(0, false, 1, 2, 200);
+	sim_drop(FL_EVICT_DROPPED, 0, false, 1, 5, 500);
+	sim_drop(FL_EVICT_DROPPED, 0, true, 9, 1, 60); /* nothing of it was seen */
+	run(20 * S);
+	stop();
+	everything_is_there(false);
+	l = total(0, FL_DIR_INGRESS);
+	assert_int_equal(l.verdict[FL_VERDICT_REJECTED].packets, 2);
+	assert_int_equal(l.verdict[FL_VERDICT_UNMATCHED].packets, 3);
+	assert_int_equal(l.verdict[FL_VERDICT_UNMATCHED].bytes, 300);
+	assert_int_equal(total(0, FL_DIR_EGRESS).verdict[FL_VERDICT_UNMATCHED].packets, 1);
+	assert_null(row_of(9, FL_DIR_EGRESS, FL_ACTION_REJECT));
+}
+
+/* Behind a bridge only the flow tells which port it was. */
+static void drops_behind_a_bridge(void **state)
+{
+	begin(10 * S, SIM_RING);
+	start(false);
+	sim_send(0, false, 1, 2, 200);
+	sim_send(1, false, 2, 3, 300);
+	sim_send(1, false, 3, 3, 300);
+	/* By any interface of the namespace: here the first for all, then the second, whose directions are turned. */
+	sim_drop(FL_EVICT_DROPPED_BRIDGED, 0, false, 1, 2, 200);
+	sim_drop(FL_EVICT_DROPPED_BRIDGED, 0, false, 2, 2, 200);
+	sim_drop(FL_EVICT_DROPPED_BRIDGED, 1, false, 3, 1, 100);
+	sim->dropped[1][0].packets += 2; /* where it belongs */
+	sim->dropped[0][0].packets -= 2;
+	run(20 * S);
+	stop();
+	everything_is_there(true);
+	assert_int_equal(row_of(1, FL_DIR_INGRESS, FL_ACTION_REJECT)->packets, 2);
+	assert_int_equal(row_of(2, FL_DIR_EGRESS, FL_ACTION_REJECT)->packets, 2);
+	assert_int_equal(row_of(2, FL_DIR_EGRESS, FL_ACTION_ACCEPT)->packets, 1);
+	assert_int_equal(row_of(3, FL_DIR_EGRESS, FL_ACTION_REJECT)->packets, 1);
+}
+
+/* The look at the open window has verdicts too, and leaves the window as it is. */
+static void drops_in_the_open_window(void **state)
+{
+	struct fl_flow *flows = NULL;
+	size_t n = 0;
+
+	begin(60 * S, SIM_RING);
+	start(false);
+	sim_send(0, false, 1, 10, 1000);
+	sim_drop(FL_EVICT_DROPPED, 0, false, 1, 3, 300);
+	run(1 * S);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(fl_engine_peek(engine, 1000, &flows, &n), 0);
+		assert_int_equal(n, 2);
+		assert_true(flows[0].action == FL_ACTION_ACCEPT && flows[0].packets == 7);
+		assert_true(flows[1].action == FL_ACTION_REJECT && flows[1].packets == 3 && flows[1].key.iface == 0);
+		free(flows);
+	}
+	run(70 * S);
+	stop();
+	everything_is_there(true);
+}
+
+/* A flood that is dropped fills the table: flows and their drops alike are counted where they do not fit. */
+static void drops_in_a_full_table(void **state)
+{
+	begin(60 * S, SIM_RING);
+	start_conf(false, 600000);
+	for (unsigned i = 0; i < 20000; i++) {
+		sim_send(0, false, i, 1, 100);
+		sim_drop(FL_EVICT_DROPPED, 0, false, i, 1, 100);
+		if (i % 100 == 99)
+			run(100 * MS);
+	}
+	stop();
+	everything_is_there(false);
+	assert_true(total(0, FL_DIR_INGRESS).verdict[FL_VERDICT_UNMATCHED].packets > 0);
+	assert_true(total(0, FL_DIR_INGRESS).verdict[FL_VERDICT_REJECTED].packets > 0);
+}
+
 /* ---- death at every step ---- */
 
 #define STEPS 60
@@ -496,6 +739,8 @@ static void live_on(void)
 
 		for (unsigned k = 0; k < 12; k++)
 			sim_send(k & 1, k & 2, (i * 5 + k * 3) % 61, 1 + k % 3, 60 + k);
+		sim_drop(FL_EVICT_DROPPED, i & 1, i & 2, (i * 5 + (i & 3) * 3) % 61, 1 + (i % 4 == 1), 60);
+		sim_drop(FL_EVICT_DROPPED_BEFORE, i & 1, true, i % 61, 2, 99);
 		sim_pass(100 * MS);
 		if (i == 25)
 			sim->time.realtime -= 30 * S;
@@ -539,6 +784,8 @@ static unsigned one_run(unsigned fuse, unsigned half_write, unsigned away)
 				/* Before it finishes the programs are detached. */
 				for (unsigned k = 0; k < 12 && sim->step < STEPS; k++)
 					sim_send(k & 1, k & 2, (i * 11 + k) % 61, 1, 64);
+				if (sim->step < STEPS)
+					sim_drop(FL_EVICT_DROPPED, 1, false, (i * 11 + 1) % 61, 1, 64);
 				sim_pass(100 * MS);
 			}
 		}
@@ -585,11 +832,18 @@ int main(void)
 	    cmocka_unit_test(sleeping_meter),
 	    cmocka_unit_test(clock_steps),
 	    cmocka_unit_test(vanishing_and_reuse),
+	    cmocka_unit_test(identity_changes_at_a_border),
+	    cmocka_unit_test(exclusions_of_an_interface),
 	    cmocka_unit_test(frames_of_a_vlan_are_seen_and_excluded),
 	    cmocka_unit_test(memory_limit_is_counted),
 	    cmocka_unit_test(refusals_are_retried),
 	    cmocka_unit_test(a_log_that_is_no_log),
 	    cmocka_unit_test(gap_without_pins),
+	    cmocka_unit_test(drops_move_to_reject),
+	    cmocka_unit_test(drops_without_their_packets),
+	    cmocka_unit_test(drops_behind_a_bridge),
+	    cmocka_unit_test(drops_in_the_open_window),
+	    cmocka_unit_test(drops_in_a_full_table),
 	    cmocka_unit_test(death_at_every_step),
 	    cmocka_unit_test_prestate(death_at_every_step, (void *)"with snapshots"),
 	    cmocka_unit_test(death_in_the_middle_of_a_record),

@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "base/owner.h"
 #include "daemon/privilege.h"
 
 #define UID 65534
@@ -180,20 +181,20 @@ static void owners(void **state)
 	(void)state;
 	unsetenv("SUDO_UID");
 	assert_non_null(mkdtemp(dir));
-	assert_int_equal(fl_privilege_owner(NULL, dir, &uid, &gid), 0);
+	assert_int_equal(fl_store_owner(NULL, dir, &uid, &gid), 0);
 	assert_int_not_equal(uid, 0); /* root's store is not run by root */
 	assert_int_equal(chown(dir, 1234, 5678), 0);
-	assert_int_equal(fl_privilege_owner(NULL, dir, &uid, &gid), 0);
+	assert_int_equal(fl_store_owner(NULL, dir, &uid, &gid), 0);
 	assert_int_equal(uid, 1234);
 	assert_int_equal(gid, 5678);
 	setenv("SUDO_UID", "1000", 1);
 	setenv("SUDO_GID", "100", 1);
-	assert_int_equal(fl_privilege_owner(NULL, dir, &uid, &gid), 0);
+	assert_int_equal(fl_store_owner(NULL, dir, &uid, &gid), 0);
 	assert_int_equal(uid, 1000);
 	assert_int_equal(gid, 100);
-	assert_int_equal(fl_privilege_owner("root", dir, &uid, &gid), 0);
+	assert_int_equal(fl_store_owner("root", dir, &uid, &gid), 0);
 	assert_int_equal(uid, 0);
-	assert_true(fl_privilege_owner("no-such-user", dir, &uid, &gid) < 0);
+	assert_true(fl_store_owner("no-such-user", dir, &uid, &gid) < 0);
 	unsetenv("SUDO_UID");
 	rmdir(dir);
 }

@@ -356,7 +356,7 @@ static void bindings(void **state)
 	struct fl_network *net = read_golden();
 	struct fl_eni host = {.device = "veth-app", .name = "web", .account_id = "000000000000"};
 	struct fl_eni guest = {.device = "eth0", .mac = {2, 11, 0, 0, 0, 5}, .flip = true};
-	struct fl_eni by_itself = {.device = "eth1", .mac = {2, 10, 0, 0, 0, 1}};
+	struct fl_eni by_itself = {.device = "eth1", .mac = {2, 10, 0, 0, 0, 1}, .flip = true};
 	struct fl_eni other = {.device = "eth1", .interface_id = "eni-1", .mac = {2, 99, 0, 0, 0, 1}};
 	const struct fl_net_eni *e;
 	bool enforced;
@@ -377,6 +377,7 @@ static void bindings(void **state)
 	assert_false(enforced || guest.flip);
 	assert_true(fl_network_bind(net, &by_itself, NULL, NULL));
 	assert_string_equal(by_itself.interface_id, WEB);
+	assert_false(by_itself.flip);
 	assert_false(fl_network_bind(net, &other, &e, &enforced));
 	assert_string_equal(other.interface_id, "eni-1");
 	fl_network_free(&net);

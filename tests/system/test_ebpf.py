@@ -408,7 +408,7 @@ def loaded(number):
 def test_detach_repairs_what_nobody_repaired(cable, backend, pins):
     probe = Probe(backend, "va", "--netns", cable.a.name, "--pin", pins, drop=False)
     probe.kill()
-    assert len(list((BPFFS / pins).glob("*"))) == 7 + 2
+    assert len(list((BPFFS / pins).glob("*"))) == 11 + 1 + 2
     ids = program_ids(BPFFS / pins)
     assert len(set(ids)) == 2 and all(loaded(i) for i in ids)
     assert sh(PROBE, "detach", pins).stdout == "2\n"

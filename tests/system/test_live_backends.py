@@ -140,8 +140,9 @@ def scan(cable):
 
 
 def connections(cable):
-    with helper(cable.b, "serve", 8080):
-        cable.a(PYTHON, TRAFFIC, "connections", B4, 8080, CONNECTIONS, timeout=60 + CONNECTIONS // 100)
+    ports = 1 + CONNECTIONS // 10000
+    with helper(cable.b, "serve", 8080, ports):
+        cable.a(PYTHON, TRAFFIC, "connections", B4, 8080, CONNECTIONS, ports, timeout=60 + CONNECTIONS // 100)
 
 
 def odd_frames(cable, tmp_path):
@@ -289,7 +290,7 @@ def test_the_daemon_delivers_what_the_sources_saw(cables, backends, flowlog, tmp
     store = tmp_path / "store"
     seen = live.measure([live.CaptureFile(flowlog, cable.b, "b0", tmp_path / "frames.pcap", LOCAL),
                          live.Daemon(flowlog, backend, cable.b, "b0", store)], traffic)
-    assert len(seen["file"].flows) > min(2 * CONNECTIONS, 50000)
+    assert len(seen["file"].flows) > 2 * CONNECTIONS
     assert not live.differences(seen[f"run-{backend}"], seen["file"], "run", "file")
 
 

@@ -103,9 +103,24 @@ def test_refusals_are_usage_errors_with_a_sentence(flowlog, args, says):
     assert done.returncode == 2 and says in done.stderr and not done.stdout
 
 
+def test_a_format_that_elastic_would_misread_is_taken_with_a_warning(flowlog, tmp_path):
+    default = ["version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes",
+               "start", "end", "action", "log-status"]
+    text = " ".join(f"${{{name}}}" for name in [*default[:12], default[13], default[12]])
+    done = flowlog("meter", "--format", text, SESSION)
+    assert len(records(done.stdout)) == 4 and "flowlog: format: Elastic takes a record with this number of fields" in done.stderr
+    assert not flowlog("meter", SESSION).stderr
+    conf = tmp_path / "c.yaml"
+    conf.write_text(f"flow_logs:\n  - id: fl-0123456789abcdef0\n    destination: arn:aws:s3:::flows\n    format: {text}\n")
+    checked = flowlog("run", "--check-config", "-c", conf, check=False)
+    if "unknown command" not in checked.stderr:
+        assert checked.returncode == 0 and "flow log fl-0123456789abcdef0: format: Elastic takes" in checked.stderr
+
+
 def test_the_longest_interval_is_taken(flowlog):
     assert flowlog("meter", "--interval", "16777", SESSION).stdout
-    assert flowlog("meter", "--interval", "10m", SESSION).stdout == flowlog("meter", "--interval", "600", SESSION).stdout
+    long, same = (sorted(flowlog("meter", "--interval", i, SESSION).stdout.splitlines()) for i in ("10m", "600"))
+    assert long == same
 
 
 @pytest.mark.parametrize("path, says", [("/nonexistent.pcap", "No such file"), ("/dev/null", "empty"), (__file__, "not a capture file"), ("/", "directory")])
@@ -149,6 +164,23 @@ def test_memory_limit_is_counted_not_hidden(flowlog, tmp_path):
     assert f"{l['lost']['packets']} packets did not fit into 4.1 kB of memory" in done.stderr
     assert l["lost"]["causes"]["table-full"]["packets"] == l["lost"]["packets"] > 0
     assert l["seen"]["packets"] == l["recorded"]["packets"] + l["lost"]["packets"] == 9
+
+
+def test_the_ledger_never_replaces_what_is_no_file(flowlog, tmp_path):
+    """Renaming a new file over /dev/null would be a bad day for the machine."""
+    want = flowlog("meter", "--ledger", tmp_path / "plain", SESSION).stdout
+    ledger = (tmp_path / "plain").read_text()
+    link, fifo = tmp_path / "link", tmp_path / "fifo"
+    (tmp_path / "target").write_text("x" * 5000)
+    link.symlink_to("target")
+    flowlog("meter", "--ledger", link, SESSION)
+    assert link.is_symlink() and (tmp_path / "target").read_text() == ledger
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True)
+    flowlog("meter", "--ledger", fifo, SESSION)
+    assert reader.communicate(timeout=10)[0] == ledger and fifo.is_fifo()
+    both = flowlog("meter", "--ledger", "-", SESSION).stdout
+    assert both.endswith(ledger) and sorted(both.splitlines()) == sorted((want + ledger).splitlines())
 
 
 def test_a_file_that_shrinks_while_it_is_read(flowlog, tmp_path):

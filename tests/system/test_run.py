@@ -263,6 +263,36 @@ def test_interfaces_come_go_and_change_their_name(daemon, flowlog, pair):
     assert sum(int(r["packets"]) for r in d.records() if r["interface-id"] == eni and r["dstaddr"] == "224.1.2.3") == 9
 
 
+def test_a_run_with_another_format_is_another_flow_log(daemon, flowlog, pair, tmp_path):
+    """The files of the two are not mixed up; and an id that was given stands for one flow log alone."""
+    def run(*args):
+        d = daemon(pair.a, *FAST, *args)
+        pair.a("ping", "-q", "-c", "3", "-i", "0.1", "10.77.0.2")
+        assert d.stop() == 0
+        assert flowlog("audit", "--store", d.store, check=False).returncode == 0
+        return d, {line.split()[0] for line in flowlog("tail", "--store", d.store, "-n", "100").stdout.splitlines()[1:]}
+
+    d, versions = run()
+    assert versions == {"2"}
+    assert run("--format", "v5-all")[1] == {"5"}
+    # The first one is still there, and goes on where it was.
+    assert run()[1] == {"2"}
+    assert len(list((d.store / "deliver").glob("fl-*.json"))) == 2
+    sums = [int(r["packets"]) for r in d.records() if r["version"] == "2" and r["log-status"] == "OK"]
+    assert sum(sums) == 18
+
+    conf = tmp_path / "c.yaml"
+    text = "window: 1s\nflow_logs:\n  - id: fl-0123456789abcdef0\n    destination: other\n    interval: 60\n    format: "
+    conf.write_text(text + "default\n")
+    d.argv = [*d.argv[:2], flowlog.path, "run", "--store", str(d.store), "--journal-size", "8MiB", "-c", str(conf)]
+    d.start()
+    assert d.stop() == 0
+    conf.write_text(text + "v5-all\n")
+    d.start()
+    d.wait_for(lambda: "a flow log does not change; give the new one another id" in d.text())
+    assert d.stop() == 0
+
+
 SLOW_ECHO = """
 import socket, struct, time
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -487,6 +517,19 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     # The last window's ledger, and what to do next, in words that can be typed.
     end = text[text.index("closing the open window"):]
     assert re.search(r"window \S+ 1 s: \d+ flows?, .* seen = ", end) and f"{flowlog.path} audit --store {tmp_path}/s" in end
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGHUP])
+def test_what_a_terminal_sends_to_all_ends_it_in_order(daemon, flowlog, pair, signo):
+    """Ctrl-C, and a terminal that is closed: every process gets the signal, and still the last window is delivered."""
+    d = daemon(pair.a, "--window", "60s", "--journal-size", "8MiB")
+    traffic = flood(pair)
+    time.sleep(1)
+    stop_flood(traffic)
+    os.killpg(d.process.pid, signo)
+    assert d.process.wait(60) == 0, d.text()
+    assert packets(d.records()) == pair.counters() > (100, 100)
+    assert "killed" not in d.text() and flowlog("audit", "--store", d.store, check=False).returncode == 0
 
 
 def test_a_power_cut_is_announced(daemon, flowlog, pair):

@@ -82,3 +82,8 @@ def test_audit_balances_against_the_systems_counters(daemon, flowlog, pair):
     assert d.stop() == 0
     done = flowlog("audit", "--store", d.store, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    # Several objects of one slot of five minutes, whose names say nothing of their order: the newest records are the last.
+    lines = flowlog("tail", "--store", d.store, "-n", "1000000").stdout.splitlines()
+    ends = [int(line.split()[11]) for line in lines[1:]]
+    assert ends == sorted(ends) and len(set(ends)) > 4
+    assert flowlog("tail", "--store", d.store, "-n", "3").stdout.splitlines()[1:] == lines[-3:]

@@ -8,25 +8,26 @@ import threading
 import time
 
 
-def serve(port, family=socket.AF_INET):
-    """Answers every connection with what it sent, then closes. Ends with its standard input."""
-    s = socket.create_server(("", port) if family == socket.AF_INET else ("::", port), family=family, backlog=4096)
-
-    def loop():
+def serve(port, ports=1):
+    """Answers every connection to one of the ports with what it sent, then closes. Ends with its standard input."""
+    def loop(s):
         while True:
             c = s.accept()[0]
             c.sendall(c.recv(65536))
             c.close()
 
-    threading.Thread(target=loop, daemon=True).start()
+    for i in range(int(ports)):
+        s = socket.create_server(("", int(port) + i), backlog=4096)
+        threading.Thread(target=loop, args=[s], daemon=True).start()
     print("ready", flush=True)
     sys.stdin.read()
 
 
-def connections(host, port, n):
-    """n connections one after another, closed by reset, so that ports do not run out and nothing lingers."""
-    for _ in range(int(n)):
-        with socket.create_connection((host, int(port))) as s:
+def connections(host, port, n, ports=1):
+    """n connections one after another, each of other ports than all before, closed by reset so that nothing lingers."""
+    ports = int(ports)
+    for i in range(int(n)):
+        with socket.create_connection((host, int(port) + i % ports), source_address=("", 20000 + i // ports)) as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             s.sendall(b"x" * 100)
             assert s.recv(1000)
@@ -91,8 +92,5 @@ def tap(device, source):
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    if name == "serve":
-        serve(int(arguments[0]), socket.AF_INET6 if arguments[1:] == ["6"] else socket.AF_INET)
-    else:
-        {"connections": connections, "datagrams": datagrams, "sink": sink, "frames": frames, "tap": tap,
-         "multicast": multicast}[name](*arguments)
+    {"serve": serve, "connections": connections, "datagrams": datagrams, "sink": sink, "frames": frames, "tap": tap,
+     "multicast": multicast}[name](*arguments)

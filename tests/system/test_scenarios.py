@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AWS's documented outcomes (../shared/spec/semantics.md): tests/scenarios/CASE is a capture, the inventory it was made in, and the
+records that AWS's documentation shows for it."""
+import json
+
+import pytest
+
+from conftest import ROOT
+
+SCENARIOS = ROOT / "tests/scenarios"
+CASES = sorted(p.name for p in SCENARIOS.iterdir() if p.is_dir())
+
+
+def meter(flowlog, case, *more, **kwargs):
+    folder = SCENARIOS / case
+    return flowlog("meter", "--inventory", folder / "inventory", *(folder / "args").read_text().splitlines(), *more, folder / "in.pcap", **kwargs)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_scenario(flowlog, case):
+    folder = SCENARIOS / case
+    assert (folder / "note").read_text().strip()
+    found, want = meter(flowlog, case).stdout.splitlines(), (folder / "want.log").read_text().splitlines()
+    assert (found[:1], sorted(found[1:])) == (want[:1], sorted(want[1:]))
+
+
+def ledger(flowlog, tmp_path, case, *more):
+    meter(flowlog, case, "--ledger", tmp_path / "ledger.json", *more)
+    return json.loads((tmp_path / "ledger.json").read_text())
+
+
+def test_rules_not_in_force_are_an_opinion(flowlog, tmp_path):
+    found = ledger(flowlog, tmp_path, "not-enforced")["policy"]
+    assert not found["enforced"] and found["denied"] == {"security-group": {"packets": 1, "bytes": 40}}
+
+
+def test_an_answered_reject_is_a_contradiction(flowlog, tmp_path):
+    """Both sides of a session of which the rules deny the first packet: they were not in force."""
+    assert ledger(flowlog, tmp_path, "ssh-and-rdp")["policy"]["contradictions"] == 0
+    found = ledger(flowlog, tmp_path, "contradiction")["policy"]
+    assert found["enforced"] and found["contradictions"] == 1
+
+
+def test_the_ledger_balances(flowlog, tmp_path):
+    for case in CASES:
+        found = ledger(flowlog, tmp_path, case)
+        assert found["seen"] == found["recorded"] and found["policy"]["judged"] == found["seen"], case
+
+
+def test_inventory_and_interface_go_together(flowlog):
+    folder = SCENARIOS / "ping-accepted"
+    done = flowlog("meter", "--inventory", folder / "inventory", folder / "in.pcap", check=False)
+    assert done.returncode == 2 and "--interface" in done.stderr
+    done = flowlog("meter", "--inventory", folder / "inventory", "--interface", "eni-0badbadbadbadbad0", folder / "in.pcap", check=False)
+    assert done.returncode == 2 and "eni-0badbadbadbadbad0" in done.stderr
+    done = meter(flowlog, "ping-accepted", "--tag", "instance-tag", check=False)
+    assert done.returncode == 2 and "FIELD=KEY" in done.stderr
