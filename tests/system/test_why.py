@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """flowlog why over a library of set-ups, each broken in one way: it names the cause, whose problem it is, and where."""
 import json
+import re
 
 import pytest
 
 from aws_inventory import ANY, ANY6, World, entry, permission, route
+from conftest import ROOT
 
 REJECT_ALL = [entry(32767, "deny", "all"), entry(32767, "deny", "all", egress=True)]
 
@@ -175,6 +177,8 @@ BROKEN = {
                                                   "rtb-0public"),
     "NAT gateway in its own private subnet": (lambda w: w.nats[0].update(SubnetId="subnet-0private") or w.find("nat").update(SubnetId="subnet-0private"),
                                               "app", "internet:443", "route-loop", "route", "there", "rtb-0private"),
+    "the answer by a NAT gateway": (set_route("rtb-0b", "10.0.0.0/16", NatGatewayId="nat-0a"), "app", "b:80", "asymmetric-route", "route", "back",
+                                    "nat-0a"),
     # gateways
     "peering pending": (lambda w: w.peerings[0]["Status"].update(Code="pending-acceptance"), "app", "b:80", "peering-not-active", "gateway", "there",
                         "pcx-0ab"),
@@ -214,6 +218,9 @@ BROKEN = {
     "overlapping VPCs": (lambda w: [x.update(PrivateIpAddress="10.0.3.77", PrivateIpAddresses=[{"Primary": True, "PrivateIpAddress": "10.0.3.77"}])
                                     for x in w.interfaces if x["NetworkInterfaceId"] == "eni-0c06"], "app", "c:80", "no-interface", "address", "there",
                          "vpc-0a"),
+    "private NAT gateway to the internet": (lambda w: w.nats[0].update(ConnectivityType="private") or w.nats[0]["NatGatewayAddresses"][0].pop("PublicIp") or
+                                            w.find("nat")["PrivateIpAddresses"][0].pop("Association"), "app", "internet:443",
+                                            "nat-gateway-no-public-address", "address", "there", "igw-0a"),
     # interfaces
     "source/destination check": (both(add_route("rtb-0db", ANY, NetworkInterfaceId="eni-0box08"), members("box", SourceDestCheck=True),
                                       rules("sg-0db", permission("all", cidr=ANY), egress=True)), "db", "internet:443", "source-dest-check",
@@ -263,9 +270,10 @@ def why(flowlog, tmp_path):
     return ask
 
 
-def test_the_library_is_large():
+def test_the_library_has_every_cause():
     assert len(BROKEN) >= 60
-    assert len({case[3] for case in BROKEN.values()}) >= 40
+    causes = set(re.findall(r'FL_CAUSE\(\w+, \w+, "([\w-]+)"', (ROOT / "src/policy/trace.h").read_text()))
+    assert {case[3] for case in BROKEN.values()} == causes and len(causes) > 40
 
 
 @pytest.mark.parametrize("name", BROKEN)
