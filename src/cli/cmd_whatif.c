@@ -315,7 +315,7 @@ static const struct fl_option options[] = {
      "Exit with status 1 when traffic that was accepted would be rejected.", offsetof(struct conf, check)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json", "Form of the answer.",
      offsetof(struct conf, output)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory: source when none is named, and where imports of the inventory are.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,

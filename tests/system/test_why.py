@@ -246,6 +246,7 @@ WORKING = {
     "over the peering connection": (None, "app", "b:80"), "a peered group's member": (None, "app", "b:81"),
     "over the transit gateway": (None, "app", "c:80"), "to S3 by the endpoint": (None, "app", "52.216.1.1:443"),
     "IPv6 outwards": (None, "2001:db8:a:2::5", "[2001:4860::8]:443"), "IPv6 inwards": (None, "2001:4860::8", "[2001:db8:a:1::5]:443"),
+    "the internet has IPv6 too": (None, "internet", "[2001:db8:a:1::5]:443"),
     "prefix list": (None, "web", "db:22"), "inside the subnet the ACL is not asked": (acl("acl-0private", inbound=[], outbound=[]), "app", "app2"),
     "ephemeral ports that suffice": (acl("acl-0db", outbound=[EPHEMERAL]), "app", "db:5432"),
     "Linux's ephemeral ports alone": (acl("acl-0db", outbound=[entry(100, "allow", "tcp", (32768, 60999))]), "app", "db:5432"),
@@ -328,6 +329,20 @@ def test_a_question_that_cannot_be_asked(flowlog, tmp_path, args, said):
 def test_an_inventory_that_is_not_there(flowlog, tmp_path):
     done = flowlog("why", "--inventory", tmp_path / "none", "a", "b:1", check=False)
     assert done.returncode == 2 and "none" in done.stderr
+
+
+def test_the_rules_of_another_time(flowlog, tmp_path):
+    """Imports of a store: a directory each, valid from the time in its name."""
+    before = World()
+    before.find("sg-0db").update(IpPermissions=[])
+    before.write(tmp_path / "store/inventory/20240101T000000Z")
+    World().write(tmp_path / "store/inventory/20240201T000000Z")
+    ask = lambda *args: flowlog("why", "--store", tmp_path / "store", "app", "db:5432", *args, check=False)  # noqa: E731
+    assert ask().returncode == 0
+    assert ask("--at", "2024-01-31T23:59:59Z").returncode == 1
+    assert ask("--at", "2024-02-01").returncode == 0
+    done = ask("--at", "2023-12-31")
+    assert done.returncode == 2 and done.stderr
 
 
 V5 = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status pkt-srcaddr pkt-dstaddr"
