@@ -218,7 +218,8 @@ static int run_command(void *conf, int argc, char **argv)
 
 static const struct fl_option options[] = {
     {"for", 0, NULL, FL_OPT_STRING, "GROUP|ENI", NULL, NULL,
-     "The security group, or the interface, whose traffic the rules shall cover; an id or a name.",
+     "The security group, or the interface, whose traffic the rules shall cover: an id, or a name (a group's before an "
+     "interface's).",
      offsetof(struct conf, target)},
     {"inventory", 0, "inventory", FL_OPT_STRING, "DIR", NULL, NULL,
      "The inventory (describe output of the AWS CLI); without it the store's newest import.",

@@ -14,6 +14,7 @@
 #include "cli/whatif.h"
 
 #define OUT_MAX (64u << 20)
+#define PROBLEMS_TOLD 20
 
 struct conf {
 	const char *inventory, *rules, *store, *flow_log;
@@ -259,6 +260,34 @@ static void release(struct run *run)
 	fl_network_free(&run->new.net);
 }
 
+static bool has_problem(const struct fl_network *net, const struct fl_problem *wanted)
+{
+	size_t n = 0;
+	const struct fl_problem *p = net ? fl_network_problems(net, &n) : NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(p[i].file, wanted->file) && !strcmp(p[i].path, wanted->path) &&
+		    !strcmp(p[i].text, wanted->text))
+			return true;
+	return false;
+}
+
+/* What of NEW could not be used: an answer about half of the rules would mislead. */
+static void tell_problems(const struct run *run)
+{
+	size_t n, told = 0;
+	const struct fl_problem *p = fl_network_problems(run->new.net, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (has_problem(run->old.net, &p[i]))
+			continue;
+		if (++told <= PROBLEMS_TOLD)
+			fprintf(stderr, "flowlog whatif: %s: %s: %s\n", p[i].file, p[i].path, p[i].text);
+	}
+	if (told > PROBLEMS_TOLD)
+		fprintf(stderr, "flowlog whatif: and %zu more\n", told - PROBLEMS_TOLD);
+}
+
 static int work(struct run *run, const struct conf *c, const char *source)
 {
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(OUT_MAX);
@@ -266,6 +295,8 @@ static int work(struct run *run, const struct conf *c, const char *source)
 	int r = prepare(run, c);
 
 	r = r ? r : compile(&run->new);
+	if (!r)
+		tell_problems(run);
 	r = r ? r : fl_roles_new(&run->roles);
 	r = r ? r : fl_scan(source, c->flow_log, on_record, run, &stats);
 	if (r)

@@ -380,6 +380,9 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	*ret_usage = true;
 	r = fl_trace_end(net, from, &q.from);
 	r = r ? r : fl_trace_end(net, to, &q.to);
+	if (!r && !q.from.eni && !q.to.eni)
+		r = fl_fail(-ENOENT, "neither %s nor %s is in the inventory; flowlog inventory show lists what is",
+			    from, to);
 	*ret_usage = r < 0;
 	return r ? r : answer(c, net, policy, &q, at, out);
 }

@@ -119,6 +119,9 @@ int fl_suggestion_text(const struct fl_suggestion *s, struct fl_buf *out)
 			      (unsigned long long)s->records, fl_time_rfc3339(s->first, from),
 			      fl_time_rfc3339(s->last, to), (unsigned long long)s->accepted,
 			      (unsigned long long)s->covered);
+	for (size_t i = 0; !r && s->eni && i < s->eni->n_groups; i++)
+		r = fl_buf_printf(out, "%s%s%s", i ? ", " : "  for a group of its own in place of ",
+				  s->eni->group[i]->noun.id, i + 1 < s->eni->n_groups ? "" : "\n");
 	if (!r && s->unexplained)
 		r = fl_buf_printf(out, "  %llu accepted ones that no rule of the inventory explains; not covered\n",
 				  (unsigned long long)s->unexplained);

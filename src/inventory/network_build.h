@@ -187,6 +187,7 @@ struct fl_reader {
 	size_t n_unknown;
 	uint32_t rows_seen; /* bit a row of fl_kinds */
 	size_t files_read;
+	bool over;  /* what is read replaces what was read on purpose */
 	char *base; /* the scratch noun under way */
 	size_t base_size;
 };

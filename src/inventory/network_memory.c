@@ -244,7 +244,8 @@ bool fl_noun_store(struct fl_reader *r, enum fl_noun_kind kind, unsigned part, v
 	} else {
 		i = *slot - 1;
 		if (s->state[i].parts >> part & 1) {
-			fl_problem(r, false, "%s %s again; the later one is used", row->people, n->id);
+			if (!r->over)
+				fl_problem(r, false, "%s %s again; the later one is used", row->people, n->id);
 			s->state[i].generation += !fl_kinds[part].joins;
 			s->state[i].parts &= fl_kinds[part].joins ? ~0u : 0;
 		}

@@ -535,6 +535,7 @@ int fl_network_read_over(struct fl_network **ret, const char *path, const char *
 	for (size_t g = 0; !e && g < groups; g++)
 		generation[g] = (uint32_t)r.net->store[FL_NOUN_GROUP].state[g].generation;
 	r.files_read = 0;
+	r.over = true;
 	e = e ? e : read_path(&r, over);
 	if (!e && generation)
 		drop_old_rules(&r, generation, ids, groups, sides);

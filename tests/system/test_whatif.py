@@ -171,6 +171,17 @@ def test_late_packets_and_strangers_are_counted_apart(ask):
     assert (answer["unexplained"], answer["unknown_interface"]) == (1, 1) and not answer["changes"]
 
 
+def test_rules_that_cannot_be_read_are_told(ask):
+    w = World()
+
+    def change(new):
+        new.find("sg-0db")["IpPermissions"][0]["FromPort"] = 70000
+        new.find("sg-0app")["IpPermissions"][0]["UserIdGroupPairs"] = [{"GroupId": "sg-0gone"}]
+    done = ask(w, traffic(w), change, check=False)
+    assert done.returncode == 0 and "70000" in done.stderr and "sg-0gone" in done.stderr and "again" not in done.stderr
+    assert not ask(w, traffic(w), lambda new: None, check=False).stderr
+
+
 def test_a_whole_new_inventory_against_the_recorded_actions(flowlog, tmp_path):
     w = World()
     w.find("sg-0db").update(IpPermissions=[])
@@ -244,6 +255,14 @@ def test_the_rules_there_are_with_evidence(flowlog, tmp_path):
     text = suggest(flowlog, w, log, tmp_path, "sg-0db", form="text")
     assert "unused    sg-0db inbound, udp 53 from 10.0.2.0/24" in text and "inbound, udp 53 from 10.0.2.0/24: anything of it" in text
     assert "inbound, all traffic from 10.0.0.0/8: what the rules above do not cover" in text
+
+
+def test_an_interface_by_itself(flowlog, tmp_path):
+    w = World()
+    text = suggest(flowlog, w, traffic(w), tmp_path, "eni-0db04", form="text")
+    assert text.startswith("eni-0db04, 1 interface\n") and "for a group of its own in place of sg-0db" in text
+    (g,) = suggest(flowlog, w, traffic(w), tmp_path, "eni-0db04", form="aws")["SecurityGroups"]
+    assert g["GroupId"] == "sg-0db04" and flat(g, "IpPermissions") == [("tcp", 5432, 5432, "sg-0app")]
 
 
 def test_terraform(flowlog, tmp_path):

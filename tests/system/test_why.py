@@ -318,7 +318,7 @@ def test_a_source_port_narrows_the_question(why):
 
 @pytest.mark.parametrize("args, said", [
     (["app"], "two ends"), (["app", "db:x"], "port"), (["app", "db:70000"], "port"), (["app", "db/nosuch"], "not a protocol"), (["app", "db/tcp"], "needs a port"),
-    (["app", "db:1/icmp"], "no ports"), (["app", "[10.0.0.1:5"], "bracket"), (["app", "nobody:80"], "nobody"), (["app", "db", "x"], "two ends"),
+    (["app", "db:1/icmp"], "no ports"), (["app", "[10.0.0.1:5"], "bracket"), (["app", "nobody:80"], "nobody"), (["internet", "192.0.2.1:80"], "neither"), (["app", "db", "x"], "two ends"),
     (["app", "db:1", "--record", "x"], "no operands"), (["app", "db:1", "--sport", "70000"], "not a port"), (["app", "db:1", "--at", "noon"], "--at")])
 def test_a_question_that_cannot_be_asked(flowlog, tmp_path, args, said):
     (tmp_path / "s").mkdir()
