@@ -21,6 +21,7 @@ struct shared {
 struct special { /* an address whose traffic is always tracked */
 	const struct fl_vpc *vpc;
 	struct fl_addr addr;
+	bool nlb;
 };
 
 struct fl_policy {
@@ -68,11 +69,19 @@ static int compare_special(const void *pa, const void *pb)
 	return memcmp(a->addr.b, b->addr.b, 16);
 }
 
-bool fl_policy_tracks_peer(const struct fl_policy *p, const struct fl_vpc *vpc, const struct fl_addr *addr)
+bool fl_policy_tracks_peer(const struct fl_policy *p, const struct fl_vpc *vpc, const struct fl_addr *addr,
+			   bool *ret_nlb)
 {
-	struct special key = {vpc, *addr};
+	struct special key = {.vpc = vpc, .addr = *addr}, *found;
 
-	return p->n_special && bsearch(&key, p->special, p->n_special, sizeof key, compare_special);
+	found = p->n_special ? bsearch(&key, p->special, p->n_special, sizeof key, compare_special) : NULL;
+	*ret_nlb = found && found->nlb;
+	return found;
+}
+
+static bool is_nlb(const struct fl_net_eni *eni)
+{
+	return !strcmp(eni->type, "network_load_balancer");
 }
 
 static int find_specials(struct fl_policy *p, const struct fl_policy_conf *conf)
@@ -88,7 +97,8 @@ static int find_specials(struct fl_policy *p, const struct fl_policy_conf *conf)
 		return -ENOMEM;
 	for (size_t i = 0; i < conf->n_enis; i++)
 		for (size_t a = 0; is_always_tracked(&conf->enis[i]) && a < conf->enis[i].n_addrs; a++)
-			p->special[p->n_special++] = (struct special){conf->enis[i].vpc, conf->enis[i].addr[a].addr};
+			p->special[p->n_special++] =
+			    (struct special){conf->enis[i].vpc, conf->enis[i].addr[a].addr, is_nlb(&conf->enis[i])};
 	qsort(p->special, p->n_special, sizeof *p->special, compare_special);
 	return 0;
 }
@@ -385,6 +395,7 @@ static int fill(struct fl_policy *p, struct fl_filter *f)
 	f->policy = p;
 	f->eni_hash = fl_hash_bytes(e->noun.id, strlen(e->noun.id), 0);
 	f->always_tracked = is_always_tracked(e);
+	f->is_nlb = is_nlb(e);
 	f->is_nat = *e->nat_gateway_id || !strcmp(e->record_type, "nat_gateway");
 	f->bpa_ingress = e->vpc && e->vpc->bpa_ingress;
 	f->bpa_both = e->vpc && e->vpc->bpa_both;

@@ -123,12 +123,17 @@ static void advance_tcp(struct conn *e, enum fl_dir dir, uint8_t tcp)
 
 static uint32_t timeout_s(const struct conn *e, const struct conn_timeouts *t)
 {
+	bool nlb = e->counts & CONN_NLB;
+
 	switch (e->proto) {
 	case P_TCP:
 		if ((e->state & CONN_BOTH(CONN_FIN)) == CONN_BOTH(CONN_FIN))
 			return FL_CONN_CLOSE_S;
-		return (e->state & CONN_BOTH(CONN_SEEN)) == CONN_BOTH(CONN_SEEN) ? t->tcp_s : FL_CONN_SYN_S;
+		return (e->state & CONN_BOTH(CONN_SEEN)) == CONN_BOTH(CONN_SEEN) ? nlb ? FL_CONN_NLB_TCP_S : t->tcp_s
+										 : FL_CONN_SYN_S;
 	case P_UDP:
+		if (nlb)
+			return FL_CONN_NLB_UDP_S;
 		return count_of(e, FL_DIR_INGRESS) == 2 && count_of(e, FL_DIR_EGRESS) == 2 ? t->udp_stream_s : t->udp_s;
 	case 1:
 	case 58:
@@ -321,7 +326,7 @@ static const char *what_is_wrong(const struct conn *e)
 		return "nobody opened it";
 	if (e->proto != P_TCP && e->state & (CONN_CLOSED | CONN_LAST_EGRESS | CONN_BOTH(CONN_FIN)))
 		return "only TCP closes";
-	if (e->counts >> 4 || (e->counts & 3) == 3 || (e->counts >> 2 & 3) == 3)
+	if (e->counts >> 5 || (e->counts & 3) == 3 || (e->counts >> 2 & 3) == 3)
 		return "its counts are out of range";
 	if (e->end_ms < e->last_ms || e->end_ms - e->last_ms > (uint64_t)UINT32_MAX * 1000)
 		return "its end is out of range";

@@ -12,6 +12,7 @@ enum {
 	CONN_LAST_EGRESS = 1 << 6, /* the second FIN was an egress packet */
 	CONN_CLOSED = 1 << 7
 };
+#define CONN_NLB 0x10 /* in counts: one end is a Network Load Balancer */
 #define CONN_BIT(bit, dir) ((uint8_t)((bit) << ((dir)-1)))
 #define CONN_BOTH(bit) ((uint8_t)((bit)*3))
 
@@ -20,7 +21,7 @@ struct conn {
 	uint64_t eni; /* hash of the interface's id: outlives a reload */
 	uint16_t lport, rport;
 	uint8_t proto, v6, state;
-	uint8_t counts; /* packets ingress (bits 0-1) and egress (bits 2-3), no further than 2 */
+	uint8_t counts; /* packets ingress (bits 0-1) and egress (bits 2-3), no further than 2; CONN_NLB */
 	uint64_t last_ms, end_ms;
 };
 _Static_assert(sizeof(struct conn) == FL_CONNECTION_BYTES, "a connection is a cache line");

@@ -209,8 +209,9 @@ static bool is_dynamodb(const struct fl_route *route)
 static bool always_tracked(const struct fl_filter *f, const struct fl_addr *peer, bool v6)
 {
 	const struct fl_route *route = fl_filter_route(f, peer, v6);
+	bool nlb;
 
-	if (f->always_tracked || fl_policy_tracks_peer(f->policy, f->eni->vpc, peer))
+	if (f->always_tracked || fl_policy_tracks_peer(f->policy, f->eni->vpc, peer, &nlb))
 		return true;
 	switch (route ? route->target : FL_TARGET_UNKNOWN) {
 	case FL_TARGET_EGRESS_ONLY_GATEWAY:
@@ -294,6 +295,8 @@ static struct conn key_of(const struct fl_filter *f, const struct fl_subject *s)
 static void remember(const struct fl_filter *f, struct fl_connections *c, struct conn *e, const struct conn *key,
 		     const struct fl_subject *s, enum fl_dir opener)
 {
+	bool nlb;
+
 	if (!e) {
 		e = conn_insert(c, key, s->first_ms);
 	} else if (conn_is_over(e, s->first_ms)) {
@@ -301,6 +304,8 @@ static void remember(const struct fl_filter *f, struct fl_connections *c, struct
 		e->last_ms = 0;
 	}
 	e->state |= CONN_BIT(CONN_OPENED, opener);
+	fl_policy_tracks_peer(f->policy, f->eni->vpc, &key->remote, &nlb);
+	e->counts |= nlb || f->is_nlb ? CONN_NLB : 0;
 	/* Who first saw it in the middle need not wait for the other side. */
 	if (s->key.proto == P_TCP && !is_opener(s))
 		e->state |= CONN_BOTH(CONN_SEEN);

@@ -103,6 +103,8 @@ const struct fl_net_eni *fl_filter_eni(const struct fl_filter *f);
 #define FL_CONN_TCP_S 432000   /* when the interface does not say */
 #define FL_CONN_UDP_S 30
 #define FL_CONN_UDP_STREAM_S 180
+#define FL_CONN_NLB_TCP_S 350 /* with a Network Load Balancer */
+#define FL_CONN_NLB_UDP_S 120
 
 struct fl_connections;
 struct fl_connections_conf {

@@ -415,14 +415,15 @@ static void proceed(const struct fl_net_eni *eni, struct oracle_connection *c, c
 		if (c->fin[IN] && c->fin[OUT])
 			idle = FL_CONN_CLOSE_S;
 		else if (c->seen[IN] && c->seen[OUT])
-			idle = eni->tcp_timeout_s ? eni->tcp_timeout_s : 432000;
+			idle = c->nlb ? 350 : eni->tcp_timeout_s ? eni->tcp_timeout_s : 432000;
 		else
 			idle = FL_CONN_SYN_S;
 	} else if (c->proto == 17) {
 		bool stream = c->packets[IN] >= 2 && c->packets[OUT] >= 2;
 
-		idle = stream ? (eni->udp_stream_timeout_s ? eni->udp_stream_timeout_s : 180)
-			      : (eni->udp_timeout_s ? eni->udp_timeout_s : 30);
+		idle = c->nlb   ? 120
+		       : stream ? (eni->udp_stream_timeout_s ? eni->udp_stream_timeout_s : 180)
+				: (eni->udp_timeout_s ? eni->udp_timeout_s : 30);
 	} else {
 		idle = c->proto == 1 || c->proto == 58 ? FL_CONN_ICMP_S : 600;
 	}
@@ -442,6 +443,17 @@ static bool middle(const struct oracle *o, const struct fl_net_eni *eni, const s
 	else
 		idle = s->key.proto == 1 || s->key.proto == 58 ? FL_CONN_ICMP_S : 600;
 	return s->first_ms < o->start + idle * 1000;
+}
+
+static bool balancer(const struct oracle *o, const struct fl_net_eni *eni, const struct fl_addr *peer)
+{
+	bool is = !strcmp(eni->type, "network_load_balancer");
+
+	for (size_t i = 0; i < o->n_enis; i++)
+		for (size_t a = 0; a < o->enis[i].n_addrs; a++)
+			is |= !strcmp(o->enis[i].type, "network_load_balancer") && o->enis[i].vpc == eni->vpc &&
+			      !memcmp(o->enis[i].addr[a].addr.b, peer->b, 16);
+	return is;
 }
 
 static void group_filter(struct oracle *o, const struct fl_net_eni *eni, const struct fl_subject *s,
@@ -494,6 +506,7 @@ static void group_filter(struct oracle *o, const struct fl_net_eni *eni, const s
 	if (!c || over)
 		c = find(o, eni, s, true);
 	c->opened[by_whom] = true;
+	c->nlb |= balancer(o, eni, dir == IN ? &s->key.src : &s->key.dst);
 	if (s->key.proto == 6 && !opener(s))
 		c->seen[IN] = c->seen[OUT] = true;
 	proceed(eni, c, s);

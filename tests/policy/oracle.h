@@ -14,7 +14,7 @@ struct oracle_connection {
 	bool v6;
 	bool opened[3], seen[3], fin[3]; /* by direction */
 	unsigned packets[3], last_fin;
-	bool closed;
+	bool closed, nlb;
 	uint64_t last, end;
 };
 struct oracle {

@@ -146,7 +146,14 @@ static void random_routes(struct random_network *n, struct random_state *r, unsi
 static void random_eni(struct random_network *n, struct random_state *r, unsigned e)
 {
 	static const char *const ids[] = {"eni-0", "eni-1", "eni-2"};
-	static const char *const types_of[] = {"interface", "", "interface", "lambda", "natGateway", "vpc_endpoint"};
+	static const char *const types_of[] = {"interface",
+					       "",
+					       "interface",
+					       "lambda",
+					       "natGateway",
+					       "vpc_endpoint",
+					       "network_load_balancer",
+					       "network_load_balancer"};
 	static const char *const own[][3] = {{"10.0.1.5", "10.0.1.6", "2001:db8:1::5"},
 					     {"10.0.2.5", "10.0.2.9", "2001:db8:2::5"},
 					     {"10.1.0.4", "10.1.0.2", "2001:db8:1::6"}};
@@ -164,7 +171,7 @@ static void random_eni(struct random_network *n, struct random_state *r, unsigne
 				   .vpc_id = "",
 				   .subnet_id = "",
 				   .instance_id = "",
-				   .type = types_of[pick(r, 6)],
+				   .type = types_of[pick(r, 8)],
 				   .record_type = pick(r, 8) ? "" : "nat_gateway",
 				   .description = "",
 				   .addr = n->addr[e],

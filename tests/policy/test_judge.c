@@ -529,6 +529,26 @@ static void idle_time_outs(void **state)
 	idle_for(120, 17, 2, 2);
 }
 
+static void load_balancers_have_time_outs_of_their_own(void **state)
+{
+	struct fl_net_addr addr = {.addr = make_addr("203.0.113.12", NULL)};
+	struct fl_net_eni both[2];
+
+	(void)state;
+	make_acl_open(&w);
+	make_group_out(&w, "all", "203.0.113.0/24");
+	both[0] = w.eni;
+	both[1] = (struct fl_net_eni){
+	    .noun = make_noun("eni-2"), .vpc = &w.vpc, .type = "network_load_balancer", .addr = &addr, .n_addrs = 1};
+	engine();
+	fl_policy_free(&w.policy);
+	assert_int_equal(fl_policy_new(&w.policy, &(struct fl_policy_conf){both, 2}), 0);
+	assert_int_equal(fl_policy_filter(w.policy, &w.eni, &w.filter), 0);
+	idle_for(350, 6, 2, 2);
+	idle_for(120, 17, 1, 1);
+	idle_for(120, 17, 2, 2);
+}
+
 static void ping_answers_and_nothing_else_come_back(void **state)
 {
 	(void)state;
@@ -748,6 +768,7 @@ int main(void)
 	    T(a_removed_rule_leaves_its_tracked_connections),
 	    T(a_removed_rule_interrupts_untracked_flows),
 	    T(idle_time_outs),
+	    T(load_balancers_have_time_outs_of_their_own),
 	    T(ping_answers_and_nothing_else_come_back),
 	    T(other_protocols_go_by_addresses),
 	    T(what_was_under_way_is_read_kindly),
