@@ -117,15 +117,15 @@ void fl_refer(struct fl_reader *r, void *slot, enum fl_noun_kind kind, const cha
 
 bool fl_mac_parse(const char *text, uint8_t ret[6])
 {
-	static const char digits[] = "0123456789abcdef";
+	static const char digits[] = "00112233445566778899aAbBcCdDeEfF";
 
 	for (size_t i = 0; i < 18; i++) {
-		const char *d = i % 3 == 2 || !text[i] ? NULL : strchr(digits, text[i] | 0x20);
+		const char *d = i % 3 == 2 || !text[i] ? NULL : strchr(digits, text[i]);
 
 		if (i % 3 == 2 ? text[i] != (i < 17 ? ':' : '\0') : !d)
 			return false;
 		if (d)
-			ret[i / 3] = (uint8_t)(ret[i / 3] << 4 | (d - digits));
+			ret[i / 3] = (uint8_t)(ret[i / 3] << 4 | (d - digits) / 2);
 	}
 	return true;
 }
