@@ -232,7 +232,7 @@ static const struct fl_option options[] = {
     {"world", 0, NULL, FL_OPT_U64, "N", "100", NULL,
      "So many public peers of one port are taken for everybody (0.0.0.0/0, ::/0); 0: never.",
      offsetof(struct conf, world)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory: source when none is named, and where imports of the inventory are.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,

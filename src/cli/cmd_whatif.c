@@ -152,12 +152,12 @@ static int add_change(struct run *run, const struct fl_scanned *s, const struct 
 	key.rejected = !n->accept;
 	key.old_group = o->group;
 	key.old_rule = o->group_rule;
-	key.old_acl = o->acl_rule;
+	key.old_acl = o->by == FL_BY_ACL ? o->acl_rule : NULL;
 	key.old_by = o->by;
 	key.had_no_route = old->no_route;
 	key.new_group = n->group;
 	key.new_rule = n->group_rule;
-	key.new_acl = n->acl_rule;
+	key.new_acl = n->by == FL_BY_ACL ? n->acl_rule : NULL;
 	key.new_by = n->by;
 	key.no_route = new->no_route;
 	key.new_route = new->no_route ? new->route : NULL;
@@ -315,7 +315,7 @@ static const struct fl_option options[] = {
      "Exit with status 1 when traffic that was accepted would be rejected.", offsetof(struct conf, check)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json", "Form of the answer.",
      offsetof(struct conf, output)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "The state directory: source when none is named, and where imports of the inventory are.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,

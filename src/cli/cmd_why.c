@@ -413,7 +413,7 @@ static const struct fl_option options[] = {
     {"sport", 0, NULL, FL_OPT_U64, "PORT", "0", NULL,
      "The sender's port; 0: an ephemeral one (32768-60999; behind a NAT gateway 1024-65535).",
      offsetof(struct conf, sport)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", "./flowlog-data", NULL,
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
      "State directory, directory of log files or file whose records are shown beside the answer, when it is there.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,

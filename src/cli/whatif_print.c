@@ -75,7 +75,7 @@ static void decider_text(enum fl_decider by, const struct fl_group *group, const
 	else if (by == FL_BY_ACL && !accepts)
 		snprintf(ret, 256, "network ACL, %s",
 			 acl ? fl_acl_rule_text(acl, dir, text) : "rule * denies the rest");
-	else if (rule)
+	else if (rule && group)
 		snprintf(ret, 256, "%s %s: %s%s%s", group->noun.id, way == FL_DIR_INGRESS ? "inbound" : "outbound",
 			 fl_group_rule_text(rule, way, text), *rule->id ? " " : "", rule->id);
 	else if (by == FL_BY_GROUP)

@@ -189,6 +189,7 @@ struct fl_net_eni {
 	struct fl_cidrs prefixes;
 	const struct fl_group *const *group;
 	size_t n_groups;
+	bool unknown_group; /* it is in one more, which the inventory does not have */
 	const struct fl_task *task;
 	const char *nat_gateway_id;                                  /* of a NAT gateway's interface, else "" */
 	const char *attachment_id;                                   /* of a transit gateway's interface, when known */

@@ -513,7 +513,11 @@ int fl_network_finish(struct fl_reader *r)
 		sort(r->side[i].v, r->side[i].n, sizeof *r->side[i].v, by_key);
 	resolve(r);
 	FL_EACH_NOUN(net, FL_NOUN_ENI, fl_net_eni, eni)
-	compact((const void *const *)eni->group, &eni->n_groups);
+	{
+		for (size_t i = 0; i < eni->n_groups; i++)
+			eni->unknown_group |= !eni->group[i];
+		compact((const void *const *)eni->group, &eni->n_groups);
+	}
 	FL_EACH_NOUN(net, FL_NOUN_ENDPOINT, fl_endpoint, endpoint)
 	compact((const void *const *)endpoint->eni, &endpoint->n_enis);
 	FL_EACH_NOUN(net, FL_NOUN_TGW_ATTACHMENT, fl_tgw_attachment, a)

@@ -327,6 +327,7 @@ static int get_groups(struct fl_policy *p, struct fl_filter *f)
 	size_t n = 0;
 	int r = 0;
 
+	f->unknown_group = eni->unknown_group;
 	if (!eni->n_groups)
 		return 0;
 	of = malloc(eni->n_groups * sizeof *of);

@@ -57,8 +57,10 @@ int fl_trace_end(const struct fl_network *net, const char *what, struct fl_trace
 	int r;
 
 	*ret = (struct fl_trace_end){0};
-	if (!strcmp(what, "internet"))
-		what = "203.0.113.1"; /* RFC 5737: nobody's */
+	if (!strcmp(what, "internet")) {
+		ret->any = ret->internet = true;
+		return 0;
+	}
 	r = fl_network_lookup(net, what, &ret->eni);
 	ret->any = fl_addr_parse(what, strlen(what), &ret->addr, &ret->v6) < 0;
 	fl_error_clear();
@@ -76,8 +78,16 @@ int fl_trace_end(const struct fl_network *net, const char *what, struct fl_trace
 
 static bool choose(struct fl_trace_end *e, bool v6)
 {
+	/* RFC 5737 and RFC 9637: addresses that nobody has */
+	static const struct fl_addr nobody[] = {{{[10] = 0xff, [11] = 0xff, 203, 0, 113, 1}}, {{0x3f, 0xff, [15] = 1}}};
+
 	if (!e->any)
 		return e->v6 == v6;
+	if (e->internet) {
+		e->addr = nobody[v6];
+		e->v6 = v6;
+		return true;
+	}
 	for (size_t i = 0; i < e->eni->n_addrs; i++)
 		if (e->eni->addr[i].v6 == v6) {
 			e->addr = e->eni->addr[i].addr;
@@ -258,25 +268,23 @@ static void walk_back(struct walker *w)
 	w->s.key.dirfam = (uint8_t)((w->s.key.dirfam & ~FL_KEY_DIR) | FL_DIR_EGRESS);
 	if (q->to.eni) {
 		const struct fl_nat_gateway *nat = w->nat;
-		bool public_nat = nat && w->by_internet, home;
-		struct fl_trace_end seen = q->from;
+		bool public_nat = nat && w->by_internet;
 
 		stateful(w, FL_STEP_GROUP_OUT, q->to.eni);
 		if (!same_subnet(q))
 			walk_filter(w, FL_STEP_ACL_OUT, q->to.eni, &w->s, needed, wished);
 		/* What asked is the NAT gateway, or the interface's public address. */
+		w->seen = q->from;
 		if (nat && nat->eni)
-			seen.eni = nat->eni;
-		seen.is_public = w->by_internet != NULL;
+			w->seen.eni = nat->eni;
+		w->seen.is_public = w->by_internet != NULL;
 		if (public_nat && !nat->eni)
-			seen.eni = NULL;
-		w->to = &seen;
+			w->seen.eni = NULL;
+		w->to = &w->seen;
 		w->nat = NULL;
-		home = !q->from.eni || walk_route(w, q->to.eni);
-		w->to = &q->from;
-		w->nat = nat;
-		if (!home)
+		if (q->from.eni ? !walk_route(w, q->to.eni) : false)
 			return;
+		w->nat = nat;
 	}
 	if (!q->from.eni)
 		return;

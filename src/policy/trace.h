@@ -148,6 +148,7 @@ struct fl_trace_end {
 	struct fl_addr addr;          /* as it was named; of an interface named otherwise the one of the family used */
 	bool v6, is_public;           /* is_public: the interface's public address was named */
 	bool any;                     /* named by something else than an address: any of the interface's */
+	bool internet;                /* some public address of the IP version that the other end has */
 	char label[96];               /* for people: "web (eni-1, 10.0.1.5)" */
 };
 /* What is asked: an interface, name or address; "internet" is an address on it. Negative as fl_network_lookup. */

@@ -16,6 +16,7 @@ struct walker {
 	const struct fl_nat_gateway *nat; /* that the packet went through */
 	const struct fl_vpc *by_internet; /* whose internet gateway it left or entered by */
 	struct fl_subject s;              /* the packet as it now is, seen as leaving */
+	struct fl_trace_end seen;         /* the sender, as the receiver sees it */
 	const struct fl_trace_end *to;    /* where it shall arrive */
 };
 

@@ -450,7 +450,7 @@ static void group_filter(struct oracle *o, const struct fl_net_eni *eni, const s
 	int dir = s->key.dirfam & 3, by_whom = dir;
 	struct oracle_connection *c = o->remembers ? find(o, eni, s, false) : NULL;
 	struct fl_subject back = reversed(s);
-	bool known = false, unknown = false, over;
+	bool known = false, unknown = eni->unknown_group, over;
 
 	for (size_t i = 0; i < eni->n_groups; i++) {
 		known |= eni->group[i] != NULL;

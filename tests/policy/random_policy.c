@@ -171,6 +171,7 @@ static void random_eni(struct random_network *n, struct random_state *r, unsigne
 				   .n_addrs = 1 + pick(r, 3),
 				   .prefixes = {n->prefix[e], !pick(r, 4)},
 				   .group = n->groups[e],
+				   .unknown_group = !pick(r, 30),
 				   .nat_gateway_id = "",
 				   .attachment_id = "",
 				   .tcp_timeout_s = timeouts[pick(r, 4)],

@@ -109,6 +109,26 @@ def test_a_rule_that_comes_accepts(ask):
     assert change["after"]["text"] == "sg-0web inbound: tcp 22 from 203.0.113.0/24" and change["before"]["text"] == "no rule of the security groups"
 
 
+def test_rules_by_their_ids_go_with_their_group(flowlog, tmp_path):
+    """describe-security-group-rules of the inventory does not bring back what NEW has left out."""
+    w = World()
+    aws = w.write(tmp_path / "aws")
+    (aws / "rules.json").write_text(json.dumps({"SecurityGroupRules": [
+        {"SecurityGroupRuleId": f"sgr-0{i}", "GroupId": g, "GroupOwnerId": "111122223333", "IsEgress": False, "IpProtocol": "tcp", "FromPort": port, "ToPort": port,
+         "ReferencedGroupInfo": {"GroupId": peer, "UserId": "111122223333"}} for i, (g, port, peer) in enumerate([("sg-0db", 5432, "sg-0app"), ("sg-0app", 8080, "sg-0web")])]}))
+    new = w.copy()
+    new.find("sg-0db").update(IpPermissions=[])
+    (tmp_path / "new.json").write_text(json.dumps({"SecurityGroups": [new.find("sg-0db")]}))
+    logs = traffic(w).write(tmp_path / "logs")
+    (c,) = json.loads(flowlog("whatif", "--inventory", aws, "--rules", tmp_path / "new.json", "-o", "json", logs).stdout)["changes"]
+    assert c["before"]["rule"] == "sgr-00" and c["records"] == 4
+    # and a group that is not in NEW keeps its own
+    new.find("sg-0app").update(IpPermissions=[])
+    (tmp_path / "new.json").write_text(json.dumps({"SecurityGroups": [new.find("sg-0app")]}))
+    (c,) = json.loads(flowlog("whatif", "--inventory", aws, "--rules", tmp_path / "new.json", "-o", "json", logs).stdout)["changes"]
+    assert c["before"]["rule"] == "sgr-01"
+
+
 def test_an_acl_and_its_statelessness(ask):
     w = World()
 

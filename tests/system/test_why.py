@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """flowlog why over a library of set-ups, each broken in one way: it names the cause, whose problem it is, and where."""
 import json
+import re
 
 import pytest
 
 from aws_inventory import ANY, ANY6, World, entry, permission, route
+from conftest import ROOT
 
 REJECT_ALL = [entry(32767, "deny", "all"), entry(32767, "deny", "all", egress=True)]
 
@@ -175,6 +177,8 @@ BROKEN = {
                                                   "rtb-0public"),
     "NAT gateway in its own private subnet": (lambda w: w.nats[0].update(SubnetId="subnet-0private") or w.find("nat").update(SubnetId="subnet-0private"),
                                               "app", "internet:443", "route-loop", "route", "there", "rtb-0private"),
+    "the answer by a NAT gateway": (set_route("rtb-0b", "10.0.0.0/16", NatGatewayId="nat-0a"), "app", "b:80", "asymmetric-route", "route", "back",
+                                    "nat-0a"),
     # gateways
     "peering pending": (lambda w: w.peerings[0]["Status"].update(Code="pending-acceptance"), "app", "b:80", "peering-not-active", "gateway", "there",
                         "pcx-0ab"),
@@ -214,6 +218,9 @@ BROKEN = {
     "overlapping VPCs": (lambda w: [x.update(PrivateIpAddress="10.0.3.77", PrivateIpAddresses=[{"Primary": True, "PrivateIpAddress": "10.0.3.77"}])
                                     for x in w.interfaces if x["NetworkInterfaceId"] == "eni-0c06"], "app", "c:80", "no-interface", "address", "there",
                          "vpc-0a"),
+    "private NAT gateway to the internet": (lambda w: w.nats[0].update(ConnectivityType="private") or w.nats[0]["NatGatewayAddresses"][0].pop("PublicIp") or
+                                            w.find("nat")["PrivateIpAddresses"][0].pop("Association"), "app", "internet:443",
+                                            "nat-gateway-no-public-address", "address", "there", "igw-0a"),
     # interfaces
     "source/destination check": (both(add_route("rtb-0db", ANY, NetworkInterfaceId="eni-0box08"), members("box", SourceDestCheck=True),
                                       rules("sg-0db", permission("all", cidr=ANY), egress=True)), "db", "internet:443", "source-dest-check",
@@ -239,6 +246,7 @@ WORKING = {
     "over the peering connection": (None, "app", "b:80"), "a peered group's member": (None, "app", "b:81"),
     "over the transit gateway": (None, "app", "c:80"), "to S3 by the endpoint": (None, "app", "52.216.1.1:443"),
     "IPv6 outwards": (None, "2001:db8:a:2::5", "[2001:4860::8]:443"), "IPv6 inwards": (None, "2001:4860::8", "[2001:db8:a:1::5]:443"),
+    "the internet has IPv6 too": (None, "internet", "[2001:db8:a:1::5]:443"),
     "prefix list": (None, "web", "db:22"), "inside the subnet the ACL is not asked": (acl("acl-0private", inbound=[], outbound=[]), "app", "app2"),
     "ephemeral ports that suffice": (acl("acl-0db", outbound=[EPHEMERAL]), "app", "db:5432"),
     "Linux's ephemeral ports alone": (acl("acl-0db", outbound=[entry(100, "allow", "tcp", (32768, 60999))]), "app", "db:5432"),
@@ -263,9 +271,10 @@ def why(flowlog, tmp_path):
     return ask
 
 
-def test_the_library_is_large():
+def test_the_library_has_every_cause():
     assert len(BROKEN) >= 60
-    assert len({case[3] for case in BROKEN.values()}) >= 40
+    causes = set(re.findall(r'FL_CAUSE\(\w+, \w+, "([\w-]+)"', (ROOT / "src/policy/trace.h").read_text()))
+    assert {case[3] for case in BROKEN.values()} == causes and len(causes) > 40
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -320,6 +329,20 @@ def test_a_question_that_cannot_be_asked(flowlog, tmp_path, args, said):
 def test_an_inventory_that_is_not_there(flowlog, tmp_path):
     done = flowlog("why", "--inventory", tmp_path / "none", "a", "b:1", check=False)
     assert done.returncode == 2 and "none" in done.stderr
+
+
+def test_the_rules_of_another_time(flowlog, tmp_path):
+    """Imports of a store: a directory each, valid from the time in its name."""
+    before = World()
+    before.find("sg-0db").update(IpPermissions=[])
+    before.write(tmp_path / "store/inventory/20240101T000000Z")
+    World().write(tmp_path / "store/inventory/20240201T000000Z")
+    ask = lambda *args: flowlog("why", "--store", tmp_path / "store", "app", "db:5432", *args, check=False)  # noqa: E731
+    assert ask().returncode == 0
+    assert ask("--at", "2024-01-31T23:59:59Z").returncode == 1
+    assert ask("--at", "2024-02-01").returncode == 0
+    done = ask("--at", "2023-12-31")
+    assert done.returncode == 2 and done.stderr
 
 
 V5 = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status pkt-srcaddr pkt-dstaddr"
