@@ -75,6 +75,22 @@ def test_what_is_usable_is_used_and_the_rest_is_listed(flowlog, store, tmp_path)
     assert imports(store) == before
 
 
+def test_root_writes_as_the_owner_of_the_store(flowlog, root, store, tmp_path):
+    """A link that the store's owner has put there leads root nowhere; what is imported is the owner's."""
+    done = flowlog("inventory", "import", "--store", store, GOLDEN)
+    owner = store.stat().st_uid
+    assert owner != 0
+    for path in store.rglob("*"):
+        assert path.stat().st_uid == owner and path.stat().st_mode & 0o027 == 0, path
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "linked").mkdir()
+    os.chown(tmp_path / "linked", owner, -1)
+    (tmp_path / "linked/inventory").symlink_to(other)
+    done = flowlog("inventory", "import", "--store", tmp_path / "linked", GOLDEN, check=False)
+    assert done.returncode == 1 and "linked/inventory" in done.stderr and not list(other.iterdir())
+
+
 @pytest.mark.parametrize("args,status,say", [
     ([], 2, "expected import, show, history or commands"),
     (["improt"], 2, "improt: expected import"),
@@ -271,6 +287,8 @@ def test_records_carry_the_identity_of_their_time(flowlog, daemon, pair, tmp_pat
     flowlog("inventory", "import", "--store", store, write_inventory(tmp_path / "one"))
     d = daemon(pair.a, *FAST, "--backend", backend, "--format", FORMAT)
     assert v0(d)["eni"] == first and v0(d)["name"] == "worker"
+    assert d.status("meter")["inventory"] == {"name": imports(store)[0], "interfaces": 1, "bound": 1, "problems": 0}
+    assert f"inventory   {imports(store)[0]}: 1 of its 1 interfaces are here\n" in flowlog("status", "--store", store).stdout
     slot = v0(d)["slot"]
     send(pair.a, "10.77.0.2", 9, 20)
     # What AWS does not log: questions to its name server, the router's address.
