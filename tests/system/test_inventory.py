@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """AWS's JSON: imported, shown, made by moto at size, and worn by the interfaces of a running meter."""
+import gzip
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -147,6 +147,13 @@ def test_a_file_of_more_than_100_megabytes(flowlog, tmp_path):
     assert (tmp_path / "network-interfaces.json").stat().st_size > 100 << 20
     lines = flowlog("inventory", "show", "--inventory", tmp_path, "-o", "json").stdout.splitlines()
     assert len(lines) == 1000 and json.loads(lines[-1])["addresses"] == [{"private": "10.0.3.249"}]
+
+
+def test_the_published_ranges_are_read(flowlog, store, corpus, tmp_path):
+    """ip-ranges.json as AWS publishes it (corpus), all of it."""
+    (tmp_path / "ip-ranges.json").write_bytes(gzip.decompress((corpus / "aws/ip-ranges.json.gz").read_bytes()))
+    said = json.loads(flowlog("inventory", "import", "-o", "json", "--store", store, tmp_path / "ip-ranges.json").stdout)
+    assert said["problems"] == [] and said["read"]["public address ranges"] is True
 
 
 # ---- an inventory made by moto, which answers as AWS does ----
