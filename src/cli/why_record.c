@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/units.h"
+#include "cli/recorded.h"
 #include "cli/why.h"
 #include "scan/scan.h"
 
@@ -23,14 +24,6 @@ static bool has(const struct fl_format *f, const char *name)
 {
 	for (size_t i = 0; i < fl_format_len(f); i++)
 		if (!strcmp(fl_format_name(f, i), name))
-			return true;
-	return false;
-}
-
-static bool owns(const struct fl_net_eni *eni, const struct fl_addr *a)
-{
-	for (size_t i = 0; i < eni->n_addrs; i++)
-		if (fl_addr_equal(&eni->addr[i].addr, a))
 			return true;
 	return false;
 }
@@ -76,19 +69,7 @@ static int locate(const struct fl_network *net, struct recorded *r)
 	r->net = fl_network_eni(net, r->eni.interface_id);
 	if (!r->net)
 		return fl_fail(-ENOENT, "interface %s of the record is not in the inventory", r->eni.interface_id);
-	*s = (struct fl_subject){.key = record->key,
-				 .icmp_type = -1,
-				 .icmp_code = -1,
-				 .tcp = record->tcp,
-				 .packets = (uint32_t)FL_MIN(record->packets, (uint64_t)UINT32_MAX),
-				 .first_ms = (uint64_t)record->start * 1000,
-				 .last_ms = (uint64_t)record->end * 1000};
-	if (r->meta.pkt_src)
-		s->key.src = *r->meta.pkt_src;
-	if (r->meta.pkt_dst)
-		s->key.dst = *r->meta.pkt_dst;
-	if (fl_key_dir(&s->key) == FL_DIR_NONE)
-		s->key.dirfam |= owns(r->net, &record->key.dst) ? FL_DIR_INGRESS : FL_DIR_EGRESS;
+	fl_recorded_subject(record, &r->meta, r->net, s);
 	r->reason = "";
 	for (unsigned i = 0; reason && i < fl_field_count(FL_LOG_VPC); i++)
 		if (fl_field_at(FL_LOG_VPC, i) == reason && r->meta.text[i].n)

@@ -22,6 +22,8 @@ int main(int argc, char **argv)
 		&fl_cmd_inventory,
 		&fl_cmd_status,
 		&fl_cmd_why,
+		&fl_cmd_whatif,
+		&fl_cmd_suggest,
 #ifdef FL_CAPTURE
 		&fl_cmd_detach,
 #endif

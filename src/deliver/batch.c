@@ -252,7 +252,8 @@ static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
 
 static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval_eni *g)
 {
-	int r = begin_interface(b, &g->eni, start);
+	/* Identity and inventory of the interval's end. */
+	int r = begin_interface(b, &g->eni, start + b->log->interval - 1);
 
 	for (size_t i = 0; !r && i < g->n; i++) {
 		const struct fl_merged *m = &g->flow[i];

@@ -154,6 +154,7 @@ static enum fl_role opposite(enum fl_role role)
 	return role == FL_ROLE_OPENER ? FL_ROLE_REPLY : role == FL_ROLE_REPLY ? FL_ROLE_OPENER : FL_ROLE_EITHER;
 }
 
+/* What was rejected may have come late; only what was accepted speaks for a rule. */
 static enum fl_role guess(const struct fl_filter *f, const struct fl_subject *s, bool accepted)
 {
 	enum fl_role role = s->key.dport < s->key.sport   ? FL_ROLE_OPENER
@@ -161,13 +162,13 @@ static enum fl_role guess(const struct fl_filter *f, const struct fl_subject *s,
 							  : FL_ROLE_EITHER;
 	struct fl_replayed one, two;
 
-	if (role == FL_ROLE_EITHER || !f)
+	if (role == FL_ROLE_EITHER || !f || !accepted)
 		return role;
 	fl_replay(f, s, role, &one);
-	if (one.decision.accept == accepted)
+	if (one.decision.accept)
 		return role;
 	fl_replay(f, s, opposite(role), &two);
-	return two.decision.accept == accepted ? opposite(role) : role;
+	return two.decision.accept ? opposite(role) : role;
 }
 
 enum fl_role fl_role_of(struct fl_roles *r, const struct fl_filter *f, const struct fl_subject *s, bool has_flags,

@@ -25,7 +25,7 @@ void fl_replay(const struct fl_filter *f, const struct fl_subject *s, enum fl_ro
 
 /*
  * By the flags where they tell; by what they told of the same connection before; else the lower port is the server's,
- * unless only the other reading fits what was recorded under the rules f that were in force (NULL: not known).
+ * unless it was accepted and only the other reading is under the rules f that were in force (NULL: not known).
  * Remembers the openers of the last connections (lossy, of fixed size), the same for the same records.
  */
 #define FL_ROLES_CONNECTIONS (1u << 20)

@@ -278,7 +278,7 @@ static const struct fl_net_eni *member_at(const struct fl_suggest *s, const stru
 	const struct fl_net_eni *eni = fl_network_eni_at(s->conf.net, s->conf.vpc, &n->peer);
 
 	eni = eni ? eni : fl_network_eni_at(s->conf.net, NULL, &n->peer);
-	return eni && is_peered(s, s->conf.vpc, eni->vpc) ? eni : NULL;
+	return eni && eni != s->conf.eni && is_peered(s, s->conf.vpc, eni->vpc) ? eni : NULL;
 }
 
 static bool is_in(const struct fl_net_eni *eni, const struct fl_group *g)
@@ -289,59 +289,76 @@ static bool is_in(const struct fl_net_eni *eni, const struct fl_group *g)
 	return false;
 }
 
-/* The group that holds the most peers that no rule covers yet, if no more than half of its members were not seen. */
-static const struct fl_group *best_group(const struct fl_net_eni *const *eni, const bool *covered, size_t n,
-					 size_t *ret_peers)
+/* A peer that no rule covers yet, and a group that its interface is in. */
+struct pair {
+	const struct fl_group *group;
+	const struct fl_net_eni *eni;
+};
+
+static int by_group(const void *pa, const void *pb)
 {
+	const struct pair *a = pa, *b = pb;
+	int d = strcmp(a->group->noun.id, b->group->noun.id);
+
+	if (d)
+		return d;
+	return a->eni->index < b->eni->index ? -1 : a->eni->index > b->eni->index;
+}
+
+static size_t list_pairs(const struct fl_net_eni *const *eni, const bool *covered, size_t n, struct pair *ret)
+{
+	size_t pairs = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t g = 0; !covered[i] && eni[i] && g < eni[i]->n_groups; g++)
+			if (eni[i]->group[g])
+				ret[pairs++] = (struct pair){eni[i]->group[g], eni[i]};
+	if (pairs)
+		qsort(ret, pairs, sizeof *ret, by_group);
+	return pairs;
+}
+
+/* The group that holds the most of them, if no more than half of its members were not seen. pair: room. */
+static const struct fl_group *best_group(const struct fl_net_eni *const *eni, const bool *covered, size_t n,
+					 struct pair *pair, size_t *ret_peers)
+{
+	size_t pairs = list_pairs(eni, covered, n, pair);
 	const struct fl_group *best = NULL;
 
 	*ret_peers = 0;
-	for (size_t i = 0; i < n; i++)
-		for (size_t g = 0; !covered[i] && eni[i] && g < eni[i]->n_groups; g++) {
-			const struct fl_group *group = eni[i]->group[g];
-			size_t peers = 0, members = 0;
+	for (size_t i = 0, k; i < pairs; i = k) {
+		size_t members = 0;
 
-			if (!group || group == best)
-				continue;
-			for (size_t k = 0; k < n; k++)
-				if (!covered[k] && is_in(eni[k], group)) {
-					bool again = false;
-
-					for (size_t m = 0; m < k && !again; m++)
-						again = !covered[m] && eni[m] == eni[k];
-					peers++;
-					members += !again;
-				}
-			if (2 * members < group->n_members || peers < *ret_peers ||
-			    (peers == *ret_peers && best && strcmp(group->noun.id, best->noun.id) >= 0))
-				continue;
-			best = group;
-			*ret_peers = peers;
-		}
+		for (k = i; k < pairs && pair[k].group == pair[i].group; k++)
+			members += k == i || pair[k].eni != pair[k - 1].eni;
+		if (2 * members < pair[i].group->n_members || k - i <= *ret_peers)
+			continue;
+		best = pair[i].group;
+		*ret_peers = k - i;
+	}
 	return best;
 }
 
-#define GROUPED_PEERS_MAX 2048 /* more peers of one port than that are not looked up in groups */
-
 static int cover_by_groups(struct fl_suggest *s, const struct service *v, bool *covered)
 {
-	const struct fl_net_eni **eni;
+	const struct fl_net_eni **eni = calloc(v->n, sizeof *eni);
 	const struct fl_group *group;
-	size_t peers;
-	int r = 0;
+	struct pair *pair = NULL;
+	size_t peers, room = 1;
+	int r = eni ? 0 : -ENOMEM;
 
-	if (v->n > GROUPED_PEERS_MAX)
-		return 0;
-	eni = calloc(v->n, sizeof *eni);
-	if (!eni)
-		return -ENOMEM;
-	for (size_t i = 0; i < v->n; i++)
+	for (size_t i = 0; !r && i < v->n; i++) {
 		eni[i] = member_at(s, &s->need[v->first + i].n);
-	while (!r && (group = best_group(eni, covered, v->n, &peers))) {
+		room += eni[i] ? eni[i]->n_groups : 0;
+	}
+	pair = r ? NULL : calloc(room, sizeof *pair);
+	r = r || pair ? r : -ENOMEM;
+	while (!r && (group = best_group(eni, covered, v->n, pair, &peers))) {
 		r = emit(s, v, NULL, false, group, peers);
 		for (size_t i = 0; i < v->n; i++)
 			covered[i] |= is_in(eni[i], group);
 	}
+	free(pair);
 	free(eni);
 	return r;
 }

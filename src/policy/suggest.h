@@ -42,6 +42,7 @@ struct fl_suggest;
 struct fl_suggest_conf {
 	const struct fl_network *net;
 	const struct fl_vpc *vpc;            /* of the group that the rules are for */
+	const struct fl_net_eni *eni;        /* that leaves its groups for the new one; NULL: the group stays */
 	const struct fl_group *const *group; /* whose rules there are now */
 	size_t n_groups;
 	size_t networks_max; /* CIDRs for one port range; more are joined into shorter prefixes */

@@ -258,7 +258,7 @@ static void walk_back(struct walker *w)
 	w->s.key.dirfam = (uint8_t)((w->s.key.dirfam & ~FL_KEY_DIR) | FL_DIR_EGRESS);
 	if (q->to.eni) {
 		const struct fl_nat_gateway *nat = w->nat;
-		bool public_nat = nat && w->by_internet;
+		bool public_nat = nat && w->by_internet, home;
 		struct fl_trace_end seen = q->from;
 
 		stateful(w, FL_STEP_GROUP_OUT, q->to.eni);
@@ -272,9 +272,11 @@ static void walk_back(struct walker *w)
 			seen.eni = NULL;
 		w->to = &seen;
 		w->nat = NULL;
-		if (q->from.eni ? !walk_route(w, q->to.eni) : false)
-			return;
+		home = !q->from.eni || walk_route(w, q->to.eni);
+		w->to = &q->from;
 		w->nat = nat;
+		if (!home)
+			return;
 	}
 	if (!q->from.eni)
 		return;

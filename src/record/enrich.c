@@ -61,10 +61,13 @@ struct fl_enricher {
 	const struct fl_network *net;
 	const struct fl_net_eni *eni;
 	const struct fl_net_addr *primary;
-	char tag[6][3 * TAG_VALUE_MAX + 1];
+	char tag[FL_TAG_FIELDS][3 * TAG_VALUE_MAX + 1];
 	struct hop hop[HOPS];
 	struct fl_record_meta meta;
 };
+
+const char *const fl_tag_fields[FL_TAG_FIELDS] = {"instance-tag",    "instance-tag-2", "interface-tag",
+						  "interface-tag-2", "asg-tag",        "asg-tag-2"};
 
 static const char *of_task(const struct fl_net_eni *e, size_t offset)
 {
@@ -142,8 +145,7 @@ static bool same_owner(const struct fl_net_eni *eni, const char *owner)
 /* Tags of a resource somebody else owns are not shown, nor those of an Auto Scaling group named "-". */
 static const char *tag_text(struct fl_enricher *x, const struct fl_net_eni *eni, unsigned tag)
 {
-	const char *const *keys[3] = {x->conf.instance_key, x->conf.interface_key, x->conf.asg_key};
-	const char *key = keys[tag / 2][tag % 2], *value = NULL;
+	const char *key = x->conf.tag_key[tag], *value = NULL;
 	const struct fl_instance *i = eni->instance;
 
 	if (!key)

@@ -273,6 +273,29 @@ def write_inventory(where, eni="eni-0aaaaaaaaaaaaaaa1", subnet="subnet-0aaaaaaaa
     return where
 
 
+def test_delivered_records_have_what_only_the_inventory_knows(flowlog, daemon, pair, tmp_path):  # noqa: F811
+    """Paths, next hops and tags; by delivery and, beyond it, by tail from the journal."""
+    store, fields = tmp_path / "store", "interface-id srcaddr dstaddr dstport protocol flow-direction traffic-path next-hop-interface-id interface-tag instance-tag"
+    local = {"DestinationCidrBlock": "10.76.0.0/15", "GatewayId": "local", "State": "active"}
+    more = {"RouteTables": [{"RouteTableId": "rtb-0aaaaaaaaaaaaaaa1", "VpcId": "vpc-0aaaaaaaaaaaaaaa1", "Routes": [local],
+                             "Associations": [{"Main": True, "RouteTableId": "rtb-0aaaaaaaaaaaaaaa1"}]}]}
+    flowlog("inventory", "import", "--store", store, write_inventory(tmp_path / "one", more=more))
+    config = tmp_path / "flowlog.yaml"
+    config.write_text("flow_logs:\n  - destination: tags\n    interval: 60\n    interface_tag: Name\n    instance_tag: Nobody\n    format: "
+                      + " ".join("${%s}" % f for f in fields.split()) + "\n")
+    d = daemon(pair.a, "--config", config, "--window", "1s", "--publish-every", "1s", "--journal-size", "8MiB")
+    send(pair.a, "10.77.0.2", 9, 3)
+    want = {"interface-id": "eni-0aaaaaaaaaaaaaaa1", "srcaddr": "10.77.0.1", "dstaddr": "10.77.0.2", "dstport": 9, "protocol": 17, "flow-direction": "egress",
+            "traffic-path": 1, "next-hop-interface-id": None, "interface-tag": "worker", "instance-tag": None}
+    tail = lambda: [r for line in flowlog("tail", "--store", store, "-n", "100", "-o", "json").stdout.splitlines() if (r := json.loads(line))["dstport"] == 9]
+    d.wait_for(tail)
+    assert tail() == [want]
+    assert d.stop() == 0
+    assert tail() == [want]
+    (record,) = [r for r in d.records() if r["dstport"] == "9"]
+    assert record == {k: "-" if v is None else str(v) for k, v in want.items()}
+
+
 def send(ns, to, port, n, source=0):
     ns("python3", "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
        f"s.bind(('', {source})); [s.sendto(b'x' * 100, ('{to}', {port})) for _ in range({n})]")

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forms of a suggestion. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/units.h"
+#include "cli/suggest.h"
+#include "policy/trace.h"
+
+#define P_ICMP 1
+#define P_TCP 6
+#define P_UDP 17
+#define P_ICMPV6 58
+
+static const char *const ways[] = {"", "inbound", "outbound"};
+
+static size_t count_dir(const struct fl_suggested *rule, size_t n, enum fl_dir dir)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		found += rule[i].dir == dir;
+	return found;
+}
+
+/* ---- text ---- */
+
+static int print_rules(const struct fl_suggestion *s, enum fl_dir dir, struct fl_buf *out)
+{
+	char text[FL_RULE_TEXT], bytes[16], count[16];
+	const struct fl_suggested *rule;
+	size_t n, mine;
+	int r;
+
+	rule = fl_suggest_rules(s->suggest, &n);
+	mine = count_dir(rule, n, dir);
+	r = fl_buf_printf(
+	    out, "\n%s: %zu rule%s%s\n", ways[dir], mine, mine == 1 ? "" : "s",
+	    mine > FL_SUGGEST_QUOTA ? " (more than AWS allows a group by default: 60; try a smaller --networks)" : "");
+	for (size_t i = 0; !r && i < n; i++)
+		if (rule[i].dir == dir)
+			r = fl_buf_printf(out, "  %s\n      %s records, %s, %zu peer%s\n",
+					  fl_group_rule_text(&rule[i].rule, dir, text),
+					  fl_human_count(rule[i].flows, count), fl_human_bytes(rule[i].bytes, bytes),
+					  rule[i].peers, rule[i].peers == 1 ? "" : "s");
+	return r;
+}
+
+/* What was seen of the rule, against what it allows. */
+static void evidence(const struct fl_rule_use *u, char ret[256])
+{
+	char count[16], bytes[16], when[24], addresses[32];
+	bool ports = u->rule->proto < 0 || u->rule->proto == P_TCP || u->rule->proto == P_UDP;
+	int n;
+
+	if (!u->flows) {
+		snprintf(ret, 256, "no accepted traffic");
+		return;
+	}
+	if (u->addresses < 1e18)
+		snprintf(addresses, sizeof addresses, "%s", fl_human_count((uint64_t)u->addresses, count));
+	else
+		snprintf(addresses, sizeof addresses, "%.2g", u->addresses);
+	n = snprintf(ret, 256, "%zu of %s addresses", u->peers, addresses);
+	if (ports && u->ports > 1)
+		n += snprintf(ret + n, 256 - (size_t)n, ", %zu ports (%u-%u) of %d", u->ports, u->port_from, u->port_to,
+			      u->rule->proto < 0 ? 65536 : u->rule->to - u->rule->from + 1);
+	else if (ports)
+		n += snprintf(ret + n, 256 - (size_t)n, ", 1 port (%u) of %d", u->port_from,
+			      u->rule->proto < 0 ? 65536 : u->rule->to - u->rule->from + 1);
+	snprintf(ret + n, 256 - (size_t)n, "; %s records, %s, last %s", fl_human_count(u->flows, count),
+		 fl_human_bytes(u->bytes, bytes), fl_time_rfc3339(u->last, when));
+}
+
+static const char *judgement(const struct fl_rule_use *u)
+{
+	return !u->flows ? "unused" : u->kept ? "needed" : "too wide";
+}
+
+static int print_uses(const struct fl_suggestion *s, struct fl_buf *out)
+{
+	char text[FL_RULE_TEXT], seen[256];
+	const struct fl_rule_use *u;
+	size_t n, lost = 0;
+	int r = fl_buf_adds(out, "\nthe rules there are\n");
+
+	u = fl_suggest_uses(s->suggest, &n);
+	for (size_t i = 0; !r && i < n; i++) {
+		evidence(&u[i], seen);
+		r = fl_buf_printf(out, "  %-8s  %s %s, %s%s%s\n            %s\n", judgement(&u[i]), u[i].group->noun.id,
+				  ways[u[i].dir], fl_group_rule_text(u[i].rule, u[i].dir, text),
+				  *u[i].rule->id ? " " : "", u[i].rule->id, seen);
+		lost += !u[i].kept;
+	}
+	if (!r && lost)
+		r = fl_buf_adds(out, "\nno longer allowed\n");
+	for (size_t i = 0; !r && i < n; i++)
+		if (!u[i].kept)
+			r = fl_buf_printf(out, "  %s, %s%s\n", ways[u[i].dir],
+					  fl_group_rule_text(u[i].rule, u[i].dir, text),
+					  u[i].flows ? ": what the rules above do not cover" : ": anything of it");
+	return r;
+}
+
+int fl_suggestion_text(const struct fl_suggestion *s, struct fl_buf *out)
+{
+	char from[24], to[24];
+	size_t rules, uses;
+	int r;
+
+	fl_suggest_rules(s->suggest, &rules);
+	fl_suggest_uses(s->suggest, &uses);
+	r = fl_buf_printf(out, "%s%s%s%s, %zu interface%s\n", s->eni ? s->eni->noun.id : s->group_id,
+			  *s->group_name && !s->eni ? " (" : "", s->eni ? "" : s->group_name,
+			  *s->group_name && !s->eni ? ")" : "", s->interfaces, s->interfaces == 1 ? "" : "s");
+	r = r ? r
+	      : fl_buf_printf(out, "  %llu records from %s to %s, %llu accepted, %llu of them by these rules\n",
+			      (unsigned long long)s->records, fl_time_rfc3339(s->first, from),
+			      fl_time_rfc3339(s->last, to), (unsigned long long)s->accepted,
+			      (unsigned long long)s->covered);
+	if (!r && s->unexplained)
+		r = fl_buf_printf(out, "  %llu accepted ones that no rule of the inventory explains; not covered\n",
+				  (unsigned long long)s->unexplained);
+	r = r ? r : fl_buf_printf(out, "  %zu rules cover them; there are %zu\n", rules, uses);
+	r = r ? r : print_rules(s, FL_DIR_INGRESS, out);
+	r = r ? r : print_rules(s, FL_DIR_EGRESS, out);
+	return r ? r : print_uses(s, out);
+}
+
+/* ---- AWS ---- */
+
+static const char *api_protocol(const struct fl_group_rule *r, char ret[8])
+{
+	switch (r->proto) {
+	case P_ICMP:
+		return "icmp";
+	case P_TCP:
+		return "tcp";
+	case P_UDP:
+		return "udp";
+	case P_ICMPV6:
+		return "icmpv6";
+	default:
+		snprintf(ret, 8, "%d", r->proto);
+		return ret;
+	}
+}
+
+static bool ports_of(const struct fl_group_rule *r, int *ret_from, int *ret_to)
+{
+	bool icmp = r->proto == P_ICMP || r->proto == P_ICMPV6;
+
+	*ret_from = icmp ? -1 : r->from;
+	*ret_to = icmp ? -1 : r->to;
+	return icmp || r->proto == P_TCP || r->proto == P_UDP;
+}
+
+static const char *description(const struct fl_suggested *s, char ret[64])
+{
+	snprintf(ret, 64, "flowlog: %llu records, %zu peers", (unsigned long long)s->flows, s->peers);
+	return ret;
+}
+
+static void aws_peer(struct fl_json *j, const struct fl_suggested *s)
+{
+	static const char *const lists[] = {"IpRanges", "Ipv6Ranges", "UserIdGroupPairs"}, *const keys[] = {"CidrIp",
+													    "CidrIpv6",
+													    "GroupId"};
+	unsigned kind = s->rule.peer == FL_PEER_GROUP ? 2 : s->rule.v6;
+	char text[64];
+
+	for (unsigned i = 0; i < 3; i++) {
+		fl_json_key(j, lists[i]);
+		fl_json_array(j);
+		if (i == kind) {
+			fl_json_object(j);
+			fl_json_kstr(j, keys[i], s->rule.peer_id);
+			fl_json_kstr(j, "Description", description(s, text));
+			fl_json_end_object(j);
+		}
+		fl_json_end_array(j);
+	}
+	fl_json_key(j, "PrefixListIds");
+	fl_json_array(j);
+	fl_json_end_array(j);
+}
+
+static void aws_permissions(struct fl_json *j, const struct fl_suggestion *s, const char *key, enum fl_dir dir)
+{
+	const struct fl_suggested *rule;
+	size_t n;
+	char proto[8];
+	int from, to;
+
+	rule = fl_suggest_rules(s->suggest, &n);
+	fl_json_key(j, key);
+	fl_json_array(j);
+	for (size_t i = 0; i < n; i++) {
+		if (rule[i].dir != dir)
+			continue;
+		fl_json_object(j);
+		fl_json_kstr(j, "IpProtocol", api_protocol(&rule[i].rule, proto));
+		if (ports_of(&rule[i].rule, &from, &to)) {
+			fl_json_ki64(j, "FromPort", from);
+			fl_json_ki64(j, "ToPort", to);
+		}
+		aws_peer(j, &rule[i]);
+		fl_json_end_object(j);
+	}
+	fl_json_end_array(j);
+}
+
+static void aws_group(struct fl_json *j, const struct fl_suggestion *s)
+{
+	fl_json_object(j);
+	fl_json_kstr(j, "GroupId", s->group_id);
+	fl_json_kstr(j, "GroupName", s->group_name);
+	fl_json_kstr(j, "Description", "Rules for the traffic that flowlog suggest saw");
+	if (s->vpc)
+		fl_json_kstr(j, "VpcId", s->vpc->noun.id);
+	if (s->group && *s->group->noun.owner)
+		fl_json_kstr(j, "OwnerId", s->group->noun.owner);
+	aws_permissions(j, s, "IpPermissions", FL_DIR_INGRESS);
+	aws_permissions(j, s, "IpPermissionsEgress", FL_DIR_EGRESS);
+	fl_json_end_object(j);
+}
+
+int fl_suggestion_aws(const struct fl_suggestion *s, struct fl_buf *out)
+{
+	struct fl_json j = FL_JSON(out);
+	int r;
+
+	j.pretty = true;
+	fl_json_object(&j);
+	fl_json_key(&j, "SecurityGroups");
+	fl_json_array(&j);
+	aws_group(&j, s);
+	fl_json_end_array(&j);
+	fl_json_end_object(&j);
+	r = fl_json_done(&j);
+	return r ? r : fl_buf_adds(out, "\n");
+}
+
+/* ---- Terraform (resource types of the AWS provider since 4.56) ---- */
+
+int fl_suggestion_terraform(const struct fl_suggestion *s, struct fl_buf *out)
+{
+	static const char *const attributes[] = {"cidr_ipv4", "cidr_ipv6", "referenced_security_group_id"};
+	const struct fl_suggested *rule;
+	unsigned number[FL_DIR_N] = {0};
+	size_t n;
+	char text[64], proto[8];
+	int r = 0, from, to;
+
+	rule = fl_suggest_rules(s->suggest, &n);
+	for (size_t i = 0; !r && i < n; i++) {
+		const struct fl_group_rule *g = &rule[i].rule;
+		bool in = rule[i].dir == FL_DIR_INGRESS;
+		unsigned kind = g->peer == FL_PEER_GROUP ? 2 : g->v6;
+
+		r = fl_buf_printf(
+		    out,
+		    "%sresource \"aws_vpc_security_group_%s_rule\" \"flowlog_%s_%u\" {\n  security_group_id = \"%s\"\n"
+		    "  ip_protocol       = \"%s\"\n",
+		    i ? "\n" : "", in ? "ingress" : "egress", in ? "in" : "out", ++number[rule[i].dir], s->group_id,
+		    api_protocol(g, proto));
+		if (!r && ports_of(g, &from, &to))
+			r = fl_buf_printf(out, "  from_port         = %d\n  to_port           = %d\n", from, to);
+		r = r ? r
+		      : fl_buf_printf(out, "  %s = \"%s\"\n  description = \"%s\"\n}\n", attributes[kind], g->peer_id,
+				      description(&rule[i], text));
+	}
+	return r;
+}
+
+/* ---- JSON: all that the text says ---- */
+
+static void json_use(struct fl_json *j, const struct fl_rule_use *u)
+{
+	char text[FL_RULE_TEXT], seen[256];
+
+	evidence(u, seen);
+	fl_json_object(j);
+	fl_json_kstr(j, "group", u->group->noun.id);
+	fl_json_kstr(j, "direction", ways[u->dir]);
+	fl_json_kstr(j, "rule", u->rule->id);
+	fl_json_kstr(j, "text", fl_group_rule_text(u->rule, u->dir, text));
+	fl_json_kstr(j, "judgement", judgement(u));
+	fl_json_kstr(j, "evidence", seen);
+	fl_json_ku64(j, "records", u->flows);
+	fl_json_ku64(j, "bytes", u->bytes);
+	fl_json_ku64(j, "peers", u->peers);
+	fl_json_ku64(j, "ports", u->ports);
+	fl_json_ki64(j, "last", u->last);
+	fl_json_end_object(j);
+}
+
+int fl_suggestion_json(const struct fl_suggestion *s, struct fl_buf *out)
+{
+	struct fl_json j = FL_JSON(out);
+	const struct fl_rule_use *u;
+	size_t n;
+	int r;
+
+	j.pretty = true;
+	fl_json_object(&j);
+	fl_json_kstr(&j, "for", s->eni ? s->eni->noun.id : s->group_id);
+	fl_json_ku64(&j, "interfaces", s->interfaces);
+	fl_json_ku64(&j, "records", s->records);
+	fl_json_ku64(&j, "accepted", s->accepted);
+	fl_json_ku64(&j, "covered", s->covered);
+	fl_json_ku64(&j, "unexplained", s->unexplained);
+	fl_json_ki64(&j, "first", s->first);
+	fl_json_ki64(&j, "last", s->last);
+	fl_json_key(&j, "suggestion");
+	aws_group(&j, s);
+	fl_json_key(&j, "rules");
+	fl_json_array(&j);
+	u = fl_suggest_uses(s->suggest, &n);
+	for (size_t i = 0; i < n; i++)
+		json_use(&j, &u[i]);
+	fl_json_end_array(&j);
+	fl_json_end_object(&j);
+	r = fl_json_done(&j);
+	return r ? r : fl_buf_adds(out, "\n");
+}
