@@ -5,6 +5,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/engine.h"
+#include "daemon/meter_inventory.h"
 
 /* The kernel's own counters of an interface: when its ledger began, and at the newest window's
  * close. */
@@ -24,6 +25,8 @@ struct fl_meter_status {
 	const struct fl_journal *journal;
 	const struct fl_interface *interfaces;
 	size_t n_interfaces;
+	const struct fl_meter_inventory *inventory;
+	size_t n_bound;                       /* interfaces that it names */
 	const struct fl_meter_system *system; /* by slot */
 	int64_t started;
 };

@@ -40,6 +40,7 @@ struct meter {
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
 	struct fl_meter_inventory *inventory;
+	size_t n_bound;            /* interfaces that it names */
 	bool another_inventory;    /* identities change with the next window */
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
 	int journalfd;
@@ -219,6 +220,9 @@ static int sync_interfaces(struct meter *m)
 	free(m->interfaces);
 	m->interfaces = list;
 	m->n_interfaces = n;
+	m->n_bound = 0;
+	for (size_t i = 0; i < n; i++)
+		m->n_bound += enis[i] != NULL;
 	/* From the last: a VLAN's interface is younger than the one below, so that its frames have
 	 * changed sides before the one below is metered. */
 	for (size_t i = n; !r && i-- > 0;)
@@ -332,6 +336,8 @@ static void write_status(struct meter *m)
 	    .journal = m->journal,
 	    .interfaces = m->interfaces,
 	    .n_interfaces = m->n_interfaces,
+	    .inventory = m->inventory,
+	    .n_bound = m->n_bound,
 	    .system = m->system,
 	    .started = m->started,
 	};

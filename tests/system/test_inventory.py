@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """AWS's JSON: imported, shown, made by moto at size, and worn by the interfaces of a running meter."""
+import gzip
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -75,6 +75,22 @@ def test_what_is_usable_is_used_and_the_rest_is_listed(flowlog, store, tmp_path)
     assert imports(store) == before
 
 
+def test_root_writes_as_the_owner_of_the_store(flowlog, root, store, tmp_path):
+    """A link that the store's owner has put there leads root nowhere; what is imported is the owner's."""
+    done = flowlog("inventory", "import", "--store", store, GOLDEN)
+    owner = store.stat().st_uid
+    assert owner != 0
+    for path in store.rglob("*"):
+        assert path.stat().st_uid == owner and path.stat().st_mode & 0o027 == 0, path
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "linked").mkdir()
+    os.chown(tmp_path / "linked", owner, -1)
+    (tmp_path / "linked/inventory").symlink_to(other)
+    done = flowlog("inventory", "import", "--store", tmp_path / "linked", GOLDEN, check=False)
+    assert done.returncode == 1 and "linked/inventory" in done.stderr and not list(other.iterdir())
+
+
 @pytest.mark.parametrize("args,status,say", [
     ([], 2, "expected import, show, history or commands"),
     (["improt"], 2, "improt: expected import"),
@@ -131,6 +147,13 @@ def test_a_file_of_more_than_100_megabytes(flowlog, tmp_path):
     assert (tmp_path / "network-interfaces.json").stat().st_size > 100 << 20
     lines = flowlog("inventory", "show", "--inventory", tmp_path, "-o", "json").stdout.splitlines()
     assert len(lines) == 1000 and json.loads(lines[-1])["addresses"] == [{"private": "10.0.3.249"}]
+
+
+def test_the_published_ranges_are_read(flowlog, store, corpus, tmp_path):
+    """ip-ranges.json as AWS publishes it (corpus), all of it."""
+    (tmp_path / "ip-ranges.json").write_bytes(gzip.decompress((corpus / "aws/ip-ranges.json.gz").read_bytes()))
+    said = json.loads(flowlog("inventory", "import", "-o", "json", "--store", store, tmp_path / "ip-ranges.json").stdout)
+    assert said["problems"] == [] and said["read"]["public address ranges"] is True
 
 
 # ---- an inventory made by moto, which answers as AWS does ----
@@ -294,6 +317,8 @@ def test_records_carry_the_identity_of_their_time(flowlog, daemon, pair, tmp_pat
     flowlog("inventory", "import", "--store", store, write_inventory(tmp_path / "one"))
     d = daemon(pair.a, *FAST, "--backend", backend, "--format", FORMAT)
     assert v0(d)["eni"] == first and v0(d)["name"] == "worker"
+    assert d.status("meter")["inventory"] == {"name": imports(store)[0], "interfaces": 1, "bound": 1, "problems": 0}
+    assert f"inventory   {imports(store)[0]}: 1 of its 1 interfaces are here\n" in flowlog("status", "--store", store).stdout
     slot = v0(d)["slot"]
     send(pair.a, "10.77.0.2", 9, 20)
     # What AWS does not log: questions to its name server, the router's address.
