@@ -169,7 +169,7 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 	if (!wanted(t, record, frame->eni.interface_id))
 		return 0;
 	fl_buf_reset(&t->text);
-	r = fl_encode(t->encoder, record, NULL, &t->text);
+	r = fl_frame_encode_record(t->encoder, frame, record, &t->text);
 	r = r ? r : mark(t, false);
 	return r ? r : keep(t);
 }

@@ -169,6 +169,21 @@ static int default_log(const struct conf *c, struct fl_flow_log *log)
 	return fl_flow_log_derive_id(log);
 }
 
+/* Listening to conntrack costs something a connection: only for those who ask for it. */
+static bool wants_packet_addresses(const struct fl_flow_log *log)
+{
+	struct fl_format *format = NULL;
+	bool wants = false;
+
+	if (fl_format_parse(&format, FL_LOG_VPC, log->format) < 0)
+		return false;
+	for (size_t i = 0; i < fl_format_len(format); i++)
+		wants |= !strcmp(fl_format_name(format, i), "pkt-srcaddr") ||
+			 !strcmp(fl_format_name(format, i), "pkt-dstaddr");
+	fl_format_free(&format);
+	return wants;
+}
+
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
 {
 	const struct fl_flow_log *given = c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
@@ -342,7 +357,8 @@ static int check(const struct conf *c, struct fl_run *run, struct logs *logs)
 	int r = check_numbers(c);
 
 	if (!r)
-		r = located(c, "exclusions", fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
+		r = located(c, "exclusions",
+			    fl_exclusions_parse(c->exclusions ? c->exclusions : "none", &run->exclusions));
 	if (r)
 		return r;
 	return make_logs(c, &run->discovery.identity, logs);
@@ -414,6 +430,8 @@ static int run_command(void *conf, int argc, char **argv)
 	if (!r) {
 		run.logs = logs->v;
 		run.n_logs = logs->n;
+		for (size_t i = 0; i < logs->n; i++)
+			run.translations |= wants_packet_addresses(&logs->v[i]);
 		/* flow_logs: [] is the state of a fresh package: nothing attached, nothing changed.
 		 */
 		if (!logs->n)

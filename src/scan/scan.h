@@ -44,3 +44,6 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
  * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);
+/* The text of such a record: with what stands behind its addresses. */
+int fl_frame_encode_record(struct fl_encoder *e, const struct fl_frame *frame, const struct fl_record *r,
+			   struct fl_buf *out);

@@ -539,3 +539,13 @@ int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *
 		return 0;
 	return fn(ctx, frame, &rec);
 }
+
+int fl_frame_encode_record(struct fl_encoder *e, const struct fl_frame *frame, const struct fl_record *r,
+			   struct fl_buf *out)
+{
+	const struct fl_addr *src = fl_frame_inside(frame, &r->key, false),
+			     *dst = fl_frame_inside(frame, &r->key, true);
+
+	return src || dst ? fl_encode(e, r, &(struct fl_record_meta){.pkt_src = src, .pkt_dst = dst}, out)
+			  : fl_encode(e, r, NULL, out);
+}
