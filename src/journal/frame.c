@@ -428,7 +428,7 @@ static inline const uint8_t *get_flow(const uint8_t *p, struct fl_flow *ret)
 	return fl_unlikely(tag & T_INSIDE) ? take(p, &ret->key.iface, 2) : p;
 }
 
-static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
+static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n, uint32_t n_inside)
 {
 	uint8_t tail[2 * FL_FLOW_BYTES_MAX] = {0};
 	const uint8_t *p = c.p, *end = c.end;
@@ -437,7 +437,7 @@ static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
 
 	for (; i < n && (size_t)(end - p) >= FL_FLOW_BYTES_MAX; i++) {
 		p = get_flow(p, &f);
-		if (fl_unlikely(!p))
+		if (fl_unlikely(!p || (f.key.iface & ~FL_INSIDE_DST) > n_inside))
 			return fl_fail(-EBADMSG, "frame: flow %zu has impossible values", i);
 		flows[i] = f;
 	}
@@ -447,7 +447,7 @@ static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
 		memset(tail, 0, sizeof tail);
 		memcpy(tail, p, FL_MIN(left, (size_t)FL_FLOW_BYTES_MAX));
 		c.p = get_flow(tail, &f);
-		if (!c.p || (size_t)(c.p - tail) > left)
+		if (!c.p || (size_t)(c.p - tail) > left || (f.key.iface & ~FL_INSIDE_DST) > n_inside)
 			return fl_fail(-EBADMSG, "frame: flow %zu is cut short or has impossible values", i);
 		p += c.p - tail;
 		flows[i] = f;
@@ -482,7 +482,7 @@ int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t
 		*store_size = n * sizeof(struct fl_flow);
 	}
 	ret->flows = *store;
-	return get_flows(flows, *store, n);
+	return get_flows(flows, *store, n, ret->n_inside);
 }
 
 int fl_frame_decode(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size)
