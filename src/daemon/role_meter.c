@@ -330,6 +330,7 @@ static void write_status(struct meter *m)
 	struct fl_meter_status s = {
 	    .run = m->run,
 	    .live = m->live,
+	    .nat = m->nat,
 	    .verdicts = m->run->verdicts,
 	    .engine = m->engine,
 	    .journal = m->journal,

@@ -203,6 +203,9 @@ void fl_nat_message(struct fl_nat *n, unsigned ns, const struct nlmsghdr *h, uin
 	    h->nlmsg_len < MNL_NLMSG_HDRLEN + sizeof(struct nfgenmsg) ||
 	    (!began && NFNL_MSG_TYPE(h->nlmsg_type) != IPCTNL_MSG_CT_DELETE))
 		return;
+	/* The kernel pads its attributes; libmnl reads on to the next multiple. */
+	if (h->nlmsg_len % MNL_ALIGNTO)
+		return;
 	mnl_attr_parse(h, sizeof(struct nfgenmsg), on_attribute, a);
 	if (a[CTA_STATUS] && mnl_attr_get_payload_len(a[CTA_STATUS]) >= sizeof status)
 		memcpy(&status, mnl_attr_get_payload(a[CTA_STATUS]), sizeof status);
