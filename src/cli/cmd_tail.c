@@ -170,7 +170,7 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 	if (!wanted(t, record, frame->eni.interface_id))
 		return 0;
 	fl_buf_reset(&t->text);
-	r = fl_store_writer_record(t->writer, record, &t->text);
+	r = fl_store_writer_record(t->writer, frame, record, &t->text);
 	r = r ? r : mark(t, false);
 	return r ? r : keep(t);
 }

@@ -268,6 +268,8 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	fl_json_kstr(&j, "reason", s->run->fallback_reason ? s->run->fallback_reason : "");
 	json_verdicts(&j, s);
 	json_inventory(&j, s);
+	if (s->nat)
+		fl_json_ku64(&j, "translations_missed", fl_nat_missed(s->nat));
 	fl_json_key(&j, "window");
 	fl_json_object(&j);
 	json_window(&j, fl_engine_open_window(s->engine));

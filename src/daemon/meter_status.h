@@ -20,6 +20,7 @@ struct fl_meter_system {
 struct fl_meter_status {
 	const struct fl_run *run;
 	struct fl_live *live;
+	const struct fl_nat *nat; /* NULL: translations are not asked for */
 	bool verdicts;
 	struct fl_engine *engine;
 	const struct fl_journal *journal;

@@ -88,9 +88,8 @@ static int load_record(void *ctx, const struct fl_frame *frame, const struct fl_
 	struct fl_values values;
 	int r;
 
-	(void)frame;
 	fl_buf_reset(&l->line);
-	r = fl_store_writer_record(l->writer, record, &l->line);
+	r = fl_store_writer_record(l->writer, frame, record, &l->line);
 	if (r)
 		return r;
 	if (fl_decode_line(l->format, l->line.data, l->line.len, &values) != FL_LINE_OK)

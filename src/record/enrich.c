@@ -364,17 +364,20 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 	struct fl_flow_line logged = *l;
 	bool v6 = key.dirfam & FL_KEY_V6;
 
-	if (!x->eni)
+	x->meta.pkt_src = l->pkt_src ? l->pkt_src : &l->key->src;
+	x->meta.pkt_dst = l->pkt_dst ? l->pkt_dst : &l->key->dst;
+	if (!x->eni && !l->pkt_src && !l->pkt_dst)
 		return fl_encode_line(e, l, out);
+	if (!x->eni)
+		return fl_encode_line_meta(e, l, &(struct fl_record_meta){.pkt_src = l->pkt_src, .pkt_dst = l->pkt_dst},
+					   out);
 	rewrite(x, &key, dir);
 	logged.key = &key;
-	x->meta.pkt_src = &l->key->src;
-	x->meta.pkt_dst = &l->key->dst;
 	x->meta.no_bytes = l->reason == FL_REASON_BPA;
 	put(x, ROW_REJECT_REASON, reasons[l->reason]);
 	if (x->by_flow) {
-		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, &l->key->src));
-		put(x, ROW_DST_SERVICE, fl_network_service(x->net, &l->key->dst));
+		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, x->meta.pkt_src));
+		put(x, ROW_DST_SERVICE, fl_network_service(x->net, x->meta.pkt_dst));
 		if (dir != FL_DIR_NONE)
 			put_hop(
 			    x, hop_to(x, dir == FL_DIR_EGRESS ? &l->key->dst : &l->key->src, v6, dir == FL_DIR_EGRESS));

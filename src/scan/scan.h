@@ -58,7 +58,8 @@ int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, 
 			struct fl_encoder *encoder);
 void fl_store_writer_free(struct fl_store_writer **w);
 int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *frame);
-int fl_store_writer_record(struct fl_store_writer *w, const struct fl_record *r, struct fl_buf *out);
+int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
+			   struct fl_buf *out);
 
 /* ---- any source of flow-log records ---- */
 

@@ -50,7 +50,8 @@ int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *fram
 			       net ? fl_network_eni(net, frame->eni.interface_id) : NULL);
 }
 
-int fl_store_writer_record(struct fl_store_writer *w, const struct fl_record *r, struct fl_buf *out)
+int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
+			   struct fl_buf *out)
 {
 	const struct fl_flow_line line = {
 	    .key = &r->key,
@@ -60,6 +61,8 @@ int fl_store_writer_record(struct fl_store_writer *w, const struct fl_record *r,
 	    .end = r->end,
 	    .tcp = r->tcp,
 	    .action = r->action,
+	    .pkt_src = fl_frame_inside(frame, &r->key, false),
+	    .pkt_dst = fl_frame_inside(frame, &r->key, true),
 	};
 
 	return r->status == FL_STATUS_OK ? fl_enrich_line(w->enricher, w->encoder, &line, out)
