@@ -497,19 +497,19 @@ void fl_rules_free(struct fl_rules **rules)
 
 /* ---- matching ---- */
 
+typedef int32_t lanes __attribute__((vector_size(16), may_alias));
+
 static inline uint32_t find(const struct tree *t, uint32_t number)
 {
 	int32_t key = turned(number);
 	uint32_t at = 0;
 
 	for (uint32_t l = t->levels; l-- > 0;) {
-		const int32_t *node = t->level[l] + (size_t)at * NODE;
-		int32_t below = 0;
+		const lanes *node = (const lanes *)(const void *)(t->level[l] + (size_t)at * NODE);
+		/* How many keys are not above, without a branch: -1 a lane. The first always is not. */
+		lanes below = (node[0] <= key) + (node[1] <= key) + (node[2] <= key) + (node[3] <= key);
 
-		/* How many keys are not above: branch-free, and a vector loop. The first always is not. */
-		for (unsigned i = 0; i < NODE; i++)
-			below += node[i] <= key;
-		at = at * NODE + (uint32_t)below - 1;
+		at = at * NODE - (uint32_t)(below[0] + below[1] + below[2] + below[3]) - 1;
 		at = FL_MIN(at, t->keys[l] - 1); /* the greatest number meets the padding too */
 	}
 	return t->class[at];
