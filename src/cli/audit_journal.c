@@ -344,9 +344,10 @@ static int compare(struct check *c)
 	}
 	return r ? r
 		 : fl_audit_note(c->a,
-				 "flow log %s: %zu objects; %" PRIu64 " intervals compared with the journal, %" PRIu64
+				 "flow log %s: %zu object%s; %" PRIu64 " interval%s compared with the journal, %" PRIu64
 				 " packets, %" PRIu64 " bytes",
-				 fl_store_log(c->store)->id, fl_store_file_count(c->store), compared, sum.packets,
+				 fl_store_log(c->store)->id, fl_store_file_count(c->store),
+				 fl_plural(fl_store_file_count(c->store)), compared, fl_plural(compared), sum.packets,
 				 sum.bytes);
 }
 

@@ -111,6 +111,22 @@ static int add_verdicts(struct fl_status_file *s, const struct fl_status_ledger 
 	return r ? r : fl_buf_adds(out, "\n");
 }
 
+/* Nothing when the interfaces carry what was discovered. */
+static int add_inventory(struct fl_status_file *s, struct fl_buf *out)
+{
+	const json_t *v = fl_status_object(s, s->root, "inventory");
+	uint64_t problems = fl_status_u64(s, v, "problems");
+	int r;
+
+	if (!v)
+		return 0;
+	r = fl_buf_printf(out, "inventory   %s: %" PRIu64 " of its %" PRIu64 " interfaces are here",
+			  fl_status_str(s, v, "name"), fl_status_u64(s, v, "bound"), fl_status_u64(s, v, "interfaces"));
+	if (!r && problems)
+		r = fl_buf_printf(out, "; %" PRIu64 " problems in it", problems);
+	return r ? r : fl_buf_adds(out, "\n");
+}
+
 static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 {
 	const json_t *journal = fl_status_object(s, s->root, "journal"),
@@ -130,6 +146,7 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 	r = fl_buf_printf(out, "\nbackend     %s%s%s%s\n", fl_status_str(s, s->root, "backend"), *reason ? " (" : "",
 			  reason, *reason ? ")" : "");
 	r = r ? r : fl_buf_printf(out, "interfaces  %zu metered of %zu\n", metered, json_array_size(list));
+	r = r ? r : add_inventory(s, out);
 	r = r ? r
 	      : fl_buf_printf(
 		    out, "packets     %" PRIu64 " seen, %" PRIu64 " recorded, %" PRIu64 " excluded, %" PRIu64 " lost\n",

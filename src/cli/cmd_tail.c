@@ -41,6 +41,7 @@ struct tail {
 	struct fl_store *store;
 	struct fl_format *format;
 	struct fl_encoder *encoder;
+	struct fl_store_writer *writer; /* of the store under way */
 	struct fl_buf text;
 	struct line *ring; /* the newest conf->n records */
 	size_t at, held;
@@ -169,7 +170,7 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 	if (!wanted(t, record, frame->eni.interface_id))
 		return 0;
 	fl_buf_reset(&t->text);
-	r = fl_encode(t->encoder, record, NULL, &t->text);
+	r = fl_store_writer_record(t->writer, frame, record, &t->text);
 	r = r ? r : mark(t, false);
 	return r ? r : keep(t);
 }
@@ -185,7 +186,7 @@ static void note_verdicts(struct tail *t, uint32_t flags)
 
 static int on_frame(struct tail *t, const struct fl_frame *frame)
 {
-	int r = fl_encoder_set_eni(t->encoder, &frame->eni);
+	int r = fl_store_writer_frame(t->writer, frame);
 
 	t->provisional = frame->window.flags & FL_WINDOW_PROVISIONAL;
 	note_verdicts(t, frame->window.flags);
@@ -387,6 +388,7 @@ static void release(struct tail *t)
 		free(t->ring[i].text);
 	free(t->ring);
 	fl_buf_free(&t->text);
+	fl_store_writer_free(&t->writer);
 	fl_encoder_free(&t->encoder);
 	fl_format_free(&t->format);
 	fl_store_close(&t->store);
@@ -402,6 +404,8 @@ static int work(struct tail *t)
 		r = fl_format_parse(&t->format, FL_LOG_VPC, fl_store_log(t->store)->format);
 	if (!r)
 		r = fl_encoder_new(&t->encoder, t->format, (enum fl_output)t->conf->output);
+	if (!r)
+		r = fl_store_writer_new(&t->writer, t->store, t->format, t->encoder);
 	if (!r)
 		r = show_newest(t);
 	return r || !t->conf->follow ? r : follow(t);

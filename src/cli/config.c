@@ -347,20 +347,20 @@ static int set_per_hour(struct fl_flow_log *log, const char *value)
 
 #define TAG_KEY_MAX 128 /* api.md: TagFieldSpecifications */
 
-#define SET_TAG(name_, member_)                                                                                        \
+#define SET_TAG(name_, number_)                                                                                        \
 	static int set_##name_(struct fl_flow_log *log, const char *value)                                             \
 	{                                                                                                              \
 		if (!*value || strlen(value) > TAG_KEY_MAX)                                                            \
 			return fl_fail(-EINVAL, #name_ ": a tag key has 1 to %d characters", TAG_KEY_MAX);             \
-		log->enrich.member_ = value;                                                                           \
+		log->enrich.tag_key[number_] = value; /* in the order of fl_tag_fields */                              \
 		return 0;                                                                                              \
 	}
-SET_TAG(instance_tag, instance_key[0])
-SET_TAG(instance_tag_2, instance_key[1])
-SET_TAG(interface_tag, interface_key[0])
-SET_TAG(interface_tag_2, interface_key[1])
-SET_TAG(asg_tag, asg_key[0])
-SET_TAG(asg_tag_2, asg_key[1])
+SET_TAG(instance_tag, 0)
+SET_TAG(instance_tag_2, 1)
+SET_TAG(interface_tag, 2)
+SET_TAG(interface_tag_2, 3)
+SET_TAG(asg_tag, 4)
+SET_TAG(asg_tag_2, 5)
 
 static const struct {
 	const char *name;
@@ -406,13 +406,11 @@ int fl_flow_log_derive_id(struct fl_flow_log *log)
 {
 	struct fl_buf what FL_CLEANUP(fl_buf_free) = FL_BUF(FL_CONFIG_BYTES_MAX + 4096);
 	struct fl_identity_conf identity;
-	const struct fl_enrich_conf *x = &log->enrich;
-	const char *const keys[] = {x->instance_key[0],  x->instance_key[1], x->interface_key[0],
-				    x->interface_key[1], x->asg_key[0],      x->asg_key[1]};
+	const char *const *keys = log->enrich.tag_key;
 	int r = fl_buf_printf(&what, "%s/%s %u %d %d%d %s", log->bucket, log->prefix, log->interval, log->traffic,
 			      log->hive, log->per_hour, log->format);
 
-	for (size_t i = 0; !r && i < FL_ARRAY_LEN(keys); i++)
+	for (size_t i = 0; !r && i < FL_TAG_FIELDS; i++)
 		if (keys[i])
 			r = fl_buf_printf(&what, " %zu=%s", i, keys[i]);
 	if (r)

@@ -102,30 +102,17 @@ int fl_replay_new(struct fl_replay **ret, const struct fl_replay_conf *conf)
 
 int fl_replay_tags(const char *const *tags, struct fl_enrich_conf *ret)
 {
-	const struct {
-		const char *field;
-		const char **key;
-	} fields[] = {
-	    {"instance-tag", &ret->instance_key[0]},
-	    {"instance-tag-2", &ret->instance_key[1]},
-	    {"interface-tag", &ret->interface_key[0]},
-	    {"interface-tag-2", &ret->interface_key[1]},
-	    {"asg-tag", &ret->asg_key[0]},
-	    {"asg-tag-2", &ret->asg_key[1]},
-	};
-
 	for (; tags && *tags; tags++) {
 		size_t n = strcspn(*tags, "="), i = 0;
 
-		while (i < FL_ARRAY_LEN(fields) &&
-		       (strlen(fields[i].field) != n || strncmp(fields[i].field, *tags, n) != 0))
+		while (i < FL_TAG_FIELDS && (strlen(fl_tag_fields[i]) != n || strncmp(fl_tag_fields[i], *tags, n) != 0))
 			i++;
-		if (i == FL_ARRAY_LEN(fields) || !(*tags)[n] || !(*tags)[n + 1])
+		if (i == FL_TAG_FIELDS || !(*tags)[n] || !(*tags)[n + 1])
 			return fl_fail(-EINVAL,
 				       "--tag %s: expected FIELD=KEY, where FIELD is instance-tag, interface-tag, "
 				       "asg-tag or one of these with -2",
 				       *tags);
-		*fields[i].key = *tags + n + 1;
+		ret->tag_key[i] = *tags + n + 1;
 	}
 	return 0;
 }

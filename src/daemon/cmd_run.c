@@ -179,6 +179,21 @@ static void warn_of_format(const struct fl_flow_log *log)
 	fl_format_free(&format);
 }
 
+/* Listening to conntrack costs something a connection: only for those who ask for it. */
+static bool wants_packet_addresses(const struct fl_flow_log *log)
+{
+	struct fl_format *format = NULL;
+	bool wants = false;
+
+	if (fl_format_parse(&format, FL_LOG_VPC, log->format) < 0)
+		return false;
+	for (size_t i = 0; i < fl_format_len(format); i++)
+		wants |= !strcmp(fl_format_name(format, i), "pkt-srcaddr") ||
+			 !strcmp(fl_format_name(format, i), "pkt-dstaddr");
+	fl_format_free(&format);
+	return wants;
+}
+
 static int make_logs(const struct conf *c, const struct fl_identity_conf *id, struct logs *ret)
 {
 	const struct fl_flow_log *given = c->config ? fl_config_flow_logs(c->config, &ret->n) : NULL;
@@ -426,6 +441,8 @@ static int run_command(void *conf, int argc, char **argv)
 	if (!r) {
 		run.logs = logs->v;
 		run.n_logs = logs->n;
+		for (size_t i = 0; i < logs->n; i++)
+			run.translations |= wants_packet_addresses(&logs->v[i]);
 		/* flow_logs: [] is the state of a fresh package: nothing attached, nothing changed.
 		 */
 		if (!logs->n)

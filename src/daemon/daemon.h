@@ -31,6 +31,7 @@ struct fl_run {
 	bool reused;                /* the backend went on counting while no meter was there */
 	bool quiet;                 /* the live view has the terminal: only warnings are logged */
 	const char *fallback_reason;
+	bool translations;     /* some flow log has pkt-srcaddr or pkt-dstaddr */
 	bool verdicts;         /* the kernel tells what its packet filter drops */
 	char no_verdicts[192]; /* else why not */
 	uint64_t memory_limit, journal_bytes;

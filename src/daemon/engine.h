@@ -34,6 +34,9 @@ struct fl_engine_conf {
 	uint64_t snapshot_bytes; /* a log shorter than this is not rewritten when a window has left
 				    it; 0: 1 MiB */
 	uint8_t boot_id[16];
+	/* What stands behind dst of a tuple that came in on the wire in a network namespace; NULL: never known. */
+	bool (*behind)(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret);
+	void *behind_ctx;
 	bool verdicts; /* the backend tells what the packet filter drops */
 	bool reused;   /* the backend went on counting while we were away */
 };

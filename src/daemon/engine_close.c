@@ -55,6 +55,41 @@ static bool was_there(const struct slot *s, uint32_t window)
 	return s->used && window >= s->first_window && (!s->vanished || window <= s->last_window);
 }
 
+static uint16_t number_of(struct fl_frame *f, const struct fl_addr *inside)
+{
+	for (unsigned i = 0; i < f->n_inside; i++)
+		if (fl_addr_equal(&f->inside[i], inside))
+			return (uint16_t)(i + 1);
+	if (f->n_inside == FL_INSIDE_MAX)
+		return 0;
+	f->inside[f->n_inside++] = *inside;
+	return (uint16_t)f->n_inside;
+}
+
+/* Translated addresses: what tc sees come in has them behind its destination, what leaves behind its source. */
+static void find_inside(const struct fl_engine *e, const struct slot *slot, struct fl_frame *f, struct fl_flow *flows)
+{
+	for (size_t i = 0; i < f->n_flows; i++) {
+		struct fl_flow *flow = &flows[i];
+		bool leaves = (fl_key_dir(&flow->key) == FL_DIR_EGRESS) != slot->eni.flip;
+		struct fl_key in = flow->key;
+		struct fl_addr inside;
+
+		flow->key.iface = 0;
+		if (leaves) {
+			in.src = flow->key.dst;
+			in.dst = flow->key.src;
+			in.sport = flow->key.dport;
+			in.dport = flow->key.sport;
+		}
+		if (e->conf.behind(e->conf.behind_ctx, slot->eni.netns, &in, &inside)) {
+			uint16_t number = number_of(f, &inside);
+
+			flow->key.iface = (uint16_t)(number && !leaves ? number | FL_INSIDE_DST : number);
+		}
+	}
+}
+
 /* One frame of an interface; ledger holds what the counters say, the flows' sums are added here. */
 static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, unsigned chunk,
 			struct fl_flow *flows, size_t n, struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
@@ -79,6 +114,8 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 	record_flows(&slot->exclusions, flows, &n, ledger);
 	memcpy(f.ledger, ledger, sizeof f.ledger);
 	f.n_flows = n;
+	if (e->conf.behind)
+		find_inside(e, slot, &f, flows);
 	r = fl_journal_append(e->conf.journal, &f);
 	if (r < 0)
 		return fl_wrap(r, "writing window %u of %s to the journal", w->number, slot->eni.interface_id);

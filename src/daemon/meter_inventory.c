@@ -152,6 +152,8 @@ bool fl_meter_inventory_poll(struct fl_meter_inventory *i)
 	snprintf(i->loading_path, sizeof i->loading_path, "%s", path);
 	atomic_store(&i->done, false);
 	i->loading = !pthread_create(&i->thread, NULL, load, i);
+	if (!i->loading)
+		i->applied = 0; /* no thread to be had now: the next look tries again */
 	return false;
 }
 

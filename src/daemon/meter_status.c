@@ -68,6 +68,25 @@ static void json_ledger(struct fl_json *j, const char *key, const struct fl_ledg
 	fl_json_end_object(j);
 }
 
+/* Whose names the interfaces carry; nothing without an inventory. */
+static void json_inventory(struct fl_json *j, const struct fl_meter_status *s)
+{
+	const struct fl_network *net = fl_meter_inventory_network(s->inventory);
+	size_t n;
+
+	if (!net)
+		return;
+	fl_json_key(j, "inventory");
+	fl_json_object(j);
+	fl_json_kstr(j, "name", fl_meter_inventory_name(s->inventory));
+	fl_network_enis(net, &n);
+	fl_json_ku64(j, "interfaces", n);
+	fl_json_ku64(j, "bound", s->n_bound);
+	fl_network_problems(net, &n);
+	fl_json_ku64(j, "problems", n);
+	fl_json_end_object(j);
+}
+
 /* Where verdicts come from, and what else happened to packets behind the interfaces. */
 static void json_verdicts(struct fl_json *j, const struct fl_meter_status *s)
 {
@@ -248,6 +267,9 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 	fl_json_kstr(&j, "backend", s->run->ops->name);
 	fl_json_kstr(&j, "reason", s->run->fallback_reason ? s->run->fallback_reason : "");
 	json_verdicts(&j, s);
+	json_inventory(&j, s);
+	if (s->nat)
+		fl_json_ku64(&j, "translations_missed", fl_nat_missed(s->nat));
 	fl_json_key(&j, "window");
 	fl_json_object(&j);
 	json_window(&j, fl_engine_open_window(s->engine));

@@ -5,6 +5,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/engine.h"
+#include "daemon/meter_inventory.h"
 
 /* The kernel's own counters of an interface: when its ledger began, and at the newest window's
  * close. */
@@ -19,11 +20,14 @@ struct fl_meter_system {
 struct fl_meter_status {
 	const struct fl_run *run;
 	struct fl_live *live;
+	const struct fl_nat *nat; /* NULL: translations are not asked for */
 	bool verdicts;
 	struct fl_engine *engine;
 	const struct fl_journal *journal;
 	const struct fl_interface *interfaces;
 	size_t n_interfaces;
+	const struct fl_meter_inventory *inventory;
+	size_t n_bound;                       /* interfaces that it names */
 	const struct fl_meter_system *system; /* by slot */
 	int64_t started;
 };

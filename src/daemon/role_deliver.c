@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Delivery: journal in, objects out. Sees no packets, listens to nobody. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/mem.h"
 #include "daemon/daemon.h"
 #include "daemon/privilege.h"
+#include "inventory/network.h"
 
 #define TURN_NS (FL_NS_PER_S / 2)
 
@@ -113,8 +115,20 @@ int fl_role_deliver(const struct fl_run *run)
 	struct fl_delivery_conf conf = {
 	    .statefd = run->statefd, .logs = run->logs, .n_logs = run->n_logs, .clock = fl_clock_system};
 	struct fl_source *signal_source = NULL;
+	FL_CLEANUP(fl_network_times_free) struct fl_network_times *times = NULL;
+	char store[64], dir[64] = "";
+	int dirfd FL_CLEANUP(fl_closep) =
+	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	uint32_t wait_ms;
 	int r = fl_privilege_drop(FL_ROLE_DELIVER, run->uid, run->gid);
+
+	snprintf(store, sizeof store, "/proc/self/fd/%d", run->statefd);
+	if (dirfd >= 0)
+		snprintf(dir, sizeof dir, "/proc/self/fd/%d", dirfd);
+	if (!r)
+		r = fl_network_times_new(&times, store, dir);
+	conf.network_at = fl_network_times_at;
+	conf.network_ctx = times;
 
 	if (!r)
 		r = fl_mkdirs(run->statefd, "status", 0750);

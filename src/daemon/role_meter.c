@@ -27,6 +27,8 @@
 #include "daemon/privilege.h"
 #include "daemon/wal.h"
 
+#define NAT_KEEP_WINDOWS 2 /* the window a connection ended in is written in the next one */
+#define NAT_KEEP_S 5
 #define TICK_NS (FL_NS_PER_S / 10)
 
 struct meter {
@@ -37,9 +39,11 @@ struct meter {
 	struct fl_journal *journal;
 	struct fl_engine *engine;
 	struct fl_discovery *discovery;
+	struct fl_nat *nat; /* NULL: nobody asks, or conntrack does not tell */
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
 	struct fl_meter_inventory *inventory;
+	size_t n_bound;            /* interfaces that it names */
 	bool another_inventory;    /* identities change with the next window */
 	bool attached[FL_K_SLOTS]; /* asked for in this life of the process */
 	int journalfd;
@@ -219,6 +223,9 @@ static int sync_interfaces(struct meter *m)
 	free(m->interfaces);
 	m->interfaces = list;
 	m->n_interfaces = n;
+	m->n_bound = 0;
+	for (size_t i = 0; i < n; i++)
+		m->n_bound += enis[i] != NULL;
 	/* From the last: a VLAN's interface is younger than the one below, so that its frames have
 	 * changed sides before the one below is metered. */
 	for (size_t i = n; !r && i-- > 0;)
@@ -327,11 +334,14 @@ static void write_status(struct meter *m)
 	struct fl_meter_status s = {
 	    .run = m->run,
 	    .live = m->live,
+	    .nat = m->nat,
 	    .verdicts = m->run->verdicts,
 	    .engine = m->engine,
 	    .journal = m->journal,
 	    .interfaces = m->interfaces,
 	    .n_interfaces = m->n_interfaces,
+	    .inventory = m->inventory,
+	    .n_bound = m->n_bound,
 	    .system = m->system,
 	    .started = m->started,
 	};
@@ -380,6 +390,35 @@ static int read_boot_id(uint8_t ret[16])
 	return 0;
 }
 
+static bool behind(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret)
+{
+	return fl_nat_behind(ctx, netns, in, ret);
+}
+
+static int on_nat(void *ctx, int fd, uint32_t events)
+{
+	struct meter *m = ctx;
+
+	(void)fd;
+	(void)events;
+	fl_nat_poll(m->nat);
+	return 0;
+}
+
+/* A kernel without conntrack, or one that does not let us listen, is no reason not to meter. */
+static void open_nat(struct meter *m)
+{
+	const struct fl_nat_conf conf = {
+	    .clock = fl_clock_system,
+	    .seed = fl_random_seed(),
+	    .keep_s = (uint32_t)(NAT_KEEP_WINDOWS * m->run->live.window_ns / FL_NS_PER_S) + NAT_KEEP_S,
+	};
+	int r = m->run->translations ? fl_nat_new(&m->nat, m->discovery, &conf) : 0;
+
+	if (r)
+		fl_warn("%s: pkt-srcaddr and pkt-dstaddr are the addresses on the wire", fl_error_text(r));
+}
+
 static int open_backend(struct meter *m)
 {
 	const struct fl_live_ops *ops = m->run->ops;
@@ -405,6 +444,8 @@ static int open_stages(struct meter *m)
 	    .memory_limit = m->run->memory_limit,
 	    .seed = fl_random_seed(),
 	    .exclusions = m->run->exclusions,
+	    .behind = m->nat ? behind : NULL,
+	    .behind_ctx = m->nat,
 	    .verdicts = m->run->verdicts,
 	    .reused = m->run->reused,
 	};
@@ -439,7 +480,7 @@ static int open_stages(struct meter *m)
 static int run_loop(struct meter *m)
 {
 	static const int signals[] = {SIGTERM, 0};
-	struct fl_source *sources[5] = {NULL};
+	struct fl_source *sources[6] = {NULL};
 	int ring = m->run->ops->poll_fd(m->live), r;
 
 	r = fl_loop_new(&m->loop);
@@ -453,6 +494,8 @@ static int run_loop(struct meter *m)
 		r = fl_loop_add_fd(m->loop, fl_discovery_fd(m->discovery), EPOLLIN, on_discovery, m, &sources[3]);
 	if (!r && ring >= 0)
 		r = fl_loop_add_fd(m->loop, ring, EPOLLIN, on_ring, m, &sources[4]);
+	if (!r && m->nat)
+		r = fl_loop_add_fd(m->loop, fl_nat_fd(m->nat), EPOLLIN, on_nat, m, &sources[5]);
 	return r ? r : fl_loop_run(m->loop);
 }
 
@@ -478,6 +521,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the
 	 * fallback. */
 	r = fl_discovery_new(&m.discovery, &run->discovery);
+	if (!r)
+		open_nat(&m);
 	if (!r)
 		r = open_backend(&m);
 	/* Names of containers come from files of root: those that are there now are found and
@@ -518,6 +563,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	fl_closep(&m.journalfd);
 	if (m.live)
 		run->ops->close(&m.live, false);
+	fl_nat_free(&m.nat);
 	fl_discovery_free(&m.discovery);
 	fl_meter_inventory_free(&m.inventory);
 	free(m.interfaces);

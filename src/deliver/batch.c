@@ -135,6 +135,8 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 		    .end = start + w->last_ms / 1000,
 		    .tcp = w->tcp,
 		    .action = w->action,
+		    .pkt_src = fl_frame_inside(f, &w->key, false),
+		    .pkt_dst = fl_frame_inside(f, &w->key, true),
 		};
 
 		if (wanted(b, w->action))
@@ -195,6 +197,10 @@ static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow
 	    .action = w->action,
 	};
 
+	m.inside_dst = fl_frame_inside(f, &w->key, true);
+	m.inside = m.inside_dst || fl_frame_inside(f, &w->key, false);
+	if (m.inside)
+		m.pkt = *fl_frame_inside(f, &w->key, m.inside_dst);
 	m.key.iface = 0;
 	return m;
 }
@@ -227,6 +233,11 @@ static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const stru
 			m.first_ms = FL_MIN(m.first_ms, g->flow[i].first_ms);
 			m.last_ms = FL_MAX(m.last_ms, g->flow[i].last_ms);
 			m.tcp |= g->flow[i].tcp;
+			if (!m.inside) {
+				m.inside = g->flow[i].inside;
+				m.inside_dst = g->flow[i].inside_dst;
+				m.pkt = g->flow[i].pkt;
+			}
 			i++;
 		}
 		out[n++] = m;
@@ -252,7 +263,8 @@ static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
 
 static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval_eni *g)
 {
-	int r = begin_interface(b, &g->eni, start);
+	/* Identity and inventory of the interval's end. */
+	int r = begin_interface(b, &g->eni, start + b->log->interval - 1);
 
 	for (size_t i = 0; !r && i < g->n; i++) {
 		const struct fl_merged *m = &g->flow[i];
@@ -264,6 +276,8 @@ static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval
 		    .end = floor_to(m->last_ms, 1000) / 1000,
 		    .tcp = m->tcp,
 		    .action = m->action,
+		    .pkt_src = m->inside && !m->inside_dst ? &m->pkt : NULL,
+		    .pkt_dst = m->inside && m->inside_dst ? &m->pkt : NULL,
 		};
 
 		r = line(b, &l);

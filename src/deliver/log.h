@@ -84,6 +84,8 @@ struct fl_merged {
 	uint64_t packets, bytes;
 	int64_t first_ms, last_ms;
 	uint8_t tcp, action;
+	bool inside, inside_dst;
+	struct fl_addr pkt; /* when inside: behind src, or behind dst */
 };
 struct fl_interval_eni {
 	struct fl_eni eni;

@@ -138,6 +138,17 @@ static int check_same(const json_t *j, const struct fl_flow_log *log, const char
 		    "its interval was %lld s and is to be %u s: a flow log does not change; give the new one "
 		    "another id, or none",
 		    (long long)json_integer_value(interval), log->interval);
+	for (size_t i = 0; i < FL_TAG_FIELDS; i++) {
+		const json_t *tags = json_object_get(j, "tags");
+		const char *before = json_string_value(json_object_get(tags, fl_tag_fields[i]));
+		const char *now = log->enrich.tag_key[i];
+
+		if (tags && (before || now) && (!before || !now || strcmp(before, now) != 0))
+			return fl_fail(-EINVAL,
+				       "the tag key of its %s was \"%s\" and is to be \"%s\": a flow log does not "
+				       "change; give the new one another id, or none",
+				       fl_tag_fields[i], before ? before : "", now ? now : "");
+	}
 	return 0;
 }
 
@@ -225,6 +236,12 @@ int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *fo
 	fl_json_ku64(&j, "interval", log->interval);
 	fl_json_kstr(&j, "traffic_type", traffic_types[log->traffic]);
 	fl_json_kbool(&j, "nodata_always", log->nodata_always);
+	fl_json_key(&j, "tags");
+	fl_json_object(&j);
+	for (size_t i = 0; i < FL_TAG_FIELDS; i++)
+		if (log->enrich.tag_key[i])
+			fl_json_kstr(&j, fl_tag_fields[i], log->enrich.tag_key[i]);
+	fl_json_end_object(&j);
 	put_position(&j, "cursor", s->cursor);
 	put_plan(&j, &s->plan);
 	fl_json_ki64(&j, "newest_end", s->newest_end);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,8 +136,25 @@ struct import {
 	size_t files;
 };
 
+/* root writes with the rights of whom the store belongs to: a link in it must not lead root elsewhere. */
+static void enter(const struct import *im)
+{
+	if (!geteuid()) {
+		setfsgid(im->gid);
+		setfsuid(im->uid);
+	}
+}
+
+static void leave(void)
+{
+	if (!geteuid()) {
+		setfsuid(geteuid());
+		setfsgid(getegid());
+	}
+}
+
 /* vpcs.json, vpcs.2.json, ...: two directories may have files of one name. */
-static int create(const struct import *im, const char *name)
+static int create_owned(const struct import *im, const char *name)
 {
 	size_t stem = strcspn(name, ".");
 	char other[256];
@@ -148,6 +166,16 @@ static int create(const struct import *im, const char *name)
 		fd = openat(im->dirfd, other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	}
 	return fd < 0 ? fl_fail(-errno, "%s: %m", name) : fd;
+}
+
+static int create(const struct import *im, const char *name)
+{
+	int fd;
+
+	enter(im);
+	fd = create_owned(im, name);
+	leave();
+	return fd;
 }
 
 static int copy(struct import *im, int fromfd, const char *path, const char *name)
@@ -179,9 +207,6 @@ static int copy(struct import *im, int fromfd, const char *path, const char *nam
 		if (total > FL_NETWORK_FILE_MAX)
 			return fl_fail(-EFBIG, "%s: larger than %llu bytes", path, FL_NETWORK_FILE_MAX);
 	}
-	/* root imports for whom the store belongs to */
-	if (fchown(to, im->uid, im->gid) && !geteuid())
-		return fl_fail(-errno, "%s: %m", name);
 	return fsync(to) ? fl_fail(-errno, "%s: %m", name) : 0;
 }
 
@@ -231,26 +256,29 @@ static void remove_all(int parent, const char *name)
 /* The directory of imports, owned by whom the store belongs to. */
 static int open_imports(const char *store, struct import *im)
 {
-	char path[4096];
 	bool fresh = access(store, F_OK) != 0;
-	int r = fl_store_owner(NULL, store, &im->uid, &im->gid), fd;
+	int r = fl_store_owner(NULL, store, &im->uid, &im->gid), fd = -1, dir FL_CLEANUP(fl_closep) = -1;
 	struct stat st;
 
 	if (!r)
 		r = fl_wrap(fl_mkdirs(AT_FDCWD, store, 0750), "%s", store);
 	if (!r && fresh && !geteuid() && chown(store, im->uid, im->gid))
 		r = fl_fail(-errno, "%s: %m", store);
-	if (!r && stat(store, &st))
+	if (!r)
+		dir = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!r && (dir < 0 || fstat(dir, &st)))
 		r = fl_fail(-errno, "%s: %m", store);
 	if (r)
 		return r;
 	im->uid = st.st_uid;
 	im->gid = st.st_gid;
-	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR, store);
-	if (mkdir(path, 0750) == 0 && !geteuid() && chown(path, im->uid, im->gid))
-		return fl_fail(-errno, "%s: %m", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? fl_fail(-errno, "%s: %m", path) : fd;
+	enter(im);
+	if (!mkdirat(dir, FL_INVENTORY_DIR, 0750) || errno == EEXIST)
+		fd = openat(dir, FL_INVENTORY_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		r = fl_fail(-errno, "%s/" FL_INVENTORY_DIR ": %m", store);
+	leave();
+	return fd < 0 ? r : fd;
 }
 
 static bool usable(const struct fl_network *net)
@@ -266,7 +294,8 @@ static bool usable(const struct fl_network *net)
 }
 
 /* The time in the name: later than every import before, so that the newest is the current one. */
-static int keep(int imports, const char *staged, const char *store, int64_t now, char *ret_path, size_t size)
+static int keep(const struct import *im, int imports, const char *staged, const char *store, int64_t now,
+		char *ret_path, size_t size)
 {
 	struct fl_inventory_version *v FL_CLEANUP(fl_freep) = NULL;
 	char name[24];
@@ -276,17 +305,36 @@ static int keep(int imports, const char *staged, const char *store, int64_t now,
 	if (r)
 		return r;
 	name_of(n ? FL_MAX(now, v[n - 1].since + 1) : now, name);
-	if (renameat(imports, staged, imports, name))
-		return fl_fail(-errno, "%s/" FL_INVENTORY_DIR "/%s: %m", store, name);
+	enter(im);
+	r = renameat(imports, staged, imports, name) ? -errno : fl_fsync_dir(imports, ".");
+	leave();
+	if (r)
+		return fl_fail(r, "%s/" FL_INVENTORY_DIR "/%s: %s", store, name, strerror(-r));
 	snprintf(ret_path, size, "%s/" FL_INVENTORY_DIR "/%s", store, name);
-	return fl_fsync_dir(imports, ".");
+	return 0;
+}
+
+/* An empty directory beside the imports; a process of the same number may have been killed in the middle. */
+static int stage(struct import *im, int imports, const char *staged)
+{
+	int r = 0;
+
+	enter(im);
+	remove_all(imports, staged);
+	if (mkdirat(imports, staged, 0750))
+		r = -errno;
+	im->dirfd = r ? -1 : openat(imports, staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (!r && im->dirfd < 0)
+		r = -errno;
+	leave();
+	return r ? fl_fail(r, "%s: %s", staged, strerror(-r)) : 0;
 }
 
 int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t now, struct fl_network **ret,
 			char *ret_path, size_t size)
 {
 	struct import im = {.dirfd = -1};
-	int imports FL_CLEANUP(fl_closep) = open_imports(store, &im), r = 0;
+	int imports FL_CLEANUP(fl_closep) = open_imports(store, &im), r;
 	char staged[64], path[4224];
 
 	*ret = NULL;
@@ -294,12 +342,7 @@ int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t
 	if (imports < 0)
 		return imports;
 	snprintf(staged, sizeof staged, ".new-%ld", (long)getpid());
-	remove_all(imports, staged); /* a process of this number was killed in the middle */
-	if (mkdirat(imports, staged, 0750))
-		return fl_fail(-errno, "%s/" FL_INVENTORY_DIR "/%s: %m", store, staged);
-	im.dirfd = openat(imports, staged, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (im.dirfd < 0 || (!geteuid() && fchown(im.dirfd, im.uid, im.gid)))
-		r = fl_fail(-errno, "%s: %m", staged);
+	r = stage(&im, imports, staged);
 	for (size_t i = 0; !r && i < n; i++)
 		r = copy_all(&im, paths[i]);
 	if (!r && fsync(im.dirfd))
@@ -312,9 +355,11 @@ int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t
 	if (!r)
 		r = fl_network_read(ret, path);
 	if (!r && usable(*ret))
-		r = keep(imports, staged, store, now, ret_path, size);
+		r = keep(&im, imports, staged, store, now, ret_path, size);
+	enter(&im);
 	if (r || !*ret_path)
 		remove_all(imports, staged);
+	leave();
 	if (r)
 		fl_network_free(ret);
 	return r;

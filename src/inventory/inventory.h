@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
+#include "flow/flow.h"
 
 /*
  * Identity of an ENI at one time, as records need it. Empty strings are "-" in a record. Plain
@@ -92,3 +94,20 @@ int fl_discovery_fd(const struct fl_discovery *d); /* readable when something ma
 int fl_discovery_poll(struct fl_discovery *d);
 /* A fresh list; malloc'd. Sorted by (netns, ifindex). */
 int fl_discovery_list(struct fl_discovery *d, struct fl_interface **ret, size_t *ret_n);
+
+/* ---- translated addresses (Linux) ---- */
+
+struct fl_nat; /* conntrack's word, a socket a network namespace */
+struct fl_nat_conf {
+	struct fl_clock clock;
+	uint64_t seed;
+	uint32_t keep_s; /* a connection that has ended is known for that long */
+};
+/* Needs CAP_NET_ADMIN, afterwards none. Listens in the namespaces that d follows. Negative: conntrack does not tell. */
+int fl_nat_new(struct fl_nat **ret, const struct fl_discovery *d, const struct fl_nat_conf *conf);
+void fl_nat_free(struct fl_nat **n);
+int fl_nat_fd(const struct fl_nat *n); /* readable when there is something for fl_nat_poll */
+void fl_nat_poll(struct fl_nat *n);
+/* What stands behind dst of a tuple that came in on the wire in this namespace; in->iface is not looked at. */
+bool fl_nat_behind(const struct fl_nat *n, const char *netns, const struct fl_key *in, struct fl_addr *ret);
+uint64_t fl_nat_missed(const struct fl_nat *n); /* how often the kernel had more to tell than we took */

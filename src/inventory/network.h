@@ -344,6 +344,16 @@ int fl_inventory_history(const char *store, struct fl_inventory_version **ret, s
 #define FL_INVENTORY_NOW INT64_MAX
 /* Path of the import valid at that time. -ENOENT with a sentence: none yet, or none so early. */
 int fl_inventory_at(const char *store, int64_t at, char *ret_path, size_t size);
+/*
+ * The import that was valid at a time, read when it is asked for and kept while the same one is. For readers and for
+ * delivery: an object must be the same when it is written again.
+ */
+struct fl_network_times;
+int fl_network_times_new(struct fl_network_times **ret, const char *store,
+			 const char *dir /* may be NULL: no history */);
+void fl_network_times_free(struct fl_network_times **t);
+/* ctx: a struct fl_network_times. NULL: none, or it cannot be read. Valid until the next call. */
+const struct fl_network *fl_network_times_at(void *ctx, int64_t at);
 /* Reads dir when it is given, else the import valid at that time. */
 int fl_inventory_open(const char *store, const char *dir, int64_t at, struct fl_network **ret);
 /*

@@ -160,8 +160,8 @@ bool fl_network_bind(const struct fl_network *net, struct fl_eni *eni, const str
 		eni->flip = b->host_end;
 	else if (!b || !*b->interface)
 		eni->flip = false; /* who has its address is the guest's end */
-	if (*e->noun.name)
-		PUT(eni->name, e->noun.name);
+	if (*e->noun.name || (e->instance && *e->instance->noun.name))
+		PUT(eni->name, *e->noun.name ? e->noun.name : e->instance->noun.name);
 	if (ret)
 		*ret = e;
 	if (ret_enforced)

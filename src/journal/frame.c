@@ -15,7 +15,7 @@
 #include "base/hash.h"
 
 #define MAGIC 0x31464c46u /* "FLF1" */
-#define VERSION 2u        /* 1: the ledger had no verdicts */
+#define VERSION 3u        /* 1: the ledger had no verdicts; 2: no addresses behind */
 #define ENVELOPE 12u      /* magic, length, checksum */
 #define PAYLOAD_MAX ((size_t)1 << 30)
 #define FLOW_BYTES_MIN 7u /* tag, packets, bytes, first: bounds what a hostile count can make us allocate */
@@ -32,7 +32,8 @@
 #define T_PROTO 0x0800u /* protocol and direction as before */
 #define T_LONG 0x1000u  /* addresses in full, else IPv4 */
 #define T_TCP 0x2000u   /* flags follow */
-#define T_ACTION_SHIFT 14
+#define T_REJECT 0x4000u
+#define T_INSIDE 0x8000u /* key.iface follows: an address behind one of the two */
 
 static const uint8_t packets_width[4] = {1, 2, 4, 8}, bytes_width[4] = {2, 3, 4, 8};
 
@@ -122,7 +123,8 @@ static uint8_t *put_head(uint8_t *p, const struct fl_frame *f, bool first)
 	p = put_eni(p, &f->eni);
 	for (unsigned d = 0; d < FL_DIR_N; d++)
 		p = put_ledger(p, first ? &f->ledger[d] : &empty);
-	return p;
+	p = put_varint(p, f->n_inside);
+	return put(p, f->inside, f->n_inside * sizeof f->inside[0]);
 }
 
 static inline unsigned bytes_needed(uint64_t v) /* 0 for 0 */
@@ -130,7 +132,7 @@ static inline unsigned bytes_needed(uint64_t v) /* 0 for 0 */
 	return v ? (71u - (unsigned)__builtin_clzll(v)) >> 3 : 0;
 }
 
-static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struct fl_flow *before)
+static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struct fl_flow *before, bool inside)
 {
 	static const uint8_t packets_code[9] = {0, 0, 1, 2, 2, 3, 3, 3, 3}, bytes_code[9] = {0, 0, 0, 1, 2, 3, 3, 3, 3};
 	uint64_t first = f->first_ms, span = f->last_ms - first;
@@ -138,7 +140,7 @@ static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struc
 		 sc = bytes_needed(span);
 	bool is_long = !fl_addr_is_mapped_v4(&f->key.src) || !fl_addr_is_mapped_v4(&f->key.dst);
 	size_t skip = is_long ? 0 : 12, n = 16 - skip;
-	unsigned tag = pc | bc << 2 | sc << 4 | (unsigned)f->action << T_ACTION_SHIFT;
+	unsigned tag = pc | bc << 2 | sc << 4 | (f->action ? T_REJECT : 0);
 	uint8_t *at = p;
 
 	p += 2;
@@ -175,6 +177,10 @@ static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struc
 	tag |= f->tcp ? T_TCP : 0;
 	*p = f->tcp;
 	p += f->tcp ? 1 : 0;
+	if (fl_unlikely(inside && f->key.iface)) {
+		tag |= T_INSIDE;
+		p = put(p, &f->key.iface, 2);
+	}
 	at[0] = (uint8_t)tag;
 	at[1] = (uint8_t)(tag >> 8);
 	return p;
@@ -182,7 +188,7 @@ static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struc
 
 static int check(const struct fl_flow *f)
 {
-	if (f->action > 3 || f->last_ms < f->first_ms || f->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) ||
+	if (f->action > 1 || f->last_ms < f->first_ms || f->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) ||
 	    fl_key_dir(&f->key) >= FL_DIR_N)
 		return fl_fail(-EINVAL, "journal: a flow with action %u, direction %u, %u to %u ms cannot be written",
 			       f->action, f->key.dirfam, f->first_ms, f->last_ms);
@@ -198,6 +204,9 @@ int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct
 
 	if (r)
 		return r;
+	if (f->n_inside > FL_INSIDE_MAX)
+		return fl_fail(-E2BIG, "a frame of %u addresses behind is larger than the limit of %d", f->n_inside,
+			       FL_INSIDE_MAX);
 	out->len = (size_t)((char *)put_head((uint8_t *)out->data + out->len, f, from == 0) - out->data);
 	counts = out->len;
 	out->len += 8;
@@ -213,7 +222,7 @@ int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct
 		if (fl_unlikely(r))
 			return r;
 		out->len = (size_t)((char *)put_flow((uint8_t *)out->data + out->len, &f->flows[i],
-						     i > from ? &f->flows[i - 1] : &none) -
+						     i > from ? &f->flows[i - 1] : &none, f->n_inside) -
 				    out->data);
 	}
 	n = (uint32_t)(i - from);
@@ -316,6 +325,19 @@ static void get_eni(struct fl_cursor *c, struct fl_eni *ret)
 		memcpy(&ret->primary_v4, b, sizeof ret->primary_v4);
 }
 
+static void get_inside(struct fl_cursor *c, struct fl_frame *ret)
+{
+	uint64_t n = get_varint(c);
+	const uint8_t *b = n <= FL_INSIDE_MAX ? fl_cur_take(c, n * sizeof ret->inside[0]) : NULL;
+
+	if (!b) {
+		c->bad = true;
+		return;
+	}
+	ret->n_inside = (uint32_t)n;
+	memcpy(ret->inside, b, n * sizeof ret->inside[0]);
+}
+
 static int get_head(struct fl_cursor *c, struct fl_frame *ret)
 {
 	struct fl_window *w = &ret->window;
@@ -339,6 +361,8 @@ static int get_head(struct fl_cursor *c, struct fl_frame *ret)
 	get_eni(c, &ret->eni);
 	for (unsigned d = 0; d < FL_DIR_N; d++)
 		get_ledger(c, rules, losses, verdicts, &ret->ledger[d]);
+	if (version >= 3)
+		get_inside(c, ret);
 	return c->bad ? fl_fail(-EBADMSG, "frame: its head is cut short") : 0;
 }
 
@@ -397,12 +421,14 @@ static inline const uint8_t *get_flow(const uint8_t *p, struct fl_flow *ret)
 		return NULL;
 	ret->first_ms = first & 0xffffff;
 	ret->last_ms = last & 0xffffff;
-	ret->action = tag >> T_ACTION_SHIFT;
+	ret->action = tag & T_REJECT ? 1 : 0;
 	ret->tcp = tag & T_TCP ? *p : 0;
-	return p + !!(tag & T_TCP);
+	p += !!(tag & T_TCP);
+	ret->key.iface = 0;
+	return fl_unlikely(tag & T_INSIDE) ? take(p, &ret->key.iface, 2) : p;
 }
 
-static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
+static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n, uint32_t n_inside)
 {
 	uint8_t tail[2 * FL_FLOW_BYTES_MAX] = {0};
 	const uint8_t *p = c.p, *end = c.end;
@@ -411,7 +437,7 @@ static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
 
 	for (; i < n && (size_t)(end - p) >= FL_FLOW_BYTES_MAX; i++) {
 		p = get_flow(p, &f);
-		if (fl_unlikely(!p))
+		if (fl_unlikely(!p || (f.key.iface & ~FL_INSIDE_DST) > n_inside))
 			return fl_fail(-EBADMSG, "frame: flow %zu has impossible values", i);
 		flows[i] = f;
 	}
@@ -421,7 +447,7 @@ static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n)
 		memset(tail, 0, sizeof tail);
 		memcpy(tail, p, FL_MIN(left, (size_t)FL_FLOW_BYTES_MAX));
 		c.p = get_flow(tail, &f);
-		if (!c.p || (size_t)(c.p - tail) > left)
+		if (!c.p || (size_t)(c.p - tail) > left || (f.key.iface & ~FL_INSIDE_DST) > n_inside)
 			return fl_fail(-EBADMSG, "frame: flow %zu is cut short or has impossible values", i);
 		p += c.p - tail;
 		flows[i] = f;
@@ -456,7 +482,7 @@ int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t
 		*store_size = n * sizeof(struct fl_flow);
 	}
 	ret->flows = *store;
-	return get_flows(flows, *store, n);
+	return get_flows(flows, *store, n, ret->n_inside);
 }
 
 int fl_frame_decode(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size)

@@ -5,7 +5,7 @@
 #include "base/cursor.h"
 #include "journal/journal.h"
 
-#define FL_FRAME_HEAD_MAX 4096 /* window, identity and ledger: no frame's are longer */
+#define FL_FRAME_HEAD_MAX 8192 /* window, identity and ledger: no frame's are longer */
 #define FL_FLOW_BYTES_MAX 80   /* no flow is longer, the slack of 8-byte stores included */
 
 /* Appends flows from `from` on until about max_bytes are used (at least one flow); *ret_to is where

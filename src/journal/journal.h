@@ -36,13 +36,31 @@ static inline const char *fl_verdict_source(uint32_t flags)
 	return flags & FL_WINDOW_VERDICTS ? "kernel" : "none";
 }
 
+/*
+ * A flow's key.iface is meaningless in a frame but for this: when the frame has addresses behind this host's own
+ * (masquerade, forwarded ports), it is 0 or FL_INSIDE_DST | number of the address from 1. The address stands behind
+ * dst, else behind src.
+ */
+#define FL_INSIDE_MAX 200 /* of one frame; further ones show the addresses on the wire */
+#define FL_INSIDE_DST 0x8000u
+
 struct fl_frame {
 	struct fl_window window;
 	struct fl_eni eni;
 	struct fl_ledger ledger[FL_DIR_N]; /* by enum fl_dir */
 	const struct fl_flow *flows;       /* sorted by key, then action; key.iface is meaningless here */
 	size_t n_flows;
+	uint32_t n_inside;
+	struct fl_addr inside[FL_INSIDE_MAX];
 };
+
+/* What stands behind src or dst of a frame's flow; NULL: nothing else. */
+static inline const struct fl_addr *fl_frame_inside(const struct fl_frame *f, const struct fl_key *key, bool dst)
+{
+	unsigned number = key->iface & ~FL_INSIDE_DST;
+
+	return number && number <= f->n_inside && !!(key->iface & FL_INSIDE_DST) == dst ? &f->inside[number - 1] : NULL;
+}
 
 #define FL_JOURNAL_FLOWS_MAX (1u << 24) /* in one frame; a larger window is written in parts */
 

@@ -20,6 +20,7 @@ struct loader {
 	fl_duck appender, chunk, vector[COLUMNS_MAX];
 	struct fl_format *format;
 	struct fl_encoder *encoder;
+	struct fl_store_writer *writer;
 	struct fl_buf line;
 	idx_t row;
 	size_t columns; /* of the format; one more when open_window */
@@ -87,9 +88,8 @@ static int load_record(void *ctx, const struct fl_frame *frame, const struct fl_
 	struct fl_values values;
 	int r;
 
-	(void)frame;
 	fl_buf_reset(&l->line);
-	r = fl_encode(l->encoder, record, NULL, &l->line);
+	r = fl_store_writer_record(l->writer, frame, record, &l->line);
 	if (r)
 		return r;
 	if (fl_decode_line(l->format, l->line.data, l->line.len, &values) != FL_LINE_OK)
@@ -122,7 +122,7 @@ static int load_frames(struct loader *l, struct fl_store *store, struct fl_query
 			continue;
 		ret_seen->verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
 		l->provisional = frame.window.flags & FL_WINDOW_PROVISIONAL;
-		r = fl_encoder_set_eni(l->encoder, &frame.eni);
+		r = fl_store_writer_frame(l->writer, &frame);
 		if (!r)
 			r = fl_frame_records(&frame, load_record, l);
 		if (r)
@@ -173,6 +173,8 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 	if (!r)
 		r = fl_encoder_new(&l.encoder, l.format, FL_OUTPUT_TEXT);
 	if (!r)
+		r = fl_store_writer_new(&l.writer, store, l.format, l.encoder);
+	if (!r)
 		r = create_table(&l, connection, table);
 	if (!r && d->appender_create(connection, NULL, table, &l.appender))
 		r = fl_fail(-EIO, "DuckDB: %s", d->appender_error(l.appender));
@@ -186,6 +188,7 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 		r = fl_fail(-EIO, "journal rows cannot be handed to DuckDB: %s", d->appender_error(l.appender));
 	if (l.appender)
 		d->appender_destroy(&l.appender);
+	fl_store_writer_free(&l.writer);
 	fl_encoder_free(&l.encoder);
 	fl_format_free(&l.format);
 	fl_buf_free(&l.line);

@@ -309,7 +309,11 @@ static int compile(struct fl_encoder *e, enum fl_status status, const struct fl_
 		} else if (i) {
 			*p++ = e->output == FL_OUTPUT_CSV ? ',' : ' ';
 		}
-		after = f ? put_constant(p, e, f, status, eni, constants) : put_text(p, e->output, "-", 1);
+		if (!f) { /* a column that only its file knows */
+			p = put_text(p, e->output, "-", 1);
+			continue;
+		}
+		after = put_constant(p, e, f, status, eni, constants);
 		if (after) {
 			p = after;
 			continue;

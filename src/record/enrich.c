@@ -61,10 +61,13 @@ struct fl_enricher {
 	const struct fl_network *net;
 	const struct fl_net_eni *eni;
 	const struct fl_net_addr *primary;
-	char tag[6][3 * TAG_VALUE_MAX + 1];
+	char tag[FL_TAG_FIELDS][3 * TAG_VALUE_MAX + 1];
 	struct hop hop[HOPS];
 	struct fl_record_meta meta;
 };
+
+const char *const fl_tag_fields[FL_TAG_FIELDS] = {"instance-tag",    "instance-tag-2", "interface-tag",
+						  "interface-tag-2", "asg-tag",        "asg-tag-2"};
 
 static const char *of_task(const struct fl_net_eni *e, size_t offset)
 {
@@ -142,8 +145,7 @@ static bool same_owner(const struct fl_net_eni *eni, const char *owner)
 /* Tags of a resource somebody else owns are not shown, nor those of an Auto Scaling group named "-". */
 static const char *tag_text(struct fl_enricher *x, const struct fl_net_eni *eni, unsigned tag)
 {
-	const char *const *keys[3] = {x->conf.instance_key, x->conf.interface_key, x->conf.asg_key};
-	const char *key = keys[tag / 2][tag % 2], *value = NULL;
+	const char *key = x->conf.tag_key[tag], *value = NULL;
 	const struct fl_instance *i = eni->instance;
 
 	if (!key)
@@ -362,17 +364,20 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 	struct fl_flow_line logged = *l;
 	bool v6 = key.dirfam & FL_KEY_V6;
 
-	if (!x->eni)
+	x->meta.pkt_src = l->pkt_src ? l->pkt_src : &l->key->src;
+	x->meta.pkt_dst = l->pkt_dst ? l->pkt_dst : &l->key->dst;
+	if (!x->eni && !l->pkt_src && !l->pkt_dst)
 		return fl_encode_line(e, l, out);
+	if (!x->eni)
+		return fl_encode_line_meta(e, l, &(struct fl_record_meta){.pkt_src = l->pkt_src, .pkt_dst = l->pkt_dst},
+					   out);
 	rewrite(x, &key, dir);
 	logged.key = &key;
-	x->meta.pkt_src = &l->key->src;
-	x->meta.pkt_dst = &l->key->dst;
 	x->meta.no_bytes = l->reason == FL_REASON_BPA;
 	put(x, ROW_REJECT_REASON, reasons[l->reason]);
 	if (x->by_flow) {
-		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, &l->key->src));
-		put(x, ROW_DST_SERVICE, fl_network_service(x->net, &l->key->dst));
+		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, x->meta.pkt_src));
+		put(x, ROW_DST_SERVICE, fl_network_service(x->net, x->meta.pkt_dst));
 		if (dir != FL_DIR_NONE)
 			put_hop(
 			    x, hop_to(x, dir == FL_DIR_EGRESS ? &l->key->dst : &l->key->src, v6, dir == FL_DIR_EGRESS));

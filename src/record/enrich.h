@@ -9,9 +9,12 @@
 #include "inventory/network.h"
 #include "record/record.h"
 
+#define FL_TAG_FIELDS 6
+extern const char *const fl_tag_fields[FL_TAG_FIELDS]; /* instance-tag, instance-tag-2, interface-tag, ... */
+
 struct fl_enrich_conf {
-	/* TagFieldSpecifications of the flow log: the keys behind instance-tag, instance-tag-2 and so on; NULL: none */
-	const char *instance_key[2], *interface_key[2], *asg_key[2];
+	/* TagFieldSpecifications of the flow log: the tag keys behind fl_tag_fields; NULL: none */
+	const char *tag_key[FL_TAG_FIELDS];
 	/* records.md 2.3, undocumented when AWS does which: 2 for internet gateway and gateway endpoint, not 8 and 7 */
 	bool generic_path;
 	/* records.md 2.2: editions differ on egress from a secondary address. false: the primary one is logged (2023)

@@ -98,7 +98,8 @@ struct fl_flow_line {
 	uint64_t packets, bytes;
 	int64_t start, end;
 	uint8_t tcp, action;
-	uint8_t reason; /* enum fl_reason; looked at by fl_enrich_line alone */
+	uint8_t reason;                          /* enum fl_reason; looked at by fl_enrich_line alone */
+	const struct fl_addr *pkt_src, *pkt_dst; /* the same: addresses behind those on the wire; NULL: none */
 };
 int fl_encode_line(struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out);
 int fl_encode_line_meta(struct fl_encoder *e, const struct fl_flow_line *l, const struct fl_record_meta *meta,

@@ -10,12 +10,14 @@
 #include <stdint.h>
 
 #include "journal/journal.h"
+#include "record/enrich.h"
 #include "record/record.h"
 
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
- * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, cursor {segment,
- * offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}: objects being
- * written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes}, journal-quota
+ * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, tags {tag field:
+ * key}, cursor {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..},
+ * salt}: objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets,
+ * bytes}, journal-quota
  * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
@@ -24,6 +26,7 @@ struct fl_store_log {
 	uint32_t interval;
 	struct fl_position cursor;
 	char *plan_name; /* NULL: no plan */
+	struct fl_enrich_conf enrich;
 };
 struct fl_store;
 /* dir: the state directory ("./flowlog-data"). A consistent picture: cursor read, files listed, cursor read again until
@@ -31,6 +34,7 @@ struct fl_store;
 int fl_store_open(struct fl_store **ret, const char *dir,
 		  const char *flow_log_id /* NULL: the first of the configuration, else by name */);
 void fl_store_close(struct fl_store **s);
+const char *fl_store_dir(const struct fl_store *s);
 const struct fl_store_log *fl_store_log(const struct fl_store *s);
 size_t fl_store_file_count(const struct fl_store *s);
 const char *fl_store_file(const struct fl_store *s, size_t i); /* path of a delivered object, oldest first */
@@ -44,6 +48,18 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
  * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);
+
+/*
+ * Text of those records with what the inventory knew of their interface at that time, as delivery writes it. encoder:
+ * of the flow log's format, the caller's; it renders the identity of the frame.
+ */
+struct fl_store_writer;
+int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, const struct fl_format *format,
+			struct fl_encoder *encoder);
+void fl_store_writer_free(struct fl_store_writer **w);
+int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *frame);
+int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
+			   struct fl_buf *out);
 
 /* ---- any source of flow-log records ---- */
 

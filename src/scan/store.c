@@ -295,6 +295,9 @@ static int take_state(struct fl_store *s, json_t *state)
 	l->prefix_dir = NULL;
 	l->format = strdup(json_string_value(json_object_get(state, "format")));
 	l->plan_name = name ? strdup(name) : NULL;
+	for (size_t i = 0; i < FL_TAG_FIELDS; i++) /* the state's own strings */
+		l->enrich.tag_key[i] =
+		    json_string_value(json_object_get(json_object_get(state, "tags"), fl_tag_fields[i]));
 	if (asprintf(&l->prefix_dir, "%s/%s", json_string_value(json_object_get(state, "bucket_dir")),
 		     json_string_value(json_object_get(state, "prefix"))) < 0)
 		l->prefix_dir = NULL;
@@ -373,6 +376,11 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 	*ret = s;
 	s = NULL;
 	return 0;
+}
+
+const char *fl_store_dir(const struct fl_store *s)
+{
+	return s->dir;
 }
 
 const struct fl_store_log *fl_store_log(const struct fl_store *s)

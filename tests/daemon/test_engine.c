@@ -57,6 +57,8 @@ static struct fl_eni eni(unsigned slot)
 }
 
 static struct fl_engine *engine;
+static bool (*behind)(void *, const char *, const struct fl_key *, struct fl_addr *);
+static void *behind_ctx;
 static uint64_t snapshots;   /* 1: after every window */
 static unsigned run_name[2]; /* for messages */
 
@@ -69,6 +71,8 @@ static void start_conf(bool reused, uint64_t memory)
 				      .memory_limit = memory,
 				      .seed = (uint64_t)getpid(),
 				      .verdicts = true,
+				      .behind = behind,
+				      .behind_ctx = behind_ctx,
 				      .boot_id = {1},
 				      .reused = reused,
 				      .snapshot_bytes = snapshots};
@@ -727,6 +731,45 @@ static void drops_in_a_full_table(void **state)
 	assert_true(total(0, FL_DIR_INGRESS).verdict[FL_VERDICT_REJECTED].packets > 0);
 }
 
+/* ---- translated addresses ---- */
+
+/* This host hides 172.17.0.7 behind whatever it has, towards flow 1's source. */
+static bool hides(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret)
+{
+	uint32_t flow = 1;
+
+	(void)netns;
+	(*(unsigned *)ctx)++;
+	*ret = fl_addr_v4((uint8_t[]){172, 17, 0, 7});
+	return !memcmp(in->src.b + 12, &flow, 4) && in->sport == 1000 && in->dport == 53;
+}
+
+static void what_stands_behind_is_numbered(void **state)
+{
+	unsigned asked = 0;
+
+	begin(10 * S, SIM_RING);
+	behind = hides;
+	behind_ctx = &asked;
+	start(false);
+	sim_send(0, false, 1, 2, 200); /* comes in: behind the destination */
+	sim_send(1, false, 1, 2, 200); /* the same at the host's end of a cable, whose directions are turned */
+	sim_send(0, true, 1, 2, 200);  /* leaves: the question is turned round, and nothing answers */
+	sim_send(0, false, 2, 2, 200);
+	run(20 * S);
+	stop();
+	behind = NULL;
+	for (uint32_t i = 0; i < sim->n_flows; i++) {
+		const struct fl_flow *f = &sim->flow[i];
+		bool first = f->key.src.b[12] == 1, second_frame = i >= sim->frame[1].first_flow;
+		bool hidden = first && (fl_key_dir(&f->key) == FL_DIR_INGRESS || second_frame);
+
+		assert_int_equal(f->key.iface, hidden ? FL_INSIDE_DST | 1 : 0);
+	}
+	assert_int_equal(sim->n_flows, 4);
+	assert_int_equal(asked, 4);
+}
+
 /* ---- death at every step ---- */
 
 #define STEPS 60
@@ -844,6 +887,7 @@ int main(void)
 	    cmocka_unit_test(drops_behind_a_bridge),
 	    cmocka_unit_test(drops_in_the_open_window),
 	    cmocka_unit_test(drops_in_a_full_table),
+	    cmocka_unit_test(what_stands_behind_is_numbered),
 	    cmocka_unit_test(death_at_every_step),
 	    cmocka_unit_test_prestate(death_at_every_step, (void *)"with snapshots"),
 	    cmocka_unit_test(death_in_the_middle_of_a_record),

@@ -370,6 +370,7 @@ static void bindings(void **state)
 	assert_true(enforced && host.flip);
 	assert_string_equal(host.account_id, "111122223333");
 	assert_string_equal(host.instance_id, "i-01000000000000002");
+	assert_string_equal(host.name, "app"); /* its instance's: it has none of its own */
 	assert_true(host.has_v4);
 	assert_true(fl_network_bind(net, &guest, &e, &enforced));
 	assert_string_equal(guest.interface_id, DB);

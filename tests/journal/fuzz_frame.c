@@ -24,7 +24,8 @@ static void decode(const uint8_t *data, size_t n)
 		again = fl_cursor(buf.data, buf.len);
 		if (fl_frame_decode(&again, &g, &other, &other_size) != 1 || g.n_flows != f.n_flows ||
 		    memcmp(&g.window, &f.window, sizeof g.window) || memcmp(&g.eni, &f.eni, sizeof g.eni) ||
-		    memcmp(g.ledger, f.ledger, sizeof g.ledger) ||
+		    memcmp(g.ledger, f.ledger, sizeof g.ledger) || g.n_inside != f.n_inside ||
+		    memcmp(g.inside, f.inside, f.n_inside * sizeof *f.inside) ||
 		    (f.n_flows && memcmp(g.flows, f.flows, f.n_flows * sizeof *f.flows)))
 			abort();
 	}

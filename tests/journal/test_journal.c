@@ -74,6 +74,56 @@ static void frames_round_trip(void **state)
 	free(store);
 }
 
+/* Addresses behind this host's own ride beside the flows that have them. */
+static void addresses_behind(void **state)
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 20);
+	struct fl_flow flows[3] = {0};
+	struct fl_frame f = {.flows = flows, .n_flows = 3, .n_inside = 2}, g;
+	struct fl_cursor c;
+	void *store = NULL;
+	size_t size = 0;
+
+	(void)state;
+	for (uint8_t i = 0; i < 3; i++) {
+		flows[i].key.src = fl_addr_v4((uint8_t[]){10, 0, 0, i});
+		flows[i].key.dst = fl_addr_v4((uint8_t[]){192, 0, 2, i});
+		flows[i].key.dirfam = FL_DIR_INGRESS;
+		flows[i].packets = 1;
+		flows[i].bytes = 60;
+	}
+	f.inside[0] = fl_addr_v4((uint8_t[]){172, 17, 0, 2});
+	f.inside[1] = fl_addr_v4((uint8_t[]){172, 17, 0, 3});
+	flows[0].key.iface = 2;
+	flows[2].key.iface = FL_INSIDE_DST | 1;
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	c = fl_cursor(buf.data, buf.len);
+	assert_int_equal(fl_frame_decode(&c, &g, &store, &size), 1);
+	assert_memory_equal(g.flows, flows, sizeof flows);
+	assert_true(fl_addr_equal(fl_frame_inside(&g, &g.flows[0].key, false), &f.inside[1]));
+	assert_null(fl_frame_inside(&g, &g.flows[0].key, true));
+	assert_null(fl_frame_inside(&g, &g.flows[1].key, false));
+	assert_null(fl_frame_inside(&g, &g.flows[1].key, true));
+	assert_true(fl_addr_equal(fl_frame_inside(&g, &g.flows[2].key, true), &f.inside[0]));
+	/* A number that names none. */
+	flows[1].key.iface = 3;
+	fl_buf_reset(&buf);
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	c = fl_cursor(buf.data, buf.len);
+	assert_int_equal(fl_frame_decode(&c, &g, &store, &size), -EBADMSG);
+	f.n_inside = FL_INSIDE_MAX + 1;
+	assert_int_equal(fl_frame_encode(&f, &buf), -E2BIG);
+	/* Without addresses the number is something else's and is not written. */
+	f.n_inside = 0;
+	fl_buf_reset(&buf);
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	c = fl_cursor(buf.data, buf.len);
+	assert_int_equal(fl_frame_decode(&c, &g, &store, &size), 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(g.flows[i].key.iface, 0);
+	free(store);
+}
+
 static void impossible_flows_are_refused(void **state)
 {
 	struct fl_flow *flows = make_flows(2, 1, 60000);
@@ -523,6 +573,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(frames_round_trip),
+	    cmocka_unit_test(addresses_behind),
 	    cmocka_unit_test(impossible_flows_are_refused),
 	    cmocka_unit_test(readers_see_commits_only),
 	    cmocka_unit_test(torn_tail),

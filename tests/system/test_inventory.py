@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """AWS's JSON: imported, shown, made by moto at size, and worn by the interfaces of a running meter."""
+import gzip
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
@@ -75,6 +75,22 @@ def test_what_is_usable_is_used_and_the_rest_is_listed(flowlog, store, tmp_path)
     assert imports(store) == before
 
 
+def test_root_writes_as_the_owner_of_the_store(flowlog, root, store, tmp_path):
+    """A link that the store's owner has put there leads root nowhere; what is imported is the owner's."""
+    done = flowlog("inventory", "import", "--store", store, GOLDEN)
+    owner = store.stat().st_uid
+    assert owner != 0
+    for path in store.rglob("*"):
+        assert path.stat().st_uid == owner and path.stat().st_mode & 0o027 == 0, path
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / "linked").mkdir()
+    os.chown(tmp_path / "linked", owner, -1)
+    (tmp_path / "linked/inventory").symlink_to(other)
+    done = flowlog("inventory", "import", "--store", tmp_path / "linked", GOLDEN, check=False)
+    assert done.returncode == 1 and "linked/inventory" in done.stderr and not list(other.iterdir())
+
+
 @pytest.mark.parametrize("args,status,say", [
     ([], 2, "expected import, show, history or commands"),
     (["improt"], 2, "improt: expected import"),
@@ -131,6 +147,13 @@ def test_a_file_of_more_than_100_megabytes(flowlog, tmp_path):
     assert (tmp_path / "network-interfaces.json").stat().st_size > 100 << 20
     lines = flowlog("inventory", "show", "--inventory", tmp_path, "-o", "json").stdout.splitlines()
     assert len(lines) == 1000 and json.loads(lines[-1])["addresses"] == [{"private": "10.0.3.249"}]
+
+
+def test_the_published_ranges_are_read(flowlog, store, corpus, tmp_path):
+    """ip-ranges.json as AWS publishes it (corpus), all of it."""
+    (tmp_path / "ip-ranges.json").write_bytes(gzip.decompress((corpus / "aws/ip-ranges.json.gz").read_bytes()))
+    said = json.loads(flowlog("inventory", "import", "-o", "json", "--store", store, tmp_path / "ip-ranges.json").stdout)
+    assert said["problems"] == [] and said["read"]["public address ranges"] is True
 
 
 # ---- an inventory made by moto, which answers as AWS does ----
@@ -250,6 +273,29 @@ def write_inventory(where, eni="eni-0aaaaaaaaaaaaaaa1", subnet="subnet-0aaaaaaaa
     return where
 
 
+def test_delivered_records_have_what_only_the_inventory_knows(flowlog, daemon, pair, tmp_path):  # noqa: F811
+    """Paths, next hops and tags; by delivery and, beyond it, by tail from the journal."""
+    store, fields = tmp_path / "store", "interface-id srcaddr dstaddr dstport protocol flow-direction traffic-path next-hop-interface-id interface-tag instance-tag"
+    local = {"DestinationCidrBlock": "10.76.0.0/15", "GatewayId": "local", "State": "active"}
+    more = {"RouteTables": [{"RouteTableId": "rtb-0aaaaaaaaaaaaaaa1", "VpcId": "vpc-0aaaaaaaaaaaaaaa1", "Routes": [local],
+                             "Associations": [{"Main": True, "RouteTableId": "rtb-0aaaaaaaaaaaaaaa1"}]}]}
+    flowlog("inventory", "import", "--store", store, write_inventory(tmp_path / "one", more=more))
+    config = tmp_path / "flowlog.yaml"
+    config.write_text("flow_logs:\n  - destination: tags\n    interval: 60\n    interface_tag: Name\n    instance_tag: Nobody\n    format: "
+                      + " ".join("${%s}" % f for f in fields.split()) + "\n")
+    d = daemon(pair.a, "--config", config, "--window", "1s", "--publish-every", "1s", "--journal-size", "8MiB")
+    send(pair.a, "10.77.0.2", 9, 3)
+    want = {"interface-id": "eni-0aaaaaaaaaaaaaaa1", "srcaddr": "10.77.0.1", "dstaddr": "10.77.0.2", "dstport": 9, "protocol": 17, "flow-direction": "egress",
+            "traffic-path": 1, "next-hop-interface-id": None, "interface-tag": "worker", "instance-tag": None}
+    tail = lambda: [r for line in flowlog("tail", "--store", store, "-n", "100", "-o", "json").stdout.splitlines() if (r := json.loads(line))["dstport"] == 9]
+    d.wait_for(tail)
+    assert tail() == [want]
+    assert d.stop() == 0
+    assert tail() == [want]
+    (record,) = [r for r in d.records() if r["dstport"] == "9"]
+    assert record == {k: "-" if v is None else str(v) for k, v in want.items()}
+
+
 def send(ns, to, port, n, source=0):
     ns("python3", "-c", "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
        f"s.bind(('', {source})); [s.sendto(b'x' * 100, ('{to}', {port})) for _ in range({n})]")
@@ -271,6 +317,8 @@ def test_records_carry_the_identity_of_their_time(flowlog, daemon, pair, tmp_pat
     flowlog("inventory", "import", "--store", store, write_inventory(tmp_path / "one"))
     d = daemon(pair.a, *FAST, "--backend", backend, "--format", FORMAT)
     assert v0(d)["eni"] == first and v0(d)["name"] == "worker"
+    assert d.status("meter")["inventory"] == {"name": imports(store)[0], "interfaces": 1, "bound": 1, "problems": 0}
+    assert f"inventory   {imports(store)[0]}: 1 of its 1 interfaces are here\n" in flowlog("status", "--store", store).stdout
     slot = v0(d)["slot"]
     send(pair.a, "10.77.0.2", 9, 20)
     # What AWS does not log: questions to its name server, the router's address.
