@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Engine against oracle over an inventory from files: random packets between its interfaces and the world.
+/* Engine against oracle over an inventory from files: random packets between its interfaces and the world. Then the
+ * explanation against the engine: what `why` says of a filter, `meter --enforced` says of the packet.
  *   compare DIR [PACKETS] */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +8,11 @@
 
 #include "base/error.h"
 #include "oracle.h"
+#include "policy/trace.h"
 
 #define START 1700000000000u
-#define BATCH 2000 /* packets until both forget everything, so that the oracle's list stays short */
+#define BATCH 2000       /* packets until both forget everything, so that the oracle's list stays short */
+#define SETTLED 3600000u /* by then, what nobody saw begin is no longer taken for the middle of a conversation */
 
 static uint64_t state = 88172645463325252u;
 
@@ -68,6 +71,171 @@ static bool differ(const struct fl_decision *a, const struct fl_decision *b)
 {
 	return a->accept != b->accept || a->by != b->by || a->tracked != b->tracked || a->opener != b->opener ||
 	       a->group_rule != b->group_rule || a->acl_rule != b->acl_rule;
+}
+
+/* ---- questions ---- */
+
+struct asked {
+	const struct fl_network *net;
+	struct fl_policy *policy;
+	struct fl_trace_question q;
+	struct fl_trace trace;
+	struct fl_connections *c;
+	size_t n, allowed, filters;
+	int status;
+};
+
+/* Whether a filter of these two kinds blocks among the steps from..to-1. */
+static bool filters_block(const struct fl_trace *t, size_t from, size_t to, enum fl_step_kind a, enum fl_step_kind b)
+{
+	for (size_t i = from; i < to; i++)
+		if ((t->step[i].kind == a || t->step[i].kind == b) && t->step[i].outcome == FL_BLOCKS)
+			return true;
+	return false;
+}
+
+static void hold_against(struct asked *a, const char *where, const struct fl_net_eni *eni, struct fl_subject *s,
+			 bool blocked, uint64_t now)
+{
+	const struct fl_filter *f = NULL;
+	struct fl_decision got = {0};
+	char src[FL_ADDR_TEXT_MAX + 1] = "", dst[FL_ADDR_TEXT_MAX + 1] = "";
+	bool v6 = s->key.dirfam & FL_KEY_V6;
+
+	s->first_ms = now;
+	if (fl_policy_filter(a->policy, eni, &f)) {
+		a->status = 2;
+		return;
+	}
+	fl_judge(f, a->c, s, &got);
+	a->filters++;
+	if (got.accept != blocked)
+		return;
+	*fl_addr_print(src, &s->key.src, v6) = '\0';
+	*fl_addr_print(dst, &s->key.dst, v6) = '\0';
+	fprintf(stderr, "question %zu, %s at %s: %s:%u > %s:%u proto %u: the engine says %s by %s, the explanation:\n",
+		a->n, where, eni->noun.id, src, s->key.sport, dst, s->key.dport, s->key.proto,
+		got.accept ? "ACCEPT" : "REJECT", fl_decider_names[got.by]);
+	for (size_t i = 0; i < a->trace.n; i++)
+		fprintf(stderr, "  %s %s %s %s: %s\n", a->trace.step[i].leg ? "back" : "there",
+			fl_outcome_names[a->trace.step[i].outcome], fl_step_names[a->trace.step[i].kind],
+			a->trace.step[i].at, a->trace.step[i].text);
+	a->status = 1;
+}
+
+static size_t first_of(const struct fl_trace *t, enum fl_leg leg, enum fl_step_kind kind)
+{
+	size_t i = 0;
+
+	while (i < t->n && (t->step[i].leg != leg || (kind != FL_STEP_N && t->step[i].kind != kind)))
+		i++;
+	return i;
+}
+
+/* No gateway changed the packet on its way, and no appliance has filters of its own there. */
+static bool is_direct(const struct asked *a, size_t end)
+{
+	for (size_t i = 0; i < end; i++)
+		if (a->trace.step[i].kind == FL_STEP_HOP)
+			return a->q.from.eni && strstr(a->trace.step[i].text, "peering connection with ");
+	return true;
+}
+
+static void hold_there(struct asked *a, struct fl_subject *s, size_t back, uint64_t now)
+{
+	const struct fl_trace *t = &a->trace;
+	size_t route = first_of(t, FL_LEG_THERE, FL_STEP_ROUTE);
+	bool out = a->q.from.eni, reached = t->n && back && t->step[back - 1].kind == FL_STEP_GROUP_IN;
+
+	/* The filters before the route are the sender's own; Block Public Access stands behind it. */
+	if (out)
+		hold_against(a, "leaving", a->q.from.eni, s,
+			     filters_block(t, 0, route, FL_STEP_GROUP_OUT, FL_STEP_ACL_OUT) ||
+				 filters_block(t, 0, back, FL_STEP_BPA, FL_STEP_BPA),
+			     now);
+	if (!a->q.to.eni || !reached || (!is_direct(a, back) && out))
+		return;
+	s->key.dirfam = (uint8_t)((s->key.dirfam & ~FL_KEY_DIR) | FL_DIR_INGRESS);
+	hold_against(a, "arriving", a->q.to.eni, s,
+		     filters_block(t, out ? route : 0, back, FL_STEP_GROUP_IN, FL_STEP_ACL_IN), now + 1);
+}
+
+static void hold_back(struct asked *a, struct fl_subject *s, size_t back, uint64_t now)
+{
+	const struct fl_trace *t = &a->trace;
+	size_t route = first_of(t, FL_LEG_BACK, FL_STEP_ROUTE);
+	struct fl_subject r = fl_subject_reverse(s);
+
+	for (size_t i = 0; i < back; i++)
+		if (t->step[i].outcome == FL_BLOCKS)
+			return; /* there is no answer */
+	if (back == t->n || !is_direct(a, t->n) || !a->q.from.eni || !a->q.to.eni)
+		return;
+	if (r.tcp)
+		r.tcp = 18 | FL_TCP_SYNACK;
+	r.key.dirfam = (uint8_t)((r.key.dirfam & ~FL_KEY_DIR) | FL_DIR_EGRESS);
+	hold_against(a, "answer leaving", a->q.to.eni, &r,
+		     filters_block(t, back, route, FL_STEP_GROUP_OUT, FL_STEP_ACL_OUT), now + 2);
+	if (t->step[t->n - 1].kind != FL_STEP_GROUP_IN)
+		return;
+	r.key.dirfam = (uint8_t)((r.key.dirfam & ~FL_KEY_DIR) | FL_DIR_INGRESS);
+	hold_against(a, "answer arriving", a->q.from.eni, &r,
+		     filters_block(t, route, t->n, FL_STEP_GROUP_IN, FL_STEP_ACL_IN), now + 3);
+}
+
+static struct fl_trace_end some_end(const struct fl_network *net, const struct fl_addr *addr, bool v6)
+{
+	char text[FL_ADDR_TEXT_MAX + 1] = "";
+	struct fl_trace_end end;
+
+	*fl_addr_print(text, addr, v6) = '\0';
+	if (fl_trace_end(net, text, &end))
+		end = (struct fl_trace_end){0}; /* an address of two VPCs is no question */
+	return end;
+}
+
+static int ask(const struct fl_network *net, struct fl_policy *policy, const struct fl_net_eni *enis, size_t n,
+	       size_t questions)
+{
+	static struct asked a;
+
+	a = (struct asked){.net = net, .policy = policy};
+	while (a.n < questions && !a.status) {
+		const struct fl_net_eni *eni = &enis[pick((uint32_t)n)];
+		uint64_t now = START + SETTLED + a.n * 100;
+		struct fl_subject s;
+		size_t back;
+
+		a.n++;
+		fl_connections_free(&a.c); /* a question is about a connection that nobody opened yet */
+		if (fl_connections_new(&a.c,
+				       &(struct fl_connections_conf){.capacity = 64, .seed = a.n, .start_ms = START}))
+			return 2;
+		if (!eni->n_addrs)
+			continue;
+		s = some_packet(eni, enis, n, now);
+		a.q = (struct fl_trace_question){.from = some_end(net, &s.key.src, s.key.dirfam & FL_KEY_V6),
+						 .to = some_end(net, &s.key.dst, s.key.dirfam & FL_KEY_V6),
+						 .proto = s.key.proto,
+						 .sport = s.key.sport,
+						 .dport = s.key.dport,
+						 .icmp_type = s.icmp_type = s.key.proto == 1 ? 8 : -1,
+						 .icmp_code = -1};
+		if ((!a.q.from.eni && !a.q.to.eni) || a.q.from.eni == a.q.to.eni ||
+		    (s.key.proto == 1 && s.key.dirfam & FL_KEY_V6))
+			continue;
+		s.tcp = s.key.proto == 6 ? 2 : 0;
+		s.key.dirfam = (uint8_t)((s.key.dirfam & FL_KEY_V6) | FL_DIR_EGRESS);
+		if (fl_trace(net, policy, &a.q, &a.trace))
+			return 2;
+		a.allowed += !a.trace.blocker;
+		back = first_of(&a.trace, FL_LEG_BACK, FL_STEP_N);
+		hold_there(&a, &s, back, now);
+		hold_back(&a, &s, back, now);
+	}
+	fl_connections_free(&a.c);
+	printf("%zu questions, %zu allowed, %zu filters\n", a.n, a.allowed, a.filters);
+	return a.status;
 }
 
 int main(int argc, char **argv)
@@ -130,6 +298,8 @@ int main(int argc, char **argv)
 		if (by[b])
 			printf(", %s %zu", fl_decider_names[b], by[b]);
 	printf("\n");
+	if (!status)
+		status = ask(net, policy, enis, n, packets / 2);
 	fl_connections_free(&c);
 	fl_policy_free(&policy);
 	fl_network_free(&net);
