@@ -8,11 +8,11 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "cli/inventory_show.h"
 #include "inventory/network.h"
 #include "policy/policy.h"
 
 #define CONNECTIONS (1u << 20)
-#define PROBLEMS_SHOWN 10
 #define OPENERS (1u << 14) /* rejected ones that are remembered, to see whether they are answered */
 #define EXPIRE_BUDGET 65536
 
@@ -51,18 +51,6 @@ void fl_replay_free(struct fl_replay **p)
 	*p = NULL;
 }
 
-static void tell_problems(const struct fl_network *net)
-{
-	size_t n;
-	const struct fl_problem *p = fl_network_problems(net, &n);
-
-	for (size_t i = 0; i < n && i < PROBLEMS_SHOWN; i++)
-		fprintf(stderr, "flowlog meter: %s: %s: %s\n", p[i].file, p[i].path, p[i].text);
-	if (n > PROBLEMS_SHOWN)
-		fprintf(stderr, "flowlog meter: %zu more such problems; \"flowlog inventory import\" lists them all\n",
-			n - PROBLEMS_SHOWN);
-}
-
 /* The table of connections is made with the first packet: its time is when the looking began. */
 static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 {
@@ -73,7 +61,7 @@ static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 		r = fl_network_lookup(p->network, conf->interface, &p->eni);
 	if (r)
 		return fl_wrap(r, "inventory");
-	tell_problems(p->network);
+	fl_inventory_tell("meter", p->network);
 	pc.enis = fl_network_enis(p->network, &pc.n_enis);
 	fl_network_identity(p->network, p->eni, &p->identity);
 	r = fl_policy_new(&p->policy, &pc);

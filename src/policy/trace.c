@@ -49,7 +49,8 @@ static void label(struct fl_trace_end *e)
 	else if (e->eni)
 		snprintf(e->label, sizeof e->label, "%.24s (%s)", e->eni->noun.id, text);
 	else
-		snprintf(e->label, sizeof e->label, "%s", text);
+		snprintf(e->label, sizeof e->label, "%s%s%s", e->internet ? "internet (as " : "", text,
+			 e->internet ? ")" : "");
 }
 
 int fl_trace_end(const struct fl_network *net, const char *what, struct fl_trace_end *ret)
