@@ -461,3 +461,12 @@ def test_records_of_the_internet(flowlog, tmp_path):
     (logs / "a.log").write_text(header + line.format("192.0.2.77") + line.format("10.0.3.5"))
     said = ask()
     assert said.startswith("internet (as 203.0.113.1) -> web") and "ACCEPT: 1 records, 3 packets" in said
+
+
+def test_remedies_that_can_be_carried_out(why):
+    """The internet is all addresses, not the one that stands for it; nobody joins a group of another VPC."""
+    said = why(None, "db", "internet:443").stdout
+    assert "to change: allow tcp 443 to 0.0.0.0/0 in the outbound rules" in said and "add a route for 0.0.0.0/0 to rtb-0db" in said
+    said = why(None, "c", "app:8080").stdout
+    assert "to change: allow tcp 8080 from 10.2.1.5 in the inbound rules of sg-0app" in said and "put the peer" not in said
+    assert "put the peer into sg-0app, or allow" in why(None, "web", "db:5432").stdout
