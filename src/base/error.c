@@ -2,6 +2,7 @@
 #include "base/error.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,21 @@ static _Thread_local struct {
 	char text[TEXT_MAX];
 } last;
 
+/* What a sentence quotes may be from outside, and must not drive the terminal. */
+static void keep(int number, const char *text)
+{
+	size_t n = 0;
+
+	for (; text[n]; n++) {
+		unsigned char c = (unsigned char)text[n], before = n ? (unsigned char)text[n - 1] : 0;
+		bool c1 = before == 0xc2 && c < 0xa0; /* U+0080..U+009F */
+
+		last.text[n] = c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f && !c1) ? text[n] : '?';
+	}
+	last.text[n] = '\0';
+	last.number = number;
+}
+
 int fl_fail(int err, const char *fmt, ...)
 {
 	va_list ap;
@@ -21,8 +37,7 @@ int fl_fail(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	memcpy(last.text, text, sizeof text);
-	last.number = err;
+	keep(err, text);
 	return err;
 }
 
@@ -37,8 +52,7 @@ int fl_wrap(int r, const char *fmt, ...)
 	vsnprintf(context, sizeof context, fmt, ap);
 	va_end(ap);
 	snprintf(text, sizeof text, "%s: %.*s", context, TEXT_MAX / 2 - 4, fl_error_text(r));
-	memcpy(last.text, text, sizeof text);
-	last.number = r;
+	keep(r, text);
 	return r;
 }
 

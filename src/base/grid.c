@@ -33,7 +33,24 @@ static bool is_control(const char *p, size_t n)
 	unsigned char c = (unsigned char)*p;
 
 	/* C1 controls (U+0080..U+009F) are two bytes in UTF-8 and drive some terminals as well. */
-	return c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0);
+	if (c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0))
+		return true;
+	/* U+202A..U+202E and U+2066..U+2069 turn the direction of text */
+	return n == 3 && c == 0xe2 &&
+	       (((unsigned char)p[1] == 0x80 && (unsigned char)p[2] >= 0xaa && (unsigned char)p[2] <= 0xae) ||
+		((unsigned char)p[1] == 0x81 && (unsigned char)p[2] >= 0xa6 && (unsigned char)p[2] <= 0xa9));
+}
+
+bool fl_grid_is_clean(const char *text, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		size_t len = sequence(text + i, n - i);
+
+		if (!len || is_control(text + i, len))
+			return false;
+		i += len;
+	}
+	return true;
 }
 
 size_t fl_grid_clean(struct fl_buf *out, const char *text, size_t n)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A table for people: cells are collected, then laid out to a width. Control characters, which
- * would let a name from outside drive the terminal, and broken UTF-8 are shown as '?'.
+ * would let a name from outside drive the terminal or turn the order of what stands behind it
+ * round, and broken UTF-8 are shown as '?'.
  */
 #pragma once
 
@@ -33,3 +34,4 @@ int fl_grid_print(const struct fl_grid *g, size_t width, struct fl_buf *out);
 
 /* text with control characters replaced; returns the number of characters a terminal shows. */
 size_t fl_grid_clean(struct fl_buf *out, const char *text, size_t n);
+bool fl_grid_is_clean(const char *text, size_t n); /* there is nothing to replace */

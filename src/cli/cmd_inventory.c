@@ -150,6 +150,8 @@ static int show(const struct conf *c, int argc, char **argv, struct fl_buf *out)
 		return fl_fail(-EDOM, "%s: show takes one name", argv[1]);
 	r = fl_inventory_open(c->store, c->inventory, at, &net);
 	if (!r)
+		fl_inventory_tell("inventory", net);
+	if (!r)
 		r = argc ? fl_inventory_show_one(net, argv[0], c->output, out)
 			 : fl_inventory_show_all(net, c->output, out);
 	fl_network_free(&net);

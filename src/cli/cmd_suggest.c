@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/inventory_show.h"
 #include "cli/recorded.h"
 #include "cli/suggest.h"
 
@@ -152,6 +153,7 @@ static int begin(struct run *run, const struct conf *c)
 
 	if (r)
 		return r;
+	fl_inventory_tell("suggest", run->net);
 	pc.enis = fl_network_enis(run->net, &pc.n_enis);
 	r = fl_policy_new(&run->policy, &pc);
 	r = r ? r : find_target(run, c->target);

@@ -230,6 +230,37 @@ static int compile(struct side *s)
 	return fl_policy_new(&s->policy, &pc);
 }
 
+/* A wrong file would change nothing, and that would read as "nothing is rejected". */
+static int check_new(const char *rules)
+{
+	struct fl_network *net FL_CLEANUP(fl_network_free) = NULL;
+	const char *const *missing;
+	size_t n, found = 0;
+	int r = fl_network_read(&net, rules);
+
+	if (r)
+		return r;
+#define COUNT(what) (fl_network_##what(net, &n), found += n)
+	COUNT(groups);
+	COUNT(acls);
+	COUNT(route_tables);
+	COUNT(prefix_lists);
+	COUNT(enis);
+	COUNT(subnets);
+	COUNT(vpcs);
+	COUNT(problems); /* those are told */
+#undef COUNT
+	found++; /* rules without their groups are no nouns */
+	missing = fl_network_missing(net, &n);
+	for (size_t i = 0; i < n; i++)
+		found -= strstr(missing[i], "describe-security-group-rules ") != NULL;
+	if (found)
+		return 0;
+	return fl_fail(-ENODATA,
+		       "%s: neither security groups nor network ACLs nor route tables are in it; nothing would change",
+		       rules);
+}
+
 static int prepare(struct run *run, const struct conf *c)
 {
 	char path[4096];
@@ -244,7 +275,23 @@ static int prepare(struct run *run, const struct conf *c)
 		r = fl_inventory_at(c->store, FL_INVENTORY_NOW, path, sizeof path);
 	r = r ? r : fl_network_read(&run->old.net, path);
 	r = r ? r : compile(&run->old);
+	r = r ? r : fl_wrap(check_new(c->rules), "--rules");
 	return r ? r : fl_wrap(fl_network_read_over(&run->new.net, path, c->rules), "--rules");
+}
+
+/* A group of its own for an interface comes without the interface that shall have it. */
+static void tell_unused(const struct run *run)
+{
+	size_t n;
+	const struct fl_group *g = fl_network_groups(run->new.net, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!g[i].n_members && !fl_network_find(run->old.net, g[i].noun.id, NULL))
+			fprintf(stderr,
+				"flowlog whatif: %s is new, and no interface has it: it changes nothing; put the "
+				"interface with "
+				"its new Groups beside it\n",
+				g[i].noun.id);
 }
 
 static void release(struct run *run)
@@ -297,6 +344,8 @@ static int work(struct run *run, const struct conf *c, const char *source)
 	r = r ? r : compile(&run->new);
 	if (!r)
 		tell_problems(run);
+	if (!r && run->old.net)
+		tell_unused(run);
 	r = r ? r : fl_roles_new(&run->roles);
 	r = r ? r : fl_scan(source, c->flow_log, on_record, run, &stats);
 	if (r)
@@ -304,6 +353,10 @@ static int work(struct run *run, const struct conf *c, const char *source)
 	if (stats.skipped_lines)
 		fprintf(stderr, "flowlog whatif: %llu lines are no records of their file's format and were left out\n",
 			(unsigned long long)stats.skipped_lines);
+	if (run->w.records == run->w.unknown_interface)
+		return fl_fail(-ENODATA,
+			       "%s: no record of an interface of the inventory; nothing can be said of the rules",
+			       source);
 	r = c->output ? fl_whatif_json(&run->w, &out) : fl_whatif_text(&run->w, &out);
 	if (!r)
 		r = fl_write_all(STDOUT_FILENO, out.data, out.len);
@@ -365,7 +418,8 @@ const struct fl_command fl_cmd_whatif = {
 	".log or "
 	".log.gz files, or a file. An answer passes a security group when its question does; who asked is told by the "
 	"TCP "
-	"flags, else by the lower port. What the rules of the inventory do not explain (packets that came after their "
+	"flags, else by the lower port; an ICMP record does not tell, and passes when either reading of it would. What "
+	"the rules of the inventory do not explain (packets that came after their "
 	"connection was closed, rules that were others then) is counted apart.",
     .options = options,
     .conf_size = sizeof(struct conf),

@@ -11,6 +11,7 @@
 #include "base/grid.h"
 #include "base/units.h"
 #include "cli/cli.h"
+#include "cli/inventory_show.h"
 #include "cli/why.h"
 #include "scan/scan.h"
 
@@ -98,7 +99,7 @@ static int parse_target(const char *text, char what[WHAT_MAX], struct fl_trace_q
 		}
 	}
 	if (port) {
-		char digits[8];
+		char digits[32];
 		uint64_t v;
 
 		snprintf(digits, sizeof digits, "%.*s", (int)FL_MIN((size_t)(end - port), sizeof digits - 1), port);
@@ -147,6 +148,8 @@ struct looking {
 
 static bool is_end(const struct fl_trace_end *e, const struct fl_addr *a)
 {
+	if (e->internet)
+		return !fl_addr_is_private(a, e->v6);
 	for (size_t i = 0; e->eni && i < e->eni->n_addrs; i++)
 		if (fl_addr_equal(&e->eni->addr[i].addr, a) ||
 		    (e->eni->addr[i].has_public && fl_addr_equal(&e->eni->addr[i].public, a)))
@@ -221,6 +224,8 @@ static int print_seen(struct fl_buf *out, const struct fl_why_seen *seen)
 	char when[24], bytes[16], count[16];
 	int r = fl_buf_adds(out, "\nrecords\n");
 
+	if (!r && !seen->records)
+		return fl_buf_adds(out, "  there are none yet\n");
 	if (!r && !seen->last)
 		return fl_buf_printf(out, "  none of %llu is about this\n", (unsigned long long)seen->records);
 	if (!r)
@@ -373,6 +378,7 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	r = r ? r : fl_inventory_open(c->store, c->inventory, at, &net);
 	if (r)
 		return r;
+	fl_inventory_tell("why", net);
 	pc.enis = fl_network_enis(net, &pc.n_enis);
 	r = fl_policy_new(&policy, &pc);
 	if (r || c->record)
@@ -383,6 +389,10 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	if (!r && !q.from.eni && !q.to.eni)
 		r = fl_fail(-ENOENT, "neither %s nor %s is in the inventory; flowlog inventory show lists what is",
 			    from, to);
+	if (!r && q.from.eni && q.from.eni == q.to.eni && !q.to.is_public)
+		r = fl_fail(-EINVAL,
+			    "%s and %s are one interface, %s: what it sends to itself does not leave the instance",
+			    from, to, q.from.eni->noun.id);
 	*ret_usage = r < 0;
 	return r ? r : answer(c, net, policy, &q, at, out);
 }

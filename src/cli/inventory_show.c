@@ -11,6 +11,22 @@
 
 #define TEXT_MAX (FL_ADDR_TEXT_MAX + 5)
 
+#define PROBLEMS_TOLD 5
+
+void fl_inventory_tell(const char *command, const struct fl_network *net)
+{
+	size_t n;
+	const struct fl_problem *p = fl_network_problems(net, &n);
+
+	for (size_t i = 0; i < n && i < PROBLEMS_TOLD; i++)
+		fprintf(stderr, "flowlog %s: inventory: %s%s%s: %s\n", command, p[i].file, *p[i].path ? ": " : "",
+			p[i].path, p[i].text);
+	if (n > PROBLEMS_TOLD)
+		fprintf(stderr,
+			"flowlog %s: inventory: %zu more such problems; \"flowlog inventory import\" lists them\n",
+			command, n - PROBLEMS_TOLD);
+}
+
 static const char *addr_text(const struct fl_addr *a, bool v6, char ret[TEXT_MAX])
 {
 	*fl_addr_print(ret, a, v6) = '\0';

@@ -8,18 +8,18 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "cli/inventory_show.h"
 #include "inventory/network.h"
 #include "policy/policy.h"
 
 #define CONNECTIONS (1u << 20)
-#define PROBLEMS_SHOWN 10
-#define OPENERS (1u << 14) /* rejected ones that are remembered, to see whether they are answered */
+#define OPENERS (1u << 18) /* questions that are remembered, to see whether denied ones are answered */
 #define EXPIRE_BUDGET 65536
 
-/* A flow whose opening packet the rules deny. An answer to it says that the rules were not in force. */
+/* The opening packet of a flow. An answer to one that the rules deny says that they were not in force. */
 struct opener {
 	struct fl_key key;
-	bool used;
+	bool used, denied;
 };
 
 struct fl_replay {
@@ -51,18 +51,6 @@ void fl_replay_free(struct fl_replay **p)
 	*p = NULL;
 }
 
-static void tell_problems(const struct fl_network *net)
-{
-	size_t n;
-	const struct fl_problem *p = fl_network_problems(net, &n);
-
-	for (size_t i = 0; i < n && i < PROBLEMS_SHOWN; i++)
-		fprintf(stderr, "flowlog meter: %s: %s: %s\n", p[i].file, p[i].path, p[i].text);
-	if (n > PROBLEMS_SHOWN)
-		fprintf(stderr, "flowlog meter: %zu more such problems; \"flowlog inventory import\" lists them all\n",
-			n - PROBLEMS_SHOWN);
-}
-
 /* The table of connections is made with the first packet: its time is when the looking began. */
 static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 {
@@ -73,7 +61,7 @@ static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 		r = fl_network_lookup(p->network, conf->interface, &p->eni);
 	if (r)
 		return fl_wrap(r, "inventory");
-	tell_problems(p->network);
+	fl_inventory_tell("meter", p->network);
 	pc.enis = fl_network_enis(p->network, &pc.n_enis);
 	fl_network_identity(p->network, p->eni, &p->identity);
 	r = fl_policy_new(&p->policy, &pc);
@@ -149,16 +137,6 @@ static struct opener *opener_of(struct fl_replay *p, const struct fl_key *k)
 	return &p->opener[fl_hash_bytes(k, sizeof *k, p->seed) % OPENERS];
 }
 
-static bool opens(const struct fl_obs *o)
-{
-	return o->key.proto != 6 || ((o->tcp & 2) && !(o->tcp & FL_TCP_SYNACK));
-}
-
-static bool answers(const struct fl_obs *o)
-{
-	return o->key.proto != 6 || (o->tcp & FL_TCP_SYNACK);
-}
-
 static struct fl_key reversed(const struct fl_key *k)
 {
 	struct fl_key r = *k;
@@ -171,23 +149,34 @@ static struct fl_key reversed(const struct fl_key *k)
 	return r;
 }
 
-static void note_denied(struct fl_replay *p, const struct fl_obs *o, const struct fl_decision *d)
+static bool holds(const struct opener *x, const struct fl_key *k)
 {
-	p->denied[d->by].packets += o->packets;
-	p->denied[d->by].bytes += o->bytes;
-	if (opens(o) && d->by != FL_BY_CLOSED)
-		*opener_of(p, &o->key) = (struct opener){.key = o->key, .used = true};
+	return x->used && !memcmp(&x->key, k, sizeof *k);
 }
 
-static void note_answer(struct fl_replay *p, const struct fl_obs *o)
+/*
+ * A question that the rules deny and that was answered: they were not in force. TCP says which is which; of the rest
+ * the first that was seen is the question, and an answer that is denied asks for nothing.
+ */
+static void note_question(struct fl_replay *p, const struct fl_obs *o, int icmp_type, bool denied)
 {
 	struct fl_key asked = reversed(&o->key);
-	struct opener *x = opener_of(p, &asked);
+	struct opener *question = opener_of(p, &asked), *own;
+	bool tcp = o->key.proto == 6,
+	     echo_reply = (o->key.proto == 1 && icmp_type == 0) || (o->key.proto == 58 && icmp_type == 129);
 
-	if (!x->used || memcmp(&x->key, &asked, sizeof asked) != 0)
+	if (tcp && !(o->tcp & 2))
 		return;
-	p->contradictions++;
-	x->used = false; /* one a flow */
+	if (tcp ? o->tcp & FL_TCP_SYNACK : echo_reply || holds(question, &asked)) {
+		if (!holds(question, &asked) || !question->denied)
+			return;
+		p->contradictions++;
+		question->denied = false; /* one a flow */
+		return;
+	}
+	own = opener_of(p, &o->key);
+	if (!holds(own, &o->key) || tcp)
+		*own = (struct opener){.key = o->key, .used = true, .denied = denied};
 }
 
 static void start(struct fl_replay *p, uint64_t time_ms)
@@ -218,11 +207,11 @@ void fl_replay_packet(struct fl_replay *p, struct fl_obs *o, const uint8_t *ethe
 	fl_judge(p->filter, p->connections, &s, &d);
 	p->judged.packets += o->packets;
 	p->judged.bytes += o->bytes;
-	if (answers(o))
-		note_answer(p, o);
+	note_question(p, o, icmp_type, !d.accept && d.by != FL_BY_CLOSED);
 	if (d.accept)
 		return;
-	note_denied(p, o, &d);
+	p->denied[d.by].packets += o->packets;
+	p->denied[d.by].bytes += o->bytes;
 	if (p->enforced)
 		o->key.dirfam |= FL_KEY_REJECT | (d.by == FL_BY_BPA ? FL_KEY_BPA : 0);
 }
@@ -268,21 +257,22 @@ void fl_replay_tell(const struct fl_replay *p)
 	for (unsigned i = 0; i < FL_BY_N; i++)
 		denied += p->denied[i].packets;
 	if (!p->enforced && denied)
-		fprintf(
-		    stderr,
-		    "flowlog meter: the rules of %s deny %llu packets; they are ACCEPT, for nobody said that the rules "
-		    "were in "
-		    "force (--enforced)\n",
-		    p->eni->noun.id, (unsigned long long)denied);
+		fprintf(stderr,
+			"flowlog meter: the rules of %s deny %llu packet%s; ACCEPT all the same, for nobody said that "
+			"the rules "
+			"were in "
+			"force (--enforced)\n",
+			p->eni->noun.id, (unsigned long long)denied, denied == 1 ? "" : "s");
 	if (p->contradictions)
-		fprintf(
-		    stderr,
-		    "flowlog meter: %llu flows that the rules deny were answered all the same: these rules were not in "
-		    "force, or "
-		    "not at this time\n",
-		    (unsigned long long)p->contradictions);
+		fprintf(stderr,
+			"flowlog meter: %llu flow%s that the rules deny %s answered all the same: these rules were not "
+			"in force, or "
+			"not at this time\n",
+			(unsigned long long)p->contradictions, p->contradictions == 1 ? "" : "s",
+			p->contradictions == 1 ? "was" : "were");
 	if (p->elsewhere.packets)
 		fprintf(stderr,
-			"flowlog meter: %llu packets are not of %s: neither its MAC address nor one of its addresses\n",
+			"flowlog meter: %llu of the packets are not of %s: neither its MAC address nor one of its "
+			"addresses\n",
 			(unsigned long long)p->elsewhere.packets, p->eni->noun.id);
 }

@@ -66,7 +66,7 @@ static void evidence(const struct fl_rule_use *u, char ret[256])
 	if (ports && u->ports > 1)
 		n += snprintf(ret + n, 256 - (size_t)n, ", %zu ports (%u-%u) of %d", u->ports, u->port_from, u->port_to,
 			      u->rule->proto < 0 ? 65536 : u->rule->to - u->rule->from + 1);
-	else if (ports)
+	else if (ports && u->port_from) /* 0: ICMP and others, seen of a rule for all */
 		n += snprintf(ret + n, 256 - (size_t)n, ", 1 port (%u) of %d", u->port_from,
 			      u->rule->proto < 0 ? 65536 : u->rule->to - u->rule->from + 1);
 	snprintf(ret + n, 256 - (size_t)n, "; %s records, %s, last %s", fl_human_count(u->flows, count),
@@ -125,7 +125,9 @@ int fl_suggestion_text(const struct fl_suggestion *s, struct fl_buf *out)
 	if (!r && s->unexplained)
 		r = fl_buf_printf(out, "  %llu accepted ones that no rule of the inventory explains; not covered\n",
 				  (unsigned long long)s->unexplained);
-	r = r ? r : fl_buf_printf(out, "  %zu rules cover them; there are %zu\n", rules, uses);
+	r = r ? r
+	      : fl_buf_printf(out, "  %zu rule%s them; there are %zu\n", rules, rules == 1 ? " covers" : "s cover",
+			      uses);
 	r = r ? r : print_rules(s, FL_DIR_INGRESS, out);
 	r = r ? r : print_rules(s, FL_DIR_EGRESS, out);
 	return r ? r : print_uses(s, out);
@@ -161,7 +163,8 @@ static bool ports_of(const struct fl_group_rule *r, int *ret_from, int *ret_to)
 
 static const char *description(const struct fl_suggested *s, char ret[64])
 {
-	snprintf(ret, 64, "flowlog: %llu records, %zu peers", (unsigned long long)s->flows, s->peers);
+	snprintf(ret, 64, "flowlog: %llu record%s, %zu peer%s", (unsigned long long)s->flows, s->flows == 1 ? "" : "s",
+		 s->peers, s->peers == 1 ? "" : "s");
 	return ret;
 }
 

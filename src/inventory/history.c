@@ -351,7 +351,9 @@ int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t
 	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR "/%s", store, staged);
 	if (!r && !im.files)
 		r = fl_fail(-ENOENT,
-			    "no files; expected the output of aws ec2 describe-network-interfaces and its like");
+			    "%s%s: no files; expected the output of aws ec2 describe-network-interfaces and its like, "
+			    "a file each",
+			    paths[0], n > 1 ? " ..." : "");
 	if (!r)
 		r = fl_network_read(ret, path);
 	if (!r && usable(*ret))

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grid.h"
 #include "base/hash.h"
 #include "inventory/network_build.h"
 
@@ -102,6 +103,15 @@ static bool grow_strings(struct fl_strings *s)
 	return true;
 }
 
+static const char *intern_clean(struct fl_network *net, const char *text, size_t n)
+{
+	struct fl_buf clean FL_CLEANUP(fl_buf_free) = FL_BUF(n + 1);
+
+	if (!fl_grid_clean(&clean, text, n))
+		net->arena.oom = true;
+	return fl_network_intern(net, clean.data, clean.len);
+}
+
 const char *fl_network_intern(struct fl_network *net, const char *text, size_t n)
 {
 	struct fl_strings *s = &net->strings;
@@ -111,6 +121,9 @@ const char *fl_network_intern(struct fl_network *net, const char *text, size_t n
 	n = strnlen(text, n);
 	if (!n)
 		return "";
+	/* AWS allows control characters nowhere: whoever prints a name need not think of them. */
+	if (!fl_grid_is_clean(text, n))
+		return intern_clean(net, text, n);
 	if (!s->seed)
 		s->seed = fl_random_seed() | 1;
 	if (s->n * 2 >= s->cap && !grow_strings(s)) {

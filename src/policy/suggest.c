@@ -405,7 +405,7 @@ static int cover_by_networks(struct fl_suggest *s, const struct service *v, cons
 	for (size_t i = 0; !r && i < v->n; i++)
 		if (!covered[i] && s->need[v->first + i].n.v6 == v6) {
 			a[n] = s->need[v->first + i].n.peer;
-			public += !addr_is_private(&a[n++], v6);
+			public += !fl_addr_is_private(&a[n++], v6);
 		}
 	if (!r && n && s->conf.world_at && public >= s->conf.world_at) {
 		struct fl_cidr world = shorten(&a[0], least);

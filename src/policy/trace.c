@@ -49,7 +49,8 @@ static void label(struct fl_trace_end *e)
 	else if (e->eni)
 		snprintf(e->label, sizeof e->label, "%.24s (%s)", e->eni->noun.id, text);
 	else
-		snprintf(e->label, sizeof e->label, "%s", text);
+		snprintf(e->label, sizeof e->label, "%s%s%s", e->internet ? "internet (as " : "", text,
+			 e->internet ? ")" : "");
 }
 
 int fl_trace_end(const struct fl_network *net, const char *what, struct fl_trace_end *ret)
@@ -292,6 +293,18 @@ static void walk_back(struct walker *w)
 	walk_home(w, &server, needed, wished);
 }
 
+/* Who asked about the internet does not want a rule for the address that stands for it. */
+static void widen(struct fl_step *s, const struct fl_addr *addr, bool v6)
+{
+	char text[FL_ADDR_TEXT_MAX + 1], rest[sizeof s->fix];
+	char *at = strstr(s->fix, addr_text(addr, v6, text));
+
+	if (!at)
+		return;
+	memcpy(rest, at + strlen(text), strlen(at + strlen(text)) + 1);
+	snprintf(at, sizeof s->fix - (size_t)(at - s->fix), "%s%s", v6 ? "::/0" : "0.0.0.0/0", rest);
+}
+
 int fl_trace(const struct fl_network *net, struct fl_policy *policy, struct fl_trace_question *q, struct fl_trace *ret)
 {
 	struct walker w = {.net = net, .policy = policy, .q = q, .out = ret};
@@ -314,6 +327,10 @@ int fl_trace(const struct fl_network *net, struct fl_policy *policy, struct fl_t
 		if (ret->step[i].outcome == FL_BLOCKS && !ret->blocker)
 			ret->blocker = &ret->step[i];
 		ret->unknown |= ret->step[i].outcome == FL_NOT_KNOWN;
+		if (q->from.internet)
+			widen(&ret->step[i], &q->from.addr, q->from.v6);
+		if (q->to.internet)
+			widen(&ret->step[i], &q->to.addr, q->to.v6);
 	}
 	return w.error;
 }

@@ -199,8 +199,10 @@ static void explain_no_group_rule(struct fl_step *step, const struct fl_net_eni 
 	switch (step->cause) {
 	case FL_CAUSE_GROUP_MEMBER:
 		step_text(step, "%s allows %s, and %s is not one of them", near.group->noun.id, rule, peer);
-		step_fix(step, "put the peer into %s, or allow %s %s %s in the %s rules of %s", near.rule->peer_id,
-			 what, word(dir), peer, way(dir), near.group->noun.id);
+		/* Only an interface of the same VPC can join. */
+		if (near.rule->group->vpc && in_list(&near.rule->group->vpc->cidrs, peer_of(s, dir), is_v6(s)))
+			step_fix(step, "put the peer into %s, or allow %s %s %s in the %s rules of %s",
+				 near.rule->peer_id, what, word(dir), peer, way(dir), near.group->noun.id);
 		break;
 	case FL_CAUSE_GROUP_DANGLING:
 		step_text(step, "%s allows %s, and what that holds is not in the inventory", near.group->noun.id, rule);

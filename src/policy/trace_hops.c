@@ -11,7 +11,7 @@ static bool is_v6(const struct walker *w)
 	return w->s.key.dirfam & FL_KEY_V6;
 }
 
-bool addr_is_private(const struct fl_addr *a, bool v6)
+bool fl_addr_is_private(const struct fl_addr *a, bool v6)
 {
 	const uint8_t *b = a->b + 12;
 
@@ -140,7 +140,7 @@ static bool via_internet(struct walker *w, const struct fl_net_eni *eni, const s
 
 	if (!enter_gateway(w, s, eni->vpc, route))
 		return false;
-	if (addr_is_private(&w->s.key.dst, is_v6(w))) {
+	if (fl_addr_is_private(&w->s.key.dst, is_v6(w))) {
 		step_text(s, "%s is a private address; behind an internet gateway nobody has it",
 			  addr_text(&w->s.key.dst, is_v6(w), text));
 		step_fix(s, "add a route for it through a peering connection, a transit gateway or a VPN");
@@ -550,7 +550,7 @@ static bool inbound_by_internet(struct walker *w, const struct fl_net_eni *eni, 
 	if (!enter_gateway(w, s, eni->vpc, route))
 		return false;
 	w->by_internet = eni->vpc;
-	if (addr_is_private(&w->s.key.src, is_v6(w))) {
+	if (fl_addr_is_private(&w->s.key.src, is_v6(w))) {
 		step_text(s, "%s is a private address; it cannot come in by an internet gateway",
 			  addr_text(&w->s.key.src, is_v6(w), text));
 		step_fix(s, "add a route for it through a peering connection, a transit gateway or a VPN");

@@ -28,4 +28,3 @@ void walk_filter(struct walker *w, enum fl_step_kind kind, const struct fl_net_e
 bool walk_route(struct walker *w, const struct fl_net_eni *eni);
 /* From outside the inventory to w->to, by the gateway that its own route to the sender names. */
 bool walk_arrive(struct walker *w);
-bool addr_is_private(const struct fl_addr *a, bool v6);

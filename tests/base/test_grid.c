@@ -27,6 +27,9 @@ static void cleans(void **state)
 	     "??a", 3}, /* never UTF-8 */
 	    {"\xe2\x82\xac", "\xe2\x82\xac", 1},
 	    {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80", 1},
+	    {"a\xe2\x80\xae"
+	     "b\xe2\x81\xa6",
+	     "a?b?", 4}, /* U+202E and U+2066 turn the direction */
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++) {
@@ -34,6 +37,7 @@ static void cleans(void **state)
 
 		assert_int_equal(fl_grid_clean(&out, rows[i].in, strlen(rows[i].in)), rows[i].shown);
 		assert_string_equal(fl_buf_cstr(&out), rows[i].out);
+		assert_int_equal(fl_grid_is_clean(rows[i].in, strlen(rows[i].in)), !strcmp(rows[i].in, rows[i].out));
 		fl_buf_free(&out);
 	}
 }

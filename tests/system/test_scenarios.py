@@ -36,7 +36,8 @@ def test_rules_not_in_force_are_an_opinion(flowlog, tmp_path):
 
 def test_an_answered_reject_is_a_contradiction(flowlog, tmp_path):
     """Both sides of a session of which the rules deny the first packet: they were not in force."""
-    assert ledger(flowlog, tmp_path, "ssh-and-rdp")["policy"]["contradictions"] == 0
+    for case in CASES:  # an answer that is denied is not a question that is answered: the next ping is none
+        assert case == "contradiction" or ledger(flowlog, tmp_path, case)["policy"]["contradictions"] == 0, case
     found = ledger(flowlog, tmp_path, "contradiction")["policy"]
     assert found["enforced"] and found["contradictions"] == 1
 

@@ -195,6 +195,29 @@ def test_what_cannot_be_asked(flowlog, tmp_path, args, status, said):
     assert done.returncode == status and said in done.stderr
 
 
+def test_an_answer_about_nothing_is_none(flowlog, tmp_path):
+    """No records, records of other interfaces, a file without rules: not "nothing is rejected", with or without --check."""
+    w = World()
+    aws, logs, empty = w.write(tmp_path / "aws"), traffic(w).write(tmp_path / "logs"), tmp_path / "empty"
+    empty.mkdir()
+    other = tmp_path / "other.log"
+    other.write_text("2 111122223333 eni-0nobody 10.0.1.5 10.0.3.5 40000 443 6 3 180 1700000000 1700000060 ACCEPT OK\n")
+    nothing = tmp_path / "nothing.json"
+    nothing.write_text("{}")
+    for rules, source, said in ((aws, empty, "no record"), (aws, other, "no record"), (nothing, logs, "nothing would change")):
+        done = flowlog("whatif", "--check", "--inventory", aws, "--rules", rules, source, check=False)
+        assert done.returncode == 1 and said in done.stderr and not done.stdout, (said, done)
+
+
+def test_a_new_group_that_nothing_has_is_said(flowlog, tmp_path):
+    w = World()
+    aws, logs = w.write(tmp_path / "aws"), traffic(w).write(tmp_path / "logs")
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps({"SecurityGroups": [{**w.find("sg-0web"), "GroupId": "sg-0new"}]}))
+    done = flowlog("whatif", "--inventory", aws, "--rules", new, logs)
+    assert "sg-0new is new, and no interface has it" in done.stderr
+
+
 # ---- suggest ----
 
 def suggest(flowlog, world, log, tmp_path, target, *args, form="json", flags=True):

@@ -399,3 +399,74 @@ def test_a_record_of_another_format(flowlog, tmp_path):
                                (None, "2 1 eni-0db04 - - - - - - - 1 2 - NODATA", "nothing to explain")):
         done = flowlog("why", "--inventory", aws, *(["--format", format] if format else []), "--record", line, check=False)
         assert done.returncode == 2 and said in done.stderr
+
+
+ESCAPES = "\x1b[31m\x1b]0;pwn\x07\u009b5m\u202e"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_names_do_not_drive_the_terminal(why, form):
+    """Control characters, and those that turn the direction of text, of any name, id or state of the inventory."""
+    def hostile(w):
+        w.find("web")["TagSet"] = [{"Key": "Name", "Value": "web\n" + ESCAPES}]
+        w.find("eni-0web01")["Description"] = ESCAPES
+        w.find("sg-0web")["GroupName"] = ESCAPES
+        w.find("rtb-0public")["Routes"].append(route("8.0.0.0/8", GatewayId="igw-" + ESCAPES))
+        w.find("rtb-0public")["Tags"] = w.find("acl-0public")["Tags"] = w.find("subnet-0public")["Tags"] = [{"Key": "Name", "Value": ESCAPES}]
+        w.find("pcx-0ab")["Status"]["Code"] = w.find("i-0db")["State"]["Name"] = w.find("nat-0a")["State"] = ESCAPES
+    for asked in (["10.0.1.5", "db:5432"], ["10.0.1.5", "8.8.8.8:443"], ["app", "b:80"], ["app", "internet:80"]):
+        done = why(hostile, "-o", form, *asked)
+        for said in (done.stdout, done.stderr):
+            assert not [c for c in said if (ord(c) < 32 and c != "\n") or 0x7f <= ord(c) < 0xa0 or c == "\u202e"], said
+        if form == "json":
+            json.loads(done.stdout)
+        else:
+            assert "web?" in done.stdout or asked[0] != "10.0.1.5"
+
+
+def test_what_is_quoted_of_the_question_does_not_either(flowlog, tmp_path):
+    done = flowlog("why", "--inventory", World().write(tmp_path / "aws"), "a\x1b[31m", "db", check=False)
+    assert done.returncode == 2 and '"a?[31m" is not an interface' in done.stderr
+
+
+def test_half_an_inventory_is_said(flowlog, tmp_path):
+    """An answer from what could be read names what could not."""
+    path = World().write(tmp_path / "aws")
+    text = (path / "network-acls.json").read_text()
+    (path / "network-acls.json").write_text(text[:100])
+    for args in (["why", "web", "db:5432"], ["inventory", "show"]):
+        done = flowlog(*args, "--inventory", path, check=False)
+        assert "inventory: network-acls.json: " in done.stderr and "the rest of the file is left out" in done.stderr
+    (path / "network-acls.json").write_text(text)
+    assert not flowlog("why", "app", "db:5432", "--inventory", path).stderr
+
+
+def test_one_interface_does_not_talk_through_its_own_groups(flowlog, tmp_path):
+    path = World().write(tmp_path / "aws")
+    done = flowlog("why", "--inventory", path, "web", "10.0.1.5:22", check=False)
+    assert done.returncode == 2 and "does not leave the instance" in done.stderr
+    # By its public address it does.
+    done = flowlog("why", "--inventory", path, "web", "198.51.100.5:22", check=False)
+    assert done.returncode == 1 and "internet gateway" in done.stdout
+
+
+def test_records_of_the_internet(flowlog, tmp_path):
+    """internet is every public address; where there are no records, that is said."""
+    path = World().write(tmp_path / "aws")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    ask = lambda: flowlog("why", "--inventory", path, "--store", logs, "internet", "web:443").stdout  # noqa: E731
+    line = "2 111122223333 eni-0web01 {} 10.0.1.5 40000 443 6 3 180 1700000000 1700000060 ACCEPT OK\n"
+    header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n"
+    (logs / "a.log").write_text(header + line.format("192.0.2.77") + line.format("10.0.3.5"))
+    said = ask()
+    assert said.startswith("internet (as 203.0.113.1) -> web") and "ACCEPT: 1 records, 3 packets" in said
+
+
+def test_remedies_that_can_be_carried_out(why):
+    """The internet is all addresses, not the one that stands for it; nobody joins a group of another VPC."""
+    said = why(None, "db", "internet:443").stdout
+    assert "to change: allow tcp 443 to 0.0.0.0/0 in the outbound rules" in said and "add a route for 0.0.0.0/0 to rtb-0db" in said
+    said = why(None, "c", "app:8080").stdout
+    assert "to change: allow tcp 8080 from 10.2.1.5 in the inbound rules of sg-0app" in said and "put the peer" not in said
+    assert "put the peer into sg-0app, or allow" in why(None, "web", "db:5432").stdout
