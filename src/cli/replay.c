@@ -149,39 +149,18 @@ static struct opener *opener_of(struct fl_replay *p, const struct fl_key *k)
 	return &p->opener[fl_hash_bytes(k, sizeof *k, p->seed) % OPENERS];
 }
 
-static bool opens(const struct fl_obs *o)
-{
-	return o->key.proto != 6 || ((o->tcp & 2) && !(o->tcp & FL_TCP_SYNACK));
-}
-
-static bool answers(const struct fl_obs *o)
-{
-	return o->key.proto != 6 || (o->tcp & FL_TCP_SYNACK);
-}
-
-static struct fl_key reversed(const struct fl_key *k)
-{
-	struct fl_key r = *k;
-
-	r.src = k->dst;
-	r.dst = k->src;
-	r.sport = k->dport;
-	r.dport = k->sport;
-	r.dirfam ^= FL_DIR_INGRESS | FL_DIR_EGRESS; /* one of the two bits is set */
-	return r;
-}
-
-static void note_denied(struct fl_replay *p, const struct fl_obs *o, const struct fl_decision *d)
+static void note_denied(struct fl_replay *p, const struct fl_obs *o, const struct fl_subject *s,
+			const struct fl_decision *d)
 {
 	p->denied[d->by].packets += o->packets;
 	p->denied[d->by].bytes += o->bytes;
-	if (opens(o) && d->by != FL_BY_CLOSED)
+	if (fl_subject_asks(s) && d->by != FL_BY_CLOSED)
 		*opener_of(p, &o->key) = (struct opener){.key = o->key, .used = true};
 }
 
-static void note_answer(struct fl_replay *p, const struct fl_obs *o)
+static void note_answer(struct fl_replay *p, const struct fl_subject *s)
 {
-	struct fl_key asked = reversed(&o->key);
+	struct fl_key asked = fl_subject_reverse(s).key;
 	struct opener *x = opener_of(p, &asked);
 
 	if (!x->used || memcmp(&x->key, &asked, sizeof asked) != 0)
@@ -218,11 +197,11 @@ void fl_replay_packet(struct fl_replay *p, struct fl_obs *o, const uint8_t *ethe
 	fl_judge(p->filter, p->connections, &s, &d);
 	p->judged.packets += o->packets;
 	p->judged.bytes += o->bytes;
-	if (answers(o))
-		note_answer(p, o);
+	if (fl_subject_answers(&s))
+		note_answer(p, &s);
 	if (d.accept)
 		return;
-	note_denied(p, o, &d);
+	note_denied(p, o, &s, &d);
 	if (p->enforced)
 		o->key.dirfam |= FL_KEY_REJECT | (d.by == FL_BY_BPA ? FL_KEY_BPA : 0);
 }
