@@ -31,6 +31,7 @@ struct fl_audit_row {
 	struct fl_count seen, recorded, excluded, lost, not_ip, verdict[FL_VERDICT_N];
 	const char *system, *causes, *source; /* of verdicts, NULL: not known */
 };
+int fl_audit_contradictions(struct fl_audit *a, const char *where, const struct fl_count *answers);
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *row);
 
 /* Every frame that the journal holds: balance, sums, duplicates; and the delivered objects against

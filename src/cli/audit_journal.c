@@ -179,6 +179,8 @@ static int check_ledgers(struct check *c, const struct fl_frame *f)
 			r = fl_audit_finding(c->a,
 					     "%s %s: %" PRId64 " packets seen are neither recorded, excluded nor lost",
 					     c->name, directions[d], gap);
+		if (!r && !c->a->windows)
+			r = fl_audit_contradictions(c->a, c->name, &l->verdict[FL_VERDICT_CONTRADICTED]);
 	}
 	return r;
 }

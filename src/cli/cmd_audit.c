@@ -102,7 +102,7 @@ static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 				   w->recorded.packets,
 				   w->excluded.packets,
 				   w->lost.packets,
-				   w->verdict[FL_VERDICT_REJECTED].packets,
+				   w->verdict[FL_VERDICT_REJECTED].packets + w->verdict[FL_VERDICT_DENIED].packets,
 				   w->verdict[FL_VERDICT_BEFORE].packets,
 				   w->not_ip.packets};
 	char at[24];
@@ -116,6 +116,16 @@ static int row_grid(struct fl_grid *g, const struct fl_audit_row *w)
 	return r ? r : fl_grid_adds(g, w->causes ? w->causes : "-");
 }
 
+int fl_audit_contradictions(struct fl_audit *a, const char *where, const struct fl_count *answers)
+{
+	return answers->packets
+		   ? fl_audit_finding(a,
+				      "%s: %" PRIu64 " packets answer what the rules of the inventory deny: they were "
+				      "not in force; correct the inventory or \"Enforced\" in bindings.json",
+				      where, answers->packets)
+		   : 0;
+}
+
 int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *w)
 {
 	uint64_t before = w->verdict[FL_VERDICT_BEFORE].packets;
@@ -125,12 +135,14 @@ int fl_audit_row(struct fl_audit *a, const struct fl_audit_row *w)
 	int r = a->json ? row_json(a, w) : row_grid(&a->print.grid, w);
 
 	a->before += before;
-	if (r || !packets)
+	if (r || (!packets && !w->verdict[FL_VERDICT_CONTRADICTED].packets))
 		return r;
 	snprintf(where, sizeof where, "%s %s%s%s", *w->name ? w->name : w->eni, w->direction,
 		 w->start ? ", window " : "", w->start ? fl_time_rfc3339(w->start, at) : "");
-	return fl_audit_finding(a, "%s: %" PRId64 " packets seen are neither recorded, excluded nor lost", where,
-				packets);
+	if (packets)
+		r = fl_audit_finding(a, "%s: %" PRId64 " packets seen are neither recorded, excluded nor lost", where,
+				     packets);
+	return r ? r : fl_audit_contradictions(a, where, &w->verdict[FL_VERDICT_CONTRADICTED]);
 }
 
 /* ---- the meter's totals and the system's counters ---- */

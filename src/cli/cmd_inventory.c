@@ -260,7 +260,11 @@ const struct fl_command fl_cmd_inventory = {
 	"\"\", "
 	"\"End\": \"guest\" or \"host\", \"Enforced\": true}]}. One whose MAC address is that of the inventory needs "
 	"no "
-	"row. The running daemon takes a new import over with its next window.\n\n"
+	"row. The running daemon takes a new import over with its next window. With \"Enforced\" what the interface's "
+	"groups, ACLs and Block Public Access deny is recorded REJECT. A window's flows are judged when it closes, in "
+	"the order they began; the packets of a tuple in one window have one verdict, from the OR of their TCP flags, "
+	"so packets that come late within the window a connection closed in are not told apart. An answer to what was "
+	"denied says that the rules were not in force: flowlog audit fails and names the interface.\n\n"
 	"show lists the interfaces, or shows one with all that applies to it: NAME is its id, its name, an instance or "
 	"an "
 	"address. history lists the imports. commands prints a script that makes a complete directory.",

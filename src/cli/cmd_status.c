@@ -87,6 +87,27 @@ static int add_roles(struct picture *p, const char *store, struct fl_print *prin
 }
 
 /* Where verdicts come from; what is dropped behind the interfaces for other reasons is no verdict. */
+static int add_denied(const struct fl_status_file *s, const struct fl_status_ledger *l, struct fl_buf *out)
+{
+	const json_t *interfaces = json_object_get(s->root, "interfaces");
+	const uint64_t answered = l->verdict[FL_VERDICT_CONTRADICTED].packets;
+	size_t enforced = 0, i;
+	json_t *o;
+	int r;
+
+	json_array_foreach(interfaces, i, o) enforced += json_is_true(json_object_get(o, "enforced"));
+	if (!enforced && !l->verdict[FL_VERDICT_DENIED].packets && !answered)
+		return 0;
+	r = fl_buf_printf(out, "rules       in force on %zu interface%s: %" PRIu64 " packets denied", enforced,
+			  fl_plural(enforced), l->verdict[FL_VERDICT_DENIED].packets);
+	if (!r && answered)
+		r = fl_buf_printf(out,
+				  "; but %" PRIu64
+				  " packets answer what they deny: they were not in force (flowlog audit names them)",
+				  answered);
+	return r ? r : fl_buf_adds(out, "\n");
+}
+
 static int add_verdicts(struct fl_status_file *s, const struct fl_status_ledger *l, struct fl_buf *out)
 {
 	const json_t *v = fl_status_object(s, s->root, "verdicts"), *others = fl_status_object(s, v, "other_drops");
@@ -161,6 +182,7 @@ static int add_meter(struct fl_status_file *s, struct fl_buf *out)
 			      frames, fl_plural(frames), flows, fl_plural(flows),
 			      fl_human_bytes(fl_status_u64(s, journal, "bytes"), bytes), dropped, fl_plural(dropped));
 	r = r ? r : add_verdicts(s, &l, out);
+	r = r ? r : add_denied(s, &l, out);
 	return r ? r : s->error;
 }
 

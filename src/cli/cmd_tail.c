@@ -178,7 +178,7 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 /* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
 static void note_verdicts(struct tail *t, uint32_t flags)
 {
-	if (t->noted || flags & FL_WINDOW_VERDICTS || !isatty(STDERR_FILENO))
+	if (t->noted || flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY) || !isatty(STDERR_FILENO))
 		return;
 	t->noted = true;
 	fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n", stderr);

@@ -342,8 +342,11 @@ int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf)
 	fl_state_init(&e->state, conf->memory_limit, conf->seed, conf->boot_id);
 	e->sink = (struct fl_live_sink){.ring = sink_ring, .half = sink_half, .ctx = e};
 	r = open_log(e, &lost_log);
+	if (!r)
+		r = fl_judging_begin(e);
 	if (!r && !conf->reused && e->state.had_log)
 		r = note_gap(e, e->state.checked + 1);
+	e->conf.connections = NULL; /* the log has them */
 	if (!r)
 		r = tell_kernel(e);
 	if (!r && lost_log)
@@ -363,6 +366,7 @@ void fl_engine_free(struct fl_engine **e)
 {
 	if (!*e)
 		return;
+	fl_judging_end(*e);
 	fl_wal_close(&(*e)->wal);
 	fl_state_deinit(&(*e)->state);
 	free(*e);

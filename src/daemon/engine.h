@@ -21,6 +21,7 @@
 
 struct fl_engine;
 
+struct fl_filter; /* policy/policy.h */
 struct fl_engine_conf {
 	int shmfd; /* directory of the log */
 	struct fl_journal *journal;
@@ -37,8 +38,13 @@ struct fl_engine_conf {
 	/* What stands behind dst of a tuple that came in on the wire in a network namespace; NULL: never known. */
 	bool (*behind)(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret);
 	void *behind_ctx;
-	bool verdicts; /* the backend tells what the packet filter drops */
-	bool reused;   /* the backend went on counting while we were away */
+	/* The rules that were in force on an interface in a window that began at start (Unix seconds); NULL: none,
+	 * nothing is judged. */
+	const struct fl_filter *(*filter)(void *ctx, const struct fl_eni *eni, int64_t start);
+	void *filter_ctx;
+	const struct fl_buf *connections; /* of the last run, which ended in order; may be NULL */
+	bool verdicts;                    /* the backend tells what the packet filter drops */
+	bool reused;                      /* the backend went on counting while we were away */
 };
 
 int fl_engine_new(struct fl_engine **ret, const struct fl_engine_conf *conf);
@@ -94,4 +100,6 @@ const struct fl_engine_last *fl_engine_last(const struct fl_engine *e); /* numbe
 /* Flows of the open window, with action: what is summed already and a racy look at the kernel's cache. malloc'd,
  * sorted by interface and key. */
 int fl_engine_peek(struct fl_engine *e, size_t max, struct fl_flow **ret, size_t *ret_n);
+/* What the rules' state is as of the last window written, for conf.connections of the next run; empty: nothing. */
+const struct fl_buf *fl_engine_connections(const struct fl_engine *e);
 uint64_t fl_engine_memory(const struct fl_engine *e);

@@ -158,7 +158,7 @@ static int append_interface(struct fl_engine *e, const struct window *w, unsigne
 	bool more = true;
 	int r = chunk ? 0 : -ENOMEM;
 
-	flags |= e->conf.verdicts ? FL_WINDOW_VERDICTS : 0;
+	flags |= (e->conf.verdicts ? FL_WINDOW_VERDICTS : 0) | (w->ruled[number] ? FL_WINDOW_POLICY : 0);
 	for (unsigned d = 0; d < FL_DIR_N && number < w->rows; d++) {
 		ledger_of_row(&w->row[number].dir[d], e->counts_socket, &ledger[d]);
 		for (size_t i = 0; i < FL_ARRAY_LEN(skips); i++)
@@ -187,7 +187,6 @@ static bool has_counts(const struct window *w, unsigned slot)
 static int write_part(struct fl_engine *e, struct window *w)
 {
 	struct window_head head = {.window = w->number, .part = w->part, .first = w->first};
-	struct iovec iov = {.iov_base = &head, .iov_len = sizeof head};
 	uint32_t length = fl_state_window_seconds(&e->state, w->number);
 	int64_t start = fl_state_window_wall(&e->state, w->number);
 	struct fl_verdict_runs runs;
@@ -199,6 +198,9 @@ static int write_part(struct fl_engine *e, struct window *w)
 			return r;
 		fl_verdicts_find_ports(&e->state, w->flows, &w->n_flows);
 	}
+	r = fl_judging_part(e, w);
+	if (r)
+		return r;
 	fl_verdicts_runs(&runs, w->flows, w->n_flows);
 	if (w->first)
 		memset(&e->last, 0, sizeof e->last);
@@ -213,7 +215,7 @@ static int write_part(struct fl_engine *e, struct window *w)
 	if (!r)
 		r = fl_journal_commit(e->conf.journal, w->number, start, length);
 	if (!r)
-		r = fl_wal_append(e->wal, FL_WAL_CLOSED, &iov, 1);
+		r = fl_judging_close(e, head);
 	if (r)
 		return r;
 	e->closed_since_snapshot = true;

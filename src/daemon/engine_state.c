@@ -17,6 +17,7 @@ void fl_state_init(struct state *s, uint64_t memory_limit, uint64_t seed, const 
 	memset(s, 0, sizeof *s);
 	s->memory_limit = memory_limit;
 	s->seed = seed;
+	s->connections = FL_BUF(FL_WAL_RECORD_MAX);
 	memcpy(s->boot_id, boot_id, sizeof s->boot_id);
 }
 
@@ -26,6 +27,7 @@ void fl_state_deinit(struct state *s)
 		fl_state_drop_window(s, s->windows);
 	fl_table_free(&s->spare);
 	fl_table_free(&s->peek);
+	fl_buf_free(&s->connections);
 	free(s->peeked);
 	s->peeked = NULL;
 }
@@ -410,13 +412,32 @@ static int replay_closing(struct state *s, struct fl_cursor *c)
 	return 0;
 }
 
+static int keep_connections(struct state *s, struct fl_cursor *c, uint32_t n)
+{
+	const uint8_t *b = fl_cur_take(c, n);
+
+	fl_buf_reset(&s->connections);
+	return b ? fl_buf_add(&s->connections, b, n) : -EBADMSG;
+}
+
+static int replay_connections(struct state *s, struct fl_cursor *c)
+{
+	struct window_head h;
+
+	return take(c, &h, sizeof h) ? keep_connections(s, c, h.n) : -EBADMSG;
+}
+
 static int replay_closed(struct state *s, struct fl_cursor *c)
 {
 	struct window_head h;
 	struct window *w;
+	int r;
 
 	if (!take(c, &h, sizeof h))
 		return -EBADMSG;
+	r = h.n ? keep_connections(s, c, h.n) : 0;
+	if (r)
+		return r;
 	w = find_part(s, &h, false);
 	if (w)
 		fl_state_drop_window(s, w);
@@ -446,9 +467,11 @@ static int replay_boot(struct state *s, struct fl_cursor *c)
 }
 
 static int (*const replays[])(struct state *, struct fl_cursor *) = {
-    [FL_WAL_CLOCK] = replay_clock,   [FL_WAL_SLOT] = replay_slot,         [FL_WAL_CLOSING] = replay_closing,
-    [FL_WAL_CLOSED] = replay_closed, [FL_WAL_FRESH] = replay_fresh,       [FL_WAL_FLOWS] = replay_flows,
-    [FL_WAL_COUNTS] = replay_rows,   [FL_WAL_POSITION] = replay_position, [FL_WAL_BOOT] = replay_boot,
+    [FL_WAL_CLOCK] = replay_clock,     [FL_WAL_SLOT] = replay_slot,
+    [FL_WAL_CLOSING] = replay_closing, [FL_WAL_CLOSED] = replay_closed,
+    [FL_WAL_FRESH] = replay_fresh,     [FL_WAL_FLOWS] = replay_flows,
+    [FL_WAL_COUNTS] = replay_rows,     [FL_WAL_POSITION] = replay_position,
+    [FL_WAL_BOOT] = replay_boot,       [FL_WAL_CONNECTIONS] = replay_connections,
 };
 
 int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c)
@@ -485,6 +508,17 @@ int fl_state_log_boot(const struct state *s, struct fl_wal *wal)
 	struct iovec iov = {.iov_base = (void *)s->boot_id, .iov_len = sizeof s->boot_id};
 
 	return fl_wal_append(wal, FL_WAL_BOOT, &iov, 1);
+}
+
+int fl_state_log_connections(const struct state *s, struct fl_wal *wal)
+{
+	struct window_head head = {.n = (uint32_t)s->connections.len};
+	struct iovec iov[2] = {
+	    {.iov_base = &head, .iov_len = sizeof head},
+	    {.iov_base = s->connections.data, .iov_len = s->connections.len},
+	};
+
+	return s->connections.len ? fl_wal_append(wal, FL_WAL_CONNECTIONS, iov, 2) : 0;
 }
 
 #define SNAPSHOT_FLOWS 65536 /* flows a record */
@@ -576,6 +610,8 @@ int fl_state_snapshot(const struct state *s, struct fl_wal *wal)
 			r = fl_state_log_slot(s, i, wal);
 	for (const struct window *w = s->windows; !r && w; w = w->next)
 		r = snapshot_window(w, wal, buffer);
+	if (!r)
+		r = fl_state_log_connections(s, wal);
 	/* Last: replaying the parts above counts closings, which this puts right. */
 	return r ? r : snapshot_position(s, wal);
 }

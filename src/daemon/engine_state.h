@@ -36,7 +36,9 @@ struct window {
 	struct window *next; /* ascending numbers, frozen ones first */
 	uint32_t number, part;
 	bool frozen;
-	bool first; /* the part in which every interface says something, were it NODATA */
+	bool judged;
+	bool ruled[FL_K_SLOTS]; /* rules are in force on it */
+	bool first;             /* the part in which every interface says something, were it NODATA */
 	struct fl_table *table;
 	size_t limit;    /* of the table */
 	struct row *row; /* by slot */
@@ -56,6 +58,9 @@ static inline unsigned fl_state_slot_of(const struct fl_key *key)
 {
 	return key->iface & ~FL_STATE_MARKS;
 }
+
+/* In a flow's action beside FL_ACTION_REJECT, until its row is written: it answers what was denied. */
+#define FL_STATE_ANSWERS 0x80
 
 struct slot {
 	bool used;
@@ -106,13 +111,22 @@ struct state {
 	uint64_t ring_position, memory_limit, seed;
 	uint8_t boot_id[16];
 	bool other_boot, had_log;
+	struct fl_buf connections; /* of the rules in force, as of the last part that was closed */
 	struct fl_table *spare, *peek;
 	size_t spare_limit;
 	struct fl_partial *peeked;
 };
 
+/* Beside the state: the table that state.connections is made of, one part ahead while that is being written. */
+struct judging {
+	struct fl_connections *connections;
+	struct fl_buf next;         /* what state.connections is when the part is closed; empty: no change */
+	uint64_t born_ms, begin_ms; /* of this life; of the table */
+};
+
 struct fl_engine {
 	struct fl_engine_conf conf;
+	struct judging judging;
 	struct state state;
 	struct fl_wal *wal;
 	struct fl_live_sink sink;
@@ -137,8 +151,8 @@ void fl_state_drop_window(struct state *s, struct window *w);
 void fl_state_count(struct row_dir *row, const struct fl_live_counts *c);
 void fl_state_lost(void *ctx, const struct fl_obs *o); /* fl_table_lost_fn; ctx: a window that has the row */
 
-struct window_head { /* in the log */
-	uint32_t window, part, first, n;
+struct window_head {                     /* in the log */
+	uint32_t window, part, first, n; /* n: flows; of FL_WAL_CLOSED bytes of connections, 0: as they were */
 };
 /* Logs that the window is frozen, and freezes it. */
 int fl_state_freeze(struct state *s, struct window *w, bool first, struct fl_wal *wal);
@@ -161,6 +175,7 @@ void fl_state_fresh(struct state *s, const struct fresh_record *f);
 int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c);
 int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal);
 int fl_state_log_boot(const struct state *s, struct fl_wal *wal);
+int fl_state_log_connections(const struct state *s, struct fl_wal *wal);
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal);
 
 int fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live, size_t max,
@@ -168,6 +183,7 @@ int fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *op
 		  struct fl_flow **ret, size_t *ret_n);
 
 /* engine_verdicts.c */
+int fl_verdicts_by_tuple(const void *x, const void *y); /* of one interface */
 /* Gives drops behind a bridge to the interface that saw them. flows: sorted; all of a window. */
 void fl_verdicts_find_ports(const struct state *s, struct fl_flow *flows, size_t *n);
 /* One interface's flows: what was seen, what of it was dropped, what was dropped before. */
@@ -188,6 +204,14 @@ static inline size_t fl_verdicts_most(const struct fl_verdict_walk *w)
 	return (size_t)(w->seen_end - w->seen) + (size_t)(w->dropped_end - w->dropped) +
 	       (size_t)(w->before_end - w->before);
 }
+
+/* engine_policy.c */
+int fl_judging_begin(struct fl_engine *e);
+void fl_judging_end(struct fl_engine *e);
+/* Marks what the rules deny among a frozen part's flows. */
+int fl_judging_part(struct fl_engine *e, struct window *w);
+/* Logs that the part is in the journal, and the connections with it. */
+int fl_judging_close(struct fl_engine *e, struct window_head head);
 
 /* engine_close.c */
 int fl_engine_close_due(struct fl_engine *e);

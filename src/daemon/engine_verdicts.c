@@ -12,8 +12,9 @@
 #include "record/record.h"
 
 /* Two flows of the same interface, whatever their marks: the order of the table. */
-static int by_tuple(const struct fl_flow *a, const struct fl_flow *b)
+int fl_verdicts_by_tuple(const void *x, const void *y)
 {
+	const struct fl_flow *a = x, *b = y;
 	int c = memcmp(&a->key, &b->key, offsetof(struct fl_key, iface));
 
 	if (c)
@@ -29,7 +30,7 @@ static int by_key(const void *x, const void *y)
 
 	if (a->key.iface != b->key.iface)
 		return a->key.iface < b->key.iface ? -1 : 1;
-	return by_tuple(a, b);
+	return fl_verdicts_by_tuple(a, b);
 }
 
 static void join(struct fl_flow *to, const struct fl_flow *from)
@@ -166,15 +167,15 @@ bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *
 	struct fl_flow seen = {0}, rejected = {0};
 
 	*ret_n = 0;
-	if (w->dropped < w->dropped_end && (!key || by_tuple(w->dropped, key) < 0))
+	if (w->dropped < w->dropped_end && (!key || fl_verdicts_by_tuple(w->dropped, key) < 0))
 		key = w->dropped;
-	if (w->before < w->before_end && (!key || by_tuple(w->before, key) < 0))
+	if (w->before < w->before_end && (!key || fl_verdicts_by_tuple(w->before, key) < 0))
 		key = w->before;
 	if (!key)
 		return false;
-	if (w->seen < w->seen_end && !by_tuple(w->seen, key))
+	if (w->seen < w->seen_end && !fl_verdicts_by_tuple(w->seen, key))
 		seen = *w->seen++;
-	if (w->dropped < w->dropped_end && !by_tuple(w->dropped, key)) {
+	if (w->dropped < w->dropped_end && !fl_verdicts_by_tuple(w->dropped, key)) {
 		const struct fl_flow *dropped = w->dropped++;
 
 		if (!seen.packets)
@@ -182,7 +183,7 @@ bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *
 		else
 			move(&seen, dropped, &rejected, ledger);
 	}
-	if (w->before < w->before_end && !by_tuple(w->before, key)) {
+	if (w->before < w->before_end && !fl_verdicts_by_tuple(w->before, key)) {
 		const struct fl_flow *before = w->before++;
 
 		count(ledger, before, FL_VERDICT_BEFORE, before->packets, before->bytes);
@@ -191,6 +192,17 @@ bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *
 		else
 			rejected = *before;
 	}
+	if (seen.action & FL_STATE_ANSWERS)
+		count(ledger, &seen, FL_VERDICT_CONTRADICTED, seen.packets, seen.bytes);
+	if (seen.action & FL_ACTION_REJECT && seen.packets) {
+		count(ledger, &seen, FL_VERDICT_DENIED, seen.packets, seen.bytes);
+		if (rejected.packets)
+			join(&rejected, &seen);
+		else
+			rejected = seen;
+		seen.packets = 0;
+	}
+	seen.action = FL_ACTION_ACCEPT;
 	if (seen.packets)
 		ret[(*ret_n)++] = seen;
 	if (rejected.packets) {

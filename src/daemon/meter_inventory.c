@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -24,6 +25,8 @@ struct fl_meter_inventory {
 	char path[4096], loading_path[4096], said[512];
 	uint64_t applied, seen; /* what the directory looked like: when it was read, at the last look */
 	struct fl_network *network, *previous;
+	struct fl_policy *policy, *previous_policy; /* of these, once they were asked for */
+	int64_t since;                              /* Unix time the network came, 0: with the meter */
 	/* the thread */
 	pthread_t thread;
 	bool loading;
@@ -102,10 +105,21 @@ static void complain(struct fl_meter_inventory *i, const char *text)
 		fl_warn("%s; the interfaces keep the identity they have", text);
 }
 
+static void complain_of_rules(struct fl_meter_inventory *i, const char *text)
+{
+	if (!strcmp(text, i->said))
+		return;
+	snprintf(i->said, sizeof i->said, "%s", text);
+	fl_warn("%s; its rules are not judged", text);
+}
+
 static void take(struct fl_meter_inventory *i, struct fl_network *net, const char *path)
 {
+	fl_policy_free(&i->previous_policy);
 	fl_network_free(&i->previous);
 	i->previous = i->network;
+	i->previous_policy = i->policy;
+	i->policy = NULL;
 	i->network = net;
 	snprintf(i->path, sizeof i->path, "%s", path);
 	complain(i, "");
@@ -137,6 +151,7 @@ bool fl_meter_inventory_poll(struct fl_meter_inventory *i)
 			return false;
 		}
 		take(i, i->loaded, i->loading_path);
+		i->since = (int64_t)(fl_now_ns(&fl_clock_system) / FL_NS_PER_S);
 		i->loaded = NULL;
 		return true;
 	}
@@ -188,6 +203,8 @@ void fl_meter_inventory_free(struct fl_meter_inventory **i)
 		return;
 	if ((*i)->loading)
 		pthread_join((*i)->thread, NULL);
+	fl_policy_free(&(*i)->policy);
+	fl_policy_free(&(*i)->previous_policy);
 	fl_network_free(&(*i)->loaded);
 	fl_network_free(&(*i)->network);
 	fl_network_free(&(*i)->previous);
@@ -228,6 +245,39 @@ void fl_meter_inventory_bind(const struct fl_meter_inventory *i, struct fl_inter
 		list[k].eni = bound;
 		ret_enis[k] = e;
 	}
+}
+
+static int compile(struct fl_policy **p, const struct fl_network *net, const struct fl_net_eni *e,
+		   const struct fl_filter **ret)
+{
+	struct fl_policy_conf conf;
+	int r = 0;
+
+	if (!*p) {
+		conf.enis = fl_network_enis(net, &conf.n_enis);
+		r = fl_policy_new(p, &conf);
+	}
+	return r ? r : fl_policy_filter(*p, e, ret);
+}
+
+const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, const struct fl_eni *eni,
+						  int64_t window_start)
+{
+	const bool before = i->since && window_start <= i->since;
+	const struct fl_network *net = before ? i->previous : i->network;
+	struct fl_eni bound = *eni;
+	const struct fl_net_eni *e;
+	const struct fl_filter *filter = NULL;
+	bool enforced;
+	int r;
+
+	if (!net || !fl_network_bind(net, &bound, &e, &enforced) || !enforced ||
+	    strcmp(e->noun.id, eni->interface_id) != 0)
+		return NULL;
+	r = compile(before ? &i->previous_policy : &i->policy, net, e, &filter);
+	if (r)
+		complain_of_rules(i, fl_error_text(r));
+	return r ? NULL : filter;
 }
 
 /* The n-th address of the first IPv4 network; all zero when there is none. */

@@ -160,6 +160,7 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, 
 		fl_json_kstr(j, "device", f->eni.device);
 		fl_json_kstr(j, "netns", f->eni.netns);
 		fl_json_kbool(j, "metered", slot >= 0);
+		fl_json_kbool(j, "enforced", slot >= 0 && fl_meter_inventory_filter(s->inventory, &f->eni, INT64_MAX));
 		fl_json_kstr(j, "skip", f->skip == FL_SKIP_NONE ? "" : fl_skip_reasons[f->skip]);
 		if (slot >= 0) {
 			fl_json_ki64(j, "slot", slot);

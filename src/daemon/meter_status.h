@@ -26,7 +26,7 @@ struct fl_meter_status {
 	const struct fl_journal *journal;
 	const struct fl_interface *interfaces;
 	size_t n_interfaces;
-	const struct fl_meter_inventory *inventory;
+	struct fl_meter_inventory *inventory;
 	size_t n_bound;                       /* interfaces that it names */
 	const struct fl_meter_system *system; /* by slot */
 	int64_t started;

@@ -29,6 +29,8 @@
 
 #define NAT_KEEP_WINDOWS 2 /* the window a connection ended in is written in the next one */
 #define NAT_KEEP_S 5
+#define CONNECTIONS_FILE "connections" /* in the journal, between two runs */
+#define CONNECTIONS_MAX (64u << 20)
 #define TICK_NS (FL_NS_PER_S / 10)
 
 struct meter {
@@ -390,6 +392,11 @@ static int read_boot_id(uint8_t ret[16])
 	return 0;
 }
 
+static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *eni, int64_t window_start)
+{
+	return fl_meter_inventory_filter(ctx, eni, window_start);
+}
+
 static bool behind(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret)
 {
 	return fl_nat_behind(ctx, netns, in, ret);
@@ -446,9 +453,12 @@ static int open_stages(struct meter *m)
 	    .exclusions = m->run->exclusions,
 	    .behind = m->nat ? behind : NULL,
 	    .behind_ctx = m->nat,
+	    .filter = filter_of,
+	    .filter_ctx = m->inventory,
 	    .verdicts = m->run->verdicts,
 	    .reused = m->run->reused,
 	};
+	struct fl_buf connections FL_CLEANUP(fl_buf_free) = FL_BUF(CONNECTIONS_MAX);
 	int r = read_boot_id(m->boot_id);
 
 	if (!r)
@@ -464,8 +474,14 @@ static int open_stages(struct meter *m)
 	r = fl_journal_open(&m->journal, m->journalfd, &jc);
 	ec.journal = m->journal;
 	ec.live = m->live;
+	/* Taken over by the engine's log; without one, what is open is the middle of something. */
+	if (!r && !fl_file_read(m->journalfd, CONNECTIONS_FILE, &connections))
+		ec.connections = &connections;
 	if (!r)
 		r = fl_engine_new(&m->engine, &ec);
+	ec.connections = NULL;
+	if (!r)
+		unlinkat(m->journalfd, CONNECTIONS_FILE, 0);
 	if (r || fl_engine_had_log(m->engine))
 		return r;
 	r = fl_last_window_settle(m->journalfd, m->journal);
@@ -497,6 +513,16 @@ static int run_loop(struct meter *m)
 	if (!r && m->nat)
 		r = fl_loop_add_fd(m->loop, fl_nat_fd(m->nat), EPOLLIN, on_nat, m, &sources[5]);
 	return r ? r : fl_loop_run(m->loop);
+}
+
+/* Connections outlive the meter; lost ones are taken for the middle of something, which costs little. */
+static void keep_connections(const struct meter *m)
+{
+	const struct fl_buf *b = fl_engine_connections(m->engine);
+	int r = b->len ? fl_file_write_atomic(m->journalfd, CONNECTIONS_FILE, b->data, b->len, 0640, false) : 0;
+
+	if (r)
+		fl_warn("%s", fl_error_text(r));
 }
 
 int fl_role_meter(const struct fl_run *run, int channel)
@@ -531,10 +557,11 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		r = fl_discovery_list(m.discovery, &m.interfaces, &m.n_interfaces);
 	if (!r)
 		r = fl_privilege_drop(role, run->uid, run->gid);
-	if (!r)
-		r = open_stages(&m);
+	/* What was metered before the meter died is judged by its rules. */
 	if (!r)
 		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory, inventoryfd);
+	if (!r)
+		r = open_stages(&m);
 	/* What was read from the log of an earlier life may have had another one. */
 	m.another_inventory = true;
 	if (!r)
@@ -553,6 +580,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		m.quiet_so_far = false;
 		say_window(&m);
 		write_status(&m);
+		keep_connections(&m);
 		fl_wal_remove(run->shmfd);
 		fl_last_window_forget(m.journalfd);
 	}

@@ -14,18 +14,19 @@
 struct fl_wal;
 
 enum fl_wal_type {
-	FL_WAL_CLOCK = 1, /* struct fl_clock_row */
-	FL_WAL_SLOT,      /* an interface came, changed or went */
-	FL_WAL_RING,      /* batch head, partials, counts */
-	FL_WAL_HALF,      /* batch head, partials, counts */
-	FL_WAL_CLOSING,   /* a window is frozen as a part: what comes after it is another part */
-	FL_WAL_CLOSED,    /* the part is in the journal: forget it */
-	FL_WAL_FRESH,     /* the kernel side began anew: what it knew is gone, some windows have a gap
-			   */
-	FL_WAL_FLOWS,     /* snapshot: window head, struct fl_flow[n] */
-	FL_WAL_COUNTS,    /* snapshot: window head, one row */
-	FL_WAL_POSITION,  /* snapshot: everything small */
-	FL_WAL_BOOT,      /* first record: of which boot the log tells */
+	FL_WAL_CLOCK = 1,   /* struct fl_clock_row */
+	FL_WAL_SLOT,        /* an interface came, changed or went */
+	FL_WAL_RING,        /* batch head, partials, counts */
+	FL_WAL_HALF,        /* batch head, partials, counts */
+	FL_WAL_CLOSING,     /* a window is frozen as a part: what comes after it is another part */
+	FL_WAL_CLOSED,      /* the part is in the journal: forget it; window head, connections */
+	FL_WAL_FRESH,       /* the kernel side began anew: what it knew is gone, some windows have a gap
+			     */
+	FL_WAL_FLOWS,       /* snapshot: window head, struct fl_flow[n] */
+	FL_WAL_COUNTS,      /* snapshot: window head, one row */
+	FL_WAL_POSITION,    /* snapshot: everything small */
+	FL_WAL_BOOT,        /* first record: of which boot the log tells */
+	FL_WAL_CONNECTIONS, /* what the rules in force remember */
 };
 
 #define FL_WAL_RECORD_MAX (256u << 20)

@@ -27,13 +27,16 @@ struct fl_window {
 #define FL_WINDOW_SKIPDATA 1u    /* something of this window on this interface was not captured */
 #define FL_WINDOW_PROVISIONAL 2u /* the open window: only in snapshots, never in the journal */
 #define FL_WINDOW_VERDICTS 4u    /* the kernel told what it dropped; unset: ACCEPT only means "not seen rejected" */
+#define FL_WINDOW_POLICY 16u     /* what the inventory's rules deny is REJECT here */
 #define FL_WINDOW_SILENT                                                                                               \
 	8u /* set by scan: the flow log has no record of this interface yet, so NODATA is not written */
 
 /* Where a window's verdicts come from, for people and scripts. */
 static inline const char *fl_verdict_source(uint32_t flags)
 {
-	return flags & FL_WINDOW_VERDICTS ? "kernel" : "none";
+	static const char *const names[] = {"none", "kernel", "policy", "kernel+policy"};
+
+	return names[!!(flags & FL_WINDOW_VERDICTS) + 2 * !!(flags & FL_WINDOW_POLICY)];
 }
 
 /*

@@ -60,7 +60,7 @@ struct fl_ledger {
 	uint64_t skbs;                          /* buffers the kernel handed us; capture files: frames */
 	struct fl_count seen, recorded, not_ip; /* not_ip bytes are layer 2 */
 	struct fl_count excluded[FL_RULE_N], lost[FL_LOSS_N];
-	struct fl_count verdict[FL_VERDICT_N]; /* REJECTED and BEFORE are among what was recorded or excluded */
+	struct fl_count verdict[FL_VERDICT_N]; /* all but UNMATCHED are among what was recorded or excluded */
 };
 void fl_ledger_add(struct fl_ledger *sum, const struct fl_ledger *row);
 /* seen + before the interface - recorded - excluded - lost, for packets; 0 when it balances. */

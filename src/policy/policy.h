@@ -146,5 +146,11 @@ bool fl_filter_crosses(const struct fl_filter *f, const struct fl_addr *peer,
 		       bool v6); /* leaves or enters the subnet */
 bool fl_filter_tracks(const struct fl_filter *f, const struct fl_subject *s);
 bool fl_filter_bpa(const struct fl_filter *f, const struct fl_subject *s);
+/*
+ * Whose rules were in force? Nobody answers what was denied; an answer contradicts the rules. Of TCP a SYN asks and a
+ * SYN with ACK answers; of other protocols every packet may do either, and time tells.
+ */
+bool fl_subject_asks(const struct fl_subject *s);
+bool fl_subject_answers(const struct fl_subject *s);
 /* The same flow the other way round: addresses, ports, direction, ICMP request for reply. */
 struct fl_subject fl_subject_reverse(const struct fl_subject *s);

@@ -120,7 +120,7 @@ static int load_frames(struct loader *l, struct fl_store *store, struct fl_query
 			snprintf(ret_seen->damage, sizeof ret_seen->damage, "%s", fl_error_text(r));
 		if (r < 0 || r == FL_READER_WINDOW_END)
 			continue;
-		ret_seen->verdicts |= (frame.window.flags & FL_WINDOW_VERDICTS) != 0;
+		ret_seen->verdicts |= (frame.window.flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY)) != 0;
 		l->provisional = frame.window.flags & FL_WINDOW_PROVISIONAL;
 		r = fl_store_writer_frame(l->writer, &frame);
 		if (!r)

@@ -112,6 +112,7 @@ static bool add(struct fl_partial *at, const struct fl_partial *p, uint32_t drai
 			at->packets += p->packets;
 			at->bytes += p->bytes;
 			at->last = p->last;
+			at->tcp |= p->tcp;
 			return true;
 		}
 		e.partial.evict = at->window == p->window ? FL_EVICT_COLLISION : FL_EVICT_STALE;
@@ -143,28 +144,50 @@ static struct fl_partial partial(unsigned slot, bool egress, uint32_t flow, uint
 	return p;
 }
 
-void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
+static void put(const struct fl_partial *p, uint32_t place)
 {
-	struct fl_partial p = partial(slot, egress, flow, packets, bytes);
-	uint32_t half = p.window & 1;
+	unsigned slot = p->slot;
+	bool egress = p->dirfam & FL_K_TC_EGRESS;
+	uint32_t half = p->window & 1;
 	struct fl_live_counts *c = &sim->counts[half][slot][egress];
 	bool mine;
 
-	sim->sent[slot][egress].packets += packets;
-	sim->sent[slot][egress].bytes += bytes;
-	mine = open_count(c, slot, egress, p.window, sim->drained[half]);
+	sim->sent[slot][egress].packets += p->packets;
+	sim->sent[slot][egress].bytes += p->bytes;
+	mine = open_count(c, slot, egress, p->window, sim->drained[half]);
 	c->skbs++;
-	c->packets += packets;
-	c->bytes += bytes;
+	c->packets += p->packets;
+	c->bytes += p->bytes;
 	if (sim->to_vlan) {
-		c->vlan_packets += packets;
-		c->vlan_bytes += bytes;
+		c->vlan_packets += p->packets;
+		c->vlan_bytes += p->bytes;
 		return;
 	}
-	if (!mine || !add(&sim->cache[half][(flow * 7 + slot) % SIM_CACHE], &p, sim->drained[half])) {
-		c->lost_packets += packets;
-		c->lost_bytes += bytes;
+	if (!mine || !add(&sim->cache[half][place % SIM_CACHE], p, sim->drained[half])) {
+		c->lost_packets += p->packets;
+		c->lost_bytes += p->bytes;
 	}
+}
+
+void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)
+{
+	struct fl_partial p = partial(slot, egress, flow, packets, bytes);
+
+	put(&p, flow * 7 + slot);
+}
+
+void sim_tuple(unsigned slot, bool egress, uint8_t proto, const struct fl_addr *src, uint16_t sport,
+	       const struct fl_addr *dst, uint16_t dport, uint8_t tcp)
+{
+	struct fl_partial p = partial(slot, egress, 0, 1, 60);
+
+	memcpy(p.src, src->b, sizeof p.src);
+	memcpy(p.dst, dst->b, sizeof p.dst);
+	p.proto = proto;
+	p.sport = sport;
+	p.dport = dport;
+	p.tcp = tcp;
+	put(&p, sport * 3u + dport * 5u + slot + egress);
 }
 
 void sim_drop(uint8_t evict, unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes)

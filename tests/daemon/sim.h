@@ -71,6 +71,9 @@ extern const struct fl_live_ops sim_ops;
 
 void sim_new(uint64_t window_ns, uint64_t ring_size); /* at a wall time in the middle of a window */
 void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
+/* A packet of 60 bytes. */
+void sim_tuple(unsigned slot, bool egress, uint8_t proto, const struct fl_addr *src, uint16_t sport,
+	       const struct fl_addr *dst, uint16_t dport, uint8_t tcp);
 /* The packet filter drops packets of a flow; evict is FL_EVICT_DROPPED*. What the ring cannot take is not told. */
 void sim_drop(uint8_t evict, unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
 void sim_pass(uint64_t ns);
