@@ -218,7 +218,16 @@ void fl_why_step_json(struct fl_json *j, const struct fl_step *s)
 	fl_json_end_object(j);
 }
 
-static int print_seen(struct fl_buf *out, const struct fl_why_seen *seen)
+/* The answer is what AWS's rules say; the record is what happened on this host. "": they agree. */
+static const char *disagreement(const struct fl_trace *t, const struct fl_why_seen *seen)
+{
+	if (!seen->last || (seen->last_action == FL_ACTION_REJECT) == (t->blocker != NULL))
+		return "";
+	return t->blocker ? "accepted all the same: these rules are not enforced there, or were others then"
+			  : "rejected all the same: by the host's own packet filter, or the rules were others then";
+}
+
+static int print_seen(struct fl_buf *out, const struct fl_trace *t, const struct fl_why_seen *seen)
 {
 	static const char *const actions[FL_ACTION_N] = {"ACCEPT", "REJECT"};
 	char when[24], bytes[16], count[16];
@@ -231,6 +240,8 @@ static int print_seen(struct fl_buf *out, const struct fl_why_seen *seen)
 	if (!r)
 		r = fl_buf_printf(out, "  last seen %s, %s at %s\n", fl_time_rfc3339(seen->last, when),
 				  actions[seen->last_action], seen->last_eni);
+	if (!r && *disagreement(t, seen))
+		r = fl_buf_printf(out, "  %s\n", disagreement(t, seen));
 	for (unsigned a = 0; !r && a < FL_ACTION_N; a++)
 		if (seen->flows[a])
 			r = fl_buf_printf(out, "  %s: %s records, %s packets, %s\n", actions[a],
@@ -259,7 +270,7 @@ static int print_text(struct fl_buf *out, const struct fl_trace_question *q, con
 			r = fl_buf_adds(out, t->step[i].leg == FL_LEG_THERE ? "\nthere\n" : "\nback\n");
 		r = r ? r : fl_why_step_text(out, &t->step[i]);
 	}
-	return r || !seen ? r : print_seen(out, seen);
+	return r || !seen ? r : print_seen(out, t, seen);
 }
 
 static void json_end(struct fl_json *j, const char *key, const struct fl_trace_end *e)
@@ -275,7 +286,7 @@ static void json_end(struct fl_json *j, const char *key, const struct fl_trace_e
 	fl_json_end_object(j);
 }
 
-static void json_seen(struct fl_json *j, const struct fl_why_seen *seen)
+static void json_seen(struct fl_json *j, const struct fl_trace *t, const struct fl_why_seen *seen)
 {
 	static const char *const actions[FL_ACTION_N] = {"ACCEPT", "REJECT"};
 	char when[24];
@@ -290,6 +301,7 @@ static void json_seen(struct fl_json *j, const struct fl_why_seen *seen)
 	fl_json_kstr(j, "last_seen", seen->last ? fl_time_rfc3339(seen->last, when) : NULL);
 	fl_json_kstr(j, "last_action", seen->last ? actions[seen->last_action] : NULL);
 	fl_json_kstr(j, "last_interface", seen->last ? seen->last_eni : NULL);
+	fl_json_kstr(j, "disagreement", disagreement(t, seen));
 	for (unsigned a = 0; a < FL_ACTION_N; a++) {
 		fl_json_key(j, actions[a]);
 		fl_json_object(j);
@@ -326,7 +338,7 @@ static int print_json(struct fl_buf *out, const struct fl_trace_question *q, con
 	for (size_t i = 0; i < t->n; i++)
 		fl_why_step_json(&j, &t->step[i]);
 	fl_json_end_array(&j);
-	json_seen(&j, seen);
+	json_seen(&j, t, seen);
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);
 	return r ? r : fl_buf_adds(out, "\n");

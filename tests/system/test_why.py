@@ -470,3 +470,14 @@ def test_remedies_that_can_be_carried_out(why):
     said = why(None, "c", "app:8080").stdout
     assert "to change: allow tcp 8080 from 10.2.1.5 in the inbound rules of sg-0app" in said and "put the peer" not in said
     assert "put the peer into sg-0app, or allow" in why(None, "web", "db:5432").stdout
+
+
+def test_rules_and_records_that_disagree_are_not_left_side_by_side(flowlog, tmp_path):
+    path, log = World().write(tmp_path / "aws"), tmp_path / "a.log"
+    ask = lambda port, form="text": flowlog("why", "--inventory", path, "--store", log, "-o", form, "app", f"web:{port}", check=False).stdout  # noqa: E731
+    line = "2 111122223333 eni-0web01 10.0.2.5 10.0.1.5 40000 {} 6 3 180 1700000000 1700000060 {} OK\n"
+    log.write_text(line.format(443, "REJECT") + line.format(80, "ACCEPT") + line.format(81, "REJECT"))
+    assert "allowed\n" in ask(443) and "rejected all the same: by the host's own packet filter" in ask(443)
+    assert "blocked" in ask(80) and "accepted all the same: these rules are not enforced" in ask(80)
+    assert "blocked" in ask(81) and "all the same" not in ask(81)
+    assert json.loads(ask(443, "json"))["records"]["disagreement"].startswith("rejected") and not json.loads(ask(81, "json"))["records"]["disagreement"]
