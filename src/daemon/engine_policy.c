@@ -30,7 +30,7 @@ struct judged {
 	struct fl_connections *connections;
 	struct fl_flow *flow;
 	size_t n;
-	bool *done, *tracked;
+	bool *done, *tracked, *goes_on; /* goes_on: of a connection that its own side opened in an earlier window */
 	int64_t start;
 };
 
@@ -75,6 +75,7 @@ static void judge_one(struct judged *j, struct fl_flow *f, const struct fl_subje
 	fl_judge(j->filter, j->connections, s, ret);
 	j->done[i] = true;
 	j->tracked[i] = ret->tracked && ret->accept;
+	j->goes_on[i] = ret->by == FL_BY_CONNECTION && ret->opener == fl_key_dir(&f->key);
 	f->action = ret->accept ? FL_ACTION_ACCEPT : FL_ACTION_REJECT;
 }
 
@@ -116,7 +117,9 @@ static void find_answers(struct judged *j)
 		if (!g)
 			continue;
 		back = subject_of(j, g);
-		if (fl_subject_answers(&back) && asks_first(f, &s, g, &back) > 0)
+		/* A denied reply asks nothing of those who opened the connection, whichever came first in this window.
+		 */
+		if (fl_subject_answers(&back) && !j->goes_on[g - j->flow] && asks_first(f, &s, g, &back) > 0)
 			g->action |= FL_STATE_ANSWERS;
 	}
 }
@@ -257,7 +260,7 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 	}
 	/* All memory first: a part is not judged by halves. */
 	order = malloc((w->n_flows + 1) * sizeof *order);
-	marks = calloc(2 * w->n_flows + 1, sizeof *marks);
+	marks = calloc(3 * w->n_flows + 1, sizeof *marks);
 	r = order && marks ? open_table(e, start) : -ENOMEM;
 	if (r)
 		return r;
@@ -268,6 +271,7 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 				   .flow = &w->flows[i],
 				   .done = marks + i,
 				   .tracked = marks + w->n_flows + i,
+				   .goes_on = marks + 2 * w->n_flows + i,
 				   .start = start};
 
 		for (to = i; to < w->n_flows && w->flows[to].key.iface == slot;)

@@ -260,6 +260,29 @@ static void an_answer_contradicts(void **state)
 	finish();
 }
 
+/* The ACL lets no reply out. In a window that begins with a reply, the next question is not its answer. */
+static void a_denied_reply_asks_nothing(void **state)
+{
+	begin();
+	open_world.acl.out.n = 0;
+	fl_policy_free(&open_world.policy);
+	compile(&open_world);
+	start(false);
+	run(1 * S);
+	asks(0, 17, 40002, 53, 0);
+	run(1 * S);
+	answers(0, 17, 40002, 53, 0);
+	sim_pass(50 * MS);
+	asks(0, 17, 40002, 53, 0);
+	run(3 * S);
+	stop();
+	it_adds_up();
+	assert_int_equal(rejected(53), 1);
+	assert_int_equal(accepted(53), 2);
+	assert_int_equal(contradicted(), 0);
+	finish();
+}
+
 /* Both began in the same tick, and the higher port does not tell who asked. */
 static void together_in_favour_of_the_packets(void **state)
 {
@@ -508,6 +531,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(allowed_and_denied),
 	    cmocka_unit_test(an_answer_contradicts),
+	    cmocka_unit_test(a_denied_reply_asks_nothing),
 	    cmocka_unit_test(together_in_favour_of_the_packets),
 	    cmocka_unit_test(closed_for_the_next_window),
 	    cmocka_unit_test(drops_of_what_is_denied),
