@@ -92,6 +92,8 @@ def test_a_port_that_the_rules_deny(daemon, pair, flowlog, server, tmp_path, enf
     for i in range(4):
         connect(pair.b, 81, 8100 + i)  # nobody listens: a reset is no answer
     connect(pair.b, 80, 8000)
+    # The window has to close, and the status to be written after it.
+    d.wait_for(lambda: sum(here(d)["ledger"][way]["recorded"]["packets"] for way in ("ingress", "egress")) >= 8 + 8)
     time.sleep(2.2)
     status = flowlog("status", "--store", d.store).stdout
     assert d.stop() == 0
