@@ -147,6 +147,7 @@ def run(daemon, flowlog):
         verdicts = d.status("meter")["verdicts"]
         if verdicts["source"] != "kernel":
             pytest.skip(f"verdicts are not observed here: {verdicts['reason']}")
+        d.wait_for(lambda: all(i["metered"] or i["skip"] for i in d.status("meter")["interfaces"]))
         return d
     return make
 
@@ -326,6 +327,7 @@ def test_behind_a_bridge(run, pair, netns, flowlog):
     router = Router(pair, netns, bridge=True)
     nft(router.a, chain("forward", "udp dport 7002 drop"))
     d = run(router.a)
+    d.wait_for(lambda: metered(d, "c0")["metered"])
     send(router.c, "udp", PEER, 7002, 9, source=5001)
     rows = finish(d, flowlog, device="c0")
     assert rows.pick(proto=17) == {Row("REJECT", "egress", CONTAINER, PEER, 5001, 7002, 17): 9}
