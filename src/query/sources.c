@@ -137,7 +137,7 @@ static int read_header(const char *path, struct fl_format **ret, bool *ret_gzip)
 {
 	char line[HEADER_MAX];
 	gzFile f = gzopen(path, "rbe");
-	size_t n, known = 0;
+	size_t n;
 	int r;
 
 	if (!f)
@@ -159,18 +159,7 @@ static int read_header(const char *path, struct fl_format **ret, bool *ret_gzip)
 			       "%s: the first line is longer than %d bytes; a flow log begins with "
 			       "a line that names its fields",
 			       path, HEADER_MAX);
-	r = fl_format_from_header(ret, line, n);
-	if (r)
-		return fl_wrap(r, "%s", path);
-	for (size_t i = 0; i < fl_format_len(*ret); i++)
-		known += fl_format_field(*ret, i) != NULL;
-	if (known)
-		return 0;
-	fl_format_free(ret);
-	return fl_fail(-EINVAL,
-		       "%s: the first line names no field of a flow log; a header line such as "
-		       "\"version account-id ...\" is needed",
-		       path);
+	return fl_scan_header(path, line, n, ret);
 }
 
 static int add_file(struct fl_sources *s, const char *path, const struct stat *st)

@@ -76,6 +76,8 @@ struct fl_scan_stats {
 	uint64_t skipped_lines; /* of another number of fields, or with a value that is none */
 };
 bool fl_scan_is_log_name(const char *name); /* *.log, *.log.gz */
+/* The format that a header line names; path is for the sentence. -EINVAL when it names no field at all. */
+int fl_scan_header(const char *path, const char *line, size_t n, struct fl_format **ret);
 /* The format of a file, from its first line: a header, or, when that begins with a digit, a record of the default
  * format. ret_has_header may be NULL. */
 int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_format **ret, bool *ret_has_header);

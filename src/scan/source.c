@@ -31,17 +31,11 @@ bool fl_scan_is_log_name(const char *name)
 	return false;
 }
 
-int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_format **ret, bool *ret_has_header)
+int fl_scan_header(const char *path, const char *line, size_t n, struct fl_format **ret)
 {
-	bool header = !n || *line < '0' || *line > '9';
 	size_t known = 0;
-	int r;
+	int r = fl_format_from_header(ret, line, n);
 
-	if (ret_has_header)
-		*ret_has_header = header;
-	if (!header)
-		return fl_format_parse(ret, FL_LOG_VPC, "default");
-	r = fl_format_from_header(ret, line, n);
 	if (r)
 		return fl_wrap(r, "%s", path);
 	for (size_t i = 0; i < fl_format_len(*ret); i++)
@@ -53,6 +47,15 @@ int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_f
 		       "%s: the first line names no field of a flow log; a header line such as "
 		       "\"version account-id ...\" is needed",
 		       path);
+}
+
+int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_format **ret, bool *ret_has_header)
+{
+	bool header = !n || *line < '0' || *line > '9';
+
+	if (ret_has_header)
+		*ret_has_header = header;
+	return header ? fl_scan_header(path, line, n, ret) : fl_format_parse(ret, FL_LOG_VPC, "default");
 }
 
 static bool has_field(const struct fl_format *f, const char *name)
