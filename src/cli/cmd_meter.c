@@ -341,15 +341,6 @@ static int prepare_networks(struct run *r)
 	return 0;
 }
 
-/* Names that only transit gateway flow logs have decide for their table. */
-static enum fl_log_kind kind_of(const char *format)
-{
-	return !strcmp(format, "tgw-default") || strstr(format, "${tgw-") || strstr(format, "${resource-type}") ||
-		       strstr(format, "${packets-lost-")
-		   ? FL_LOG_TGW
-		   : FL_LOG_VPC;
-}
-
 static uint64_t half_of_memory(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -391,7 +382,7 @@ static int prepare(struct run *r)
 	r->memory = r->conf->memory ? r->conf->memory : half_of_memory();
 	result = prepare_networks(r);
 	if (!result)
-		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
+		result = fl_format_parse(&r->format, fl_format_kind_of(r->conf->format), r->conf->format);
 	if (!result && fl_format_warning(r->format))
 		fprintf(stderr, "flowlog: format: %s\n", fl_format_warning(r->format));
 	if (!result)

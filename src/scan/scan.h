@@ -34,6 +34,8 @@ struct fl_store;
 int fl_store_open(struct fl_store **ret, const char *dir,
 		  const char *flow_log_id /* NULL: the first of the configuration, else by name */);
 void fl_store_close(struct fl_store **s);
+/* Frames from the first one on again. */
+int fl_store_rewind(struct fl_store *s);
 const char *fl_store_dir(const struct fl_store *s);
 const struct fl_store_log *fl_store_log(const struct fl_store *s);
 size_t fl_store_file_count(const struct fl_store *s);

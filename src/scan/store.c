@@ -342,6 +342,14 @@ static int open_journal(struct fl_store *s)
 	return fl_reader_open(&s->reader, fd, s->log.cursor);
 }
 
+int fl_store_rewind(struct fl_store *s)
+{
+	fl_reader_close(&s->reader);
+	s->open_read = false;
+	fl_buf_reset(&s->open);
+	return open_journal(s);
+}
+
 int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id)
 {
 	struct fl_store *s FL_CLEANUP(fl_store_close) = calloc(1, sizeof *s);
