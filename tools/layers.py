@@ -11,6 +11,7 @@ import sys
 # Folders side by side in one row do not see each other.
 LAYERS = [
     ["base"],
+    ["aws"],
     ["flow"],
     ["inventory"],
     ["policy"],

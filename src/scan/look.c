@@ -124,9 +124,9 @@ int fl_look_format(const char *path, const struct fl_looked *l, const char *form
 	if (!r)
 		*ret_at = end ? (size_t)(end - l->head) + 1 : l->n;
 	else if (digit || format)
-		r = fl_wrap(fl_format_parse(ret, fl_format_kind_of(format ? format : "default"),
-					    format ? format : "default"),
-			    "--format");
+		r = fl_wrap(
+		    fl_format_parse(ret, fl_format_kind_of(format ? format : "default"), format ? format : "default"),
+		    "--format");
 	return r;
 }
 

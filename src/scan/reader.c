@@ -258,7 +258,8 @@ unsigned fl_scan_threads(const struct fl_scan *s)
 
 static size_t slot_of(const struct fl_file_id *table, size_t cap, const struct fl_file_id *id)
 {
-	size_t at = (size_t)(((uint64_t)id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
+	size_t at =
+	    (size_t)(((uint64_t)id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
 
 	while (table[at].ino && (table[at].ino != id->ino || table[at].dev != id->dev))
 		at = (at + 1) & (cap - 1);

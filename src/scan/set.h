@@ -69,7 +69,7 @@ struct fl_pass {
 	pthread_cond_t more;
 	size_t place, file; /* the next one to be handed out */
 	struct fl_unit *unit;
-	unsigned openers; /* threads that hold a file whose units are not yet known */
+	unsigned openers;        /* threads that hold a file whose units are not yet known */
 	struct fl_file_id *seen; /* files that were opened: one named twice is read once */
 	size_t n_seen, cap_seen;
 	struct fl_scan_report report;
@@ -177,13 +177,13 @@ struct fl_scan_reader {
 	const struct fl_unit_ops *ops; /* NULL: no unit is open */
 	struct fl_unit *unit;
 	void *state;
-	bool ended;              /* the unit has no more than the rows that were returned */
-	const char *path;        /* of the unit, for the column "source" */
-	struct fl_lines lines;   /* of the unit */
-	bool provisional;        /* the rows of this batch */
-	const char *verdict;     /* verdict_source of the rows of this batch; NULL: null */
+	bool ended;                                 /* the unit has no more than the rows that were returned */
+	const char *path;                           /* of the unit, for the column "source" */
+	struct fl_lines lines;                      /* of the unit */
+	bool provisional;                           /* the rows of this batch */
+	const char *verdict;                        /* verdict_source of the rows of this batch; NULL: null */
 	uint64_t set[(FL_BATCH_COLUMNS + 63) / 64]; /* columns that the unit fills */
-	struct fl_scan_report report; /* counted here, added up at the end of a unit */
+	struct fl_scan_report report;               /* counted here, added up at the end of a unit */
 };
 
 void fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *f);

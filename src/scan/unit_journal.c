@@ -15,8 +15,8 @@ struct journal {
 	struct fl_encoder *encoder;
 	struct fl_store_writer *writer;
 	struct fl_frame frame;
-	bool open;      /* a frame is being handed out */
-	size_t next;    /* of its flows; n_flows: what it says of itself, then done */
+	bool open;   /* a frame is being handed out */
+	size_t next; /* of its flows; n_flows: what it says of itself, then done */
 	struct fl_buf text;
 	size_t end[FL_BATCH_ROWS]; /* of each line */
 	size_t n;
