@@ -236,6 +236,7 @@ int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_
 	p->n_columns = p->n_selected = n;
 	p->filter = filter;
 	p->report = s->listed;
+	fl_filter_times(filter, &p->since, &p->until);
 	if (!filter)
 		return 0;
 	n_names = fl_filter_columns(filter, names);
@@ -256,58 +257,30 @@ unsigned fl_scan_threads(const struct fl_scan *s)
 
 /* ---- handing out ---- */
 
-static size_t slot_of(const struct fl_file_id *table, size_t cap, const struct fl_file_id *id)
-{
-	size_t at =
-	    (size_t)(((uint64_t)id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
-
-	while (table[at].ino && (table[at].ino != id->ino || table[at].dev != id->dev))
-		at = (at + 1) & (cap - 1);
-	return at;
-}
-
-/* 1: not opened before; 0: it was. */
-static int first_time(struct fl_pass *p, const struct stat *st)
-{
-	struct fl_file_id id = {st->st_dev, st->st_ino};
-	size_t at;
-
-	if (2 * p->n_seen >= p->cap_seen) {
-		size_t cap = p->cap_seen ? 2 * p->cap_seen : 256;
-		struct fl_file_id *grown = calloc(cap, sizeof *grown);
-
-		if (!grown)
-			return -ENOMEM;
-		for (size_t i = 0; i < p->cap_seen; i++)
-			if (p->seen[i].ino)
-				grown[slot_of(grown, cap, &p->seen[i])] = p->seen[i];
-		free(p->seen);
-		p->seen = grown;
-		p->cap_seen = cap;
-	}
-	at = slot_of(p->seen, p->cap_seen, &id);
-	if (p->seen[at].ino)
-		return 0;
-	p->seen[at] = id;
-	p->n_seen++;
-	return 1;
-}
-
 struct ticket { /* what a thread got: a unit, or a file that is still to be looked at */
 	struct fl_unit *unit;
 	const struct fl_place *place;
 	const struct fl_scan_file *file;
 };
 
+/* The time in a name or place says that nothing in it is asked for. */
+static bool is_outside(const struct fl_pass *p, const struct fl_scan_file *f)
+{
+	return p->filter && (f->first != INT64_MIN || f->last != INT64_MAX) &&
+	       (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
+}
+
 static bool next_file(struct fl_scan *s, struct ticket *ret)
 {
 	struct fl_pass *p = &s->pass;
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
-		if (p->file < s->places.place[p->place]->n) {
+		while (p->file < s->places.place[p->place]->n) {
 			ret->place = s->places.place[p->place];
 			ret->file = &ret->place->file[p->file++];
-			return true;
+			if (!is_outside(p, ret->file))
+				return true;
+			p->report.files_pruned++;
 		}
 	return false;
 }
@@ -408,7 +381,7 @@ static int look_at(struct fl_scan_reader *r, const struct ticket *t, struct fl_u
 			return 0;
 		}
 		pthread_mutex_lock(&p->lock);
-		result = u->opened->regular ? first_time(p, &st) : 1;
+		result = u->opened->regular ? fl_ids_add(&p->seen, &p->n_seen, &p->cap_seen, &st) : 1;
 		if (result > 0)
 			result = split(p, u);
 		else if (!result)
@@ -467,6 +440,7 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 {
 	sum->files += x->files;
 	sum->files_pruned += x->files_pruned;
+	sum->directories_pruned += x->directories_pruned;
 	sum->bytes += x->bytes;
 	sum->bytes_pruned += x->bytes_pruned;
 	sum->row_groups_pruned += x->row_groups_pruned;

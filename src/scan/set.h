@@ -20,6 +20,15 @@
 #define FL_SCAN_FILES_MAX (1u << 26) /* in one question */
 #define FL_SCAN_PATHS_MAX 4096       /* length of one */
 
+/* ---- which file it is, whatever it is called ---- */
+
+struct fl_file_id {
+	dev_t dev;
+	ino_t ino; /* 0: free */
+};
+/* A set of them that grows. 1: it is new; 0: it was there. */
+int fl_ids_add(struct fl_file_id **ids, size_t *n, size_t *cap, const struct stat *st);
+
 /* ---- what there is ---- */
 
 enum fl_where { FL_WHERE_FILE, FL_WHERE_STDIN, FL_WHERE_JOURNAL };
@@ -39,6 +48,7 @@ struct fl_place {
 	struct fl_buf names;
 	struct fl_scan_file *file;
 	size_t n, cap;
+	size_t source, pruned; /* number of the operand; files that were left out */
 };
 
 struct fl_places {
@@ -54,17 +64,13 @@ struct fl_fault_list {
 
 /* ---- reading: one pass over the set ---- */
 
-struct fl_file_id {
-	dev_t dev;
-	ino_t ino; /* 0: free */
-};
-
 struct fl_unit;
 struct fl_pass {
 	struct fl_column_def column[FL_BATCH_COLUMNS]; /* selected, then the filter's */
 	size_t n_columns, n_selected;
 	const struct fl_filter *filter;
 	struct fl_filter_bound *bound;
+	int64_t since, until; /* of the filter */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	size_t place, file; /* the next one to be handed out */
@@ -104,6 +110,9 @@ void fl_scan_add_fault(struct fl_scan *s, const char *text);
 /* ---- listing.c ---- */
 int fl_scan_list(struct fl_scan *s);
 void fl_places_free(struct fl_places *p);
+struct fl_place *fl_place_alloc(const char *path, size_t source);
+void fl_place_free(struct fl_place *p);
+int fl_places_keep(struct fl_places *p, struct fl_place *x); /* x is taken, also when this fails */
 int fl_place_new(struct fl_places *p, const char *path, struct fl_place **ret);
 int fl_place_add(struct fl_place *p, const char *name, size_t n, struct fl_scan_file file);
 /* Path of a file: malloc'd. */
