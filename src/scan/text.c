@@ -244,10 +244,11 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+#define NO_GAP 9
 /* IPv6 in hexadecimal groups alone; what is refused here is left to the slow path. */
 static bool groups(const char *s, const char *end, struct fl_addr *ret)
 {
-	unsigned n = 0, gap = 8;
+	unsigned n = 0, gap = NO_GAP;
 	uint8_t b[16] = {0};
 
 	if (end - s < 2 || end - s > 39)
@@ -270,17 +271,17 @@ static bool groups(const char *s, const char *end, struct fl_addr *ret)
 		if (*s++ != ':' || s == end)
 			return false;
 		if (*s == ':') {
-			if (gap < 8)
+			if (gap != NO_GAP)
 				return false;
 			gap = n;
 			s++;
 		}
 	}
-	if (gap == 8 ? n != 8 : n > 7)
+	if (gap == NO_GAP ? n != 8 : n > 7)
 		return false;
 	*ret = (struct fl_addr){0};
-	memcpy(ret->b, b, gap == 8 ? 16 : 2 * gap);
-	if (gap < 8)
+	memcpy(ret->b, b, gap == NO_GAP ? 16 : 2 * gap);
+	if (gap != NO_GAP)
 		memcpy(ret->b + 16 - 2 * (n - gap), b + 2 * gap, 2 * (n - gap));
 	return true;
 }
@@ -673,6 +674,7 @@ static int scan_rest(struct fl_text *t, const char *data, size_t n, bool last, s
 	b.n = n + 1;
 	t->lines_before = t->counts.lines;
 	r = scan(t, &b);
+	t->counts.lines--; /* the newline is ours */
 	*ret_used = n;
 	return r;
 }
