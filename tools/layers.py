@@ -34,6 +34,8 @@ FACES = {
     "flow/decode_fast.h",  # in line in the packet loop
     "inventory/network.h",  # AWS's nouns; inventory.h is what a record needs
     "record/columns.h",  # records by column
+    "record/parquet.h",  # batches as a Parquet file
+    "record/parquet_format.h",  # numbers of the file format, for the reader
     "scan/reader.h",  # sources as batches of columns
     "scan/filter.h",
     "record/enrich.h",  # fields that need the inventory
