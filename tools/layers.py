@@ -11,6 +11,7 @@ import sys
 # Folders side by side in one row do not see each other.
 LAYERS = [
     ["base"],
+    ["aws"],
     ["flow"],
     ["inventory"],
     ["policy"],
@@ -33,6 +34,10 @@ LINUX_FILES = {"base/loop.c"}  # epoll: only the daemon links it
 FACES = {
     "flow/decode_fast.h",  # in line in the packet loop
     "inventory/network.h",  # AWS's nouns; inventory.h is what a record needs
+    "capture/pcap_input.h",  # the bytes of a file, decompressed
+    "record/columns.h",  # records by column
+    "scan/reader.h",  # sources as batches of columns
+    "scan/filter.h",
     "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows
