@@ -644,15 +644,16 @@ static int with_verdicts(const struct fl_flow *flows, size_t n, struct fl_flow *
 
 	if (!rows)
 		return -ENOMEM;
-	fl_verdicts_runs(&runs, flows, n);
+	fl_verdicts_runs(&runs, flows, n, NULL);
 	for (unsigned slot = 0; slot < FL_K_SLOTS; slot++) {
 		struct fl_verdict_walk walk;
+		struct fl_verdict_cause unneeded[2];
 		struct fl_flow pair[2];
 		size_t have;
 
 		fl_verdicts_take(&runs, slot, &walk);
 		/* Never more rows than flows: a REJECT stands for a flow of drops. */
-		while (fl_verdicts_next(&walk, pair, &have, unused)) {
+		while (fl_verdicts_next(&walk, pair, unneeded, &have, unused)) {
 			memcpy(rows + at, pair, have * sizeof *rows);
 			at += have;
 		}
