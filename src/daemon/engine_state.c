@@ -43,7 +43,7 @@ static size_t table_limit(const struct state *s)
 	if (!s->memory_limit)
 		return 0;
 	for (const struct window *w = s->windows; w; w = w->next)
-		used += fl_table_bytes(w->table) + w->n_flows * sizeof *w->flows;
+		used += fl_table_bytes(w->table) + fl_state_flow_bytes(w);
 	return used >= s->memory_limit ? 1 : FL_MIN(s->memory_limit / 2, s->memory_limit - used);
 }
 
@@ -107,6 +107,8 @@ void fl_state_drop_window(struct state *s, struct window *w)
 		w->table = NULL;
 	}
 	fl_table_free(&w->table);
+	fl_opinions_free(&w->opinions);
+	free(w->opinion);
 	free(w->flows);
 	free(w->row);
 	free(w);

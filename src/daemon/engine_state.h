@@ -41,7 +41,7 @@ struct window {
 	bool ruled[FL_K_SLOTS]; /* rules are in force on it */
 	uint16_t *opinion;      /* of the rules, by flow of flows; NULL: there were none anywhere */
 	struct fl_opinions *opinions;
-	bool first;             /* the part in which every interface says something, were it NODATA */
+	bool first; /* the part in which every interface says something, were it NODATA */
 	struct fl_table *table;
 	size_t limit;    /* of the table */
 	struct row *row; /* by slot */
@@ -49,6 +49,11 @@ struct window {
 	struct fl_flow *flows; /* sorted, once writing has begun */
 	size_t n_flows;
 };
+
+static inline size_t fl_state_flow_bytes(const struct window *w)
+{
+	return w->n_flows * (sizeof *w->flows + (w->opinion ? sizeof *w->opinion : 0));
+}
 
 /* Drops are flows too, in the same table: a mark beside the slot number keeps them apart, and sorts them behind what
  * was seen, in the same order. */

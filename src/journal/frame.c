@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "record/record.h"
 
 #define MAGIC 0x31464c46u /* "FLF1" */
 #define VERSION 4u        /* 1: the ledger had no verdicts; 2: no addresses behind; 3: no grounds */
@@ -545,7 +546,7 @@ static int get_grounds(struct fl_cursor *c, struct fl_ground *row, size_t rows, 
 		row[i].opinion = fl_cur_u8(c);
 		row[i].reason = fl_cur_u8(c);
 		if (!get_text(c, row[i].drop, sizeof row->drop) || !get_text(c, row[i].rule, sizeof row->rule) ||
-		    row[i].opinion >= FL_OPINION_N)
+		    row[i].opinion >= FL_OPINION_N || row[i].reason >= FL_REASON_N)
 			return fl_fail(-EBADMSG, "frame: ground %zu has impossible values", i);
 	}
 	while (at < n) {
