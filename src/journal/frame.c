@@ -531,7 +531,11 @@ static bool get_text(struct fl_cursor *c, char *to, size_t size)
 	size_t n = fl_cur_u8(c);
 	const uint8_t *b = n < size ? fl_cur_take(c, n) : NULL;
 
-	if (!b || memchr(b, 0, n))
+	/* One word, as it was written: what prints it need not look. */
+	for (size_t i = 0; b && i < n; i++)
+		if (b[i] <= ' ' || b[i] > '~' || b[i] == '"' || b[i] == ',' || b[i] == '\\')
+			return false;
+	if (!b)
 		return false;
 	memset(to, 0, size);
 	memcpy(to, b, n);

@@ -48,7 +48,8 @@ static inline const char *fl_verdict_source(uint32_t flags)
 #define FL_INSIDE_DST 0x8000u
 
 /*
- * What decided about a flow, kept beside it. Of a rule: struct fl_opinion's text (policy/policy.h). Where rules are not
+ * What decided about a flow, kept beside it; texts are words of printable ASCII without quotes, commas and backslashes.
+ * Of a rule: struct fl_opinion's text (policy/policy.h). Where rules are not
  * in force (no FL_WINDOW_POLICY) their opinion is kept all the same and has changed no action.
  */
 #define FL_GROUND_DROP 48

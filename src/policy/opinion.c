@@ -32,7 +32,7 @@ struct fl_opinions {
 static void spell(char *text)
 {
 	for (; *text; text++)
-		if (*text <= ' ' || *text > '~' || *text == '"' || *text == ',' || *text == ';')
+		if (*text <= ' ' || *text > '~' || *text == '"' || *text == ',' || *text == ';' || *text == '\\')
 			*text = '_';
 }
 

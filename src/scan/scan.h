@@ -59,8 +59,9 @@ int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *
  * decided, and what the inventory's rules say, in force or not. Of a record that is a REJECT the source is what
  * rejected it, of an ACCEPT what looked.
  */
-enum fl_verdict_column { FL_COLUMN_SOURCE, FL_COLUMN_CAUSE, FL_COLUMN_POLICY, FL_COLUMN_RULE, FL_VERDICT_COLUMNS };
+enum fl_verdict_value { FL_VALUE_SOURCE, FL_VALUE_CAUSE, FL_VALUE_POLICY, FL_VALUE_RULE, FL_VERDICT_COLUMNS };
 extern const char *const fl_verdict_columns[FL_VERDICT_COLUMNS]; /* as fields are named in a format */
+extern const char *const fl_verdict_sql_columns[FL_VERDICT_COLUMNS];
 struct fl_verdict_values {
 	const char *value[FL_VERDICT_COLUMNS]; /* "": not known */
 	char both[FL_GROUND_DROP + FL_GROUND_RULE + 1];

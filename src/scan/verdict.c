@@ -5,10 +5,17 @@
 #include "scan/scan.h"
 
 const char *const fl_verdict_columns[FL_VERDICT_COLUMNS] = {
-    [FL_COLUMN_SOURCE] = "verdict-source",
-    [FL_COLUMN_CAUSE] = "verdict-cause",
-    [FL_COLUMN_POLICY] = "policy-action",
-    [FL_COLUMN_RULE] = "policy-cause",
+    [FL_VALUE_SOURCE] = "verdict-source",
+    [FL_VALUE_CAUSE] = "verdict-cause",
+    [FL_VALUE_POLICY] = "policy-action",
+    [FL_VALUE_RULE] = "policy-cause",
+};
+
+const char *const fl_verdict_sql_columns[FL_VERDICT_COLUMNS] = {
+    [FL_VALUE_SOURCE] = "verdict_source",
+    [FL_VALUE_CAUSE] = "verdict_cause",
+    [FL_VALUE_POLICY] = "policy_action",
+    [FL_VALUE_RULE] = "policy_cause",
 };
 
 /* Of a REJECT: who did it. Windows of older versions do not say, then it is who looked. */
@@ -26,18 +33,18 @@ void fl_ground_values(uint32_t flags, uint8_t action, const struct fl_ground *g,
 	const bool reject = action == FL_ACTION_REJECT;
 	const char *drop, *rule;
 
-	ret->value[FL_COLUMN_SOURCE] = fl_verdict_source(flags);
-	ret->value[FL_COLUMN_CAUSE] = ret->value[FL_COLUMN_POLICY] = ret->value[FL_COLUMN_RULE] = "";
+	ret->value[FL_VALUE_SOURCE] = fl_verdict_source(flags);
+	ret->value[FL_VALUE_CAUSE] = ret->value[FL_VALUE_POLICY] = ret->value[FL_VALUE_RULE] = "";
 	if (!g)
 		return;
 	if (reject)
-		ret->value[FL_COLUMN_SOURCE] = fl_verdict_source(rejected_by(flags, g));
-	ret->value[FL_COLUMN_POLICY] = actions[g->opinion];
-	ret->value[FL_COLUMN_RULE] = g->rule;
+		ret->value[FL_VALUE_SOURCE] = fl_verdict_source(rejected_by(flags, g));
+	ret->value[FL_VALUE_POLICY] = actions[g->opinion];
+	ret->value[FL_VALUE_RULE] = g->rule;
 	drop = g->drop;
 	rule = flags & FL_WINDOW_POLICY && (!reject || g->opinion == FL_OPINION_REJECT) ? g->rule : "";
 	snprintf(ret->both, sizeof ret->both, "%s%s%s", drop, *drop && *rule ? ";" : "", rule);
-	ret->value[FL_COLUMN_CAUSE] = ret->both;
+	ret->value[FL_VALUE_CAUSE] = ret->both;
 }
 
 void fl_frame_verdict(const struct fl_frame *frame, const struct fl_record *r, struct fl_verdict_values *ret)
