@@ -103,7 +103,7 @@ int fl_addr_parse(const char *text, size_t n, struct fl_addr *ret, bool *ret_v6)
 	char copy[FL_ADDR_TEXT_MAX + 1];
 	uint8_t v4[4];
 
-	if (n && n <= FL_ADDR_TEXT_MAX) {
+	if (n && n <= FL_ADDR_TEXT_MAX && !memchr(text, '\0', n)) {
 		memcpy(copy, text, n);
 		copy[n] = '\0';
 		if (inet_pton(AF_INET, copy, v4) == 1) {

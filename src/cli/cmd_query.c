@@ -12,7 +12,7 @@ static const char *const outputs[] = {"table", "json", "csv", "text"};
 struct conf {
 	const char *store, *flow_log;
 	int output;
-	bool open_window;
+	bool open_window, verdicts;
 };
 
 static int run(void *conf, int argc, char **argv)
@@ -22,6 +22,7 @@ static int run(void *conf, int argc, char **argv)
 	    .store = c->store,
 	    .flow_log = c->flow_log,
 	    .open_window = c->open_window,
+	    .journal_alone = c->verdicts,
 	    .output = outputs[c->output],
 	    .out_fd = STDOUT_FILENO,
 	};
@@ -50,6 +51,10 @@ static const struct fl_option options[] = {
     {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Add the open window; the column provisional is true there, and its numbers still grow.",
      offsetof(struct conf, open_window)},
+    {"verdicts", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Read the journals of stores alone, as far back as they reach: there every row has verdict_source, verdict_cause, "
+     "policy_action and policy_cause, which delivered objects have no room for.",
+     offsetof(struct conf, verdicts)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|csv|text",
      "Form of the answer; json is one object a line.", offsetof(struct conf, output)},
     {0},

@@ -87,6 +87,7 @@ static int add_sources(struct query *q)
 	const struct fl_query_conf *c = q->conf;
 	int r = 0;
 
+	q->sources.journal_alone = c->journal_alone;
 	if (!c->sources || !c->sources[0])
 		return fl_sources_add_store(&q->sources, c->store, c->flow_log);
 	for (size_t i = 0; !r && c->sources[i]; i++)

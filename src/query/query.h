@@ -12,6 +12,7 @@ struct fl_query_conf {
 	const char *store;          /* state directory */
 	const char *flow_log;       /* NULL: the first */
 	bool open_window;           /* include the provisional open window: column provisional is true there */
+	bool journal_alone;         /* fl_store_open_journal: every row with what decided */
 	const char *output;         /* "table", "json", "csv", "text" */
 	int out_fd;
 };

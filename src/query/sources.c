@@ -239,7 +239,7 @@ int fl_sources_add_store(struct fl_sources *s, const char *dir, const char *flow
 		return fl_fail(-errno, "%s: %s; start 'flowlog run' or name what to read", dir, strerror(errno));
 	if (first_time(s, &st) == 0)
 		return 0; /* the same store twice */
-	r = fl_store_open(&store, dir, flow_log);
+	r = (s->journal_alone ? fl_store_open_journal : fl_store_open)(&store, dir, flow_log);
 	if (r)
 		return fl_wrap(r, "%s", dir);
 	s->store[s->n_stores++] = store;

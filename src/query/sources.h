@@ -28,6 +28,7 @@ struct fl_sources {
 	size_t n_stores;
 	struct fl_file_id *seen; /* a file named twice is read once */
 	size_t n_seen, cap_seen;
+	bool journal_alone; /* of stores */
 };
 
 /* path: a state directory, a .log or .log.gz file (any name when it is named itself), or a

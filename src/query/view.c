@@ -23,9 +23,14 @@ struct loader {
 	struct fl_store_writer *writer;
 	struct fl_buf line;
 	idx_t row;
-	size_t columns; /* of the format; one more when open_window */
+	size_t columns; /* of the format; behind them those of the verdict, and one more when open_window */
 	bool open_window, provisional;
 };
+
+static size_t all_columns(const struct loader *l)
+{
+	return l->columns + FL_VERDICT_COLUMNS + l->open_window;
+}
 
 static int run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql)
 {
@@ -46,7 +51,7 @@ static int flush_chunk(struct loader *l)
 	l->d->data_chunk_reset(l->chunk);
 	l->row = 0;
 	/* A reset may move the vectors' memory. */
-	for (size_t i = 0; i < l->columns + l->open_window; i++)
+	for (size_t i = 0; i < all_columns(l); i++)
 		l->vector[i] = l->d->data_chunk_get_vector(l->chunk, i);
 	return r;
 }
@@ -82,6 +87,19 @@ static void set_cell(const struct loader *l, size_t column, struct fl_str s)
 		((int64_t *)l->d->vector_get_data(l->vector[column]))[l->row] = value;
 }
 
+static void set_verdict(const struct loader *l, const struct fl_frame *frame, const struct fl_record *record)
+{
+	struct fl_verdict_values v;
+
+	fl_frame_verdict(frame, record, &v);
+	for (size_t i = 0; i < FL_VERDICT_COLUMNS; i++)
+		if (*v.value[i])
+			l->d->vector_assign_string_element_len(l->vector[l->columns + i], l->row, v.value[i],
+							       strlen(v.value[i]));
+		else
+			set_null(l, l->vector[l->columns + i]);
+}
+
 static int load_record(void *ctx, const struct fl_frame *frame, const struct fl_record *record)
 {
 	struct loader *l = ctx;
@@ -96,8 +114,9 @@ static int load_record(void *ctx, const struct fl_frame *frame, const struct fl_
 		return fl_fail(-EPROTO, "a journal record does not fit its flow log's format");
 	for (size_t i = 0; i < values.n; i++)
 		set_cell(l, i, values.value[i]);
+	set_verdict(l, frame, record);
 	if (l->open_window)
-		((bool *)l->d->vector_get_data(l->vector[l->columns]))[l->row] = l->provisional;
+		((bool *)l->d->vector_get_data(l->vector[all_columns(l) - 1]))[l->row] = l->provisional;
 	return ++l->row == CHUNK_ROWS ? flush_chunk(l) : 0;
 }
 
@@ -141,6 +160,8 @@ static int create_table(const struct loader *l, fl_duck connection, const char *
 		r = r ? r : fl_source_column(l->format, i, '"', &sql);
 		r = r ? r : fl_buf_printf(&sql, " %s", fl_source_sql_type(fl_format_field(l->format, i)));
 	}
+	for (size_t i = 0; !r && i < FL_VERDICT_COLUMNS; i++)
+		r = fl_buf_printf(&sql, ",%s VARCHAR", fl_verdict_sql_columns[i]);
 	r = r ? r : fl_buf_adds(&sql, l->open_window ? ",provisional BOOLEAN)" : ")");
 	return r ? r : run_sql(l->d, connection, fl_buf_cstr(&sql));
 }
@@ -150,10 +171,11 @@ static int make_chunk(struct loader *l)
 	static const int ids[] = {
 	    [FL_TYPE_INT32] = FL_DUCK_INTEGER, [FL_TYPE_INT64] = FL_DUCK_BIGINT, [FL_TYPE_TEXT] = FL_DUCK_VARCHAR};
 	fl_duck types[COLUMNS_MAX];
-	size_t n = l->columns + l->open_window;
+	size_t n = all_columns(l), texts = l->columns + FL_VERDICT_COLUMNS;
 
 	for (size_t i = 0; i < n; i++)
 		types[i] = l->d->create_logical_type(i < l->columns ? ids[fl_format_field(l->format, i)->type]
+						     : i < texts    ? FL_DUCK_VARCHAR
 								    : FL_DUCK_BOOLEAN);
 	l->chunk = l->d->create_data_chunk(types, n);
 	for (size_t i = 0; i < n; i++)
@@ -168,7 +190,7 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 	int r = fl_format_parse(&l.format, FL_LOG_VPC, fl_store_log(store)->format);
 
 	l.columns = r ? 0 : fl_format_len(l.format);
-	if (!r && l.columns >= COLUMNS_MAX)
+	if (!r && all_columns(&l) > COLUMNS_MAX)
 		r = fl_fail(-E2BIG, "a format of %zu fields", l.columns);
 	if (!r)
 		r = fl_encoder_new(&l.encoder, l.format, FL_OUTPUT_TEXT);

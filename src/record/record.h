@@ -27,7 +27,9 @@ struct fl_record {
 	uint8_t tcp;        /* as struct fl_obs */
 	uint8_t action;     /* enum fl_action */
 	uint8_t status;     /* enum fl_status; NODATA and SKIPDATA write "-" for the flow's fields */
-	uint8_t pad[5];
+	uint8_t reason;     /* enum fl_reason, where the carrier knows it beside the text */
+	uint16_t ground;    /* the carrier's number of what decided; 0: not known */
+	uint8_t pad[2];
 };
 
 /* What is known beyond the packet; NULL members and a NULL pointer to it write "-" (or the documented default). */
