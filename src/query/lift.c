@@ -105,10 +105,10 @@ static bool is_constant(const json_t *e, unsigned depth, bool *ret_clock)
 {
 	static const char *const clocks[] = {"now",   "get_current_timestamp", "current_timestamp", "current_date",
 					     "today", "transaction_timestamp", "localtimestamp",    NULL};
-	static const char *const functions[] = {
-	    "+",          "-",          "*",         "epoch",          "epoch_ms",
-	    "to_seconds", "to_minutes", "to_hours",  "to_days",        "to_timestamp",
-	    "date_trunc", "strptime",   "make_date", "make_timestamp", NULL};
+	static const char *const functions[] = {"+",          "-",          "*",         "epoch",   "epoch_ms",
+						"to_seconds", "to_minutes", "to_hours",  "to_days", "to_timestamp",
+						"date_trunc", "strptime",   "make_date", "date",    "make_timestamp",
+						NULL};
 	const char *class = text_of(e, "class"), *name = text_of(e, "function_name"), *key;
 	json_t *child;
 	size_t i;
@@ -306,23 +306,61 @@ static bool time_column_of(const struct tree *t, const json_t *e, struct fl_colu
 	return column_of(t, arguments ? json_object_get(argument, "expression") : argument, ret);
 }
 
+static struct fl_filter *both(struct tree *t, struct fl_filter *a, struct fl_filter *b)
+{
+	struct fl_filter *f = NULL;
+
+	if (!t->r)
+		t->r = fl_filter_and(&f, a, b);
+	return f;
+}
+
+/* vpc_flow_logs.date is the day of start. */
+static bool date_column_of(const struct tree *t, const json_t *e, struct fl_column_def *ret)
+{
+	const json_t *names = json_object_get(e, "column_names");
+	const char *name = json_string_value(json_array_get(names, json_array_size(names) == 2));
+
+	return !strcasecmp(t->view, "vpc_flow_logs") && !strcmp(text_of(e, "class"), "COLUMN_REF") && name &&
+	       !strcasecmp(name, "date") && fl_column_find("start", ret);
+}
+
+/* How the seconds that a column is compared with come out of the other side. */
+enum unit { UNIT_NUMBER, UNIT_TIME, UNIT_DATE, UNIT_N };
+#define DAY 86400
+
 /* A bound that has to be computed is made wider to the next whole number: the engine compares exactly. */
 static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c, enum fl_filter_op op, const json_t *e,
-				  bool time)
+				  enum unit unit)
 {
-	bool clock = false, lower = op == FL_OP_GT || op == FL_OP_GE, upper = op == FL_OP_LT || op == FL_OP_LE;
-	struct fl_filter *f = NULL;
-	char around[128];
+	static const char *const around[UNIT_N] = {"CAST(1 AS DOUBLE)", "epoch(CAST(1 AS TIMESTAMPTZ))",
+						   "epoch(CAST(1 AS TIMESTAMP))"};
+	bool clock = false, day = op == FL_OP_EQ && unit == UNIT_DATE, lower = op == FL_OP_GT || op == FL_OP_GE || day,
+	     upper = op == FL_OP_LT || op == FL_OP_LE || day;
+	struct fl_filter *a = NULL, *b = NULL;
+	char sql[128];
 	uint64_t number;
 
 	/* What is computed here is earlier than what the engine will compute. */
 	if (c->type != FL_COLUMN_U64 || !(lower || upper) || !is_constant(e, 0, &clock) || (clock && upper))
 		return NULL;
-	snprintf(around, sizeof around, "SELECT CAST(%s(%s) AS BIGINT)", lower ? "floor" : "ceil",
-		 time ? "epoch(CAST(1 AS TIMESTAMPTZ))" : "CAST(1 AS DOUBLE)");
-	if (fold(t, around, e, &number))
-		t->r = fl_filter_number(&f, c->name, lower ? FL_OP_GE : FL_OP_LE, number);
-	return f;
+	snprintf(sql, sizeof sql, "SELECT CAST(%s(%s) AS BIGINT)", lower ? "floor" : "ceil", around[unit]);
+	if (!fold(t, sql, e, &number))
+		return NULL;
+	if (lower)
+		t->r = fl_filter_number(&a, c->name, FL_OP_GE, number);
+	if (!t->r && upper)
+		t->r = fl_filter_number(&b, c->name, FL_OP_LE, number + (unit == UNIT_DATE ? DAY : 0));
+	return both(t, a, b);
+}
+
+static enum unit unit_of(const struct tree *t, const json_t *e, struct fl_column_def *ret)
+{
+	if (column_of(t, e, ret))
+		return UNIT_NUMBER;
+	if (time_column_of(t, e, ret))
+		return UNIT_TIME;
+	return date_column_of(t, e, ret) ? UNIT_DATE : UNIT_N;
 }
 
 static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
@@ -332,6 +370,7 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 	struct fl_column_def column;
 	struct constant constant;
 	enum fl_filter_op op;
+	enum unit unit;
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(comparisons); i++)
 		if (!strcmp(text_of(e, "type"), comparisons[i].type))
@@ -339,26 +378,15 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 	if (!c)
 		return NULL;
 	op = c->op;
-	if (!column_of(t, left, &column) && !time_column_of(t, left, &column)) {
-		const json_t *other = left;
-
-		left = right;
-		right = other;
+	unit = unit_of(t, left, &column);
+	if (unit == UNIT_N) {
+		unit = unit_of(t, right, &column);
+		right = left;
 		op = c->turned;
 	}
-	if (column_of(t, left, &column))
-		return constant_of(right, &constant) ? condition(t, &column, op, constant.text)
-						     : computed(t, &column, op, right, false);
-	return time_column_of(t, left, &column) ? computed(t, &column, op, right, true) : NULL;
-}
-
-static struct fl_filter *both(struct tree *t, struct fl_filter *a, struct fl_filter *b)
-{
-	struct fl_filter *f = NULL;
-
-	if (!t->r)
-		t->r = fl_filter_and(&f, a, b);
-	return f;
+	if (unit == UNIT_NUMBER && constant_of(right, &constant))
+		return condition(t, &column, op, constant.text);
+	return unit == UNIT_N ? NULL : computed(t, &column, op, right, unit);
 }
 
 static struct fl_filter *lift_between(struct tree *t, const json_t *e)
