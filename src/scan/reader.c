@@ -195,10 +195,10 @@ static int find_columns(struct fl_scan *s)
 			r = fl_scan_stopped(s) ? fl_fail(-EINTR, FL_SCAN_STOPPED)
 					       : columns_of(s, s->places.place[i], &s->places.place[i]->file[k]);
 	r = r ? r : add_column(s, "source");
-	if (!r && s->n_stores)
+	if (!r && s->n_stores && s->conf.open_window)
 		r = add_column(s, "provisional");
-	if (!r && s->n_stores)
-		r = add_column(s, "verdict_source");
+	for (size_t i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
+		r = add_column(s, fl_verdict_sql_columns[i]);
 	return r;
 }
 
@@ -451,7 +451,6 @@ static int open_unit(struct fl_scan_reader *r)
 	memset(r->set, 0, sizeof r->set);
 	r->path = r->unit->opened ? r->unit->opened->path : fl_store_dir(r->s->store[r->unit->store]);
 	r->provisional = false;
-	r->verdict = NULL;
 	r->ops = ops_of(r->unit);
 	result = r->ops->open(r, r->unit, &r->state);
 	if (!result)
@@ -510,9 +509,7 @@ static void complete(struct fl_scan_reader *r)
 
 	for (uint32_t i = 0; i < b->n_columns; i++) {
 		struct fl_column *c = &b->column[i];
-		const char *text = c->def.own == FL_OWN_SOURCE           ? r->path
-				   : c->def.own == FL_OWN_VERDICT_SOURCE ? r->verdict
-									 : NULL;
+		const char *text = c->def.own == FL_OWN_SOURCE ? r->path : NULL;
 
 		if (r->set[i / 64] >> (i % 64) & 1)
 			continue;

@@ -181,7 +181,6 @@ struct fl_scan_reader {
 	const char *path;                           /* of the unit, for the column "source" */
 	struct fl_lines lines;                      /* of the unit */
 	bool provisional;                           /* the rows of this batch */
-	const char *verdict;                        /* verdict_source of the rows of this batch; NULL: null */
 	uint64_t set[(FL_BATCH_COLUMNS + 63) / 64]; /* columns that the unit fills */
 	struct fl_scan_report report;               /* counted here, added up at the end of a unit */
 };

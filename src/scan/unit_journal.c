@@ -21,6 +21,9 @@ struct journal {
 	size_t end[FL_BATCH_ROWS]; /* of each line */
 	size_t n;
 	char *damage; /* what was told last */
+	/* Our own columns beside each record, when some of them are wanted; text of the frame. */
+	struct fl_verdict_values *verdict;
+	struct fl_column *column[FL_VERDICT_COLUMNS];
 };
 
 static void close_journal(void *state)
@@ -31,8 +34,37 @@ static void close_journal(void *state)
 	fl_encoder_free(&j->encoder);
 	fl_format_free(&j->format);
 	fl_buf_free(&j->text);
+	free(j->verdict);
 	free(j->damage);
 	free(j);
+}
+
+static int begin_verdicts(struct fl_scan_reader *r, struct journal *j)
+{
+	bool wanted = false;
+
+	for (uint32_t k = 0; k < r->batch->n_columns; k++)
+		for (size_t i = 0; i < FL_VERDICT_COLUMNS; i++)
+			if (r->batch->column[k].def.own &&
+			    !strcmp(r->batch->column[k].def.name, fl_verdict_sql_columns[i])) {
+				j->column[i] = &r->batch->column[k];
+				r->set[k / 64] |= UINT64_C(1) << (k % 64);
+				wanted = true;
+			}
+	if (!wanted)
+		return 0;
+	j->verdict = calloc(FL_BATCH_ROWS, sizeof *j->verdict);
+	return j->verdict ? 0 : -ENOMEM;
+}
+
+static void put_verdict(const struct journal *j, size_t i, uint32_t row)
+{
+	for (size_t k = 0; j->verdict && k < FL_VERDICT_COLUMNS; k++) {
+		const char *value = *j->verdict[i].value[k] ? j->verdict[i].value[k] : "-";
+
+		if (j->column[k])
+			fl_column_set_text(j->column[k], row, value, strlen(value));
+	}
 }
 
 static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
@@ -57,6 +89,11 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 		return result;
 	}
 	fl_lines_begin(r, j->format);
+	result = begin_verdicts(r, j);
+	if (result) {
+		close_journal(j);
+		return result;
+	}
 	*ret = j;
 	return 0;
 }
@@ -66,6 +103,8 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 	struct journal *j = ctx;
 	int r = fl_store_writer_record(j->writer, frame, record, &j->text);
 
+	if (j->verdict)
+		fl_frame_verdict(frame, record, &j->verdict[j->n]);
 	j->end[j->n++] = j->text.len;
 	return r;
 }
@@ -125,7 +164,6 @@ static int begin_frame(struct fl_scan_reader *r, struct journal *j)
 	told &= j->frame.window.flags;
 	r->report.verdicts_observed |= told != 0;
 	r->provisional = j->frame.window.flags & FL_WINDOW_PROVISIONAL;
-	r->verdict = told ? fl_verdict_source(told) : NULL;
 	got = fl_store_writer_frame(j->writer, &j->frame);
 	return got ? got : 1;
 }
@@ -141,8 +179,13 @@ static int next_journal(struct fl_scan_reader *r, void *state)
 	fl_buf_reset(&j->text);
 	j->n = 0;
 	result = take_flows(j);
-	for (size_t i = 0; !result && i < j->n; from = j->end[i++])
+	for (size_t i = 0; !result && i < j->n; from = j->end[i++]) {
+		uint32_t row = r->batch->n;
+
 		fl_lines_put(r, j->text.data + from, j->end[i] - from - 1, 0, 0);
+		if (r->batch->n > row)
+			put_verdict(j, i, row);
+	}
 	return result ? result : 1;
 }
 
