@@ -155,7 +155,8 @@ static int add_store(struct fl_scan *s, const char *dir)
 		return -ENOMEM;
 	s->store = more;
 	s->store[s->n_stores] = NULL;
-	r = fl_store_open(&s->store[s->n_stores], dir, s->conf.flow_log);
+	r = (s->conf.journal_alone ? fl_store_open_journal : fl_store_open)(&s->store[s->n_stores], dir,
+									    s->conf.flow_log);
 	if (r)
 		return fl_wrap(r, "%s", dir);
 	s->n_stores++;

@@ -186,7 +186,7 @@ static int find_columns(struct fl_scan *s)
 			r = fl_scan_stopped(s) ? fl_fail(-EINTR, FL_SCAN_STOPPED)
 					       : columns_of(s, s->places.place[i], &s->places.place[i]->file[k]);
 	r = r ? r : add_column(s, "source");
-	if (!r && s->n_stores)
+	if (!r && s->n_stores && s->conf.open_window)
 		r = add_column(s, "provisional");
 	for (unsigned i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
 		r = add_column(s, fl_verdict_sql_columns[i]);
