@@ -39,6 +39,7 @@ FACES = {
     "record/parquet.h",  # batches as a Parquet file
     "record/parquet_format.h",  # numbers of the file format, for the reader
     "scan/reader.h",  # sources as batches of columns
+    "scan/metered.h",  # captures through the meter
     "scan/filter.h",
     "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules

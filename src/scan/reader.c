@@ -151,9 +151,8 @@ static int add_format(struct fl_scan *s, const struct fl_format *f)
 	return r;
 }
 
-static int add_store_columns(struct fl_scan *s, const struct fl_store *store)
+static int add_preset(struct fl_scan *s, const char *text)
 {
-	const char *text = fl_store_log(store)->format;
 	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
 	int r = fl_format_parse(&f, fl_format_kind_of(text), text);
 
@@ -166,11 +165,13 @@ static int columns_of(struct fl_scan *s, const struct fl_place *p, const struct 
 	struct stat st;
 
 	if (f->where == FL_WHERE_JOURNAL)
-		return add_store_columns(s, s->store[f->store]);
+		return add_preset(s, fl_store_log(s->store[f->store])->format);
 	/* What is wrong with it is told when it is read. */
-	if (fl_opened_new(&o, s, p, f, &st) || !o->format)
+	if (fl_opened_new(&o, s, p, f, &st))
 		return 0;
-	return add_format(s, o->format);
+	if (o->kind == FL_KIND_CAPTURE)
+		return add_preset(s, FL_CAPTURE_FORMAT);
+	return o->format ? add_format(s, o->format) : 0;
 }
 
 static int find_columns(struct fl_scan *s)
@@ -343,9 +344,10 @@ static int split(struct fl_pass *p, struct fl_unit *u)
 
 static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 {
-	if (!u->opened)
-		return &fl_unit_journal;
-	return u->opened->kind == FL_KIND_TEXT ? &fl_unit_text : NULL;
+	static const struct fl_unit_ops *const ops[] = {
+	    [FL_KIND_TEXT] = &fl_unit_text, [FL_KIND_CAPTURE] = &fl_unit_capture, [FL_KIND_BINARY] = NULL};
+
+	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
 }
 
 static void free_unit(struct fl_unit **u)

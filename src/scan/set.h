@@ -170,7 +170,8 @@ struct fl_unit_ops {
 	int (*next)(struct fl_scan_reader *r, void *state);
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
-extern const struct fl_unit_ops fl_unit_text, fl_unit_journal;
+extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture;
+#define FL_CAPTURE_FORMAT "v5-all" /* fields of a capture's records */
 
 struct fl_scan_reader {
 	struct fl_scan *s;
@@ -187,7 +188,13 @@ struct fl_scan_reader {
 	struct fl_scan_report report;                    /* counted here, added up at the end of a unit */
 };
 
-/* Lines of this format from now on, into the reader's batch. own: the lines have our own columns, and no numbers. */
-int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, bool own);
+/* Lines of this format from now on, into the reader's batch. version: what the column of that name says; NULL: what the
+ * lines say. */
+enum fl_lines_of {
+	FL_LINES_READ,
+	FL_LINES_MADE, /* by us: their numbers say nothing */
+	FL_LINES_OWN,  /* made, with our own columns among their fields */
+};
+int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version);
 void fl_lines_end(struct fl_scan_reader *r);
 void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n);

@@ -77,7 +77,7 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 	j->store = r->s->store[u->store];
 	result = prepare(j);
 	result = result ? result : fl_buf_reserve(&j->text, BLOCK_MAX);
-	result = result ? result : fl_lines_begin(r, j->format, true);
+	result = result ? result : fl_lines_begin(r, j->format, FL_LINES_OWN, NULL);
 	if (result) {
 		close_journal(r, j);
 		return result;
