@@ -128,7 +128,7 @@ static int to_codec(const struct fl_pq_stream *s, enum fl_codec *ret)
 /* The page at the window's beginning, decompressed into `to`; the first `plain` bytes of it never are. */
 static int unpack_page(struct fl_pq_stream *s, const struct fl_pq_page_header *h, size_t plain, struct fl_buf *to)
 {
-	enum fl_codec codec;
+	enum fl_codec codec = FL_CODEC_NONE;
 	const uint8_t *p;
 	int r = to_codec(s, &codec);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cursor.h"
 #include "base/error.h"
 #include "scan/parquet_inner.h"
 
@@ -236,7 +237,9 @@ static bool plain_value(struct fl_cursor *c, const struct fl_pq_column *column, 
 		return !c->bad;
 	case FL_PARQUET_BYTE_ARRAY:
 	case FL_PARQUET_FIXED:
-		ret_text->n = column->type == FL_PARQUET_FIXED ? column->width : fl_cur_le32(c);
+		ret_text->n = column->width;
+		if (column->type == FL_PARQUET_BYTE_ARRAY)
+			ret_text->n = fl_cur_le32(c);
 		ret_text->p = (const char *)fl_cur_take(c, ret_text->n);
 		return !c->bad;
 	default:
