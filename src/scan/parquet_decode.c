@@ -2,6 +2,9 @@
 /* Parquet's encodings of integers, read (Encodings.md). Loads of eight bytes may go beyond the end by less than
  * FL_PQ_PAD, which buffers have behind them. */
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "scan/parquet_inner.h"
 
@@ -72,13 +75,43 @@ static bool next_run(struct fl_hybrid *h)
 	return true;
 }
 
+#ifdef __x86_64__
+/* Eight values a step: a word of four bytes is gathered for each, which holds up to 25 bits at any place. */
+__attribute__((target("avx2"))) static uint32_t unpack_avx2(const uint8_t *p, uint64_t bit, unsigned width,
+							    uint32_t *ret, uint32_t n)
+{
+	const __m256i step = _mm256_set1_epi32((int)(8 * width)), mask = _mm256_set1_epi32((int)((1u << width) - 1)),
+		      seven = _mm256_set1_epi32(7);
+	__m256i at = _mm256_add_epi32(
+	    _mm256_mullo_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32((int)width)),
+	    _mm256_set1_epi32((int)bit));
+	uint32_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		__m256i words = _mm256_i32gather_epi32((const int *)p, _mm256_srli_epi32(at, 3), 1);
+
+		words = _mm256_and_si256(_mm256_srlv_epi32(words, _mm256_and_si256(at, seven)), mask);
+		_mm256_storeu_si256((__m256i *)(ret + i), words);
+		at = _mm256_add_epi32(at, step);
+	}
+	return i;
+}
+#endif
+
 static inline void unpack(const uint8_t *p, uint64_t bit, unsigned width, uint32_t *ret, uint32_t n)
 {
 	uint64_t mask = (UINT64_C(1) << width) - 1;
+	uint32_t i = 0;
 
 	p += bit >> 3;
 	bit &= 7;
-	for (uint32_t i = 0; i < n; i++) {
+#ifdef __x86_64__
+	if (n >= 16 && width && width <= 25 && __builtin_cpu_supports("avx2")) {
+		i = unpack_avx2(p, bit, width, ret, n);
+		bit += (uint64_t)i * width;
+	}
+#endif
+	for (; i < n; i++) {
 		ret[i] = (uint32_t)(load64(p + (bit >> 3)) >> (bit & 7) & mask);
 		bit += width;
 	}
@@ -106,6 +139,42 @@ bool fl_hybrid_get(struct fl_hybrid *h, uint32_t *ret, uint32_t n)
 		}
 		ret += k;
 		n -= k;
+	}
+	return true;
+}
+
+/* The low n bits, up to 64. */
+static uint64_t low_bits(uint32_t n)
+{
+	return n >= 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+}
+
+static void set_bits(uint64_t *bits, uint32_t at, uint64_t v)
+{
+	bits[at / 64] |= v << (at % 64);
+	if (at % 64 && v >> (64 - at % 64))
+		bits[at / 64 + 1] |= v >> (64 - at % 64);
+}
+
+bool fl_hybrid_zeroes(struct fl_hybrid *h, uint64_t *bits, uint32_t n)
+{
+	for (uint32_t at = 0, k; at < n; at += k) {
+		if (h->run) {
+			k = (uint32_t)FL_MIN(h->run, (uint64_t)(n - at));
+			for (uint32_t i = 0; !h->value && i < k; i += 64)
+				set_bits(bits, at + i, low_bits(k - i));
+			h->run -= k;
+		} else if (h->packed_left) {
+			k = (uint32_t)FL_MIN(h->packed_left, (uint64_t)(n - at));
+			k = FL_MIN(k, 56u); /* what a load holds at any bit */
+			set_bits(bits, at, ~(load64(h->packed + h->bit / 8) >> (h->bit % 8)) & low_bits(k));
+			h->bit += k;
+			h->packed_left -= k;
+		} else if (!next_run(h)) {
+			return false;
+		} else {
+			k = 0;
+		}
 	}
 	return true;
 }

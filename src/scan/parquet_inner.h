@@ -89,6 +89,8 @@ struct fl_hybrid { /* RLE / bit-packed */
 void fl_hybrid_begin(struct fl_hybrid *h, const uint8_t *p, const uint8_t *end, unsigned width);
 /* False: there are not so many. */
 bool fl_hybrid_get(struct fl_hybrid *h, uint32_t *ret, uint32_t n);
+/* Sets a bit for each of the next n values, of width 1, that is zero; bits are zero before. */
+bool fl_hybrid_zeroes(struct fl_hybrid *h, uint64_t *bits, uint32_t n);
 bool fl_hybrid_skip(struct fl_hybrid *h, uint32_t n);
 /* The next n are one value: they are taken. */
 bool fl_hybrid_same(struct fl_hybrid *h, uint32_t n, uint32_t *ret);

@@ -494,7 +494,7 @@ static int load(struct fl_pq_stream *s)
 /* How many of the next n rows have values; nulls into s->null. */
 static int read_levels(struct fl_pq_stream *s, uint32_t n, uint32_t *ret)
 {
-	uint32_t level[FL_BATCH_ROWS], same = 0;
+	uint32_t same = 0;
 
 	*ret = n;
 	s->any_null = false;
@@ -507,14 +507,11 @@ static int read_levels(struct fl_pq_stream *s, uint32_t n, uint32_t *ret)
 			memset(s->null, 0xff, sizeof s->null);
 		return 0;
 	}
-	if (!fl_hybrid_get(&s->level, level, n))
-		return fl_pq_fail(s, "there are fewer levels than rows");
 	memset(s->null, 0, sizeof s->null);
-	for (uint32_t i = 0; i < n; i++)
-		if (!level[i]) {
-			s->null[i / 64] |= UINT64_C(1) << (i % 64);
-			--*ret;
-		}
+	if (!fl_hybrid_zeroes(&s->level, s->null, n))
+		return fl_pq_fail(s, "there are fewer levels than rows");
+	for (uint32_t i = 0; i < FL_BATCH_WORDS; i++)
+		*ret -= (uint32_t)__builtin_popcountll(s->null[i]);
 	s->any_null = *ret < n;
 	return 0;
 }
@@ -633,20 +630,44 @@ static bool get_ids(struct fl_pq_stream *s, uint32_t n)
 	return !n || most < s->dictionary.n;
 }
 
-/* Values that stand together move to their rows, from the last one on. */
+static void move(struct fl_pq_stream *s, uint32_t to, uint32_t from, uint32_t n)
+{
+	if (s->raw == FL_RAW_INDEX)
+		memmove(s->ids + to, s->ids + from, n * sizeof *s->ids);
+	else if (s->raw == FL_RAW_NUMBER)
+		memmove(s->numbers + to, s->numbers + from, n * sizeof *s->numbers);
+	else
+		memmove(s->bytes + to, s->bytes + from, n * sizeof *s->bytes);
+}
+
+static void clear(struct fl_pq_stream *s, uint32_t i)
+{
+	if (s->raw == FL_RAW_INDEX)
+		s->ids[i] = 0;
+	else if (s->raw == FL_RAW_NUMBER)
+		s->numbers[i] = 0;
+	else
+		s->bytes[i] = (struct fl_str){0};
+}
+
+/* Values that stand together move to their rows, from the last one on: those between two nulls at once. */
 static void spread(struct fl_pq_stream *s, uint32_t n, uint32_t values)
 {
-	for (uint32_t i = n; i-- > 0;) {
-		bool null = s->null[i / 64] >> (i % 64) & 1;
+	uint32_t end = n; /* of the rows that are not in place */
 
-		values -= !null;
-		if (s->raw == FL_RAW_INDEX)
-			s->ids[i] = null ? 0 : s->ids[values];
-		else if (s->raw == FL_RAW_NUMBER)
-			s->numbers[i] = null ? 0 : s->numbers[values];
-		else
-			s->bytes[i] = null ? (struct fl_str){0} : s->bytes[values];
-	}
+	for (uint32_t w = FL_BATCH_WORDS; w-- > 0 && values < end;)
+		for (uint64_t bits = s->null[w]; bits && values < end;) {
+			unsigned bit = 63 - (unsigned)__builtin_clzll(bits);
+			uint32_t row = w * 64 + bit;
+
+			bits &= ~(UINT64_C(1) << bit);
+			if (row >= end)
+				continue;
+			values -= end - row - 1;
+			move(s, row + 1, values, end - row - 1);
+			clear(s, row);
+			end = row;
+		}
 }
 
 static int decode(struct fl_pq_stream *s, uint32_t n)
