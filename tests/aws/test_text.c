@@ -69,8 +69,6 @@ static void xml_is_refused(void **state)
 	    "<></>",
 	    "<a>&#x;</a>",
 	    "<a>&#12x;</a>",
-	    "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a></a></a></a></a></a></a></a></a></a></a></a></a></a></"
-	    "a></a></a></a>",
 	};
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 20);
 
@@ -79,6 +77,18 @@ static void xml_is_refused(void **state)
 		if (fl_xml_parse(bad[i], strlen(bad[i]), trace, &out) != -EPROTO)
 			fail_msg("%s is taken", bad[i]);
 	assert_int_equal(fl_xml_parse("<a>\0</a>", 8, trace, &out), -EPROTO);
+}
+
+static void xml_depth_has_a_ceiling(void **state)
+{
+	(void)state;
+	for (unsigned depth = FL_XML_DEPTH_MAX; depth <= FL_XML_DEPTH_MAX + 1; depth++) {
+		struct fl_buf xml FL_CLEANUP(fl_buf_free) = FL_BUF(4096), out FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+
+		for (unsigned i = 0; i < 2 * depth; i++)
+			assert_int_equal(fl_buf_adds(&xml, i < depth ? "<a>" : "</a>"), 0);
+		assert_int_equal(fl_xml_parse(xml.data, xml.len, trace, &out), depth > FL_XML_DEPTH_MAX ? -EPROTO : 0);
+	}
 }
 
 static void xml_text_has_a_ceiling(void **state)
@@ -292,6 +302,7 @@ int main(void)
 	    cmocka_unit_test(xml_is_read),
 	    cmocka_unit_test(xml_is_refused),
 	    cmocka_unit_test(xml_text_has_a_ceiling),
+	    cmocka_unit_test(xml_depth_has_a_ceiling),
 	    cmocka_unit_test(pages_are_read),
 	    cmocka_unit_test(pages_are_refused),
 	    cmocka_unit_test(kept_listings_come_back),
