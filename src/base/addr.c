@@ -103,7 +103,7 @@ int fl_addr_parse(const char *text, size_t n, struct fl_addr *ret, bool *ret_v6)
 	char copy[FL_ADDR_TEXT_MAX + 1];
 	uint8_t v4[4];
 
-	if (n && n <= FL_ADDR_TEXT_MAX) {
+	if (n && n <= FL_ADDR_TEXT_MAX && !memchr(text, '\0', n)) {
 		memcpy(copy, text, n);
 		copy[n] = '\0';
 		if (inet_pton(AF_INET, copy, v4) == 1) {
@@ -157,4 +157,14 @@ bool fl_cidr_has(const struct fl_cidr *c, const struct fl_addr *a)
 	if (memcmp(c->base.b, a->b, whole))
 		return false;
 	return !rest || !((c->base.b[whole] ^ a->b[whole]) >> (8 - rest));
+}
+
+bool fl_addr_is_private(const struct fl_addr *a, bool v6)
+{
+	const uint8_t *b = a->b + 12;
+
+	if (v6)
+		return (a->b[0] & 0xfe) == 0xfc || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
+	       (b[0] == 100 && (b[1] & 0xc0) == 64) || (b[0] == 169 && b[1] == 254);
 }

@@ -135,6 +135,7 @@ static int direct(struct fl_intake *b, const struct fl_frame *f)
 		    .end = start + w->last_ms / 1000,
 		    .tcp = w->tcp,
 		    .action = w->action,
+		    .reason = fl_frame_reason(f, i),
 		    .pkt_src = fl_frame_inside(f, &w->key, false),
 		    .pkt_dst = fl_frame_inside(f, &w->key, true),
 		};
@@ -185,8 +186,9 @@ static struct fl_interval_eni *group_eni(struct fl_intake *b, int64_t start, con
 	return &grown[g->n++];
 }
 
-static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow *w)
+static struct fl_merged merged_of(const struct fl_frame *f, size_t i)
 {
+	const struct fl_flow *w = &f->flows[i];
 	struct fl_merged m = {
 	    .key = w->key,
 	    .packets = w->packets,
@@ -195,6 +197,7 @@ static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow
 	    .last_ms = f->window.start * 1000 + w->last_ms,
 	    .tcp = w->tcp,
 	    .action = w->action,
+	    .reason = fl_frame_reason(f, i),
 	};
 
 	m.inside_dst = fl_frame_inside(f, &w->key, true);
@@ -209,7 +212,8 @@ static int by_flow(const struct fl_merged *a, const struct fl_merged *b)
 {
 	int c = memcmp(&a->key, &b->key, sizeof a->key);
 
-	return c ? c : (int)a->action - (int)b->action;
+	c = c ? c : (int)a->action - (int)b->action;
+	return c ? c : (int)a->reason - (int)b->reason;
 }
 
 static int merge_flows(struct fl_intake *b, struct fl_interval_eni *g, const struct fl_frame *f)
@@ -220,7 +224,7 @@ static int merge_flows(struct fl_intake *b, struct fl_interval_eni *g, const str
 	if (!out)
 		return fl_fail(-ENOMEM, "no memory to merge %zu flows", g->n + f->n_flows);
 	for (size_t k = 0; k < f->n_flows; k++) {
-		struct fl_merged m = merged_of(f, &f->flows[k]);
+		struct fl_merged m = merged_of(f, k);
 		int c = -1;
 
 		if (!wanted(b, m.action))
@@ -276,6 +280,7 @@ static int close_group_eni(struct fl_intake *b, int64_t start, struct fl_interva
 		    .end = floor_to(m->last_ms, 1000) / 1000,
 		    .tcp = m->tcp,
 		    .action = m->action,
+		    .reason = m->reason,
 		    .pkt_src = m->inside && !m->inside_dst ? &m->pkt : NULL,
 		    .pkt_dst = m->inside && m->inside_dst ? &m->pkt : NULL,
 		};

@@ -20,6 +20,7 @@ struct fl_scan_conf {
 	const char *flow_log;     /* of stores; NULL: the first */
 	const char *format;       /* of text without a header line; NULL: AWS's default format */
 	bool open_window;         /* stores: with the open window */
+	bool journal_alone;       /* stores: fl_store_open_journal, every row with what decided */
 	unsigned threads;         /* 0: as many as CPUs may be used */
 	const char *kernel;       /* NULL: the best; "scalar", "avx2", "avx512": for tests and measurements */
 	bool progress;            /* on stderr when it is a terminal */
