@@ -40,6 +40,7 @@ FACES = {
     "record/parquet_format.h",  # numbers of the file format, for the reader
     "scan/reader.h",  # sources as batches of columns
     "scan/filter.h",
+    "scan/words.h",  # filters as people write them
     "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows

@@ -56,6 +56,22 @@ def connections():
     put("connections", "too-many", struct.pack("<BI", 1, 0xffffffff) + tcp)
 
 
+def words():
+    """Filters as people write them (src/scan/words.c): a condition each, how they are joined, and what is wrong with one."""
+    good = ["host 10.0.0.1 and (port 22 or 443) and not accept", "src net 10.0.0.0/8 and dst public and bytes > 1m", "src 2001:db8::1 || dst private",
+            "portrange 8000-8099 or src port ssh or dst port https", "proto gre or 47 or tcp or udp or icmp or icmp6", "ip and ! ip6 && egress",
+            "eni eni-1 or vpc \"vpc 1\" or subnet subnet-1 or instance i-1 or account 1 or region eu-central-1 or az euc1-az1",
+            "action reject or status NODATA or ingress", "start >= 2026-11-20T00:00:00Z and end < 1795132800 and packets != 3 and bytes <= 0",
+            "srcaddr = ::ffff:10.0.0.1 or pkt-dstaddr != 10.0.0.0/8", "vpc_id is null and not subnet_id is not null", "vpc_id = \"a \\\" b\"", "",
+            "log_status = ok and action != accept", "not not not host 1.1.1.1", "dstport < 18446744073709551615", "srcport>=1 and srcport<=5"]
+    bad = ["host", "host and", "port 65536", "portrange 9-3", "prt 22", "(port 22", "port 22)", "bytes > x", "srcaddr > 1", "action maybe", "vpc_id is",
+           "host web-1", "\"", "net 10.0.0.0/33", "bytes >", "bytes 3", "src tcp", "and", "(" * 70 + "tcp" + ")" * 70, "not " * 70 + "tcp", "x" * 300,
+           "bytes > 99999999999999999999", "bytes > 18446744073709551615k", "proto nosuch", "src"]
+    for kind, texts in (("good", good), ("bad", bad)):
+        for i, text in enumerate(texts):
+            put("words", f"{kind}-{i:02}", text.encode())
+
+
 def names():
     """Files of runtimes: the first byte is the kind (tests/fuzz/fuzz_names.c)."""
     a, b = "0a" * 32, "1b" * 32
@@ -171,6 +187,7 @@ def main():
             "tgw": "version resource-type tgw-id packets-lost-no-route tcp-flags srcaddr\n6 TransitGateway tgw-1 7 24 10.0.0.1\n"}.items():
         put("record", name, text.encode())
     connections()
+    words()
     names()
     identities()
     buckets()
