@@ -7,13 +7,12 @@ import contextlib
 import json
 import os
 import pathlib
-import subprocess
 import time
 
 import pytest
 
 from aws_inventory import ANY, group, interface, open_acl, permission, subnet, vpc
-from conftest import sh
+from conftest import PROGRAM, sh
 from test_run import FAST, daemon, pair  # noqa: F401 (fixtures)
 
 WEB, LATER = "0a" * 32, "1b" * 32
@@ -160,8 +159,9 @@ def test_a_container_its_rename_its_end_and_a_restart(daemon, pair, containers, 
     time.sleep(1.5)
     # Each record has the identity of its window, also when it is read later.
     assert tags(tail(flowlog, d), eni) == [("blue", "a%20b"), ("red", "-")]
-    found = flowlog("query", "--store", d.store, "-o", "csv", "SELECT DISTINCT interface_tag FROM flows WHERE srcaddr='10.77.0.2' ORDER BY 1").stdout
-    assert found.split()[1:] == ["blue", "red"]
+    if "FL_DUCKDB" in os.environ or (PROGRAM.parent / "libduckdb.so").exists():
+        found = flowlog("query", "--store", d.store, "-o", "csv", "SELECT DISTINCT interface_tag FROM flows WHERE srcaddr='10.77.0.2' ORDER BY 1").stdout
+        assert found.split()[1:] == ["blue", "red"]
     # The container goes, and the daemon is killed: what was recorded keeps the identity it had.
     d.kill_all()
     inside.kill()
