@@ -230,7 +230,7 @@ int fl_replay_tags(const char *const *tags, struct fl_enrich_conf *ret)
 
 int fl_replay_begin(struct fl_replay *p, struct fl_encoder *e)
 {
-	return fl_enricher_set(p->enricher, e, &p->identity, p->network, p->eni);
+	return fl_enricher_set(p->enricher, e, &p->identity, p->network, p->eni, NULL);
 }
 
 static bool has_address(const struct fl_net_eni *e, const struct fl_addr *a)

@@ -133,8 +133,9 @@ struct fl_interface {
 	int32_t
 	    vlan_parent; /* index in this list of the metered interface whose tagged frames a metered VLAN takes; -1 */
 	bool has_vlans;  /* such a parent */
-	uint32_t other_ifindex; /* the cable's other end, left out in favour of this one; 0: none */
-	char other_netns[32];   /* as eni.netns */
+	uint32_t other_ifindex;            /* the cable's other end, left out in favour of this one; 0: none */
+	char other_netns[32];              /* as eni.netns */
+	char discovered_id[22], owner[64]; /* before an inventory's identity was put over it; owner "": nobody */
 	/* /sys or netlink statistics, for audit */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 };
