@@ -190,6 +190,8 @@ static int on_frame(struct tail *t, const struct fl_frame *frame)
 
 	t->provisional = frame->window.flags & FL_WINDOW_PROVISIONAL;
 	note_verdicts(t, frame->window.flags);
+	if (r == FL_STORE_OTHER_INTERFACE)
+		return 0;
 	return r ? r : fl_frame_records(frame, on_record, t);
 }
 
@@ -401,7 +403,8 @@ static int work(struct tail *t)
 	if (!r)
 		r = fl_store_open(&t->store, t->conf->store, t->conf->flow_log);
 	if (!r)
-		r = fl_format_parse(&t->format, FL_LOG_VPC, fl_store_log(t->store)->format);
+		r = fl_format_parse(&t->format, fl_format_kind_of_text(fl_store_log(t->store)->format),
+				    fl_store_log(t->store)->format);
 	if (!r)
 		r = fl_encoder_new(&t->encoder, t->format, (enum fl_output)t->conf->output);
 	if (!r)

@@ -244,7 +244,7 @@ int fl_sources_add_store(struct fl_sources *s, const char *dir, const char *flow
 		return fl_wrap(r, "%s", dir);
 	s->store[s->n_stores++] = store;
 	/* A flow log never changes its format: its objects need not be opened to know it. */
-	r = fl_format_parse(&format, FL_LOG_VPC, fl_store_log(store)->format);
+	r = fl_format_parse(&format, fl_format_kind_of_text(fl_store_log(store)->format), fl_store_log(store)->format);
 	if (!r)
 		r = group_of(s, format, true, &g);
 	for (size_t i = 0; !r && i < fl_store_file_count(store); i++) {

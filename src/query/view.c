@@ -123,6 +123,8 @@ static int load_frames(struct loader *l, struct fl_store *store, struct fl_query
 		ret_seen->verdicts |= (frame.window.flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY)) != 0;
 		l->provisional = frame.window.flags & FL_WINDOW_PROVISIONAL;
 		r = fl_store_writer_frame(l->writer, &frame);
+		if (r == FL_STORE_OTHER_INTERFACE)
+			continue;
 		if (!r)
 			r = fl_frame_records(&frame, load_record, l);
 		if (r)
@@ -165,7 +167,8 @@ static int load_store(const struct fl_duckdb *d, fl_duck connection, struct fl_s
 		      bool open_window, struct fl_query_seen *ret_seen, const volatile sig_atomic_t *stop)
 {
 	struct loader l = {.d = d, .line = FL_BUF(FL_RECORD_MAX), .open_window = open_window};
-	int r = fl_format_parse(&l.format, FL_LOG_VPC, fl_store_log(store)->format);
+	int r = fl_format_parse(&l.format, fl_format_kind_of_text(fl_store_log(store)->format),
+				fl_store_log(store)->format);
 
 	l.columns = r ? 0 : fl_format_len(l.format);
 	if (!r && l.columns >= COLUMNS_MAX)

@@ -198,6 +198,14 @@ int fl_format_from_header(struct fl_format **ret, const char *line, size_t n)
 	return 0;
 }
 
+enum fl_log_kind fl_format_kind_of_text(const char *text)
+{
+	return !strcmp(text, "tgw-default") || strstr(text, "${tgw-") || strstr(text, "${resource-type}") ||
+		       strstr(text, "${packets-lost-")
+		   ? FL_LOG_TGW
+		   : FL_LOG_VPC;
+}
+
 enum fl_log_kind fl_format_kind(const struct fl_format *f)
 {
 	return f->kind;

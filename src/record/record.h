@@ -65,6 +65,8 @@ struct fl_format;
 int fl_format_parse(struct fl_format **ret, enum fl_log_kind kind, const char *text);
 /* From the header line of a file: bare names separated by single spaces. Unknown names become opaque columns. */
 int fl_format_from_header(struct fl_format **ret, const char *line, size_t n);
+/* Which table a format is of, by the names that only transit gateway flow logs have. */
+enum fl_log_kind fl_format_kind_of_text(const char *text);
 void fl_format_free(struct fl_format **f);
 enum fl_log_kind fl_format_kind(const struct fl_format *f);
 size_t fl_format_len(const struct fl_format *f);

@@ -46,8 +46,10 @@ int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *fram
 {
 	const struct fl_network *net = fl_network_times_at(w->times, frame->window.start);
 
-	return fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
-			       net ? fl_network_eni(net, frame->eni.interface_id) : NULL);
+	int r = fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
+				net ? fl_network_eni(net, frame->eni.interface_id) : NULL);
+
+	return r || fl_enricher_covers(w->enricher) ? r : FL_STORE_OTHER_INTERFACE;
 }
 
 int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
