@@ -41,6 +41,7 @@ FACES = {
     "scan/reader.h",  # sources as batches of columns
     "scan/metered.h",  # captures through the meter
     "scan/filter.h",
+    "scan/words.h",  # filters as people write them
     "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows

@@ -35,6 +35,7 @@ struct fl_blocks {
 	char *text;               /* size, and FL_TEXT_PAD */
 	size_t size, begin, have; /* [0, begin) was handed out */
 	bool dropping;            /* part: the line in which it begins is not ours */
+	bool within;              /* what was handed out ends within a line */
 	uint64_t left;            /* part: bytes from text[0] up to `to`; else UINT64_MAX */
 	bool ended;
 	int fault; /* told when the lines before it were handed out */
@@ -177,19 +178,6 @@ static int behind_members(struct fl_blocks *b, const char *what)
 	return r;
 }
 
-static const char *gzip_fault(int code)
-{
-	switch (code) {
-	case ISAL_INCORRECT_CHECKSUM:
-		return "the gzip checksum is wrong: what was read of this file may be so too";
-	case ISAL_UNSUPPORTED_METHOD:
-	case ISAL_INVALID_WRAPPER:
-		return "the gzip header is none";
-	default:
-		return "the gzip data is corrupt";
-	}
-}
-
 /* One call of the library. 0, or -EBADMSG. */
 static int inflate_some(struct fl_blocks *b, struct inflate_state *z)
 {
@@ -200,7 +188,63 @@ static int inflate_some(struct fl_blocks *b, struct inflate_state *z)
 	code = isal_inflate(z);
 	fl_clear_upper_halves();
 	b->in_at = b->in_n - z->avail_in;
-	return code < 0 ? fl_fail(-EBADMSG, "%s", gzip_fault(code)) : 0;
+	if (code == ISAL_INCORRECT_CHECKSUM)
+		return fl_fail(-EBADMSG, "the gzip checksum is wrong: what was read of this file may be so too");
+	return code < 0 ? fl_fail(-EBADMSG, "the gzip data is corrupt") : 0;
+}
+
+static int truncated(const struct fl_blocks *b, const char *what)
+{
+	return fl_fail(-EBADMSG, "the %s data is truncated: it ends after %llu bytes", what,
+		       (unsigned long long)b->stored);
+}
+
+/* The next n bytes that are not unpacked yet; keep may be NULL. */
+static int take_bytes(struct fl_blocks *b, uint8_t *keep, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = b->in_at == b->in_n ? refill(b) : 0;
+
+		if (r)
+			return r;
+		if (!b->in_n)
+			return truncated(b, "gzip");
+		if (keep)
+			keep[i] = b->in[b->in_at];
+		b->in_at++;
+	}
+	return 0;
+}
+
+static int skip_name(struct fl_blocks *b)
+{
+	uint8_t byte = 1;
+	int r = 0;
+
+	while (!r && byte)
+		r = take_bytes(b, &byte, 1);
+	return r;
+}
+
+/* RFC 1952 section 2.3.1. ISA-L 2.30 loses the header's checksum when the header comes in two pieces. */
+static int skip_header(struct fl_blocks *b)
+{
+	enum { HCRC = 2, EXTRA = 4, NAME = 8, COMMENT = 16, RESERVED = 0xe0 };
+	uint8_t h[10], size[2];
+	int r = take_bytes(b, h, sizeof h);
+
+	if (!r && (h[2] != 8 || h[3] & RESERVED))
+		return fl_fail(-EBADMSG, "the gzip header names a method or an option that does not exist");
+	if (!r && h[3] & EXTRA) {
+		r = take_bytes(b, size, sizeof size);
+		if (!r)
+			r = take_bytes(b, NULL, (size_t)size[0] | (size_t)size[1] << 8);
+	}
+	if (!r && h[3] & NAME)
+		r = skip_name(b);
+	if (!r && h[3] & COMMENT)
+		r = skip_name(b);
+	return !r && h[3] & HCRC ? take_bytes(b, NULL, 2) : r;
 }
 
 /* Between members. 1: another one has begun, 0: that was all. */
@@ -212,8 +256,11 @@ static int next_member(struct fl_blocks *b)
 		return r;
 	if (fl_coding_of(b->in + b->in_at, b->in_n - b->in_at) != FL_CODING_GZIP)
 		return behind_members(b, "gzip");
+	r = skip_header(b);
+	if (r)
+		return r;
 	isal_inflate_init(b->gzip);
-	b->gzip->crc_flag = ISAL_GZIP;
+	b->gzip->crc_flag = ISAL_GZIP_NO_HDR_VER; /* the header is read, the trailer is checked */
 	b->in_member = true;
 	return 1;
 }
@@ -247,8 +294,7 @@ static int unpack_gzip(struct fl_blocks *b, char *out, size_t n, size_t *ret_n)
 		if (r)
 			return r;
 		if (!b->in_n)
-			return fl_fail(-EBADMSG, "the gzip data is truncated: it ends after %llu bytes",
-				       (unsigned long long)b->stored);
+			return truncated(b, "gzip");
 	}
 	return 0;
 }
@@ -283,8 +329,7 @@ static int unpack_zstd(struct fl_blocks *b, char *out, size_t n, size_t *ret_n)
 		} else {
 			b->in_member = code != 0;
 			if (b->in_member && to.pos == before && b->in_at == b->in_n && b->in_end)
-				r = fl_fail(-EBADMSG, "the zstd data is truncated: it ends after %llu bytes",
-					    (unsigned long long)b->stored);
+				r = truncated(b, "zstd");
 		}
 	}
 	*ret_n = to.pos;
@@ -299,7 +344,7 @@ static int begin(struct fl_blocks *b)
 
 	b->stored = 0;
 	b->in_at = b->in_n = b->begin = b->have = 0;
-	b->in_end = b->in_member = b->dropping = b->ended = false;
+	b->in_end = b->in_member = b->within = b->dropping = b->ended = false;
 	b->left = UINT64_MAX;
 	b->fault = 0;
 	r = read_stored(b, b->in, FL_CODING_HEAD, &b->in_n);
@@ -343,7 +388,7 @@ int fl_blocks_open_part(struct fl_blocks *b, int fd, uint64_t from, uint64_t to)
 	b->sequential = false;
 	b->stored = 0;
 	b->in_at = b->in_n = b->begin = b->have = 0;
-	b->in_end = b->ended = false;
+	b->in_end = b->within = false;
 	b->coding = FL_CODING_PLAIN;
 	b->dropping = from > 0;
 	b->left = to > first ? to - first : 0;
@@ -424,7 +469,7 @@ int fl_blocks_next(struct fl_blocks *b, const char **ret_data, size_t *ret_n, bo
 			return 0;
 		fill(b);
 	} while (b->dropping && !drop(b));
-	if (b->left <= b->begin) {
+	if (b->left <= b->begin && !b->within) {
 		/* The line in which the part begins is longer than the part. */
 		b->ended = true;
 		*ret_data = b->text;
@@ -443,5 +488,6 @@ int fl_blocks_next(struct fl_blocks *b, const char **ret_data, size_t *ret_n, bo
 		return fl_fail(b->fault, "%s", b->fault_text);
 	b->begin = end ? (size_t)(end - b->text) + 1 : b->have;
 	*ret_n = b->begin - from;
+	b->within = !end;
 	return 1;
 }
