@@ -100,7 +100,7 @@ int fl_s3_head(struct fl_s3 *s, const char *bucket, const char *key, uint64_t *r
 
 /*
  * n bytes at offset, all of them or an error (-ERANGE: the object ends before; -ESTALE: it is not the one with this
- * etag any more). etag NULL or "": whatever is there. Goes past the cache, unless the whole object is in it.
+ * etag any more). etag NULL or "": whatever is there. Goes past the cache.
  */
 int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char *etag, uint64_t offset, size_t n,
 	       void *buf);

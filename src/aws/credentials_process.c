@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* credential_process: a program that prints credentials as JSON (AWS CLI "Sourcing credentials with an external process"). */
+/* credential_process: a program that prints credentials as JSON (AWS CLI "Sourcing credentials with an external
+ * process"). */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

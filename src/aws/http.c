@@ -267,7 +267,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	if (a->status / 100 == 2) {
 		t->error = fl_buf_add(&a->body, data, len);
 		if (t->error == -E2BIG)
-			t->error = fl_fail(-EPROTO, "the server's answer is longer than %u MiB", FL_HTTP_BODY_MAX >> 20);
+			t->error =
+			    fl_fail(-EPROTO, "the server's answer is longer than %u MiB", FL_HTTP_BODY_MAX >> 20);
 		return t->error ? 0 : len;
 	}
 	room = a->body.len < FL_HTTP_ERROR_MAX ? FL_HTTP_ERROR_MAX - a->body.len : 0;
@@ -355,13 +356,20 @@ static int map_error(struct transfer *t, CURLcode code)
 		int error;
 		bool again;
 	} rows[] = {
-	    {CURLE_COULDNT_RESOLVE_HOST, -EHOSTUNREACH, true}, {CURLE_COULDNT_RESOLVE_PROXY, -EHOSTUNREACH, true},
-	    {CURLE_COULDNT_CONNECT, -ECONNREFUSED, true},      {CURLE_OPERATION_TIMEDOUT, -ETIMEDOUT, true},
-	    {CURLE_PARTIAL_FILE, -ECONNRESET, true},	       {CURLE_RECV_ERROR, -ECONNRESET, true},
-	    {CURLE_SEND_ERROR, -ECONNRESET, true},	       {CURLE_GOT_NOTHING, -ECONNRESET, true},
-	    {CURLE_SSL_CONNECT_ERROR, -ECONNRESET, true},      {CURLE_OUT_OF_MEMORY, -ENOMEM, false},
-	    {CURLE_URL_MALFORMAT, -EINVAL, false},	       {CURLE_PEER_FAILED_VERIFICATION, -EACCES, false},
-	    {CURLE_SSL_CACERT_BADFILE, -EINVAL, false},	       {CURLE_UNSUPPORTED_PROTOCOL, -EINVAL, false},
+	    {CURLE_COULDNT_RESOLVE_HOST, -EHOSTUNREACH, true},
+	    {CURLE_COULDNT_RESOLVE_PROXY, -EHOSTUNREACH, true},
+	    {CURLE_COULDNT_CONNECT, -ECONNREFUSED, true},
+	    {CURLE_OPERATION_TIMEDOUT, -ETIMEDOUT, true},
+	    {CURLE_PARTIAL_FILE, -ECONNRESET, true},
+	    {CURLE_RECV_ERROR, -ECONNRESET, true},
+	    {CURLE_SEND_ERROR, -ECONNRESET, true},
+	    {CURLE_GOT_NOTHING, -ECONNRESET, true},
+	    {CURLE_SSL_CONNECT_ERROR, -ECONNRESET, true},
+	    {CURLE_OUT_OF_MEMORY, -ENOMEM, false},
+	    {CURLE_URL_MALFORMAT, -EINVAL, false},
+	    {CURLE_PEER_FAILED_VERIFICATION, -EACCES, false},
+	    {CURLE_SSL_CACERT_BADFILE, -EINVAL, false},
+	    {CURLE_UNSUPPORTED_PROTOCOL, -EINVAL, false},
 	};
 	const char *why = *t->text ? t->text : t->http->curl->easy_strerror(code);
 	const char *remedy = "";

@@ -29,7 +29,8 @@ struct fl_http_request {
 	size_t headers_n;
 	const void *body;
 	size_t body_n;
-	/* Where the body of a 200 or 206 goes, piece by piece; not 0 ends the request with it. NULL: into the answer. */
+	/* Where the body of a 200 or 206 goes, piece by piece; not 0 ends the request with it. NULL: into the answer.
+	 */
 	int (*sink)(void *ctx, const void *data, size_t n);
 	void *ctx;
 	unsigned total_ms; /* 0: as long as bytes come */
