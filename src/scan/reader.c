@@ -151,6 +151,17 @@ static int add_format(struct fl_scan *s, const struct fl_format *f)
 	return r;
 }
 
+static int add_schema(struct fl_scan *s, const struct fl_parquet_file *f)
+{
+	const struct fl_column_def *columns;
+	size_t n = fl_parquet_columns(f, &columns);
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = add_column(s, columns[i].name);
+	return r;
+}
+
 static int add_store_columns(struct fl_scan *s, const struct fl_store *store)
 {
 	const char *text = fl_store_log(store)->format;
@@ -168,9 +179,11 @@ static int columns_of(struct fl_scan *s, const struct fl_place *p, const struct 
 	if (f->where == FL_WHERE_JOURNAL)
 		return add_store_columns(s, s->store[f->store]);
 	/* What is wrong with it is told when it is read. */
-	if (fl_opened_new(&o, s, p, f, &st) || !o->format)
+	if (fl_opened_new(&o, s, p, f, &st))
 		return 0;
-	return add_format(s, o->format);
+	if (o->parquet)
+		return add_schema(s, o->parquet);
+	return o->format ? add_format(s, o->format) : 0;
 }
 
 static int find_columns(struct fl_scan *s)
@@ -315,25 +328,36 @@ static int take(struct fl_scan *s, struct ticket *ret)
 	return r;
 }
 
-/* The ranges of a plain file that is worth sharing; the first one is the caller's. */
+/* What a file is shared out by, and how much of it is one thread's at a time. */
+static uint64_t share_of(const struct fl_opened *o, uint64_t *ret_all)
+{
+	size_t groups;
+
+	*ret_all = o->size;
+	if (o->kind == FL_KIND_PARQUET) {
+		*ret_all = groups = fl_parquet_groups(o->parquet);
+		return groups ? FL_MAX((uint64_t)RANGE_BYTES * groups / (o->size + 1), UINT64_C(1)) : 1;
+	}
+	return o->kind != FL_KIND_TEXT || o->packing || !o->regular || o->size < 2 * RANGE_BYTES ? o->size
+												 : RANGE_BYTES;
+}
+
+/* The ranges of a file that is worth sharing; the first one is the caller's. */
 static int split(struct fl_pass *p, struct fl_unit *u)
 {
-	const struct fl_opened *o = u->opened;
 	struct fl_unit **end = &p->unit;
+	uint64_t all, share = share_of(u->opened, &all);
 
 	u->from = 0;
-	u->to = o->size;
-	if (o->kind != FL_KIND_TEXT || o->packing || !o->regular || o->size < 2 * RANGE_BYTES)
-		return 0;
+	u->to = FL_MIN(share, all);
 	while (*end)
 		end = &(*end)->next;
-	u->to = RANGE_BYTES;
-	for (uint64_t at = RANGE_BYTES; at < o->size; at += RANGE_BYTES) {
+	for (uint64_t at = u->to; at < all; at += share) {
 		struct fl_unit *x = calloc(1, sizeof *x);
 
 		if (!x)
 			return -ENOMEM;
-		*x = (struct fl_unit){.opened = u->opened, .from = at, .to = FL_MIN(at + RANGE_BYTES, o->size)};
+		*x = (struct fl_unit){.opened = u->opened, .from = at, .to = FL_MIN(at + share, all)};
 		atomic_fetch_add(&u->opened->users, 1);
 		*end = x;
 		end = &x->next;
@@ -345,7 +369,9 @@ static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 {
 	if (!u->opened)
 		return &fl_unit_journal;
-	return u->opened->kind == FL_KIND_TEXT ? &fl_unit_text : NULL;
+	return u->opened->kind == FL_KIND_TEXT      ? &fl_unit_text
+	       : u->opened->kind == FL_KIND_PARQUET ? &fl_unit_parquet
+						    : NULL;
 }
 
 static void free_unit(struct fl_unit **u)

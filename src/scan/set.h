@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "record/record.h"
+#include "scan/parquet.h"
 #include "scan/reader.h"
 #include "scan/inflate.h"
 #include "scan/scan.h"
@@ -148,10 +149,12 @@ struct fl_opened {
 	char *head; /* of a pipe: what was read already */
 	size_t n_head;
 	struct fl_format *format; /* text */
+	struct fl_parquet_file *parquet;
 };
 int fl_opened_new(struct fl_opened **ret, const struct fl_scan *s, const struct fl_place *p,
 		  const struct fl_scan_file *f, struct stat *ret_st);
 void fl_opened_release(struct fl_opened **o);
+int fl_opened_parquet(struct fl_opened *o); /* its footer: o->parquet */
 
 /* ---- units ---- */
 
@@ -159,7 +162,7 @@ struct fl_unit {
 	struct fl_unit *next;
 	struct fl_opened *opened; /* NULL: a journal */
 	uint32_t store;
-	uint64_t from, to; /* of a plain file: lines that begin in it */
+	uint64_t from, to; /* of a plain file: lines that begin in it; of Parquet: row groups */
 };
 
 struct fl_scan_reader;
@@ -170,7 +173,7 @@ struct fl_unit_ops {
 	int (*next)(struct fl_scan_reader *r, void *state);
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
-extern const struct fl_unit_ops fl_unit_text, fl_unit_journal;
+extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_parquet;
 
 struct fl_scan_reader {
 	struct fl_scan *s;
