@@ -152,16 +152,20 @@ static int begin_frame(struct fl_scan_reader *r, struct journal *j)
 {
 	int got;
 
-	do
-		got = next_frame(r, j);
-	while (got == FL_READER_WINDOW_END);
-	if (got <= 0)
+	do {
+		do
+			got = next_frame(r, j);
+		while (got == FL_READER_WINDOW_END);
+		if (got <= 0)
+			return got;
+		got = fl_store_writer_frame(j->writer, &j->frame);
+	} while (got == FL_STORE_OTHER_INTERFACE);
+	if (got)
 		return got;
 	j->frame_open = true;
 	j->next = 0;
 	r->report.verdicts_observed |= !!(j->frame.window.flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY));
-	got = fl_store_writer_frame(j->writer, &j->frame);
-	return got ? got : 1;
+	return 1;
 }
 
 static int fill(struct fl_scan_reader *r, struct journal *j)

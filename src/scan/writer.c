@@ -52,8 +52,10 @@ int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *fram
 	const struct fl_identity *who =
 	    fl_identities_at(w->identities, frame->eni.interface_id, frame->window.start, frame->window.length);
 
-	return fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
-			       net ? fl_network_eni(net, frame->eni.interface_id) : NULL, who ? &who->labels : NULL);
+	int r = fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
+				net ? fl_network_eni(net, frame->eni.interface_id) : NULL, who ? &who->labels : NULL);
+
+	return r || fl_enricher_covers(w->enricher) ? r : FL_STORE_OTHER_INTERFACE;
 }
 
 int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
