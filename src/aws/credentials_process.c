@@ -74,8 +74,8 @@ static int start(const char *command, int *ret_fd, pid_t *ret_pid)
 int fl_from_process(struct fl_lookup *l, const char *command, struct fl_credentials *ret)
 {
 	struct fl_buf out = FL_BUF(OUTPUT_MAX);
-	int fd, status = 0, r;
-	pid_t pid;
+	int fd = -1, status = 0, r;
+	pid_t pid = -1;
 
 	r = start(command, &fd, &pid);
 	if (r)
