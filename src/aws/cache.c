@@ -209,7 +209,7 @@ static bool note(int dir, const char *name, int64_t now, struct entry *ret)
 		unlinkat(dir, name, 0);
 	if (*name == '.' || strlen(name) >= sizeof ret->name)
 		return false;
-	strcpy(ret->name, name);
+	snprintf(ret->name, sizeof ret->name, "%s", name);
 	ret->used = FL_MAX(st.st_atime, st.st_mtime);
 	ret->size = (uint64_t)st.st_size;
 	return true;

@@ -19,8 +19,6 @@
 #define POLL_MS 50
 #define COMMAND_SHOWN 40
 
-extern char **environ;
-
 /* -ECANCELED, -ETIMEDOUT, -E2BIG; 0 at the end of the output. */
 static int read_output(struct fl_lookup *l, int fd, struct fl_buf *out)
 {

@@ -107,7 +107,7 @@ static int on_top(struct fl_s3_page *p, const char *name, const char *text)
 		if (strlen(text) >= sizeof p->token)
 			return fl_fail(-EPROTO, "the listing's continuation token is longer than %zu bytes",
 				       sizeof p->token);
-		strcpy(p->token, text);
+		snprintf(p->token, sizeof p->token, "%s", text);
 	}
 	return 0;
 }

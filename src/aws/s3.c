@@ -311,7 +311,7 @@ static bool mend(struct attempt *a, struct effort *e)
 	}
 	if (is_one_of(e->refusal.code, expired) && !e->renewed && !a->s->anonymous) {
 		e->renewed = true;
-		strcpy(e->renew, a->credentials.id);
+		snprintf(e->renew, sizeof e->renew, "%s", a->credentials.id);
 		return true;
 	}
 	if (!strcmp(e->refusal.code, "RequestTimeTooSkewed") && !e->skewed) {
