@@ -19,7 +19,7 @@
 #define POLL_MS 50
 #define COMMAND_SHOWN 40
 
-/* -ECANCELED, -ETIMEDOUT, -E2BIG; 0 at the end of the output. */
+/* -EINTR, -ETIMEDOUT, -E2BIG; 0 at the end of the output. */
 static int read_output(struct fl_lookup *l, int fd, struct fl_buf *out)
 {
 	for (unsigned waited = 0; waited < TIME_MS;) {
@@ -29,7 +29,7 @@ static int read_output(struct fl_lookup *l, int fd, struct fl_buf *out)
 		int r;
 
 		if (fl_http_stopped(l->http))
-			return fl_fail(-ECANCELED, "stopped");
+			return fl_fail(-EINTR, "stopped");
 		r = poll(&p, 1, POLL_MS);
 		if (r <= 0) {
 			waited += POLL_MS;

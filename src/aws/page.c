@@ -33,7 +33,7 @@ static int decode(const char *text, size_t n, bool encoded, bool plus, char ret[
 		if (encoded && c == '+' && plus)
 			c = ' ';
 		if (encoded && c == '%' && n - i > 2 && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
-			c = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+			c = (char)(16 * hex_value(text[i + 1]) + hex_value(text[i + 2]));
 			i += 2;
 		}
 		if (!c || len + 1 == FL_S3_KEY_MAX)
