@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -298,13 +299,16 @@ static void say_skipped(const struct fl_interface *v, size_t n, bool terminal)
 	}
 }
 
-static int say_interfaces(const struct fl_run *run, bool terminal)
+/* In a process of its own: names come from files that others wrote. */
+static int list_interfaces(const struct fl_run *run, bool terminal)
 {
 	struct fl_interface *v FL_CLEANUP(fl_freep) = NULL;
 	struct fl_discovery *d = NULL;
 	size_t n = 0, metered = 0;
 	int r = fl_discovery_new(&d, &run->discovery);
 
+	if (!r)
+		r = fl_privilege_drop(FL_ROLE_NAMES, run->uid, run->gid);
 	if (!r)
 		r = fl_discovery_list(d, &v, &n);
 	fl_discovery_free(&d);
@@ -323,7 +327,26 @@ static int say_interfaces(const struct fl_run *run, bool terminal)
 	say_skipped(v, n, terminal);
 	if (!r && !metered)
 		fl_warn("no interface to meter yet; one that appears is followed");
+	fflush(stdout);
 	return r;
+}
+
+static int say_interfaces(const struct fl_run *run, bool terminal)
+{
+	int status = 0, r;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		r = list_interfaces(run, terminal);
+		if (r)
+			fl_err("%s", fl_error_text(r));
+		_exit(r ? 1 : 0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return fl_fail(-errno, "the interfaces cannot be listed: %m");
+	return status ? fl_fail(-EIO, "the interfaces cannot be listed; what was said last is why") : 0;
 }
 
 static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, bool terminal)

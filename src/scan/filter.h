@@ -20,8 +20,11 @@
 struct fl_filter; /* NULL is the filter that everything passes */
 enum fl_filter_op { FL_OP_EQ, FL_OP_NE, FL_OP_LT, FL_OP_LE, FL_OP_GT, FL_OP_GE };
 
-/* Builders take ownership of their arguments (also when they fail) and return -ENOMEM or -E2BIG with *ret NULL.
- * Columns are named as in fl_column_find. */
+/* Builders take ownership of their arguments (also when they fail) and return -ENOMEM, -E2BIG, or -EINVAL for a column
+ * that has no such values, with *ret NULL. Columns are named as in fl_column_find; one that it does not know holds
+ * text, which is read as a number or an address where one is asked for.
+ *
+ * An IPv4 network means addresses written as IPv4: not the IPv6 address ::ffff:10.0.0.1. */
 int fl_filter_and(struct fl_filter **ret, struct fl_filter *a, struct fl_filter *b); /* either may be NULL */
 int fl_filter_or(struct fl_filter **ret, struct fl_filter *a, struct fl_filter *b);
 int fl_filter_not(struct fl_filter **ret, struct fl_filter *a);
@@ -45,7 +48,8 @@ uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *
 
 /* ---- what scanners may pass over ---- */
 
-/* Records that pass have end >= *ret_since and start <= *ret_until (INT64_MIN, INT64_MAX: no bound). */
+/* Records that pass have end >= *ret_since and start <= *ret_until (INT64_MIN, INT64_MAX: no bound), provided that no
+ * record ends before it starts. */
 void fl_filter_times(const struct fl_filter *f, int64_t *ret_since, int64_t *ret_until);
 /* IPv4 addresses of which at least one stands, as text, in every record that passes; 0: none can be named. */
 #define FL_FILTER_LITERALS 8
@@ -59,7 +63,8 @@ struct fl_column_range {
 	struct fl_str tmin, tmax; /* TEXT and ADDR columns as their text, CODE columns as their name: bytewise order */
 };
 typedef struct fl_column_range (*fl_range_fn)(void *ctx, const char *column);
-/* Whether the text of a value may be in the part (a Bloom filter's answer); true when not known. */
+/* Whether the text of a value may be in the part (a Bloom filter's answer); true when not known. IPv6 addresses are
+ * given as RFC 5952 writes them: the answer is true for parts of a writer that may do otherwise. */
 typedef bool (*fl_contains_fn)(void *ctx, const char *column, const char *text, size_t n);
 /* False: no record of that part can pass. contains may be NULL. */
 bool fl_filter_may_pass(const struct fl_filter *f, fl_range_fn range, fl_contains_fn contains, void *ctx);
