@@ -154,6 +154,16 @@ static int64_t server_now(struct fl_s3 *s)
 	return (int64_t)(fl_now_ns(s->settings.host.clock) / FL_NS_PER_S) + skew;
 }
 
+/* An ETag came from a server and goes into a header. */
+static int check_etag(const struct fl_s3_call *c)
+{
+	for (const char *p = c->etag; p && *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return fl_fail(-EPROTO, "s3://%s/%s: its ETag has a control character in it", c->bucket,
+				       c->key);
+	return 0;
+}
+
 /* URL and headers, in that order of parts: base, path, key; what is signed is what is sent. */
 static int prepare(struct attempt *a)
 {
@@ -164,6 +174,8 @@ static int prepare(struct attempt *a)
 	a->headers_n = 0;
 	fl_buf_reset(&a->url);
 	fl_buf_reset(&a->auth);
+	if (!r)
+		r = check_etag(c);
 	if (!r)
 		r = fl_buf_adds(&path, a->place.path);
 	if (!r && (c->key || !path.len))

@@ -232,6 +232,9 @@ def test_an_object_that_changes(fake, client):
     assert "replaced" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 5, '"old"')
     assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 6, etag(b"hello"))
     assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 4, etag(b"hello"))
+    seen = len(fake.seen)
+    assert "control character" in client.fails(errno.EPROTO, "fetch", "s3://b/k", 5, '"x"\r\nX-Evil: 1')
+    assert len(fake.seen) == seen
     fake.reply = lambda q: Reply(200, BIG)
     assert "ignores Range" in client.fails(errno.EPROTO, "read", "s3://b/k", 5, 5)
     fake.reply = lambda q: Reply(206, b"hello", {"Content-Range": "bytes 0-4/5"})
@@ -669,7 +672,7 @@ def test_the_cache_keeps_its_ceiling(fake, client):
 
 
 def test_no_place_for_the_cache(fake, client):
-    fake.reply = Bucket({"k": b"hello"})
+    fake.reply = Bucket({"k": b"hello", "big": BIG})
     (client.home / ".cache").write_bytes(b"a file")
     assert client("fetch", "s3://b/k", 5, etag(b"hello")) == b"hello"
     (client.home / ".cache").unlink()
@@ -681,7 +684,7 @@ def test_no_place_for_the_cache(fake, client):
     assert client("fetch", "s3://b/k", 5, etag(b"hello"), env={"XDG_CACHE_HOME": str(xdg)}) == b"hello"
     assert len(list((xdg / "flowlog/s3").iterdir())) >= 1
     none = {"TMPDIR": str(client.home / "none")}
-    assert "TMPDIR" in client.fails(errno.ENOENT, "--no-cache", "fetch", "s3://b/k", 5, etag(b"hello"), env=none)
+    assert "TMPDIR" in client.fails(errno.ENOENT, "--no-cache", "fetch", "s3://b/big", len(BIG), etag(BIG), env=none)
 
 
 def test_several_processes_share_the_cache(fake, client):
