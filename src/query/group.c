@@ -247,6 +247,9 @@ static inline __attribute__((always_inline)) void measure_rows(enum fl_measure_k
 		case FL_MEASURE_MAX:
 			*m = FL_MAX(*m, value[i]);
 			break;
+		case FL_MEASURE_OR:
+			*m |= value[i];
+			break;
 		case FL_MEASURE_DISTINCT:
 			break;
 		}
@@ -270,6 +273,7 @@ static void measure(enum fl_measure_kind kind, const struct fl_group_vector *v, 
 		MEASURE(FL_MEASURE_SUM)
 		MEASURE(FL_MEASURE_MIN)
 		MEASURE(FL_MEASURE_MAX)
+		MEASURE(FL_MEASURE_OR)
 	case FL_MEASURE_DISTINCT:
 		break;
 	}
@@ -359,12 +363,17 @@ static const char *row_at(const struct fl_groups *g, size_t row)
 	return g->rows + row * g->out.row_bytes;
 }
 
-const uint64_t *fl_groups_measures(const struct fl_groups *g, size_t row)
+const uint64_t *fl_group_row_measures_of(const struct fl_groups *g, const char *row)
 {
-	return (const uint64_t *)(const void *)(row_at(g, row) + 8 + g->out.key_bytes);
+	return (const uint64_t *)(const void *)(row + 8 + g->out.key_bytes);
 }
 
-static void read_key(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret)
+const uint64_t *fl_groups_measures(const struct fl_groups *g, size_t row)
+{
+	return fl_group_row_measures_of(g, row_at(g, row));
+}
+
+void fl_group_row_key_of(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret)
 {
 	const char *at = row + 8 + g->out.offset[key];
 	uint32_t flags, narrow;
@@ -398,7 +407,7 @@ static void read_key(const struct fl_groups *g, const char *row, size_t key, str
 
 void fl_groups_key(const struct fl_groups *g, size_t row, size_t key, struct fl_group_value *ret)
 {
-	read_key(g, row_at(g, row), key, ret);
+	fl_group_row_key_of(g, row_at(g, row), key, ret);
 }
 
 static int compare_values(enum fl_group_type type, const struct fl_group_value *a, const struct fl_group_value *b)
@@ -439,8 +448,8 @@ int fl_group_compare(const struct fl_groups *g, const char *a, const char *b)
 		struct fl_group_value x, y;
 		int r;
 
-		read_key(g, a, k, &x);
-		read_key(g, b, k, &y);
+		fl_group_row_key_of(g, a, k, &x);
+		fl_group_row_key_of(g, b, k, &y);
 		r = compare_values((enum fl_group_type)g->out.type[k], &x, &y);
 		if (r)
 			return r;
