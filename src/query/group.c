@@ -110,6 +110,11 @@ int fl_groups_new(struct fl_groups **ret, const struct fl_group_conf *conf)
 	return 0;
 }
 
+const struct fl_group_conf *fl_groups_conf(const struct fl_groups *g)
+{
+	return &g->conf;
+}
+
 struct fl_group_worker *fl_groups_worker(struct fl_groups *g, unsigned thread)
 {
 	return g->worker[thread];
@@ -358,7 +363,7 @@ size_t fl_groups_rows(const struct fl_groups *g)
 	return g->n_rows;
 }
 
-static const char *row_at(const struct fl_groups *g, size_t row)
+const char *fl_groups_row(const struct fl_groups *g, size_t row)
 {
 	return g->rows + row * g->out.row_bytes;
 }
@@ -370,7 +375,7 @@ const uint64_t *fl_group_row_measures_of(const struct fl_groups *g, const char *
 
 const uint64_t *fl_groups_measures(const struct fl_groups *g, size_t row)
 {
-	return fl_group_row_measures_of(g, row_at(g, row));
+	return fl_group_row_measures_of(g, fl_groups_row(g, row));
 }
 
 void fl_group_row_key_of(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret)
@@ -407,7 +412,7 @@ void fl_group_row_key_of(const struct fl_groups *g, const char *row, size_t key,
 
 void fl_groups_key(const struct fl_groups *g, size_t row, size_t key, struct fl_group_value *ret)
 {
-	fl_group_row_key_of(g, row_at(g, row), key, ret);
+	fl_group_row_key_of(g, fl_groups_row(g, row), key, ret);
 }
 
 static int compare_values(enum fl_group_type type, const struct fl_group_value *a, const struct fl_group_value *b)

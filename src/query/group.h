@@ -70,6 +70,7 @@ struct fl_group_vector {
 struct fl_group_worker; /* of one thread; belongs to its groups */
 int fl_groups_new(struct fl_groups **ret, const struct fl_group_conf *conf);
 void fl_groups_free(struct fl_groups **g);
+const struct fl_group_conf *fl_groups_conf(const struct fl_groups *g);
 struct fl_group_worker *fl_groups_worker(struct fl_groups *g, unsigned thread);
 /* -E2BIG: more texts than memory allows. */
 int fl_group_add(struct fl_group_worker *w, uint32_t n, const struct fl_group_vector *keys,
@@ -92,5 +93,6 @@ struct fl_group_value {
 	};
 };
 void fl_groups_key(const struct fl_groups *g, size_t row, size_t key, struct fl_group_value *ret);
+const char *fl_groups_row(const struct fl_groups *g, size_t row);
 void fl_group_row_key_of(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret);
 const uint64_t *fl_group_row_measures_of(const struct fl_groups *g, const char *row);
