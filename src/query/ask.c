@@ -333,3 +333,24 @@ int fl_ask_span(const struct fl_scan_conf *scan_conf, const struct fl_filter *fi
 	fl_passed_free(&passed);
 	return r;
 }
+
+int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
+{
+	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_scan_report report = {0};
+	uint64_t first, records;
+	int r = fl_scan_open(&scan, conf, NULL);
+
+	if (r)
+		return r;
+	fl_scan_report(scan, &report);
+	/* Names of objects tell when they began: only the newest are read. */
+	if (report.held_last > 0) {
+		r = fl_filter_number(&f, "end", FL_OP_GE, (uint64_t)report.held_last);
+		r = r ? r : fl_ask_span(conf, f, &first, ret, &records);
+		if (r || records)
+			return r;
+	}
+	return fl_ask_span(conf, NULL, &first, ret, &records);
+}

@@ -72,6 +72,9 @@ const char *fl_answer_fault(const struct fl_answer *a, size_t i); /* the first F
 int fl_ask_span(const struct fl_scan_conf *scan, const struct fl_filter *filter, uint64_t *ret_first,
 		uint64_t *ret_last, uint64_t *ret_records);
 
+/* The end of the newest record, as cheaply as the sources allow; 0: there is none. */
+int fl_ask_newest(const struct fl_scan_conf *scan, uint64_t *ret);
+
 /* ---- one page about an archive ---- */
 
 #define FL_SUMMARY_GAPS 20
