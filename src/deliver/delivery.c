@@ -89,13 +89,15 @@ void fl_delivery_close(struct fl_delivery **d)
 
 static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_log *conf)
 {
+	const char *text;
 	int r;
 
 	l->conf = conf;
 	if (!conf->interval || !*conf->id || strchr(conf->id, '/'))
 		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed", conf->id);
 	snprintf(l->cursor, sizeof l->cursor, "deliver.%s", conf->id);
-	r = fl_format_parse(&l->format, FL_LOG_VPC, conf->format ? conf->format : "default");
+	text = conf->format ? conf->format : "default";
+	r = fl_format_parse(&l->format, fl_format_kind_of(text), text);
 	if (!r)
 		r = fl_encoder_new(&l->encoder, l->format, FL_OUTPUT_TEXT);
 	if (!r)

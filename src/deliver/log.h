@@ -91,6 +91,8 @@ struct fl_interval_eni {
 	struct fl_eni eni;
 	struct fl_merged *flow;
 	size_t n;
+	int64_t last; /* start of its newest window with traffic */
+	uint32_t last_length;
 	bool skip, traffic;
 };
 struct fl_interval { /* an interval that is not complete */

@@ -133,8 +133,9 @@ struct fl_interface {
 	int32_t
 	    vlan_parent; /* index in this list of the metered interface whose tagged frames a metered VLAN takes; -1 */
 	bool has_vlans;  /* such a parent */
-	uint32_t other_ifindex; /* the cable's other end, left out in favour of this one; 0: none */
-	char other_netns[32];   /* as eni.netns */
+	uint32_t other_ifindex;            /* the cable's other end, left out in favour of this one; 0: none */
+	char other_netns[32];              /* as eni.netns */
+	char discovered_id[22], owner[64]; /* before an inventory's identity was put over it; owner "": nobody */
 	/* /sys or netlink statistics, for audit */
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_dropped, tx_dropped;
 };
@@ -179,3 +180,19 @@ void fl_nat_poll(struct fl_nat *n);
 /* What stands behind dst of a tuple that came in on the wire in this namespace; in->iface is not looked at. */
 bool fl_nat_behind(const struct fl_nat *n, const char *netns, const struct fl_key *in, struct fl_addr *ret);
 uint64_t fl_nat_missed(const struct fl_nat *n); /* how often the kernel had more to tell than we took */
+
+/* ---- AWS's own services ---- */
+
+/* At addresses that are the same everywhere; filters let them pass, and flow logs leave most of them out. */
+enum fl_reserved {
+	FL_RESERVED_DNS,
+	FL_RESERVED_METADATA,
+	FL_RESERVED_TIME,
+	FL_RESERVED_TASKS, /* metadata and credentials of ECS tasks */
+	FL_RESERVED_ACTIVATION,
+	FL_RESERVED_N
+};
+/* The service with this address and port; negative: none. */
+int fl_reserved_at(const struct fl_addr *addr, uint8_t proto, uint16_t port);
+bool fl_is_dns(uint8_t proto, uint16_t port);
+bool fl_is_dhcp(const struct fl_key *key);

@@ -166,6 +166,19 @@ static char *ask_text(const struct tree *t, const char *sql)
 	return ret;
 }
 
+/* "Nowhere" is written as 2^64 - 1, which is no number to the JSON library. Within a string the quotes would have
+ * backslashes. */
+static void drop_nowhere(char *text)
+{
+	static const char nowhere[] = "\"query_location\":18446744073709551615";
+	size_t name = strlen("\"query_location\":"), rest = sizeof nowhere - 1 - name;
+
+	for (char *p = text; (p = strstr(p, nowhere)); p += sizeof nowhere - 1) {
+		memset(p + name, ' ', rest - 1);
+		p[name + rest - 1] = '0';
+	}
+}
+
 static json_t *parse_sql(const struct tree *t, const char *sql)
 {
 	struct fl_buf ask FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
@@ -176,6 +189,8 @@ static json_t *parse_sql(const struct tree *t, const char *sql)
 	r = r ? r : fl_sql_quote(&ask, sql, '\'');
 	r = r ? r : fl_buf_adds(&ask, "::VARCHAR)");
 	text = r ? NULL : ask_text(t, fl_buf_cstr(&ask));
+	if (text)
+		drop_nowhere(text);
 	root = text ? json_loads(text, 0, NULL) : NULL;
 	if (root && !json_is_array(json_object_get(root, "statements"))) {
 		json_decref(root);
@@ -421,7 +436,10 @@ static struct fl_filter *lift_in(struct tree *t, const json_t *e)
 			fl_filter_free(&all);
 			return NULL;
 		}
-		t->r = fl_filter_or(&all, i > 1 ? all : NULL, one);
+		if (i == 1)
+			all = one;
+		else
+			t->r = fl_filter_or(&all, all, one);
 	}
 	return all;
 }

@@ -176,7 +176,7 @@ static int put_chunk(struct fl_parquet_writer *w, struct fl_chunk *c, struct fl_
 
 static int flush(struct fl_parquet_writer *w)
 {
-	struct fl_group_meta *g;
+	struct fl_group_meta *g = NULL;
 	int r = w->rows ? add_group(w, &g) : 0;
 
 	if (r || !w->rows)

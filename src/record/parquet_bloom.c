@@ -19,31 +19,29 @@ size_t fl_bloom_size(size_t n_values)
 	return size;
 }
 
-static size_t block_of(size_t size, uint64_t hash)
+size_t fl_bloom_block(size_t size, const void *value, size_t n)
 {
-	return (size_t)((hash >> 32) * (size / FL_BLOOM_BLOCK) >> 32) * FL_BLOOM_BLOCK;
+	return (size_t)((fl_xxh64(value, n) >> 32) * (size / FL_BLOOM_BLOCK) >> 32) * FL_BLOOM_BLOCK;
 }
 
 void fl_bloom_add(uint8_t *bloom, size_t size, const void *value, size_t n)
 {
-	uint64_t hash = fl_xxh64(value, n);
-	uint8_t *block = bloom + block_of(size, hash);
-	uint32_t word[WORDS];
+	uint32_t hash = (uint32_t)fl_xxh64(value, n), word[WORDS];
+	uint8_t *block = bloom + fl_bloom_block(size, value, n);
 
 	memcpy(word, block, sizeof word);
 	for (unsigned i = 0; i < WORDS; i++)
-		word[i] |= UINT32_C(1) << ((uint32_t)hash * salt[i] >> 27);
+		word[i] |= UINT32_C(1) << (hash * salt[i] >> 27);
 	memcpy(block, word, sizeof word);
 }
 
-bool fl_bloom_has(const uint8_t *bloom, size_t size, const void *value, size_t n)
+bool fl_bloom_block_has(const uint8_t block[FL_BLOOM_BLOCK], const void *value, size_t n)
 {
-	uint64_t hash = fl_xxh64(value, n);
-	uint32_t word[WORDS];
+	uint32_t hash = (uint32_t)fl_xxh64(value, n), word[WORDS];
 
-	memcpy(word, bloom + block_of(size, hash), sizeof word);
+	memcpy(word, block, sizeof word);
 	for (unsigned i = 0; i < WORDS; i++)
-		if (!(word[i] >> ((uint32_t)hash * salt[i] >> 27) & 1))
+		if (!(word[i] >> (hash * salt[i] >> 27) & 1))
 			return false;
 	return true;
 }

@@ -73,4 +73,6 @@ enum fl_parquet_codec {
 #define FL_BLOOM_MAX (1u << 20)        /* bytes */
 size_t fl_bloom_size(size_t n_values); /* about 1 % wrong; a power of two, which Arrow asks for */
 void fl_bloom_add(uint8_t *bloom, size_t size, const void *value, size_t n);
-bool fl_bloom_has(const uint8_t *bloom, size_t size, const void *value, size_t n);
+/* Offset of the one block that tells of a value, and what it says: false, it was not added. */
+size_t fl_bloom_block(size_t size, const void *value, size_t n);
+bool fl_bloom_block_has(const uint8_t block[FL_BLOOM_BLOCK], const void *value, size_t n);

@@ -4,7 +4,7 @@
 #include "scan/kernels_swar.h"
 
 static const struct fl_kernel *const kernels[] = {
-#ifdef FL_HAVE_X86_KERNELS
+#ifdef __x86_64__
     &fl_kernel_avx512,
     &fl_kernel_avx2,
 #endif

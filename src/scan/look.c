@@ -12,7 +12,10 @@
 #include "base/error.h"
 #include "scan/set.h"
 
-#define HEAD_BYTES (64u << 10) /* read of a file to look at it; small ones are thereby read */
+#define HEAD_BYTES (8u << 10) /* read of a file to look at it */
+#define MAGIC_BYTES 4
+/* When that is not enough: zstd gives nothing of a block before all of it is there, and a block may be of 128 KiB. */
+#define MORE_BYTES (256u << 10)
 
 static const struct magic {
 	uint8_t n, bytes[4];
@@ -96,8 +99,8 @@ void fl_look(const void *data, size_t n, struct fl_looked *ret)
 	}
 	if (ret->packing)
 		m = magic_of((const uint8_t *)ret->head, ret->n);
-	if (!ret->n)
-		ret->kind = FL_KIND_EMPTY;
+	if (!ret->n) /* nothing in it, or nothing to be had: who reads it is told */
+		ret->kind = ret->packing ? FL_KIND_TEXT : FL_KIND_EMPTY;
 	else if (m)
 		/* Packed twice, or Parquet in gzip: nobody writes that. */
 		ret->kind = m->packing || (ret->packing && m->kind == FL_KIND_PARQUET) ? FL_KIND_BINARY : m->kind;
@@ -105,8 +108,7 @@ void fl_look(const void *data, size_t n, struct fl_looked *ret)
 		ret->kind = is_text(ret->head, ret->n) ? FL_KIND_TEXT : FL_KIND_BINARY;
 }
 
-int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret,
-		   size_t *ret_at)
+int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
 {
 	const char *end = memchr(l->head, '\n', l->n);
 	size_t n = end ? (size_t)(end - l->head) : l->n;
@@ -116,18 +118,15 @@ int fl_look_format(const char *path, const struct fl_looked *l, const char *form
 	if (!end && l->n == sizeof l->head)
 		return fl_fail(-EINVAL, "%s: the first line is longer than %zu bytes: not a flow log", path,
 			       sizeof l->head);
-	*ret_at = 0;
 	while (n && l->head[n - 1] == '\r')
 		n--;
-	if (!digit)
+	if (!digit && l->n)
 		r = fl_scan_header(path, l->head, n, ret);
-	if (!r)
-		*ret_at = end ? (size_t)(end - l->head) + 1 : l->n;
-	else if (digit || format)
-		r = fl_wrap(
-		    fl_format_parse(ret, fl_format_kind_of(format ? format : "default"), format ? format : "default"),
-		    "--format");
-	return r;
+	if (!r || (r == -EINVAL && !digit && !format && l->n))
+		return r;
+	return fl_wrap(
+	    fl_format_parse(ret, fl_format_kind_of(format ? format : "default"), format ? format : "default"),
+	    "--format");
 }
 
 /* ---- files ---- */
@@ -146,35 +145,77 @@ void fl_opened_release(struct fl_opened **o)
 	free(x);
 }
 
-static int read_head(const struct fl_scan *s, struct fl_opened *o)
+/* Of a file its beginning; of a pipe as much as tells. */
+static ssize_t read_some(const struct fl_scan *s, const struct fl_opened *o, void *buf, size_t n, size_t at)
 {
-	o->head = malloc(HEAD_BYTES);
+	for (;;) {
+		ssize_t got = o->regular ? pread(o->fd, buf, n, (off_t)at) : read(o->fd, buf, n);
+
+		if (got >= 0)
+			return got;
+		if (errno != EINTR)
+			return fl_fail(-errno, "%s: %m", o->path);
+		if (fl_scan_stopped(s))
+			return fl_fail(-EINTR, FL_SCAN_STOPPED);
+	}
+}
+
+static bool tells(const struct fl_looked *l)
+{
+	return l->kind != FL_KIND_EMPTY && (l->kind != FL_KIND_TEXT || memchr(l->head, '\n', l->n));
+}
+
+static int look_further(const struct fl_scan *s, struct fl_opened *o, struct fl_looked *l)
+{
+	char *head FL_CLEANUP(fl_freep) = malloc(MORE_BYTES);
+	ssize_t n = head ? read_some(s, o, head, MORE_BYTES, 0) : -ENOMEM;
+
+	if (n < 0)
+		return (int)n;
+	fl_look(head, (size_t)n, l);
+	return 0;
+}
+
+static int look_at_file(const struct fl_scan *s, struct fl_opened *o, struct fl_looked *l)
+{
+	char head[HEAD_BYTES];
+	ssize_t n = read_some(s, o, head, sizeof head, 0);
+
+	if (n < 0)
+		return (int)n;
+	fl_look(head, (size_t)n, l);
+	return l->packing && !l->n && n == sizeof head ? look_further(s, o, l) : 0;
+}
+
+static int look_at_pipe(const struct fl_scan *s, struct fl_opened *o, struct fl_looked *l)
+{
+	ssize_t n;
+
+	o->head = malloc(MORE_BYTES);
 	if (!o->head)
 		return -ENOMEM;
-	while (o->n_head < HEAD_BYTES) {
-		ssize_t n = read(o->fd, o->head + o->n_head, HEAD_BYTES - o->n_head);
-
-		if (n < 0 && errno == EINTR && !fl_scan_stopped(s))
-			continue;
+	do {
+		n = read_some(s, o, o->head + o->n_head, MORE_BYTES - o->n_head, 0);
 		if (n < 0)
-			return fl_fail(-errno, "%s: %m", o->path);
-		if (!n)
-			break;
+			return (int)n;
 		o->n_head += (size_t)n;
-		if (o->regular && o->n_head == o->size)
-			break;
-	}
+		fl_look(o->head, o->n_head, l);
+	} while (n && o->n_head < MORE_BYTES && (o->n_head < MAGIC_BYTES || !tells(l)));
 	return 0;
 }
 
 static int judge(const struct fl_scan *s, struct fl_opened *o)
 {
-	fl_look(o->head, o->n_head, &o->looked);
-	if (o->looked.kind == FL_KIND_BINARY)
+	struct fl_looked l;
+	int r = o->regular ? look_at_file(s, o, &l) : look_at_pipe(s, o, &l);
+
+	if (r)
+		return r;
+	o->kind = l.kind;
+	o->packing = l.packing;
+	if (o->kind == FL_KIND_BINARY)
 		return fl_fail(-EINVAL, "%s: binary data that is no flow log, Parquet or capture file", o->path);
-	if (o->looked.kind == FL_KIND_TEXT)
-		return fl_look_format(o->path, &o->looked, s->conf.format, &o->format, &o->data_at);
-	return 0;
+	return o->kind == FL_KIND_TEXT ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
 }
 
 int fl_opened_new(struct fl_opened **ret, const struct fl_scan *s, const struct fl_place *p,
@@ -199,8 +240,7 @@ int fl_opened_new(struct fl_opened **ret, const struct fl_scan *s, const struct 
 	o->size = (uint64_t)ret_st->st_size;
 	if (!o->regular && !f->named)
 		return fl_fail(-EINVAL, "%s: neither a file nor a directory", o->path);
-	r = read_head(s, o);
-	r = r ? r : judge(s, o);
+	r = judge(s, o);
 	if (r)
 		return r;
 	*ret = o;

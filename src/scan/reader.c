@@ -121,15 +121,6 @@ void fl_scan_close(struct fl_scan **scan)
 
 /* ---- columns ---- */
 
-bool fl_column_is_named(const struct fl_column_def *d, const char *name)
-{
-	const char *p = d->name;
-
-	for (; *name && (*name == *p || (*name == '-' && *p == '_')); name++, p++)
-		;
-	return !*name && !*p;
-}
-
 static int add_column(struct fl_scan *s, const char *name)
 {
 	char *own;
@@ -197,7 +188,7 @@ static int find_columns(struct fl_scan *s)
 	r = r ? r : add_column(s, "source");
 	if (!r && s->n_stores && s->conf.open_window)
 		r = add_column(s, "provisional");
-	for (size_t i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
+	for (unsigned i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
 		r = add_column(s, fl_verdict_sql_columns[i]);
 	return r;
 }
@@ -213,19 +204,38 @@ int fl_scan_columns(struct fl_scan *s, const struct fl_column_def **ret, size_t 
 
 /* ---- a pass ---- */
 
-static bool selected_already(const struct fl_pass *p, const char *name)
+/* Its position among the selected columns; behind them when it is not there yet. */
+static int position_of(struct fl_pass *p, const char *name, size_t *ret)
 {
-	for (size_t i = 0; i < p->n_columns; i++)
-		if (fl_column_is_named(&p->column[i], name))
-			return true;
-	return false;
+	for (*ret = 0; *ret < p->n_columns; ++*ret)
+		if (fl_column_is_named(&p->column[*ret], name))
+			return 0;
+	if (p->n_columns == FL_BATCH_COLUMNS)
+		return fl_fail(-E2BIG, "more than %u columns are needed", FL_BATCH_COLUMNS);
+	fl_column_find(name, &p->column[p->n_columns++]);
+	return 0;
+}
+
+static int prepare_filter(struct fl_pass *p, const struct fl_filter *filter)
+{
+	const char *names[FL_BATCH_COLUMNS];
+	size_t n = fl_filter_columns(filter, names), at;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++) {
+		r = position_of(p, names[i], &at);
+		if (!r)
+			p->of_filter[at] = true;
+	}
+	p->filter = filter;
+	p->n_literals = fl_filter_literals(filter, p->literal);
+	fl_filter_times(filter, &p->since, &p->until);
+	return r ? r : fl_filter_bind(&p->bound, filter, p->column, p->n_columns);
 }
 
 int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_t n, const struct fl_filter *filter)
 {
 	struct fl_pass *p = &s->pass;
-	const char *names[FL_BATCH_COLUMNS];
-	size_t n_names;
 
 	if (s->selected)
 		return fl_fail(-EBUSY, "sources are read once");
@@ -233,20 +243,9 @@ int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_
 		return fl_fail(-E2BIG, "%zu columns are asked for, and %u are possible", n, FL_BATCH_COLUMNS);
 	s->selected = true;
 	memcpy(p->column, columns, n * sizeof *columns);
-	p->n_columns = p->n_selected = n;
-	p->filter = filter;
+	p->n_columns = n;
 	p->report = s->listed;
-	if (!filter)
-		return 0;
-	n_names = fl_filter_columns(filter, names);
-	for (size_t i = 0; i < n_names; i++) {
-		if (selected_already(p, names[i]))
-			continue;
-		if (p->n_columns == FL_BATCH_COLUMNS)
-			return fl_fail(-E2BIG, "more than %u columns are needed", FL_BATCH_COLUMNS);
-		fl_column_find(names[i], &p->column[p->n_columns++]);
-	}
-	return fl_filter_bind(&p->bound, filter, p->column, p->n_columns);
+	return filter ? prepare_filter(p, filter) : 0;
 }
 
 unsigned fl_scan_threads(const struct fl_scan *s)
@@ -256,58 +255,30 @@ unsigned fl_scan_threads(const struct fl_scan *s)
 
 /* ---- handing out ---- */
 
-static size_t slot_of(const struct fl_file_id *table, size_t cap, const struct fl_file_id *id)
-{
-	size_t at =
-	    (size_t)(((uint64_t)id->ino ^ (uint64_t)id->dev << 32) * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
-
-	while (table[at].ino && (table[at].ino != id->ino || table[at].dev != id->dev))
-		at = (at + 1) & (cap - 1);
-	return at;
-}
-
-/* 1: not opened before; 0: it was. */
-static int first_time(struct fl_pass *p, const struct stat *st)
-{
-	struct fl_file_id id = {st->st_dev, st->st_ino};
-	size_t at;
-
-	if (2 * p->n_seen >= p->cap_seen) {
-		size_t cap = p->cap_seen ? 2 * p->cap_seen : 256;
-		struct fl_file_id *grown = calloc(cap, sizeof *grown);
-
-		if (!grown)
-			return -ENOMEM;
-		for (size_t i = 0; i < p->cap_seen; i++)
-			if (p->seen[i].ino)
-				grown[slot_of(grown, cap, &p->seen[i])] = p->seen[i];
-		free(p->seen);
-		p->seen = grown;
-		p->cap_seen = cap;
-	}
-	at = slot_of(p->seen, p->cap_seen, &id);
-	if (p->seen[at].ino)
-		return 0;
-	p->seen[at] = id;
-	p->n_seen++;
-	return 1;
-}
-
 struct ticket { /* what a thread got: a unit, or a file that is still to be looked at */
 	struct fl_unit *unit;
 	const struct fl_place *place;
 	const struct fl_scan_file *file;
 };
 
+/* The time in a name or place says that nothing in it is asked for. */
+static bool is_outside(const struct fl_pass *p, const struct fl_scan_file *f)
+{
+	return p->filter && (f->first != INT64_MIN || f->last != INT64_MAX) &&
+	       (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
+}
+
 static bool next_file(struct fl_scan *s, struct ticket *ret)
 {
 	struct fl_pass *p = &s->pass;
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
-		if (p->file < s->places.place[p->place]->n) {
+		while (p->file < s->places.place[p->place]->n) {
 			ret->place = s->places.place[p->place];
 			ret->file = &ret->place->file[p->file++];
-			return true;
+			if (!is_outside(p, ret->file))
+				return true;
+			p->report.files_pruned++;
 		}
 	return false;
 }
@@ -352,7 +323,7 @@ static int split(struct fl_pass *p, struct fl_unit *u)
 
 	u->from = 0;
 	u->to = o->size;
-	if (o->looked.kind != FL_KIND_TEXT || o->looked.packing || !o->regular || o->size < 2 * RANGE_BYTES)
+	if (o->kind != FL_KIND_TEXT || o->packing || !o->regular || o->size < 2 * RANGE_BYTES)
 		return 0;
 	while (*end)
 		end = &(*end)->next;
@@ -374,7 +345,7 @@ static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 {
 	if (!u->opened)
 		return &fl_unit_journal;
-	return u->opened->looked.kind == FL_KIND_TEXT ? &fl_unit_text : NULL;
+	return u->opened->kind == FL_KIND_TEXT ? &fl_unit_text : NULL;
 }
 
 static void free_unit(struct fl_unit **u)
@@ -408,7 +379,7 @@ static int look_at(struct fl_scan_reader *r, const struct ticket *t, struct fl_u
 			return 0;
 		}
 		pthread_mutex_lock(&p->lock);
-		result = u->opened->regular ? first_time(p, &st) : 1;
+		result = u->opened->regular ? fl_ids_add(&p->seen, &p->n_seen, &p->cap_seen, &st) : 1;
 		if (result > 0)
 			result = split(p, u);
 		else if (!result)
@@ -417,7 +388,7 @@ static int look_at(struct fl_scan_reader *r, const struct ticket *t, struct fl_u
 		if (result)
 			return result < 0 ? result : 0;
 		r->report.files++;
-		if (u->opened->looked.kind == FL_KIND_EMPTY)
+		if (u->opened->kind == FL_KIND_EMPTY)
 			return 0;
 		if (!ops_of(u)) {
 			fl_scan_add_fault(s, u->opened->path);
@@ -448,9 +419,7 @@ static int open_unit(struct fl_scan_reader *r)
 		if (opened || !r->unit)
 			return opened ? opened : 1;
 	}
-	memset(r->set, 0, sizeof r->set);
 	r->path = r->unit->opened ? r->unit->opened->path : fl_store_dir(r->s->store[r->unit->store]);
-	r->provisional = false;
 	r->ops = ops_of(r->unit);
 	result = r->ops->open(r, r->unit, &r->state);
 	if (!result)
@@ -466,6 +435,7 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 {
 	sum->files += x->files;
 	sum->files_pruned += x->files_pruned;
+	sum->directories_pruned += x->directories_pruned;
 	sum->bytes += x->bytes;
 	sum->bytes_pruned += x->bytes_pruned;
 	sum->row_groups_pruned += x->row_groups_pruned;
@@ -488,7 +458,7 @@ static void hand_in(struct fl_scan_reader *r)
 static void close_unit(struct fl_scan_reader *r)
 {
 	if (r->ops)
-		r->ops->close(r->state);
+		r->ops->close(r, r->state);
 	r->ops = NULL;
 	free_unit(&r->unit);
 	hand_in(r);
@@ -496,86 +466,45 @@ static void close_unit(struct fl_scan_reader *r)
 
 /* ---- rows ---- */
 
-static void null_rows(struct fl_column *c, uint32_t n)
+/* What has happened to this unit, unless it is over for all. */
+static int end_unit(struct fl_scan_reader *r, int result)
 {
-	for (uint32_t i = 0; i < n; i++)
-		fl_column_set_text(c, i, "-", 1);
-}
-
-/* What the unit does not say of its rows. */
-static void complete(struct fl_scan_reader *r)
-{
-	struct fl_batch *b = r->batch;
-
-	for (uint32_t i = 0; i < b->n_columns; i++) {
-		struct fl_column *c = &b->column[i];
-		const char *text = c->def.own == FL_OWN_SOURCE ? r->path : NULL;
-
-		if (r->set[i / 64] >> (i % 64) & 1)
-			continue;
-		if (c->def.own == FL_OWN_PROVISIONAL)
-			for (uint32_t k = 0; k < b->n; k++)
-				c->u64[k] = r->provisional;
-		else if (text)
-			for (uint32_t k = 0; k < b->n; k++)
-				c->text[k] = (struct fl_str){text, strlen(text)};
-		else
-			null_rows(c, b->n);
-	}
-}
-
-static void filter_rows(struct fl_scan_reader *r)
-{
-	uint64_t keep[FL_BATCH_WORDS];
-
-	if (r->pass->bound && fl_filter_eval(r->pass->bound, r->batch, keep) < r->batch->n)
-		fl_batch_compact(r->batch, keep, NULL);
-}
-
-static int next_rows(struct fl_scan_reader *r)
-{
-	int result;
-
-	fl_batch_clear(r->batch);
-	result = r->ops->next(r, r->state);
-	if (result < 0) {
+	if (result && result != -EINTR && result != -ENOMEM) {
 		fl_scan_add_fault(r->s, fl_error_text(result));
 		r->report.damaged_files++;
+		result = 0;
 	}
-	r->report.records += r->batch->n;
-	if (r->batch->n) {
-		complete(r);
-		filter_rows(r);
-	}
+	close_unit(r);
 	return result;
 }
 
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 {
-	if (r->ended)
-		close_unit(r);
-	r->ended = false;
 	for (;;) {
-		int result = 1;
+		int result;
 
 		if (fl_scan_stopped(r->s))
 			return fl_fail(-EINTR, FL_SCAN_STOPPED);
-		if (!r->ops)
-			result = open_unit(r);
+		result = r->ops ? 1 : open_unit(r);
 		if (result <= 0) {
 			hand_in(r);
 			return result;
 		}
 		if (!r->ops)
 			continue;
-		r->ended = next_rows(r) <= 0;
+		result = r->ops->next(r, r->state);
 		*ret = r->batch;
-		if (r->batch->n)
+		if (result == 1)
 			return 1;
-		if (r->ended)
-			close_unit(r);
-		r->ended = false;
+		result = end_unit(r, result);
+		if (result)
+			return result;
 	}
+}
+
+void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n)
+{
+	r->report.bytes += n;
 }
 
 int fl_scan_reader_new(struct fl_scan_reader **ret, struct fl_scan *s)
@@ -599,6 +528,8 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 		return;
 	close_unit(*r);
 	fl_batch_free(&(*r)->batch);
+	fl_text_free(&(*r)->text);
+	fl_blocks_free(&(*r)->blocks);
 	free(*r);
 	*r = NULL;
 }

@@ -58,6 +58,7 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 /* What was read, and what was not. Complete once every reader has had its 0. */
 struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
+	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */
 	uint64_t row_groups_pruned;
 	uint64_t records;              /* looked at, before the filter */
 	uint64_t malformed;            /* lines with another number of fields, or empty values: not used */

@@ -13,12 +13,23 @@
 #include "base/mem.h"
 #include "record/record.h"
 #include "scan/reader.h"
+#include "scan/inflate.h"
 #include "scan/scan.h"
+#include "scan/text.h"
 
 #define FL_SCAN_DEPTH 32
 #define FL_SCAN_HEAD FL_RECORD_MAX   /* of a file's contents, looked at to tell what it is */
 #define FL_SCAN_FILES_MAX (1u << 26) /* in one question */
 #define FL_SCAN_PATHS_MAX 4096       /* length of one */
+
+/* ---- which file it is, whatever it is called ---- */
+
+struct fl_file_id {
+	dev_t dev;
+	ino_t ino; /* 0: free */
+};
+/* A set of them that grows. 1: it is new; 0: it was there. */
+int fl_ids_add(struct fl_file_id **ids, size_t *n, size_t *cap, const struct stat *st);
 
 /* ---- what there is ---- */
 
@@ -39,6 +50,7 @@ struct fl_place {
 	struct fl_buf names;
 	struct fl_scan_file *file;
 	size_t n, cap;
+	size_t source, pruned; /* number of the operand; files that were left out */
 };
 
 struct fl_places {
@@ -54,17 +66,16 @@ struct fl_fault_list {
 
 /* ---- reading: one pass over the set ---- */
 
-struct fl_file_id {
-	dev_t dev;
-	ino_t ino; /* 0: free */
-};
-
 struct fl_unit;
 struct fl_pass {
 	struct fl_column_def column[FL_BATCH_COLUMNS]; /* selected, then the filter's */
 	size_t n_columns, n_selected;
 	const struct fl_filter *filter;
 	struct fl_filter_bound *bound;
+	bool of_filter[FL_BATCH_COLUMNS]; /* by position: the filter looks at it */
+	struct fl_addr literal[FL_FILTER_LITERALS];
+	size_t n_literals;
+	int64_t since, until; /* of the filter */
 	pthread_mutex_t lock;
 	pthread_cond_t more;
 	size_t place, file; /* the next one to be handed out */
@@ -104,6 +115,9 @@ void fl_scan_add_fault(struct fl_scan *s, const char *text);
 /* ---- listing.c ---- */
 int fl_scan_list(struct fl_scan *s);
 void fl_places_free(struct fl_places *p);
+struct fl_place *fl_place_alloc(const char *path, size_t source);
+void fl_place_free(struct fl_place *p);
+int fl_places_keep(struct fl_places *p, struct fl_place *x); /* x is taken, also when this fails */
 int fl_place_new(struct fl_places *p, const char *path, struct fl_place **ret);
 int fl_place_add(struct fl_place *p, const char *name, size_t n, struct fl_scan_file file);
 /* Path of a file: malloc'd. */
@@ -120,23 +134,20 @@ struct fl_looked {
 };
 /* What begins with these n bytes. Pure. */
 void fl_look(const void *data, size_t n, struct fl_looked *ret);
-/* The format of text from its first line; *ret_at is where records begin. format: of text without a header; NULL: the
- * default. Sentences name path. */
-int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret,
-		   size_t *ret_at);
+/* The format of text from its first line. format: of text without a header; NULL: the default. Sentences name path. */
+int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret);
 
 /* A file that is open. Shared by its units. */
 struct fl_opened {
 	atomic_uint users;
 	int fd;
 	char *path;
-	uint64_t size; /* of a plain file when it was opened */
+	uint64_t size; /* when it was opened */
 	bool regular;
-	struct fl_looked looked;
-	char *head; /* what was read of it already, as stored */
+	uint8_t kind, packing;
+	char *head; /* of a pipe: what was read already */
 	size_t n_head;
 	struct fl_format *format; /* text */
-	size_t data_at;           /* of plain text: where records begin */
 };
 int fl_opened_new(struct fl_opened **ret, const struct fl_scan *s, const struct fl_place *p,
 		  const struct fl_scan_file *f, struct stat *ret_st);
@@ -154,37 +165,29 @@ struct fl_unit {
 struct fl_scan_reader;
 struct fl_unit_ops {
 	int (*open)(struct fl_scan_reader *r, struct fl_unit *u, void **ret);
-	/* Appends rows to the reader's empty batch. 1: there may be more, 0: that was all, negative: damaged; in each
-	 * case rows may have been appended. */
+	/* Rows that pass the filter into the reader's batch. 1: at least one; 0: that was all; negative: nothing more
+	 * can be read, with a sentence. */
 	int (*next)(struct fl_scan_reader *r, void *state);
-	void (*close)(void *state);
+	void (*close)(struct fl_scan_reader *r, void *state);
 };
 extern const struct fl_unit_ops fl_unit_text, fl_unit_journal;
-
-/* Lines of one format into the columns of a batch. */
-struct fl_lines {
-	const struct fl_format *format;
-	struct fl_column *column[96]; /* of each field; NULL: not wanted */
-};
-
-/* By its name or with hyphens, as formats write it. */
-bool fl_column_is_named(const struct fl_column_def *d, const char *name);
 
 struct fl_scan_reader {
 	struct fl_scan *s;
 	struct fl_pass *pass;
 	struct fl_batch *batch;
+	struct fl_text *text; /* made when first needed */
+	struct fl_blocks *blocks;
 	const struct fl_unit_ops *ops; /* NULL: no unit is open */
 	struct fl_unit *unit;
 	void *state;
-	bool ended;                                 /* the unit has no more than the rows that were returned */
-	const char *path;                           /* of the unit, for the column "source" */
-	struct fl_lines lines;                      /* of the unit */
-	bool provisional;                           /* the rows of this batch */
-	uint64_t set[(FL_BATCH_COLUMNS + 63) / 64]; /* columns that the unit fills */
-	struct fl_scan_report report;               /* counted here, added up at the end of a unit */
+	const char *path;                                /* of the unit, for the column "source" */
+	uint64_t (*line_base)(struct fl_scan_reader *r); /* lines before the unit's; NULL: none */
+	bool no_lines;                                   /* their numbers mean nothing to anybody */
+	struct fl_scan_report report;                    /* counted here, added up at the end of a unit */
 };
 
-void fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *f);
-/* Appends a row. line: its number for sentences, 0: not known, then offset of a plain file. */
-void fl_lines_put(struct fl_scan_reader *r, const char *line, size_t n, uint64_t number, uint64_t offset);
+/* Lines of this format from now on, into the reader's batch. own: the lines have our own columns, and no numbers. */
+int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, bool own);
+void fl_lines_end(struct fl_scan_reader *r);
+void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n);

@@ -104,17 +104,10 @@ const struct fl_text_counts *fl_text_counts(const struct fl_text *t)
 
 /* ---- plan ---- */
 
-static const char *column_of(const struct fl_format *f, size_t field)
-{
-	const struct fl_field *known = fl_format_field(f, field);
-
-	return known ? known->column : fl_format_name(f, field);
-}
-
-static bool find_field(const struct fl_format *f, const char *column, uint16_t *ret)
+static bool find_field(const struct fl_format *f, const struct fl_column_def *d, uint16_t *ret)
 {
 	for (size_t i = 0; i < fl_format_len(f); i++)
-		if (!strcmp(column_of(f, i), column)) {
+		if (fl_column_is_named(d, fl_format_name(f, i))) {
 			*ret = (uint16_t)i;
 			return true;
 		}
@@ -151,7 +144,7 @@ static void plan_columns(struct fl_text *t, const struct fl_format *format, bool
 
 		if (needed != early || (t->want.constant && t->want.constant[i].p))
 			continue;
-		if (!find_field(format, b->column[i].def.name, &p->field)) {
+		if (!find_field(format, &b->column[i].def, &p->field)) {
 			t->missing[i] = true;
 			clear_values(&b->column[i]);
 			continue;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A store's frames beyond its delivered files: as the lines that delivery will write. */
+/*
+ * A store's frames beyond its delivered files: as the lines that delivery will write, with what is known beside the
+ * record behind them. So a row reads the same before and after delivery.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,64 +10,60 @@
 #include "base/error.h"
 #include "scan/set.h"
 
-#define TEXT_MAX ((size_t)FL_BATCH_ROWS * FL_RECORD_MAX)
+#define BLOCK_FULL (256u << 10)                                  /* then it is scanned */
+#define BLOCK_MAX (BLOCK_FULL + 4 * FL_RECORD_MAX + FL_TEXT_PAD) /* a record more, and what stands behind it */
+#define OWN_COLUMNS (FL_VERDICT_COLUMNS + 1)
 
 struct journal {
 	struct fl_store *store;
-	struct fl_format *format;
+	struct fl_format *format; /* the flow log's, then our own columns */
 	struct fl_encoder *encoder;
 	struct fl_store_writer *writer;
 	struct fl_frame frame;
-	bool open;   /* a frame is being handed out */
-	size_t next; /* of its flows; n_flows: what it says of itself, then done */
 	struct fl_buf text;
-	size_t end[FL_BATCH_ROWS]; /* of each line */
-	size_t n;
+	size_t at, next; /* of text; of the frame's flows */
+	bool frame_open, scanning, ended;
 	char *damage; /* what was told last */
-	/* Our own columns beside each record, when some of them are wanted; text of the frame. */
-	struct fl_verdict_values *verdict;
-	struct fl_column *column[FL_VERDICT_COLUMNS];
+	int fault;
 };
 
-static void close_journal(void *state)
+static void close_journal(struct fl_scan_reader *r, void *state)
 {
 	struct journal *j = state;
 
+	if (r->text)
+		fl_lines_end(r);
 	fl_store_writer_free(&j->writer);
 	fl_encoder_free(&j->encoder);
 	fl_format_free(&j->format);
 	fl_buf_free(&j->text);
-	free(j->verdict);
 	free(j->damage);
 	free(j);
 }
 
-static int begin_verdicts(struct fl_scan_reader *r, struct journal *j)
+static int make_format(const struct fl_format *f, struct fl_format **ret)
 {
-	bool wanted = false;
+	struct fl_buf names FL_CLEANUP(fl_buf_free) = FL_BUF(FL_RECORD_MAX);
+	int r = 0;
 
-	for (uint32_t k = 0; k < r->batch->n_columns; k++)
-		for (size_t i = 0; i < FL_VERDICT_COLUMNS; i++)
-			if (r->batch->column[k].def.own &&
-			    !strcmp(r->batch->column[k].def.name, fl_verdict_sql_columns[i])) {
-				j->column[i] = &r->batch->column[k];
-				r->set[k / 64] |= UINT64_C(1) << (k % 64);
-				wanted = true;
-			}
-	if (!wanted)
-		return 0;
-	j->verdict = calloc(FL_BATCH_ROWS, sizeof *j->verdict);
-	return j->verdict ? 0 : -ENOMEM;
+	for (size_t i = 0; !r && i < fl_format_len(f); i++)
+		r = fl_buf_printf(&names, "%s ", fl_format_name(f, i));
+	for (unsigned i = 0; !r && i < FL_VERDICT_COLUMNS; i++)
+		r = fl_buf_printf(&names, "%s ", fl_verdict_sql_columns[i]);
+	r = r ? r : fl_buf_adds(&names, "provisional");
+	return r ? r : fl_format_from_header(ret, names.data, names.len);
 }
 
-static void put_verdict(const struct journal *j, size_t i, uint32_t row)
+static int prepare(struct journal *j)
 {
-	for (size_t k = 0; j->verdict && k < FL_VERDICT_COLUMNS; k++) {
-		const char *value = *j->verdict[i].value[k] ? j->verdict[i].value[k] : "-";
+	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
+	const char *text = fl_store_log(j->store)->format;
+	int r = fl_store_rewind(j->store);
 
-		if (j->column[k])
-			fl_column_set_text(j->column[k], row, value, strlen(value));
-	}
+	r = r ? r : fl_format_parse(&f, fl_format_kind_of(text), text);
+	r = r ? r : fl_encoder_new(&j->encoder, f, FL_OUTPUT_TEXT);
+	r = r ? r : fl_store_writer_new(&j->writer, j->store, f, j->encoder);
+	return r ? r : make_format(f, &j->format);
 }
 
 static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
@@ -74,58 +73,58 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 
 	if (!j)
 		return -ENOMEM;
-	j->text = FL_BUF(TEXT_MAX);
+	j->text = FL_BUF(BLOCK_MAX);
 	j->store = r->s->store[u->store];
-	result = fl_store_rewind(j->store);
-	if (!result)
-		result = fl_format_parse(&j->format, fl_format_kind_of(fl_store_log(j->store)->format),
-					 fl_store_log(j->store)->format);
-	if (!result)
-		result = fl_encoder_new(&j->encoder, j->format, FL_OUTPUT_TEXT);
-	if (!result)
-		result = fl_store_writer_new(&j->writer, j->store, j->format, j->encoder);
+	result = prepare(j);
+	result = result ? result : fl_buf_reserve(&j->text, BLOCK_MAX);
+	result = result ? result : fl_lines_begin(r, j->format, true);
 	if (result) {
-		close_journal(j);
-		return result;
-	}
-	fl_lines_begin(r, j->format);
-	result = begin_verdicts(r, j);
-	if (result) {
-		close_journal(j);
+		close_journal(r, j);
 		return result;
 	}
 	*ret = j;
 	return 0;
 }
 
+/* ---- lines ---- */
+
 static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_record *record)
 {
 	struct journal *j = ctx;
+	struct fl_verdict_values v;
 	int r = fl_store_writer_record(j->writer, frame, record, &j->text);
 
-	if (j->verdict)
-		fl_frame_verdict(frame, record, &j->verdict[j->n]);
-	j->end[j->n++] = j->text.len;
-	return r;
+	fl_frame_verdict(frame, record, &v);
+	if (!r)
+		j->text.len--; /* the newline */
+	for (unsigned i = 0; !r && i < FL_VERDICT_COLUMNS; i++)
+		r = fl_buf_printf(&j->text, " %s", *v.value[i] ? v.value[i] : "-");
+	return r ? r : fl_buf_printf(&j->text, " %d\n", !!(frame->window.flags & FL_WINDOW_PROVISIONAL));
 }
 
-/* Some of the frame's flows; with the last of them what it says of itself. */
-static int take_flows(struct journal *j)
+/* The next flow; after the last one what the frame says of itself. */
+static int write_record(struct journal *j)
 {
-	size_t n = j->frame.flows ? FL_MIN(j->frame.n_flows - j->next, (size_t)FL_BATCH_ROWS - 1 - j->n) : 0;
-	struct fl_frame part = j->frame;
-	bool last = j->next + n == (j->frame.flows ? j->frame.n_flows : 0);
+	struct fl_frame *whole = &j->frame;
+	size_t n = whole->flows ? whole->n_flows : 0;
+	const struct fl_flow *flows = whole->flows;
+	uint32_t flags = whole->window.flags;
+	size_t n_flows = whole->n_flows;
+	int r;
 
-	part.flows = j->frame.flows ? j->frame.flows + j->next : NULL;
-	part.n_flows = j->frame.flows ? n : j->frame.n_flows;
-	if (!last)
-		part.window.flags &= ~FL_WINDOW_SKIPDATA;
-	/* A frame whose flows came in parts is not empty. */
-	if (j->next)
-		part.window.flags |= FL_WINDOW_SILENT;
-	j->next += n;
-	j->open = !last;
-	return fl_frame_records(&part, on_record, j);
+	j->frame_open = j->next < n;
+	if (j->frame_open) {
+		whole->flows = flows + j->next++;
+		whole->n_flows = 1;
+		whole->window.flags &= ~FL_WINDOW_SKIPDATA;
+	} else {
+		whole->flows = NULL;
+	}
+	r = fl_frame_records(whole, on_record, j);
+	whole->flows = flows;
+	whole->n_flows = n_flows;
+	whole->window.flags = flags;
+	return r;
 }
 
 /* After a damaged place the reader goes on with the next segment; a damaged snapshot it does not pass. */
@@ -148,45 +147,68 @@ static int next_frame(struct fl_scan_reader *r, struct journal *j)
 	return got;
 }
 
-/* The next frame or gap. Rows of a batch share what is said beside the record, so a batch is of one frame. */
+/* The next frame or gap. */
 static int begin_frame(struct fl_scan_reader *r, struct journal *j)
 {
-	uint32_t told = FL_WINDOW_VERDICTS | FL_WINDOW_POLICY;
 	int got;
 
-	do
-		got = next_frame(r, j);
-	while (got == FL_READER_WINDOW_END);
-	if (got <= 0)
+	do {
+		do
+			got = next_frame(r, j);
+		while (got == FL_READER_WINDOW_END);
+		if (got <= 0)
+			return got;
+		got = fl_store_writer_frame(j->writer, &j->frame);
+	} while (got == FL_STORE_OTHER_INTERFACE);
+	if (got)
 		return got;
-	j->open = true;
+	j->frame_open = true;
 	j->next = 0;
-	told &= j->frame.window.flags;
-	r->report.verdicts_observed |= told != 0;
-	r->provisional = j->frame.window.flags & FL_WINDOW_PROVISIONAL;
-	got = fl_store_writer_frame(j->writer, &j->frame);
-	return got ? got : 1;
+	r->report.verdicts_observed |= !!(j->frame.window.flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY));
+	return 1;
+}
+
+static int fill(struct fl_scan_reader *r, struct journal *j)
+{
+	int got = 1;
+
+	fl_buf_reset(&j->text);
+	j->at = 0;
+	while (got > 0 && j->text.len < BLOCK_FULL) {
+		got = j->frame_open ? 1 : begin_frame(r, j);
+		if (got > 0) {
+			int failed = write_record(j);
+
+			got = failed ? failed : 1;
+		}
+	}
+	j->ended = got <= 0;
+	return got;
 }
 
 static int next_journal(struct fl_scan_reader *r, void *state)
 {
 	struct journal *j = state;
-	int result = j->open ? 1 : begin_frame(r, j);
-	size_t from = 0;
+	size_t used = 0;
+	int got;
 
-	if (result <= 0)
-		return result;
-	fl_buf_reset(&j->text);
-	j->n = 0;
-	result = take_flows(j);
-	for (size_t i = 0; !result && i < j->n; from = j->end[i++]) {
-		uint32_t row = r->batch->n;
-
-		fl_lines_put(r, j->text.data + from, j->end[i] - from - 1, 0, 0);
-		if (r->batch->n > row)
-			put_verdict(j, i, row);
+	for (;;) {
+		if (j->scanning) {
+			got = fl_text_next(r->text, j->text.data + j->at, j->text.len - j->at, false, &used);
+			j->at += used;
+			if (got)
+				return got;
+			j->scanning = false;
+		}
+		if (j->ended)
+			return j->fault;
+		if (fl_scan_stopped(r->s))
+			return fl_fail(-EINTR, FL_SCAN_STOPPED);
+		got = fill(r, j);
+		/* What was good before a fault counts. */
+		j->fault = FL_MIN(got, 0);
+		j->scanning = true;
 	}
-	return result ? result : 1;
 }
 
 const struct fl_unit_ops fl_unit_journal = {open_journal, next_journal, close_journal};

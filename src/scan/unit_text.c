@@ -1,161 +1,204 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text, line by line: of plain files by ranges, of packed ones from their beginning. */
+/* Text: of plain files by ranges, of packed ones and of pipes from their beginning. */
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "capture/pcap_input.h"
 #include "scan/set.h"
 
-#define BLOCK (256u << 10)
-#define LINE_MAX_BYTES (64u << 10) /* a longer line is no record */
-_Static_assert(LINE_MAX_BYTES < BLOCK, "a line fits into a block");
+#define WAIT_MS 100 /* for a pipe, before somebody is asked whether to stop */
 
-struct text {
-	struct fl_opened *opened;
-	struct fl_input *input; /* packed, or a pipe; NULL: plain */
-	uint64_t at;            /* plain: where the block begins in the file */
-	uint64_t to;            /* plain: lines that begin before it */
-	uint64_t number;        /* of the line; 0: not known */
-	bool end, too_long;     /* too_long: in the middle of such a line */
-	size_t from, have;
-	char block[BLOCK];
-};
+/* ---- lines of text, wherever they come from ---- */
 
-static void close_text(void *state)
+static void tell(void *ctx, uint64_t line, const char *what)
 {
-	struct text *t = state;
+	struct fl_scan_reader *r = ctx;
+	char text[FL_SCAN_PATHS_MAX + 512];
 
-	fl_input_close(&t->input);
-	free(t);
+	line += r->line_base ? r->line_base(r) : 0;
+	if (r->no_lines)
+		snprintf(text, sizeof text, "%s: %s", r->path, what);
+	else
+		snprintf(text, sizeof text, "%s:%llu: %s", r->path, (unsigned long long)line, what);
+	fl_scan_add_fault(r->s, text);
 }
 
-static int skip_bytes(struct text *t, size_t n)
+int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, bool own)
 {
-	const uint8_t *p;
-	size_t have;
-	int r = fl_input_peek(t->input, n, &p, &have);
+	struct fl_str constant[FL_BATCH_COLUMNS] = {0};
+	struct fl_text_want want = {
+	    .batch = r->batch,
+	    .constant = constant,
+	    .filter = r->pass->bound,
+	    .of_filter = r->pass->of_filter,
+	    .literals = r->pass->literal,
+	    .n_literals = r->pass->n_literals,
+	    .fault = tell,
+	    .ctx = r,
+	};
+	int result = r->text ? 0 : fl_text_new(&r->text, r->s->conf.kernel);
 
-	fl_input_advance(t->input, have);
-	return r;
+	for (uint32_t i = 0; i < r->batch->n_columns; i++)
+		if (r->batch->column[i].def.own == FL_OWN_SOURCE)
+			constant[i] = (struct fl_str){r->path, strlen(r->path)};
+		else if (!own && r->batch->column[i].def.own == FL_OWN_PROVISIONAL)
+			constant[i] = (struct fl_str){"0", 1};
+	r->no_lines = own;
+	return result ? result : fl_text_begin(r->text, format, &want);
+}
+
+void fl_lines_end(struct fl_scan_reader *r)
+{
+	const struct fl_text_counts *c = r->text ? fl_text_counts(r->text) : NULL;
+
+	if (!c)
+		return;
+	r->report.records += c->records;
+	r->report.malformed += c->malformed;
+	r->report.bad_values += c->bad_values;
+}
+
+/* ---- files ---- */
+
+struct text {
+	struct fl_unit *unit;
+	const char *data;
+	size_t n, at, told;     /* told: bytes of a pipe's head that were handed out */
+	bool open, last;        /* a block is; it is the last one */
+	uint64_t counted, base; /* bytes stored that the report has; lines before a range, 0: not counted yet */
+	const struct fl_scan *s;
+};
+
+static void close_text(struct fl_scan_reader *r, void *state)
+{
+	fl_lines_end(r);
+	r->line_base = NULL;
+	free(state);
+}
+
+/* Of a pipe: what was looked at, then what comes. */
+static ssize_t read_pipe(void *ctx, void *buf, size_t n)
+{
+	struct text *t = ctx;
+	struct fl_opened *o = t->unit->opened;
+	struct pollfd ready = {.fd = o->fd, .events = POLLIN};
+	ssize_t got;
+
+	if (t->told < o->n_head) {
+		n = FL_MIN(n, o->n_head - t->told);
+		memcpy(buf, o->head + t->told, n);
+		t->told += n;
+		return (ssize_t)n;
+	}
+	for (;;) {
+		if (fl_scan_stopped(t->s))
+			return fl_fail(-EINTR, FL_SCAN_STOPPED);
+		if (poll(&ready, 1, WAIT_MS) <= 0)
+			continue;
+		got = read(o->fd, buf, n);
+		if (got >= 0)
+			return got;
+		if (errno != EINTR && errno != EAGAIN)
+			return fl_fail(-errno, "%m");
+	}
+}
+
+/* Lines before the range: those that end before it, and the one that goes over into it. */
+static uint64_t lines_before(struct fl_scan_reader *r)
+{
+	struct text *t = r->state;
+	uint64_t at = 0, end = t->unit->from - 1;
+	char block[65536];
+
+	if (t->base)
+		return t->base;
+	t->base = 1;
+	while (at < end) {
+		ssize_t n = pread(t->unit->opened->fd, block, FL_MIN(sizeof block, end - at), (off_t)at);
+
+		if (n <= 0)
+			break;
+		for (const char *p = block; (p = memchr(p, '\n', (size_t)(block + n - p))); p++)
+			t->base++;
+		at += (uint64_t)n;
+	}
+	return t->base;
 }
 
 static int open_text(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 {
 	struct fl_opened *o = u->opened;
-	struct text *t = malloc(sizeof *t);
-	int result = 0;
+	struct text *t = calloc(1, sizeof *t);
+	int result = t ? fl_lines_begin(r, o->format, false) : -ENOMEM;
 
-	if (!t)
-		return -ENOMEM;
-	memset(t, 0, offsetof(struct text, block));
-	t->opened = o;
-	fl_lines_begin(r, o->format);
-	if (o->looked.packing || !o->regular) {
-		t->number = 1 + (o->data_at > 0);
-		result = fl_input_open_fd(&t->input, dup(o->fd), o->path, o->head, o->n_head);
-		if (!result)
-			result = skip_bytes(t, o->data_at);
-	} else {
-		t->to = u->to;
-		t->at = FL_MAX(u->from, (uint64_t)o->data_at);
-		if (t->at > o->data_at)
-			t->at--; /* a line that begins here is ours */
-		else
-			t->number = 1 + (o->data_at > 0);
-		t->too_long = t->at > o->data_at; /* passed over up to the next line */
-	}
+	if (!result && !r->blocks)
+		result = fl_blocks_new(&r->blocks, 0);
 	if (result) {
-		close_text(t);
+		free(t);
 		return result;
 	}
-	*ret = t;
-	return 0;
-}
-
-static int fill(struct text *t)
-{
-	char *p = t->block + t->have;
-	size_t room = BLOCK - t->have;
-	const uint8_t *from;
-	size_t n = 0;
-	ssize_t got;
-	int r = 0;
-
-	if (t->input) {
-		r = fl_input_peek(t->input, room, &from, &n);
-		memcpy(p, from, n);
-		fl_input_advance(t->input, n);
-		t->end = n < room;
-	} else {
-		do
-			got = pread(t->opened->fd, p, room, (off_t)(t->at + t->have));
-		while (got < 0 && errno == EINTR);
-		if (got < 0)
-			return fl_fail(-errno, "%s: %m", t->opened->path);
-		n = (size_t)got;
-		t->end = !n;
-		if (t->end && t->at + t->have < t->to)
-			r = fl_fail(-EIO, "%s: the file became shorter while it was read", t->opened->path);
-	}
-	t->have += n;
-	return r;
-}
-
-/* The block begins with what is not done yet. */
-static void shift(struct text *t)
-{
-	memmove(t->block, t->block + t->from, t->have - t->from);
-	t->at += t->from;
-	t->have -= t->from;
-	t->from = 0;
-}
-
-/* One line at t->from of n bytes. */
-static void take(struct fl_scan_reader *r, struct text *t, size_t n)
-{
-	if (t->too_long)
-		t->too_long = false;
+	t->unit = u;
+	t->s = r->s;
+	if (!o->regular)
+		result = fl_blocks_open(r->blocks, &(struct fl_bytes){read_pipe, t});
+	else if (o->packing)
+		result = fl_blocks_open_fd(r->blocks, o->fd);
 	else
-		fl_lines_put(r, t->block + t->from, n, t->number, t->at + t->from);
-	t->number += t->number > 0;
+		result = fl_blocks_open_part(r->blocks, o->fd, u->from, u->to);
+	if (u->from)
+		r->line_base = lines_before;
+	*ret = t;
+	return result;
+}
+
+/* A plain file whose end is not where it was. */
+static int became_shorter(const struct fl_unit *u)
+{
+	struct stat st;
+
+	if (!u->opened->regular || u->opened->packing || fstat(u->opened->fd, &st) || (uint64_t)st.st_size >= u->to)
+		return 0;
+	return fl_fail(-EIO, "the file became shorter while it was read");
+}
+
+static void count_bytes(struct fl_scan_reader *r, struct text *t)
+{
+	uint64_t stored = fl_blocks_stored(r->blocks);
+
+	fl_scan_add_bytes(r, stored - t->counted);
+	t->counted = stored;
 }
 
 static int next_text(struct fl_scan_reader *r, void *state)
 {
 	struct text *t = state;
-	int result = 0;
+	size_t used = 0;
+	int result;
 
-	while (r->batch->n < FL_BATCH_ROWS) {
-		const char *line = t->block + t->from, *end = memchr(line, '\n', t->have - t->from);
-
-		if (!t->input && t->at + t->from >= t->to)
-			return 0;
-		if (end) {
-			take(r, t, (size_t)(end - line));
-			t->from = (size_t)(end - t->block) + 1;
-			continue;
+	for (;;) {
+		if (!t->open) {
+			result = fl_blocks_next(r->blocks, &t->data, &t->n, &t->last);
+			count_bytes(r, t);
+			if (!result)
+				result = became_shorter(t->unit);
+			if (result <= 0)
+				return fl_wrap(result, "%s", r->path);
+			t->open = true;
+			t->at = 0;
 		}
-		if (t->end || result) {
-			if (t->from < t->have && !result)
-				take(r, t, t->have - t->from);
-			t->from = t->have;
+		result = fl_text_next(r->text, t->data + t->at, t->n - t->at, t->last, &used);
+		t->at += used;
+		if (result)
 			return result;
-		}
-		if (r->batch->n)
-			return 1; /* the rows' text must stay where it is */
-		if (t->have - t->from > LINE_MAX_BYTES) {
-			if (!t->too_long)
-				fl_lines_put(r, line, t->have - t->from, t->number, t->at + t->from);
-			t->too_long = true;
-			t->from = t->have;
-		}
-		shift(t);
-		result = fill(t);
+		t->open = false;
+		if (fl_scan_stopped(r->s))
+			return fl_fail(-EINTR, FL_SCAN_STOPPED);
 	}
-	return 1;
 }
 
 const struct fl_unit_ops fl_unit_text = {open_text, next_text, close_text};

@@ -109,6 +109,28 @@ def identities():
     put("identities", "odd", b'\n\0\n{"at":-9223372036854775808,"eni":"","device":"","name":"","kind":""}\n{"at":1e3,"eni":"e"}\n')
 
 
+def buckets():
+    """Answers of S3 and listings as they are kept (fuzz_s3.c: the prefix is "p"), and shared files of AWS (fuzz_awsfile.c)."""
+    def page(inside):
+        return b"<ListBucketResult><EncodingType>url</EncodingType>" + inside + b"</ListBucketResult>"
+
+    thing = b"<Contents><Key>p%2Fa+b</Key><LastModified>2026-11-25T08:00:00.000Z</LastModified><ETag>&#34;e&quot;</ETag><Size>7</Size></Contents>"
+    for name, data in {
+            "page": page(thing * 2 + b"<CommonPrefixes><Prefix>p%2F</Prefix></CommonPrefixes>"), "empty": page(b""),
+            "more": page(b"<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"),
+            "cdata": page(b"<Contents><Key><![CDATA[p<]]>&amp;&#x1F600;%25</Key></Contents>"),
+            "attributes": b"<?xml version='1.0'?><s3:ListBucketResult xmlns:s3='a>b' ><!-- c --><Contents/></s3:ListBucketResult>",
+            "doctype": b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "deep": b"<a>" * 17, "nul-key": page(b"<Contents><Key>p%00</Key></Contents>"),
+            "error": b"<Error><Code>SlowDown</Code><Message>m</Message></Error>",
+            "kept": b"7 1795593600 %22e%22 p/a%20b\n18446744073709551615 -1  p\nend 00000000\n", "kept-bad": b"7 1 e\nend 00000000\n"}.items():
+        put("s3", name, data)
+    for name, data in {
+            "plain": b"[default]\nregion = eu-west-1 # c\n[profile \"a b\"]\nrole_arn=x\n", "nested": b"[a]\ns3 =\n  x = 1\n\ty=2\nb=3\n c\n",
+            "crlf": b"\xef\xbb\xbf[a]\r\nb=c\r\n", "comments": b"# a\n; b\n\n[a] ; c\nb = # d\n", "open": b"[a\n", "bare": b"[a]\nword\n",
+            "first": b"a = b\n", "indented": b"[a]\n  b = c\n", "nul": b"[a]\nb=\0\n", "unnamed": b"[]\nb=1\n= c\n"}.items():
+        put("awsfile", name, data)
+
+
 def put(target, name, data):
     (HERE / target).mkdir(parents=True, exist_ok=True)
     (HERE / target / name).write_bytes(data)
@@ -168,6 +190,7 @@ def main():
     words()
     names()
     identities()
+    buckets()
 
 
 if __name__ == "__main__":

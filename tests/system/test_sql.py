@@ -84,7 +84,7 @@ def condition(rng, depth=0):
     if pick == 9:
         return rng.choice([f"start >= epoch(TIMESTAMP '2024-11-25 00:00:00' + INTERVAL '{rng.randrange(40)} hours')",
                            f"to_timestamp(start) < TIMESTAMP '2024-11-26 01:02:03.5'", f"start > {T0}.5 + 3600 * {rng.randrange(40)}",
-                           f"{address} IS NULL", f"srcaddr < dstaddr", f"bytes / packets > 40", "start > epoch(now()) - 86400 * 100000"])
+                           f"{address} IS NULL", f"srcaddr < dstaddr", f"bytes / packets > 40", "start > epoch(now()) - 86400 * 10000"])
     if pick < 12:
         return f"({condition(rng, depth + 1)} AND {condition(rng, depth + 1)})"
     if pick == 12:
@@ -114,7 +114,7 @@ def explained(flowlog, sql, *sources):
 
 @pytest.mark.parametrize("where,lifted", [
     ("dstport = 22", True), ("22 = f.dstport", True), ("action = 'REJECT' OR bytes > 5", True), ("srcaddr LIKE '10.0.%'", True),
-    ("srcaddr LIKE '%.1'", False), ("dstport = 22 OR bytes / packets > 1", False), ("NOT dstport = 22", False), ("x.dstport = 22", False),
+    ("srcaddr LIKE '%.1'", False), ("dstport = 22 OR bytes / packets > 1", False), ("NOT (dstport = 22 AND bytes > 1)", False), ("x.dstport = 22", False),
     ("cidr_match(dstaddr, '10.0.0.0/8')", True), ("random() < 0.5", False), ("start > epoch(now()) - 60", True), ("bytes = -5", False),
     ("start < epoch(now())", False), ("srcaddr IN ('10.0.0.1', '10.0.0.2')", True), ("srcaddr = 'x'", False)])
 def test_explain_says_what_is_lifted(ask, flowlog, archive, where, lifted):
@@ -216,7 +216,7 @@ def test_the_date_of_athena_passes_over_days(ask, flowlog, archive):
 @pytest.mark.parametrize("sql", [
     "COPY (SELECT 1) TO '{0}/out.csv'", "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd'", "SELECT * FROM read_text('/etc/passwd')",
     "SELECT * FROM glob('/etc/*')", "ATTACH '{0}/x.db'", "INSTALL httpfs", "LOAD '{0}/x'", "SET enable_external_access = true", "CREATE TABLE t(a INT)",
-    "PRAGMA database_list", "SELECT 1; EXPORT DATABASE '{0}/e'", "EXPLAIN ANALYZE COPY (SELECT 1) TO '{0}/out.csv'",
+    "PRAGMA enable_profiling", "SELECT 1; EXPORT DATABASE '{0}/e'", "EXPLAIN ANALYZE COPY (SELECT 1) TO '{0}/out.csv'",
     "WITH a AS (SELECT * FROM read_blob('/etc/passwd')) SELECT * FROM a", "SELECT * FROM json_execute_serialized_sql('x')",
     "SELECT * FROM read_parquet('/etc/passwd')", "SET lock_configuration = false", "RESET enable_external_access",
     "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')"])
