@@ -17,6 +17,7 @@
 #include "base/units.h"
 #include "capture/capture.h"
 #include "cli/cli.h"
+#include "cli/columns.h"
 #include "cli/replay.h"
 #include "flow/decode_fast.h"
 #include "meter/meter.h"
@@ -36,7 +37,7 @@ struct conf {
 	const char *const *local, *const *read, *const *tag;
 	uint64_t interval_ns, memory;
 	int output;
-	bool inner, enforced;
+	bool inner, enforced, verdicts;
 };
 
 struct run {
@@ -73,8 +74,22 @@ static int flush(struct run *r)
 
 struct window_ctx {
 	struct run *run;
+	uint32_t window;
 	int64_t start;
 };
+
+/* A capture holds no verdicts; the rules of an inventory have an opinion. f NULL: no flow, nothing to say. */
+static int add_verdict(const struct window_ctx *w, const struct fl_flow *f)
+{
+	const struct run *r = w->run;
+	struct fl_verdict_values v = {.value = {"", "", "", ""}};
+
+	if (f && r->replay)
+		fl_replay_verdict(r->replay, w->window, &f->key, &v);
+	else if (f)
+		fl_ground_values(0, FL_ACTION_ACCEPT, NULL, &v);
+	return fl_columns_add_verdict(&w->run->out, (enum fl_output)r->conf->output, &v);
+}
 
 static int write_flow(void *ctx, const struct fl_flow *f)
 {
@@ -96,7 +111,8 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 	key.dirfam &= (uint8_t) ~(FL_KEY_REJECT | FL_KEY_BPA);
 	result = r->replay ? fl_replay_line(r->replay, r->encoder, &line, &r->out)
 			   : fl_encode_line(r->encoder, &line, &r->out);
-
+	if (!result && r->conf->verdicts)
+		result = add_verdict(w, f);
 	r->ledger.recorded.packets += f->packets;
 	r->ledger.recorded.bytes += f->bytes;
 	return !result && r->out.len > OUT_BYTES - 2 * FL_RECORD_MAX ? flush(r) : result;
@@ -109,13 +125,16 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 static int on_window(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy)
 {
 	struct run *r = ctx;
-	struct window_ctx w = {.run = r, .start = (int64_t)window * r->interval};
+	struct window_ctx w = {.run = r, .window = window, .start = (int64_t)window * r->interval};
 	struct fl_record skip = {.start = w.start, .end = w.start + r->interval - 1, .status = FL_STATUS_SKIPDATA};
 	int result = fl_table_each(flows, write_flow, &w);
 
 	if (r->replay)
-		fl_replay_window(r->replay, (uint64_t)w.start * 1000);
-	return result || !lossy ? result : fl_encode(r->encoder, &skip, NULL, &r->out);
+		fl_replay_window(r->replay, window, (uint64_t)w.start * 1000);
+	if (result || !lossy)
+		return result;
+	result = fl_encode(r->encoder, &skip, NULL, &r->out);
+	return result || !r->conf->verdicts ? result : add_verdict(&w, NULL);
 }
 
 static bool is_local(const struct run *r, const struct fl_addr *a)
@@ -341,15 +360,6 @@ static int prepare_networks(struct run *r)
 	return 0;
 }
 
-/* Names that only transit gateway flow logs have decide for their table. */
-static enum fl_log_kind kind_of(const char *format)
-{
-	return !strcmp(format, "tgw-default") || strstr(format, "${tgw-") || strstr(format, "${resource-type}") ||
-		       strstr(format, "${packets-lost-")
-		   ? FL_LOG_TGW
-		   : FL_LOG_VPC;
-}
-
 static uint64_t half_of_memory(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -363,6 +373,7 @@ static int prepare_replay(struct run *r)
 	    .inventory = r->conf->inventory,
 	    .interface = r->conf->interface,
 	    .enforced = r->conf->enforced,
+	    .verdicts = r->conf->verdicts,
 	    .format = r->format,
 	};
 	int result;
@@ -391,7 +402,7 @@ static int prepare(struct run *r)
 	r->memory = r->conf->memory ? r->conf->memory : half_of_memory();
 	result = prepare_networks(r);
 	if (!result)
-		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
+		result = fl_format_parse(&r->format, fl_format_kind_of(r->conf->format), r->conf->format);
 	if (!result && fl_format_warning(r->format))
 		fprintf(stderr, "flowlog: format: %s\n", fl_format_warning(r->format));
 	if (!result)
@@ -423,7 +434,10 @@ static int begin(struct run *r)
 		result = fl_fragments_new(&r->fragments, FL_FRAGMENT_CAPACITY, FL_FRAGMENT_TIMEOUT_NS, mc.seed);
 	if (!result)
 		result = fl_meter_new(&r->meter, &mc);
-	return result ? result : fl_encode_header(r->encoder, &r->out);
+	if (!result)
+		result = fl_encode_header(r->encoder, &r->out);
+	return result || !r->conf->verdicts ? result
+					    : fl_columns_add_verdict_header(&r->out, (enum fl_output)r->conf->output);
 }
 
 static void report(int error)
@@ -554,6 +568,10 @@ static const struct fl_option options[] = {
      offsetof(struct conf, interface)},
     {"enforced", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "The inventory's groups and ACLs were in force: what they deny is REJECT.", offsetof(struct conf, enforced)},
+    {"verdicts", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Say beside each record what decided: verdict-source and verdict-cause of rules that were in force, policy-action "
+     "and policy-cause of the inventory's rules whether or not they were.",
+     offsetof(struct conf, verdicts)},
     {"tag", 0, NULL, FL_OPT_LIST, "FIELD=KEY", NULL, NULL,
      "The tag key behind a field: instance-tag=Team, asg-tag-2=Owner; repeatable.", offsetof(struct conf, tag)},
     {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "A capture file, as an operand is; repeatable.",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the inventory's rules deny, where they are declared to be in force. A part of a window is judged once, when it
+ * What the inventory's rules deny, where they are declared to be in force, and their opinion where they are not: it is
+ * kept beside the flows and changes no action. A part of a window is judged once, when it
  * is written, flow by flow in the order they began, with the connections as the part before left them. The log has the
  * connections with the end of every part, so that after a death the same part gets the same verdicts.
  *
@@ -31,6 +32,9 @@ struct judged {
 	struct fl_flow *flow;
 	size_t n;
 	bool *done, *tracked, *goes_on; /* goes_on: of a connection that its own side opened in an earlier window */
+	bool enforced;
+	struct fl_opinions *opinions;
+	uint16_t *opinion;
 	int64_t start;
 };
 
@@ -76,7 +80,9 @@ static void judge_one(struct judged *j, struct fl_flow *f, const struct fl_subje
 	j->done[i] = true;
 	j->tracked[i] = ret->tracked && ret->accept;
 	j->goes_on[i] = ret->by == FL_BY_CONNECTION && ret->opener == fl_key_dir(&f->key);
-	f->action = ret->accept ? FL_ACTION_ACCEPT : FL_ACTION_REJECT;
+	j->opinion[i] = fl_opinions_add(j->opinions, j->filter, s, ret);
+	if (j->enforced)
+		f->action = ret->accept ? FL_ACTION_ACCEPT : FL_ACTION_REJECT;
 }
 
 /* A flow and, when that is what it answers or may answer, its reverse before it. */
@@ -165,7 +171,8 @@ static void judge_interface(struct judged *j, struct order *order)
 	qsort(order, j->n, sizeof *order, by_time);
 	for (size_t i = 0; i < j->n; i++)
 		judge_flow(j, order[i].flow);
-	find_answers(j);
+	if (j->enforced)
+		find_answers(j);
 	close_connections(j, order);
 }
 
@@ -229,7 +236,7 @@ void fl_judging_end(struct fl_engine *e)
 
 /* ---- a part ---- */
 
-/* The rules of every interface that has something to say. false: none are in force anywhere. */
+/* The rules of every interface that has some. false: there are none anywhere. */
 static bool find_rules(struct fl_engine *e, struct window *w, int64_t start, const struct fl_filter *ret[FL_K_SLOTS])
 {
 	bool any = false;
@@ -237,8 +244,11 @@ static bool find_rules(struct fl_engine *e, struct window *w, int64_t start, con
 	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		const struct slot *s = &e->state.slot[i];
 
-		ret[i] = s->used ? e->conf.filter(e->conf.filter_ctx, fl_slot_eni(s, w->number), start) : NULL;
-		w->ruled[i] = ret[i];
+		bool enforced = false;
+
+		ret[i] =
+		    s->used ? e->conf.filter(e->conf.filter_ctx, fl_slot_eni(s, w->number), start, &enforced) : NULL;
+		w->ruled[i] = ret[i] && enforced;
 		any = any || ret[i];
 	}
 	return any;
@@ -261,7 +271,11 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 	/* All memory first: a part is not judged by halves. */
 	order = malloc((w->n_flows + 1) * sizeof *order);
 	marks = calloc(3 * w->n_flows + 1, sizeof *marks);
-	r = order && marks ? open_table(e, start) : -ENOMEM;
+	free(w->opinion);
+	w->opinion = calloc(w->n_flows + 1, sizeof *w->opinion);
+	r = order && marks && w->opinion ? open_table(e, start) : -ENOMEM;
+	if (!r && !w->opinions)
+		r = fl_opinions_new(&w->opinions);
 	if (r)
 		return r;
 	for (size_t i = 0, to; i < w->n_flows && !(w->flows[i].key.iface & FL_STATE_MARKS); i = to) {
@@ -272,6 +286,9 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 				   .done = marks + i,
 				   .tracked = marks + w->n_flows + i,
 				   .goes_on = marks + 2 * w->n_flows + i,
+				   .enforced = w->ruled[slot],
+				   .opinions = w->opinions,
+				   .opinion = w->opinion + i,
 				   .start = start};
 
 		for (to = i; to < w->n_flows && w->flows[to].key.iface == slot;)

@@ -228,13 +228,11 @@ void fl_meter_inventory_bind(const struct fl_meter_inventory *i, struct fl_inter
 			     const struct fl_net_eni **ret_enis)
 {
 	bool *taken FL_CLEANUP(fl_freep) = NULL;
-	size_t enis;
 
 	memset(ret_enis, 0, n * sizeof(*ret_enis));
 	if (!i->network)
 		return;
-	fl_network_enis(i->network, &enis);
-	taken = calloc(enis + 1, sizeof *taken);
+	taken = calloc(fl_network_index_end(i->network) + 1, sizeof *taken);
 	for (size_t k = 0; taken && k < n; k++) {
 		struct fl_eni bound = list[k].eni;
 		const struct fl_net_eni *e;
@@ -261,18 +259,17 @@ static int compile(struct fl_policy **p, const struct fl_network *net, const str
 }
 
 const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, const struct fl_eni *eni,
-						  int64_t window_start)
+						  int64_t window_start, bool *ret_enforced)
 {
 	const bool before = i->since && window_start <= i->since;
 	const struct fl_network *net = before ? i->previous : i->network;
 	struct fl_eni bound = *eni;
 	const struct fl_net_eni *e;
 	const struct fl_filter *filter = NULL;
-	bool enforced;
 	int r;
 
-	if (!net || !fl_network_bind(net, &bound, &e, &enforced) || !enforced ||
-	    strcmp(e->noun.id, eni->interface_id) != 0)
+	*ret_enforced = false;
+	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) || strcmp(e->noun.id, eni->interface_id) != 0)
 		return NULL;
 	r = compile(before ? &i->previous_policy : &i->policy, net, e, &filter);
 	if (r)

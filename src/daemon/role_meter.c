@@ -421,9 +421,9 @@ static int read_boot_id(uint8_t ret[16])
 	return 0;
 }
 
-static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *eni, int64_t window_start)
+static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *eni, int64_t window_start, bool *ret_enforced)
 {
-	return fl_meter_inventory_filter(ctx, eni, window_start);
+	return fl_meter_inventory_filter(ctx, eni, window_start, ret_enforced);
 }
 
 static bool behind(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret)

@@ -22,7 +22,7 @@ static void group_free(struct fl_interval *g)
 	free(g->eni);
 }
 
-void fl_batch_reset(struct fl_batch *b)
+void fl_intake_reset(struct fl_intake *b)
 {
 	fl_objects_free(&b->objects);
 	for (size_t i = 0; i < b->n_groups; i++)
@@ -33,9 +33,9 @@ void fl_batch_reset(struct fl_batch *b)
 	b->windows = 0;
 }
 
-void fl_batch_free(struct fl_batch *b)
+void fl_intake_free(struct fl_intake *b)
 {
-	fl_batch_reset(b);
+	fl_intake_reset(b);
 	free(b->group);
 	free(b->known);
 	b->group = NULL;
@@ -50,7 +50,7 @@ static int64_t floor_to(int64_t v, int64_t step)
 	return v - (r < 0 ? r + step : r);
 }
 
-static bool wanted(const struct fl_batch *b, unsigned action)
+static bool wanted(const struct fl_intake *b, unsigned action)
 {
 	return b->log->traffic == FL_TRAFFIC_ALL ||
 	       (b->log->traffic == FL_TRAFFIC_REJECT) == (action == FL_ACTION_REJECT);
@@ -58,7 +58,7 @@ static bool wanted(const struct fl_batch *b, unsigned action)
 
 /* ---- records into objects ---- */
 
-static struct fl_object *object_at(struct fl_batch *b, int64_t end)
+static struct fl_object *object_at(struct fl_intake *b, int64_t end)
 {
 	struct fl_object *x = fl_objects_at(&b->objects, floor_to(end, FL_SLOT_S), b->encoder);
 
@@ -69,7 +69,7 @@ static struct fl_object *object_at(struct fl_batch *b, int64_t end)
 
 /* The records that come next are this interface's, as the inventory knew it at that time, and whoever was behind it in
  * a window. */
-static int begin_interface(struct fl_batch *b, const struct fl_eni *eni, int64_t time, int64_t start, int64_t length)
+static int begin_interface(struct fl_intake *b, const struct fl_eni *eni, int64_t time, int64_t start, int64_t length)
 {
 	const struct fl_network *net = b->conf->network_at ? b->conf->network_at(b->conf->network_ctx, time) : NULL;
 
@@ -80,7 +80,7 @@ static int begin_interface(struct fl_batch *b, const struct fl_eni *eni, int64_t
 			       who ? &who->labels : NULL);
 }
 
-static int line(struct fl_batch *b, const struct fl_flow_line *l)
+static int line(struct fl_intake *b, const struct fl_flow_line *l)
 {
 	struct fl_object *x = object_at(b, l->end);
 	int r = x ? fl_enrich_line(b->enricher, b->encoder, l, &x->text) : -ENOMEM;
@@ -93,7 +93,7 @@ static int line(struct fl_batch *b, const struct fl_flow_line *l)
 }
 
 /* NODATA and SKIPDATA; the encoder has the interface. */
-static int status_line(struct fl_batch *b, enum fl_status status, int64_t start, int64_t end)
+static int status_line(struct fl_intake *b, enum fl_status status, int64_t start, int64_t end)
 {
 	struct fl_record rec = {.start = start, .end = end, .status = status};
 	struct fl_object *x = object_at(b, end);
@@ -108,7 +108,7 @@ static int status_line(struct fl_batch *b, enum fl_status status, int64_t start,
 
 /* NODATA says that there was no traffic, whatever kind the flow log selects. It begins after an
  * interface's first record. */
-static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool written, bool skip, bool silent,
+static int end_of_interface(struct fl_intake *b, const struct fl_eni *eni, bool written, bool skip, bool silent,
 			    int64_t start, int64_t end)
 {
 	int r = 0;
@@ -124,7 +124,7 @@ static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool w
 
 /* ---- windows as long as the interval ---- */
 
-static int direct(struct fl_batch *b, const struct fl_frame *f)
+static int direct(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t start = f->window.start;
 	uint64_t before = b->objects.records;
@@ -140,6 +140,7 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 		    .end = start + w->last_ms / 1000,
 		    .tcp = w->tcp,
 		    .action = w->action,
+		    .reason = fl_frame_reason(f, i),
 		    .pkt_src = fl_frame_inside(f, &w->key, false),
 		    .pkt_dst = fl_frame_inside(f, &w->key, true),
 		};
@@ -154,7 +155,7 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 
 /* ---- windows shorter than the interval ---- */
 
-static struct fl_interval *group_at(struct fl_batch *b, int64_t start)
+static struct fl_interval *group_at(struct fl_intake *b, int64_t start)
 {
 	struct fl_interval *grown;
 
@@ -170,7 +171,7 @@ static struct fl_interval *group_at(struct fl_batch *b, int64_t start)
 }
 
 /* The interface as it was named last in the interval. */
-static struct fl_interval_eni *group_eni(struct fl_batch *b, int64_t start, const struct fl_eni *eni)
+static struct fl_interval_eni *group_eni(struct fl_intake *b, int64_t start, const struct fl_eni *eni)
 {
 	struct fl_interval *g = group_at(b, start);
 	struct fl_interval_eni *grown;
@@ -190,8 +191,9 @@ static struct fl_interval_eni *group_eni(struct fl_batch *b, int64_t start, cons
 	return &grown[g->n++];
 }
 
-static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow *w)
+static struct fl_merged merged_of(const struct fl_frame *f, size_t i)
 {
+	const struct fl_flow *w = &f->flows[i];
 	struct fl_merged m = {
 	    .key = w->key,
 	    .packets = w->packets,
@@ -200,6 +202,7 @@ static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow
 	    .last_ms = f->window.start * 1000 + w->last_ms,
 	    .tcp = w->tcp,
 	    .action = w->action,
+	    .reason = fl_frame_reason(f, i),
 	};
 
 	m.inside_dst = fl_frame_inside(f, &w->key, true);
@@ -214,10 +217,11 @@ static int by_flow(const struct fl_merged *a, const struct fl_merged *b)
 {
 	int c = memcmp(&a->key, &b->key, sizeof a->key);
 
-	return c ? c : (int)a->action - (int)b->action;
+	c = c ? c : (int)a->action - (int)b->action;
+	return c ? c : (int)a->reason - (int)b->reason;
 }
 
-static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const struct fl_frame *f)
+static int merge_flows(struct fl_intake *b, struct fl_interval_eni *g, const struct fl_frame *f)
 {
 	struct fl_merged *out = malloc((g->n + f->n_flows + 1) * sizeof *out);
 	size_t n = 0, i = 0;
@@ -225,7 +229,7 @@ static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const stru
 	if (!out)
 		return fl_fail(-ENOMEM, "no memory to merge %zu flows", g->n + f->n_flows);
 	for (size_t k = 0; k < f->n_flows; k++) {
-		struct fl_merged m = merged_of(f, &f->flows[k]);
+		struct fl_merged m = merged_of(f, k);
 		int c = -1;
 
 		if (!wanted(b, m.action))
@@ -255,7 +259,7 @@ static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const stru
 	return 0;
 }
 
-static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
+static int add_to_group(struct fl_intake *b, const struct fl_frame *f)
 {
 	struct fl_interval_eni *g = group_eni(b, floor_to(f->window.start, b->log->interval), &f->eni);
 
@@ -271,7 +275,7 @@ static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
 	return f->n_flows ? merge_flows(b, g, f) : 0;
 }
 
-static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval_eni *g)
+static int close_group_eni(struct fl_intake *b, int64_t start, struct fl_interval_eni *g)
 {
 	/* Labels of its last window with traffic, inventory of the interval's end. */
 	int r = begin_interface(b, &g->eni, start + b->log->interval - 1, g->last, g->last_length);
@@ -286,6 +290,7 @@ static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval
 		    .end = floor_to(m->last_ms, 1000) / 1000,
 		    .tcp = m->tcp,
 		    .action = m->action,
+		    .reason = m->reason,
 		    .pkt_src = m->inside && !m->inside_dst ? &m->pkt : NULL,
 		    .pkt_dst = m->inside && m->inside_dst ? &m->pkt : NULL,
 		};
@@ -295,7 +300,7 @@ static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval
 	return r ? r : end_of_interface(b, &g->eni, g->n, g->skip, !g->traffic, start, start + b->log->interval);
 }
 
-int fl_batch_close_groups(struct fl_batch *b)
+int fl_intake_close_groups(struct fl_intake *b)
 {
 	int r = 0;
 
@@ -310,7 +315,7 @@ int fl_batch_close_groups(struct fl_batch *b)
 	return 0;
 }
 
-bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end)
+bool fl_intake_groups_complete(const struct fl_intake *b, int64_t end)
 {
 	for (size_t i = 0; i < b->n_groups; i++)
 		if (b->group[i].start + b->log->interval > end)
@@ -322,7 +327,7 @@ bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end)
 
 /* The span of an interface that left the journal unread: SKIPDATA for each interval, or coarser
  * when there are too many. */
-static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start, int64_t end)
+static int gap_lines(struct fl_intake *b, const struct fl_eni *eni, int64_t start, int64_t end)
 {
 	int64_t step = b->log->interval;
 	int r = begin_interface(b, eni, start, start, end - start);
@@ -345,7 +350,7 @@ static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start
 	return r ? r : fl_seen_add(b->seen, eni->interface_id);
 }
 
-int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f)
+int fl_intake_gap(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t end = f->window.start + f->window.length;
 
@@ -355,7 +360,7 @@ int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f)
 	return *f->eni.interface_id && f->window.length ? gap_lines(b, &f->eni, f->window.start, end) : 0;
 }
 
-static int note_known(struct fl_batch *b, const struct fl_frame *f)
+static int note_known(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t end = f->window.start + f->window.length;
 	struct fl_known *k = NULL;
@@ -382,7 +387,7 @@ static int note_known(struct fl_batch *b, const struct fl_frame *f)
 	return r;
 }
 
-int fl_batch_frame(struct fl_batch *b, const struct fl_frame *f)
+int fl_intake_frame(struct fl_intake *b, const struct fl_frame *f)
 {
 	int r;
 

@@ -83,7 +83,7 @@ struct fl_merged {
 	struct fl_key key; /* iface 0 */
 	uint64_t packets, bytes;
 	int64_t first_ms, last_ms;
-	uint8_t tcp, action;
+	uint8_t tcp, action, reason; /* reason: enum fl_reason */
 	bool inside, inside_dst;
 	struct fl_addr pkt; /* when inside: behind src, or behind dst */
 };
@@ -104,7 +104,7 @@ struct fl_known { /* for the span that a damaged segment leaves open */
 	struct fl_eni eni;
 	int64_t end;
 };
-struct fl_batch {
+struct fl_intake {
 	const struct fl_flow_log *log;
 	struct fl_encoder *encoder;
 	struct fl_enricher *enricher;
@@ -122,9 +122,9 @@ struct fl_batch {
 	int64_t newest_end;  /* of the newest window */
 	uint64_t windows;
 };
-void fl_batch_reset(struct fl_batch *b); /* known interfaces are kept */
-void fl_batch_free(struct fl_batch *b);
-int fl_batch_frame(struct fl_batch *b, const struct fl_frame *f);
-int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f);
-int fl_batch_close_groups(struct fl_batch *b);
-bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end); /* a window that ended at `end` was marked */
+void fl_intake_reset(struct fl_intake *b); /* known interfaces are kept */
+void fl_intake_free(struct fl_intake *b);
+int fl_intake_frame(struct fl_intake *b, const struct fl_frame *f);
+int fl_intake_gap(struct fl_intake *b, const struct fl_frame *f);
+int fl_intake_close_groups(struct fl_intake *b);
+bool fl_intake_groups_complete(const struct fl_intake *b, int64_t end); /* a window that ended at `end` was marked */

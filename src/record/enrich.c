@@ -366,15 +366,20 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 
 	x->meta.pkt_src = l->pkt_src ? l->pkt_src : &l->key->src;
 	x->meta.pkt_dst = l->pkt_dst ? l->pkt_dst : &l->key->dst;
-	if (!x->eni && !l->pkt_src && !l->pkt_dst)
+	if (!x->eni && !l->pkt_src && !l->pkt_dst && !l->reason)
 		return fl_encode_line(e, l, out);
-	if (!x->eni)
-		return fl_encode_line_meta(e, l, &(struct fl_record_meta){.pkt_src = l->pkt_src, .pkt_dst = l->pkt_dst},
-					   out);
+	x->meta.no_bytes = l->reason == FL_REASON_BPA;
+	put(x, ROW_REJECT_REASON, reasons[l->reason < FL_REASON_N ? l->reason : FL_REASON_NONE]);
+	if (!x->eni) {
+		struct fl_record_meta meta = {
+		    .pkt_src = l->pkt_src, .pkt_dst = l->pkt_dst, .no_bytes = x->meta.no_bytes};
+
+		if (x->number[ROW_REJECT_REASON] >= 0)
+			meta.text[x->number[ROW_REJECT_REASON]] = x->meta.text[x->number[ROW_REJECT_REASON]];
+		return fl_encode_line_meta(e, l, &meta, out);
+	}
 	rewrite(x, &key, dir);
 	logged.key = &key;
-	x->meta.no_bytes = l->reason == FL_REASON_BPA;
-	put(x, ROW_REJECT_REASON, reasons[l->reason]);
 	if (x->by_flow) {
 		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, x->meta.pkt_src));
 		put(x, ROW_DST_SERVICE, fl_network_service(x->net, x->meta.pkt_dst));

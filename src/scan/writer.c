@@ -67,6 +67,7 @@ int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *fra
 	    .end = r->end,
 	    .tcp = r->tcp,
 	    .action = r->action,
+	    .reason = r->reason,
 	    .pkt_src = fl_frame_inside(frame, &r->key, false),
 	    .pkt_dst = fl_frame_inside(frame, &r->key, true),
 	};

@@ -76,6 +76,13 @@ def rows(d):
     return got
 
 
+def causes(flowlog, d):
+    """The journal's records of TCP with what decided."""
+    text = flowlog("tail", "--store", d.store, "-n", "100000", "--verdicts", "-o", "json").stdout
+    records = [json.loads(line) for line in text.splitlines()]
+    return [r for r in records if r["log-status"] == "OK" and r["interface-id"] == ENI and r["protocol"] == 6]
+
+
 def audit(flowlog, d):
     done = flowlog("audit", "--store", d.store, "--windows", "-o", "json", check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
@@ -109,6 +116,20 @@ def test_a_port_that_the_rules_deny(daemon, pair, flowlog, server, tmp_path, enf
     assert sum(w["denied"]["packets"] for w in windows) == (8 if enforced else 0)
     assert got["ACCEPT", "ingress", 8000, 80] >= 5 and got["ACCEPT", "egress", 80, 8000] >= 3
     assert not any(w["contradicted"]["packets"] for w in windows)
+    decided = causes(flowlog, d)
+    assert sum(r["packets"] for r in decided) == sum(got.values())
+    for r in decided:
+        closed = 81 in (r["srcport"], r["dstport"])
+        inbound = r["flow-direction"] == "ingress"
+        rule = "tcp_80_from_0.0.0.0/0"
+        if closed:
+            assert (r["policy-action"], r["policy-cause"]) == ("REJECT", f"sg-0e/{'in' if inbound else 'out'}bound/none"), r
+        else:
+            assert r["policy-action"] == "ACCEPT", r
+            assert r["policy-cause"] in (f"sg-0e/inbound/{rule}", f"sg-0e/inbound/{rule}/connection"), r
+        # In force, what the rules say is what decided.
+        assert r["verdict-cause"] == (r["policy-cause"] if enforced else None), r
+        assert r["verdict-source"] == ("policy" if enforced and closed else "kernel+policy" if enforced else "kernel"), r
     assert ("in force on 1 interface: 8 packets denied" in status) is enforced
     assert ("rules  " in status) is enforced
 
