@@ -284,6 +284,8 @@ static void walk_back(struct walker *w)
 	struct fl_addr server = q->to.addr;
 
 	w->leg = FL_LEG_BACK;
+	w->needed = needed;
+	w->wished = wished;
 	w->depth = 0;
 	w->to = &q->from;
 	w->s = fl_subject_reverse(&asked);

@@ -391,12 +391,12 @@ static bool via_interface(struct walker *w, const struct fl_net_eni *eni, const 
 	step_text(s, "an appliance that forwards");
 	in.key.dirfam ^= FL_KEY_DIR;
 	if (box->subnet != eni->subnet)
-		walk_filter(w, FL_STEP_ACL_IN, box, &in, NULL, NULL);
+		walk_filter(w, FL_STEP_ACL_IN, box, &in, w->needed, w->wished);
 	if (w->leg == FL_LEG_THERE) {
 		walk_filter(w, FL_STEP_GROUP_IN, box, &in, NULL, NULL);
 		walk_filter(w, FL_STEP_GROUP_OUT, box, &w->s, NULL, NULL);
 	}
-	walk_filter(w, FL_STEP_ACL_OUT, box, &w->s, NULL, NULL);
+	walk_filter(w, FL_STEP_ACL_OUT, box, &w->s, w->needed, w->wished);
 	return walk_route(w, box);
 }
 

@@ -18,6 +18,8 @@ struct walker {
 	struct fl_subject s;              /* the packet as it now is, seen as leaving */
 	struct fl_trace_end seen;         /* the sender, as the receiver sees it */
 	const struct fl_trace_end *to;    /* where it shall arrive */
+	/* Of an answer: the client's ports that must pass, and those that should; NULL: the subject's own. */
+	const struct port_range *needed, *wished;
 };
 
 struct fl_step *walk_step(struct walker *w, enum fl_step_kind kind);

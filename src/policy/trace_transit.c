@@ -236,7 +236,7 @@ static void gateway_acl(struct walker *w, const struct fl_net_eni *tgw, const st
 		return;
 	if (kind == FL_STEP_ACL_IN)
 		s.key.dirfam ^= FL_KEY_DIR;
-	walk_filter(w, kind, tgw, &s, NULL, NULL);
+	walk_filter(w, kind, tgw, &s, w->needed, w->wished);
 }
 
 static bool into_vpc(struct walker *w, const struct fl_tgw_attachment *a, const struct fl_net_eni *from)

@@ -265,6 +265,8 @@ BROKEN = {
                                         "acl-0tgwa"),
     "ACL of the gateway's subnet, out": (hub(acl("acl-0tgwc", outbound=[entry(100, "deny", "all")])), "app", "c:80", "acl-deny", "network-acl", "there",
                                          "acl-0tgwc"),
+    "ACL of the gateway's subnet on the way back": (hub(acl("acl-0tgwc", inbound=[entry(100, "allow", "tcp", (80, 80))])), "app", "c:80",
+                                                    "acl-ephemeral-ports", "network-acl", "back", "acl-0tgwc"),
     "no tunnel up": (hub(lambda w: [t.update(Status="DOWN") for t in w.vpns[0]["VgwTelemetry"]]), "app", "172.16.0.9:80", "vpn-down", "gateway", "there",
                      "vpn-0v"),
     "VPN deleted": (hub(lambda w: w.vpns[0].update(State="deleted")), "app", "172.16.0.9:80", "vpn-down", "gateway", "there", "vpn-0v"),
@@ -322,6 +324,7 @@ WORKING = {
     "Amazon DNS needs no rule": (both(rules("sg-0app", egress=True), acl("acl-0private", inbound=[], outbound=[])), "app", "10.0.0.2:53/udp"),
     "blocked inwards spares the NAT gateway": (vpc_members(BlockPublicAccessStates={"InternetGatewayBlockMode": "block-ingress"}), "app", "internet:443"),
     "through the gateway's tables": (hub(), "app", "c:80"), "a central NAT gateway": (hub(), "c", "internet:443"),
+    "answers pass the gateway's subnet by ephemeral ports": (hub(acl("acl-0tgwc", inbound=[EPHEMERAL]), acl("acl-0tgwa", outbound=[EPHEMERAL])), "app", "c:80"),
     "a prefix list of the gateway": (hub(hub_route("10.2.0.0/16", None), hub_route(ANY, None), entries("pl-0hub", "10.2.0.0/16"),
                                          lambda w: w.lists.append({"PrefixListId": "pl-0hub", "PrefixListName": "hub"}),
                                          lambda w: w.more.update(references={"TransitGatewayPrefixListReferences": [
