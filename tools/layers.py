@@ -11,6 +11,7 @@ import sys
 # Folders side by side in one row do not see each other.
 LAYERS = [
     ["base"],
+    ["aws"],
     ["flow"],
     ["inventory"],
     ["policy"],
@@ -33,6 +34,13 @@ LINUX_FILES = {"base/loop.c"}  # epoll: only the daemon links it
 FACES = {
     "flow/decode_fast.h",  # in line in the packet loop
     "inventory/network.h",  # AWS's nouns; inventory.h is what a record needs
+    "capture/pcap_input.h",  # the bytes of a file, decompressed
+    "record/columns.h",  # records by column
+    "record/parquet.h",  # batches as a Parquet file
+    "record/parquet_format.h",  # numbers of the file format, for the reader
+    "scan/reader.h",  # sources as batches of columns
+    "scan/filter.h",
+    "scan/words.h",  # filters as people write them
     "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows

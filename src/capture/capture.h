@@ -24,6 +24,9 @@ struct fl_pcap_packet {
 	uint16_t link_type; /* LINKTYPE_ number, for messages */
 };
 int fl_pcap_open(struct fl_pcap **ret, const char *path);
+struct fl_input; /* capture/pcap_input.h */
+/* The input is taken, also when this fails. */
+int fl_pcap_open_input(struct fl_pcap **ret, struct fl_input *in, const char *name);
 void fl_pcap_close(struct fl_pcap **p);
 /* 1: a packet; 0: end of file; negative: damaged at the offset the sentence names (packets before it are good). */
 int fl_pcap_next(struct fl_pcap *p, struct fl_pcap_packet *ret);

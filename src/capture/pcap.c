@@ -142,21 +142,22 @@ static int open_classic(struct fl_pcap *p, uint32_t magic)
 	return add_iface(p, &i);
 }
 
-int fl_pcap_open(struct fl_pcap **ret, const char *path)
+int fl_pcap_open_input(struct fl_pcap **ret, struct fl_input *in, const char *name)
 {
 	FL_CLEANUP(fl_pcap_close) struct fl_pcap *p = calloc(1, sizeof *p);
 	const uint8_t *h;
 	uint32_t magic;
 	int r;
 
-	if (!p)
+	if (!p) {
+		fl_input_close(&in);
 		return -ENOMEM;
-	p->path = strdup(strcmp(path, "-") ? path : "standard input");
+	}
+	p->in = in;
+	p->path = strdup(name);
 	if (!p->path)
 		return -ENOMEM;
-	r = fl_input_open(&p->in, path);
-	if (!r)
-		r = need(p, 4, &h, true, "the file is shorter than its first number");
+	r = need(p, 4, &h, true, "the file is shorter than its first number");
 	if (r)
 		return r < 0 ? r : fl_fail(-EBADMSG, "%s: empty, not a capture file", p->path);
 	memcpy(&magic, h, 4);
@@ -179,6 +180,14 @@ int fl_pcap_open(struct fl_pcap **ret, const char *path)
 	*ret = p;
 	p = NULL;
 	return 0;
+}
+
+int fl_pcap_open(struct fl_pcap **ret, const char *path)
+{
+	struct fl_input *in = NULL;
+	int r = fl_input_open(&in, path);
+
+	return r ? r : fl_pcap_open_input(ret, in, strcmp(path, "-") ? path : "standard input");
 }
 
 void fl_pcap_close(struct fl_pcap **p)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +16,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-#define RAW_BYTES (1u << 20)
+#define RAW_BYTES FL_INPUT_HEAD
 #define WINDOW_BYTES (FL_INPUT_MAX + RAW_BYTES)
 #define MAP_BYTES (4 * (size_t)FL_INPUT_MAX) /* of a mapped file at hand at a time */
 
@@ -132,14 +133,16 @@ static int detect(struct fl_input *in)
 
 /*
  * A mapped file that somebody cuts while it is read raises SIGBUS. The handler puts zeros where the file was and notes
- * it; the reader then reports a fault instead of dying. One thread reads captures at a time, so one range is enough.
+ * it; the reader then reports a fault instead of dying. There is one range: of several captures read at the same time
+ * the first is mapped, the others are read.
  */
 static struct {
+	atomic_flag taken;
 	uint8_t *map;
 	size_t len;
 	volatile sig_atomic_t cut;
 	struct sigaction before;
-} guarded;
+} guarded = {.taken = ATOMIC_FLAG_INIT};
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
@@ -162,14 +165,16 @@ static void map_file(struct fl_input *in)
 	struct stat st;
 	void *map;
 
-	if (in->packing != PACK_NONE || guarded.map || fstat(in->fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
-	    lseek(in->fd, 0, SEEK_CUR) != (off_t)in->raw_n)
+	if (in->packing != PACK_NONE || fstat(in->fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+	    lseek(in->fd, 0, SEEK_CUR) != (off_t)in->raw_n || atomic_flag_test_and_set(&guarded.taken))
 		return;
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, in->fd, 0);
-	if (map == MAP_FAILED)
-		return;
-	if (sigaction(SIGBUS, &action, &guarded.before)) {
+	if (map != MAP_FAILED && sigaction(SIGBUS, &action, &guarded.before)) {
 		munmap(map, (size_t)st.st_size);
+		map = MAP_FAILED;
+	}
+	if (map == MAP_FAILED) {
+		atomic_flag_clear(&guarded.taken);
 		return;
 	}
 	madvise(map, (size_t)st.st_size, MADV_SEQUENTIAL);
@@ -181,21 +186,23 @@ static void map_file(struct fl_input *in)
 	guarded.cut = 0;
 }
 
-int fl_input_open(struct fl_input **ret, const char *path)
+int fl_input_open_fd(struct fl_input **ret, int fd, const char *name, const void *head, size_t n)
 {
 	FL_CLEANUP(fl_input_close) struct fl_input *in = calloc(1, sizeof *in);
 	int r;
 
-	if (!in)
+	if (!in) {
+		fl_closep(&fd);
 		return -ENOMEM;
-	in->fd = -1;
-	in->name = strdup(strcmp(path, "-") ? path : "standard input");
+	}
+	in->fd = fd;
+	in->name = strdup(name);
 	in->raw = malloc(RAW_BYTES);
 	if (!in->name || !in->raw)
 		return -ENOMEM;
-	in->fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
-	if (in->fd < 0)
-		return fl_fail(-errno, "%s: %m", in->name);
+	in->raw_n = FL_MIN(n, (size_t)RAW_BYTES);
+	if (in->raw_n)
+		memcpy(in->raw, head, in->raw_n);
 	r = detect(in);
 	if (r)
 		return r;
@@ -211,6 +218,15 @@ int fl_input_open(struct fl_input **ret, const char *path)
 	return 0;
 }
 
+int fl_input_open(struct fl_input **ret, const char *path)
+{
+	bool standard = !strcmp(path, "-");
+	const char *name = standard ? "standard input" : path;
+	int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? fl_fail(-errno, "%s: %m", name) : fl_input_open_fd(ret, fd, name, NULL, 0);
+}
+
 void fl_input_close(struct fl_input **input)
 {
 	struct fl_input *in = *input;
@@ -224,6 +240,7 @@ void fl_input_close(struct fl_input **input)
 		sigaction(SIGBUS, &guarded.before, NULL);
 		guarded.map = NULL;
 		munmap(in->map, in->map_len);
+		atomic_flag_clear(&guarded.taken);
 	}
 	fl_closep(&in->fd);
 	free(in->name);

@@ -195,10 +195,13 @@ static int commands(const struct conf *c, int argc, char **argv, struct fl_buf *
 		return fl_fail(-EDOM, "%s: commands takes no operands", argv[0]);
 	for (size_t i = 0; (command = fl_network_command(i)); i++)
 		fl_buf_printf(out, "%s\n", command);
-	return fl_buf_adds(out,
-			   "for list in $(aws ec2 describe-managed-prefix-lists --query 'PrefixLists[].PrefixListId' "
-			   "--output text); do aws ec2 get-managed-prefix-list-entries --prefix-list-id $list > "
-			   "$list.json; done\n");
+	for (size_t i = 0; i < FL_EACH_N; i++) {
+		fl_buf_printf(out, "for id in $(%s); do ", fl_network_each[i].ids);
+		for (const char *p = fl_network_each[i].command; *p; p++)
+			fl_buf_add(out, *p == '@' ? "$id" : p, *p == '@' ? 3 : 1);
+		fl_buf_adds(out, "; done\n");
+	}
+	return out->len ? 0 : -ENOMEM;
 }
 
 static const struct verb {

@@ -38,6 +38,7 @@ struct conf {
 	uint64_t interval_ns, memory;
 	int output;
 	bool inner, enforced, verdicts;
+	struct fl_enrich_conf enrich; /* its switches */
 };
 
 struct run {
@@ -360,15 +361,6 @@ static int prepare_networks(struct run *r)
 	return 0;
 }
 
-/* Names that only transit gateway flow logs have decide for their table. */
-static enum fl_log_kind kind_of(const char *format)
-{
-	return !strcmp(format, "tgw-default") || strstr(format, "${tgw-") || strstr(format, "${resource-type}") ||
-		       strstr(format, "${packets-lost-")
-		   ? FL_LOG_TGW
-		   : FL_LOG_VPC;
-}
-
 static uint64_t half_of_memory(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -384,6 +376,7 @@ static int prepare_replay(struct run *r)
 	    .enforced = r->conf->enforced,
 	    .verdicts = r->conf->verdicts,
 	    .format = r->format,
+	    .enrich = r->conf->enrich,
 	};
 	int result;
 
@@ -411,7 +404,7 @@ static int prepare(struct run *r)
 	r->memory = r->conf->memory ? r->conf->memory : half_of_memory();
 	result = prepare_networks(r);
 	if (!result)
-		result = fl_format_parse(&r->format, kind_of(r->conf->format), r->conf->format);
+		result = fl_format_parse(&r->format, fl_format_kind_of(r->conf->format), r->conf->format);
 	if (!result && fl_format_warning(r->format))
 		fprintf(stderr, "flowlog: format: %s\n", fl_format_warning(r->format));
 	if (!result)
@@ -573,7 +566,8 @@ static const struct fl_option options[] = {
      "A network as AWS describes it (flowlog inventory): identity, and the fields that only it knows.",
      offsetof(struct conf, inventory)},
     {"interface", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
-     "Which interface of the inventory the capture was made on: id, name, instance or address.",
+     "Which interface of the inventory the capture was made on: id, name, instance or address; also a transit gateway "
+     "attachment or a regional NAT gateway.",
      offsetof(struct conf, interface)},
     {"enforced", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "The inventory's groups and ACLs were in force: what they deny is REJECT.", offsetof(struct conf, enforced)},
@@ -583,8 +577,12 @@ static const struct fl_option options[] = {
      offsetof(struct conf, verdicts)},
     {"tag", 0, NULL, FL_OPT_LIST, "FIELD=KEY", NULL, NULL,
      "The tag key behind a field: instance-tag=Team, asg-tag-2=Owner; repeatable.", offsetof(struct conf, tag)},
-    {"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "A capture file, as an operand is; repeatable.",
-     offsetof(struct conf, read)},
+#define FL_SWITCH(member, option, help)                                                                                \
+	{option, 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, help, offsetof(struct conf, enrich.member)},
+    FL_ENRICH_SWITCHES(FL_SWITCH)
+#undef FL_SWITCH
+	{"read", 'r', NULL, FL_OPT_LIST, "FILE", NULL, NULL, "A capture file, as an operand is; repeatable.",
+	 offsetof(struct conf, read)},
     {"memory", 'm', NULL, FL_OPT_SIZE, "SIZE", NULL, NULL,
      "Memory for flows, half of the machine's when it is not given; what does not fit is counted as lost, and its "
      "window "
@@ -612,5 +610,7 @@ const struct fl_command fl_cmd_meter = {
 	"tcpdump -w - | flowlog meter --ledger ledger.json -\n  from standard input, with the count of "
 	"everything seen\n"
 	"flowlog meter --inventory aws/ --interface web-1 --enforced --format v5-all capture.pcap\n  what AWS's "
-	"flow logs of that interface would have said\n",
+	"flow logs of that interface would have said\n"
+	"flowlog meter --inventory aws/ --interface tgw-attach-0123456789abcdef0 --format tgw-default capture.pcap\n"
+	"  the same of a transit gateway's flow log\n",
 };

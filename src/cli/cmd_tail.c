@@ -201,6 +201,8 @@ static int on_frame(struct tail *t, const struct fl_frame *frame)
 
 	t->provisional = frame->window.flags & FL_WINDOW_PROVISIONAL;
 	note_verdicts(t, frame->window.flags);
+	if (r == FL_STORE_OTHER_INTERFACE)
+		return 0;
 	return r ? r : fl_frame_records(frame, on_record, t);
 }
 
@@ -415,7 +417,8 @@ static int work(struct tail *t)
 		r = (t->conf->verdicts ? fl_store_open_journal : fl_store_open)(&t->store, t->conf->store,
 										t->conf->flow_log);
 	if (!r)
-		r = fl_format_parse(&t->format, FL_LOG_VPC, fl_store_log(t->store)->format);
+		r = fl_format_parse(&t->format, fl_format_kind_of(fl_store_log(t->store)->format),
+				    fl_store_log(t->store)->format);
 	if (!r)
 		r = fl_encoder_new(&t->encoder, t->format, (enum fl_output)t->conf->output);
 	if (!r)

@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
+#include "cli/status.h"
 #include "cli/why.h"
 #include "scan/scan.h"
 
@@ -404,6 +405,26 @@ static int answer(const struct conf *c, const struct fl_network *net, struct fl_
 	return r;
 }
 
+/* What the inventory does not know may be the name of a container or VM behind an interface that it does know. */
+static int find_end(const struct conf *c, const struct fl_network *net, const char *what, struct fl_trace_end *ret)
+{
+	int r = fl_trace_end(net, what, ret);
+	struct fl_status_file s;
+	const json_t *all;
+
+	if (r != -ENOENT || fl_status_read(&s, c->store, "meter"))
+		return r == -ENOENT ? fl_trace_end(net, what, ret) : r;
+	all = fl_status_array(&s, s.root, "interfaces");
+	for (size_t i = 0; r == -ENOENT && i < json_array_size(all); i++) {
+		const json_t *o = json_array_get(all, i);
+
+		if (!strcmp(fl_status_str(&s, o, "owner"), what))
+			r = fl_trace_end(net, fl_status_str(&s, o, "eni"), ret);
+	}
+	fl_status_free(&s);
+	return r == -ENOENT ? fl_trace_end(net, what, ret) : r;
+}
+
 static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out, bool *ret_usage)
 {
 	struct fl_network *net FL_CLEANUP(fl_network_free) = NULL;
@@ -441,8 +462,8 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 								      .json = c->output},
 					 out);
 	*ret_usage = true;
-	r = fl_trace_end(net, from, &q.from);
-	r = r ? r : fl_trace_end(net, to, &q.to);
+	r = find_end(c, net, from, &q.from);
+	r = r ? r : find_end(c, net, to, &q.to);
 	if (!r && !q.from.eni && !q.to.eni)
 		r = fl_fail(-ENOENT, "neither %s nor %s is in the inventory; flowlog inventory show lists what is",
 			    from, to);

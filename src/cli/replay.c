@@ -179,6 +179,15 @@ static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 	fl_inventory_tell("meter", p->network);
 	pc.enis = fl_network_enis(p->network, &pc.n_enis);
 	fl_network_identity(p->network, p->eni, &p->identity);
+	if (fl_format_kind(conf->format) == FL_LOG_TGW) {
+		if (!p->eni->attachment)
+			return fl_fail(-EINVAL,
+				       "--interface %s is of no transit gateway attachment in the inventory, and the "
+				       "format is that of a transit gateway's flow log",
+				       conf->interface);
+		if (conf->enforced)
+			return fl_fail(-EINVAL, "--enforced: transit gateway flow logs have no action");
+	}
 	r = fl_policy_new(&p->policy, &pc);
 	if (!r)
 		r = fl_policy_filter(p->policy, p->eni, &p->filter);
@@ -225,7 +234,7 @@ int fl_replay_tags(const char *const *tags, struct fl_enrich_conf *ret)
 
 int fl_replay_begin(struct fl_replay *p, struct fl_encoder *e)
 {
-	return fl_enricher_set(p->enricher, e, &p->identity, p->network, p->eni);
+	return fl_enricher_set(p->enricher, e, &p->identity, p->network, p->eni, NULL);
 }
 
 static bool has_address(const struct fl_net_eni *e, const struct fl_addr *a)
@@ -239,6 +248,18 @@ static bool has_address(const struct fl_net_eni *e, const struct fl_addr *a)
 	return false;
 }
 
+/* A router's interface has the rest of the world behind it: what comes from the networks before it goes into it. */
+static enum fl_dir by_networks(const struct fl_replay *p, const struct fl_key *k)
+{
+	bool v6 = k->dirfam & FL_KEY_V6, from, to;
+
+	if (!p->eni->is_port && !p->eni->attachment)
+		return FL_DIR_NONE;
+	from = fl_network_is_before(p->network, p->eni, &k->src, v6);
+	to = fl_network_is_before(p->network, p->eni, &k->dst, v6);
+	return from == to ? FL_DIR_NONE : from ? FL_DIR_INGRESS : FL_DIR_EGRESS;
+}
+
 static enum fl_dir direction(const struct fl_replay *p, const struct fl_obs *o, const uint8_t *ethernet)
 {
 	if (ethernet && p->eni->has_mac && !memcmp(ethernet + 6, p->eni->mac, 6))
@@ -247,7 +268,9 @@ static enum fl_dir direction(const struct fl_replay *p, const struct fl_obs *o, 
 		return FL_DIR_INGRESS;
 	if (has_address(p->eni, &o->key.src))
 		return FL_DIR_EGRESS;
-	return has_address(p->eni, &o->key.dst) ? FL_DIR_INGRESS : FL_DIR_NONE;
+	if (has_address(p->eni, &o->key.dst))
+		return FL_DIR_INGRESS;
+	return by_networks(p, &o->key);
 }
 
 static void start(struct fl_replay *p, uint64_t time_ms)

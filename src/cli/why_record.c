@@ -37,10 +37,8 @@ static int decode(const char *format, const char *line, struct recorded *ret)
 	struct fl_values values;
 	int r;
 
-	if (format && strchr(format, '$'))
+	if (format && (strchr(format, '$') || !strchr(format, ' '))) /* fields or a preset */
 		r = fl_format_parse(&f, FL_LOG_VPC, format);
-	else if (format && !strchr(format, ' '))
-		r = fl_format_parse(&f, FL_LOG_VPC, format); /* a preset */
 	else if (format)
 		r = fl_format_from_header(&f, format, strlen(format));
 	else if (end && end[1])

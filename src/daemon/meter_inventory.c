@@ -228,13 +228,11 @@ void fl_meter_inventory_bind(const struct fl_meter_inventory *i, struct fl_inter
 			     const struct fl_net_eni **ret_enis)
 {
 	bool *taken FL_CLEANUP(fl_freep) = NULL;
-	size_t enis;
 
 	memset(ret_enis, 0, n * sizeof(*ret_enis));
 	if (!i->network)
 		return;
-	fl_network_enis(i->network, &enis);
-	taken = calloc(enis + 1, sizeof *taken);
+	taken = calloc(fl_network_index_end(i->network) + 1, sizeof *taken);
 	for (size_t k = 0; taken && k < n; k++) {
 		struct fl_eni bound = list[k].eni;
 		const struct fl_net_eni *e;
@@ -271,7 +269,8 @@ const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, 
 	int r;
 
 	*ret_enforced = false;
-	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) || strcmp(e->noun.id, eni->interface_id) != 0)
+	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) ||
+	    strcmp(bound.interface_id, eni->interface_id) != 0)
 		return NULL;
 	r = compile(before ? &i->previous_policy : &i->policy, net, e, &filter);
 	if (r)

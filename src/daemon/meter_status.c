@@ -157,6 +157,10 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, 
 		fl_json_object(j);
 		fl_json_kstr(j, "eni", f->eni.interface_id);
 		fl_json_kstr(j, "name", f->eni.name);
+		if (*f->owner) {
+			fl_json_kstr(j, "owner", f->owner);
+			fl_json_kstr(j, "discovered", f->discovered_id);
+		}
 		fl_json_kstr(j, "kind", f->eni.kind);
 		fl_json_kstr(j, "device", f->eni.device);
 		fl_json_kstr(j, "netns", f->eni.netns);

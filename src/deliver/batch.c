@@ -22,7 +22,7 @@ static void group_free(struct fl_interval *g)
 	free(g->eni);
 }
 
-void fl_batch_reset(struct fl_batch *b)
+void fl_intake_reset(struct fl_intake *b)
 {
 	fl_objects_free(&b->objects);
 	for (size_t i = 0; i < b->n_groups; i++)
@@ -33,9 +33,9 @@ void fl_batch_reset(struct fl_batch *b)
 	b->windows = 0;
 }
 
-void fl_batch_free(struct fl_batch *b)
+void fl_intake_free(struct fl_intake *b)
 {
-	fl_batch_reset(b);
+	fl_intake_reset(b);
 	free(b->group);
 	free(b->known);
 	b->group = NULL;
@@ -50,7 +50,7 @@ static int64_t floor_to(int64_t v, int64_t step)
 	return v - (r < 0 ? r + step : r);
 }
 
-static bool wanted(const struct fl_batch *b, unsigned action)
+static bool wanted(const struct fl_intake *b, unsigned action)
 {
 	return b->log->traffic == FL_TRAFFIC_ALL ||
 	       (b->log->traffic == FL_TRAFFIC_REJECT) == (action == FL_ACTION_REJECT);
@@ -58,7 +58,7 @@ static bool wanted(const struct fl_batch *b, unsigned action)
 
 /* ---- records into objects ---- */
 
-static struct fl_object *object_at(struct fl_batch *b, int64_t end)
+static struct fl_object *object_at(struct fl_intake *b, int64_t end)
 {
 	struct fl_object *x = fl_objects_at(&b->objects, floor_to(end, FL_SLOT_S), b->encoder);
 
@@ -67,15 +67,20 @@ static struct fl_object *object_at(struct fl_batch *b, int64_t end)
 	return x;
 }
 
-/* The records that come next are this interface's, as it was known at that time. */
-static int begin_interface(struct fl_batch *b, const struct fl_eni *eni, int64_t time)
+/* The records that come next are this interface's, as the inventory knew it at that time, and whoever was behind it in
+ * a window. 1: the flow log does not cover it. */
+static int begin_interface(struct fl_intake *b, const struct fl_eni *eni, int64_t time, int64_t start, int64_t length)
 {
 	const struct fl_network *net = b->conf->network_at ? b->conf->network_at(b->conf->network_ctx, time) : NULL;
+	const struct fl_identity *who =
+	    b->conf->identities ? fl_identities_at(b->conf->identities, eni->interface_id, start, length) : NULL;
+	int r = fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL,
+				who ? &who->labels : NULL);
 
-	return fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL);
+	return r ? r : !fl_enricher_covers(b->enricher);
 }
 
-static int line(struct fl_batch *b, const struct fl_flow_line *l)
+static int line(struct fl_intake *b, const struct fl_flow_line *l)
 {
 	struct fl_object *x = object_at(b, l->end);
 	int r = x ? fl_enrich_line(b->enricher, b->encoder, l, &x->text) : -ENOMEM;
@@ -88,7 +93,7 @@ static int line(struct fl_batch *b, const struct fl_flow_line *l)
 }
 
 /* NODATA and SKIPDATA; the encoder has the interface. */
-static int status_line(struct fl_batch *b, enum fl_status status, int64_t start, int64_t end)
+static int status_line(struct fl_intake *b, enum fl_status status, int64_t start, int64_t end)
 {
 	struct fl_record rec = {.start = start, .end = end, .status = status};
 	struct fl_object *x = object_at(b, end);
@@ -103,7 +108,7 @@ static int status_line(struct fl_batch *b, enum fl_status status, int64_t start,
 
 /* NODATA says that there was no traffic, whatever kind the flow log selects. It begins after an
  * interface's first record. */
-static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool written, bool skip, bool silent,
+static int end_of_interface(struct fl_intake *b, const struct fl_eni *eni, bool written, bool skip, bool silent,
 			    int64_t start, int64_t end)
 {
 	int r = 0;
@@ -119,12 +124,14 @@ static int end_of_interface(struct fl_batch *b, const struct fl_eni *eni, bool w
 
 /* ---- windows as long as the interval ---- */
 
-static int direct(struct fl_batch *b, const struct fl_frame *f)
+static int direct(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t start = f->window.start;
 	uint64_t before = b->objects.records;
-	int r = begin_interface(b, &f->eni, start);
+	int r = begin_interface(b, &f->eni, start, start, f->window.length);
 
+	if (r > 0)
+		return 0;
 	for (size_t i = 0; !r && i < f->n_flows; i++) {
 		const struct fl_flow *w = &f->flows[i];
 		struct fl_flow_line l = {
@@ -150,7 +157,7 @@ static int direct(struct fl_batch *b, const struct fl_frame *f)
 
 /* ---- windows shorter than the interval ---- */
 
-static struct fl_interval *group_at(struct fl_batch *b, int64_t start)
+static struct fl_interval *group_at(struct fl_intake *b, int64_t start)
 {
 	struct fl_interval *grown;
 
@@ -166,7 +173,7 @@ static struct fl_interval *group_at(struct fl_batch *b, int64_t start)
 }
 
 /* The interface as it was named last in the interval. */
-static struct fl_interval_eni *group_eni(struct fl_batch *b, int64_t start, const struct fl_eni *eni)
+static struct fl_interval_eni *group_eni(struct fl_intake *b, int64_t start, const struct fl_eni *eni)
 {
 	struct fl_interval *g = group_at(b, start);
 	struct fl_interval_eni *grown;
@@ -216,7 +223,7 @@ static int by_flow(const struct fl_merged *a, const struct fl_merged *b)
 	return c ? c : (int)a->reason - (int)b->reason;
 }
 
-static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const struct fl_frame *f)
+static int merge_flows(struct fl_intake *b, struct fl_interval_eni *g, const struct fl_frame *f)
 {
 	struct fl_merged *out = malloc((g->n + f->n_flows + 1) * sizeof *out);
 	size_t n = 0, i = 0;
@@ -254,22 +261,29 @@ static int merge_flows(struct fl_batch *b, struct fl_interval_eni *g, const stru
 	return 0;
 }
 
-static int add_to_group(struct fl_batch *b, const struct fl_frame *f)
+static int add_to_group(struct fl_intake *b, const struct fl_frame *f)
 {
 	struct fl_interval_eni *g = group_eni(b, floor_to(f->window.start, b->log->interval), &f->eni);
 
 	if (!g)
 		return fl_fail(-ENOMEM, "no memory for another interface");
+	/* Whose traffic it is: who has the interface afterwards has not sent it. */
+	if (f->n_flows || !g->last_length) {
+		g->last = f->window.start;
+		g->last_length = f->window.length;
+	}
 	g->skip |= f->window.flags & FL_WINDOW_SKIPDATA;
 	g->traffic |= f->n_flows || f->window.part;
 	return f->n_flows ? merge_flows(b, g, f) : 0;
 }
 
-static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval_eni *g)
+static int close_group_eni(struct fl_intake *b, int64_t start, struct fl_interval_eni *g)
 {
-	/* Identity and inventory of the interval's end. */
-	int r = begin_interface(b, &g->eni, start + b->log->interval - 1);
+	/* Labels of its last window with traffic, inventory of the interval's end. */
+	int r = begin_interface(b, &g->eni, start + b->log->interval - 1, g->last, g->last_length);
 
+	if (r > 0)
+		return 0;
 	for (size_t i = 0; !r && i < g->n; i++) {
 		const struct fl_merged *m = &g->flow[i];
 		struct fl_flow_line l = {
@@ -290,7 +304,7 @@ static int close_group_eni(struct fl_batch *b, int64_t start, struct fl_interval
 	return r ? r : end_of_interface(b, &g->eni, g->n, g->skip, !g->traffic, start, start + b->log->interval);
 }
 
-int fl_batch_close_groups(struct fl_batch *b)
+int fl_intake_close_groups(struct fl_intake *b)
 {
 	int r = 0;
 
@@ -305,7 +319,7 @@ int fl_batch_close_groups(struct fl_batch *b)
 	return 0;
 }
 
-bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end)
+bool fl_intake_groups_complete(const struct fl_intake *b, int64_t end)
 {
 	for (size_t i = 0; i < b->n_groups; i++)
 		if (b->group[i].start + b->log->interval > end)
@@ -317,11 +331,13 @@ bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end)
 
 /* The span of an interface that left the journal unread: SKIPDATA for each interval, or coarser
  * when there are too many. */
-static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start, int64_t end)
+static int gap_lines(struct fl_intake *b, const struct fl_eni *eni, int64_t start, int64_t end)
 {
 	int64_t step = b->log->interval;
-	int r = begin_interface(b, eni, start);
+	int r = begin_interface(b, eni, start, start, end - start);
 
+	if (r > 0)
+		return 0;
 	while ((end - start) / step >= FL_GAP_LINES_MAX)
 		step *= 2;
 	for (int64_t t = floor_to(start, step); !r && t < end; t += step) {
@@ -340,7 +356,7 @@ static int gap_lines(struct fl_batch *b, const struct fl_eni *eni, int64_t start
 	return r ? r : fl_seen_add(b->seen, eni->interface_id);
 }
 
-int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f)
+int fl_intake_gap(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t end = f->window.start + f->window.length;
 
@@ -350,7 +366,7 @@ int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f)
 	return *f->eni.interface_id && f->window.length ? gap_lines(b, &f->eni, f->window.start, end) : 0;
 }
 
-static int note_known(struct fl_batch *b, const struct fl_frame *f)
+static int note_known(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t end = f->window.start + f->window.length;
 	struct fl_known *k = NULL;
@@ -377,7 +393,7 @@ static int note_known(struct fl_batch *b, const struct fl_frame *f)
 	return r;
 }
 
-int fl_batch_frame(struct fl_batch *b, const struct fl_frame *f)
+int fl_intake_frame(struct fl_intake *b, const struct fl_frame *f)
 {
 	int r;
 

@@ -58,6 +58,8 @@ struct fl_delivery_conf {
 	 * makes the same bytes; NULL: none. It must live until the next call. at NULL: no inventory at all. */
 	const struct fl_network *(*network_at)(void *ctx, int64_t time);
 	void *network_ctx;
+	/* Who else was found to be behind an interface; NULL: nobody. */
+	struct fl_identities *identities;
 };
 int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *conf);
 void fl_delivery_close(struct fl_delivery **d);

@@ -34,7 +34,7 @@ struct log {
 	struct fl_log_state state;
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
-	struct fl_batch batch;
+	struct fl_intake batch;
 	struct fl_position held_from; /* what the batch was read from must still be held from here on */
 	bool announced;               /* the state file is there and the journal knows its reader */
 	bool ready;                   /* and the journal is there */
@@ -65,7 +65,7 @@ static void log_free(struct log *l)
 {
 	fl_reader_close(&l->reader);
 	fl_reader_close(&l->ahead);
-	fl_batch_free(&l->batch);
+	fl_intake_free(&l->batch);
 	fl_log_state_free(&l->state);
 	fl_encoder_free(&l->encoder);
 	fl_enricher_free(&l->enricher);
@@ -89,13 +89,15 @@ void fl_delivery_close(struct fl_delivery **d)
 
 static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_log *conf)
 {
+	const char *text;
 	int r;
 
 	l->conf = conf;
 	if (!conf->interval || !*conf->id || strchr(conf->id, '/'))
 		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed", conf->id);
 	snprintf(l->cursor, sizeof l->cursor, "deliver.%s", conf->id);
-	r = fl_format_parse(&l->format, FL_LOG_VPC, conf->format ? conf->format : "default");
+	text = conf->format ? conf->format : "default";
+	r = fl_format_parse(&l->format, fl_format_kind_of(text), text);
 	if (!r)
 		r = fl_encoder_new(&l->encoder, l->format, FL_OUTPUT_TEXT);
 	if (!r)
@@ -104,7 +106,7 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		r = fl_log_state_load(d->statefd, conf, fl_format_text(l->format), &l->state);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
-	l->batch = (struct fl_batch){
+	l->batch = (struct fl_intake){
 	    .log = conf, .encoder = l->encoder, .enricher = l->enricher, .conf = &d->conf, .seen = &l->state.seen};
 	l->resuming = l->state.plan.on;
 	l->batch_end = l->held_from = l->state.cursor;
@@ -250,11 +252,11 @@ static int read_one(struct fl_delivery *d, struct log *l, struct fl_frame *f)
 
 	switch (what) {
 	case 1:
-		r = fl_batch_frame(&l->batch, f);
+		r = fl_intake_frame(&l->batch, f);
 		break;
 	case FL_READER_GAP:
 		note_gap(l, f);
-		r = fl_batch_gap(&l->batch, f);
+		r = fl_intake_gap(&l->batch, f);
 		l->held_from = fl_reader_position(l->reader);
 		recount(d, l);
 		break;
@@ -304,7 +306,7 @@ static bool is_due(const struct log *l, int64_t marked_end)
 	/* The wall clock was set back: nothing that is open will be completed by later windows. */
 	if (stepped_back(l->batch.newest_end, marked_end, l->conf->interval))
 		return true;
-	if (!l->batch.any || !fl_batch_groups_complete(&l->batch, marked_end))
+	if (!l->batch.any || !fl_intake_groups_complete(&l->batch, marked_end))
 		return false;
 	return marked_end >= publish_border(l) || l->batch.objects.bytes >= FL_OBJECT_MAX;
 }
@@ -346,7 +348,7 @@ static int fill(struct fl_delivery *d, struct log *l, bool flush)
 static int start_reading(struct fl_delivery *d, struct log *l, struct fl_position from)
 {
 	fl_reader_close(&l->reader);
-	fl_batch_reset(&l->batch);
+	fl_intake_reset(&l->batch);
 	memset(&l->lost, 0, sizeof l->lost);
 	l->state.seen.n = l->state.seen.kept;
 	l->batch_end = l->held_from = from;
@@ -487,7 +489,7 @@ static int move_cursor(struct fl_delivery *d, struct log *l)
 	l->finishing = false;
 	l->refusals = 0;
 	*l->stats.last_error = '\0';
-	fl_batch_reset(&l->batch);
+	fl_intake_reset(&l->batch);
 	/* Behind the file that counts: a cursor that lags only keeps windows a little longer. */
 	return fl_cursor_save(d->journalfd, l->cursor, l->state.cursor);
 }
@@ -523,7 +525,7 @@ static int finish(struct fl_delivery *d, struct log *l)
 			return start_reading(d, l, l->state.cursor);
 		}
 	}
-	r = fl_batch_close_groups(&l->batch);
+	r = fl_intake_close_groups(&l->batch);
 	if (!r)
 		r = fl_objects_finish(&l->batch.objects);
 	if (!r && l->batch.objects.n)

@@ -91,6 +91,8 @@ struct fl_interval_eni {
 	struct fl_eni eni;
 	struct fl_merged *flow;
 	size_t n;
+	int64_t last; /* start of its newest window with traffic */
+	uint32_t last_length;
 	bool skip, traffic;
 };
 struct fl_interval { /* an interval that is not complete */
@@ -102,7 +104,7 @@ struct fl_known { /* for the span that a damaged segment leaves open */
 	struct fl_eni eni;
 	int64_t end;
 };
-struct fl_batch {
+struct fl_intake {
 	const struct fl_flow_log *log;
 	struct fl_encoder *encoder;
 	struct fl_enricher *enricher;
@@ -120,9 +122,9 @@ struct fl_batch {
 	int64_t newest_end;  /* of the newest window */
 	uint64_t windows;
 };
-void fl_batch_reset(struct fl_batch *b); /* known interfaces are kept */
-void fl_batch_free(struct fl_batch *b);
-int fl_batch_frame(struct fl_batch *b, const struct fl_frame *f);
-int fl_batch_gap(struct fl_batch *b, const struct fl_frame *f);
-int fl_batch_close_groups(struct fl_batch *b);
-bool fl_batch_groups_complete(const struct fl_batch *b, int64_t end); /* a window that ended at `end` was marked */
+void fl_intake_reset(struct fl_intake *b); /* known interfaces are kept */
+void fl_intake_free(struct fl_intake *b);
+int fl_intake_frame(struct fl_intake *b, const struct fl_frame *f);
+int fl_intake_gap(struct fl_intake *b, const struct fl_frame *f);
+int fl_intake_close_groups(struct fl_intake *b);
+bool fl_intake_groups_complete(const struct fl_intake *b, int64_t end); /* a window that ended at `end` was marked */

@@ -51,7 +51,22 @@ static const struct fl_net_eni *eni_number(const struct fl_network *net, uint32_
 
 const struct fl_net_eni *fl_network_eni(const struct fl_network *net, const char *id)
 {
-	return fl_network_by_id(net, FL_NOUN_ENI, id);
+	char whole[64];
+	const struct fl_net_eni *e = fl_network_by_id(net, FL_NOUN_ENI, id);
+	const struct fl_tgw_attachment *a;
+	const struct fl_nat_gateway *nat = e ? NULL : fl_network_by_id(net, FL_NOUN_NAT, id);
+
+	if (id && !strncmp(id, FL_ATTACHMENT_SHORT, strlen(FL_ATTACHMENT_SHORT))) {
+		snprintf(whole, sizeof whole, FL_ATTACHMENT_PREFIX "%.40s", id + strlen(FL_ATTACHMENT_SHORT));
+		id = whole;
+	}
+	a = e ? NULL : fl_network_by_id(net, FL_NOUN_TGW_ATTACHMENT, id);
+	return e ? e : a ? a->port : nat ? nat->port : NULL;
+}
+
+size_t fl_network_index_end(const struct fl_network *net)
+{
+	return net->store[FL_NOUN_ENI].n + net->n_ports;
 }
 
 const struct fl_noun *fl_network_find(const struct fl_network *net, const char *id, const char **ret_people)
@@ -147,11 +162,17 @@ int fl_network_lookup(const struct fl_network *net, const char *what, const stru
 	struct candidates c = {.net = net};
 	struct fl_addr addr;
 	const struct fl_net_eni *only = NULL;
+	const struct fl_tgw_attachment *attachment;
 	size_t primaries = 0;
 
 	*ret = fl_network_eni(net, what);
 	if (*ret)
 		return 0;
+	attachment = fl_network_by_id(net, FL_NOUN_TGW_ATTACHMENT, what);
+	for (size_t i = 0; attachment && i < attachment->n_enis; i++)
+		add(&c, attachment->eni[i]->index, false);
+	if (c.n > 1)
+		return several(&c, what);
 	for (size_t i = first_named(net, what); i < net->n_named && !strcmp(net->named[i].key, what); i++)
 		add(&c, net->named[i].eni, net->named[i].instance);
 	if (!c.n && !fl_addr_parse(what, strlen(what), &addr, NULL)) {

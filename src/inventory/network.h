@@ -45,10 +45,24 @@ struct fl_noun {
 	const char *file; /* where it was read, for messages */
 };
 
+/* Block Public Access, as a VPC or a subnet itself says it. What holds for an interface: fl_policy_bpa. */
+struct fl_bpa_exclusion {
+	struct fl_noun noun;
+	const char *arn, *state;
+	const char *resource_id; /* vpc-... or subnet-... */
+	bool in_force;
+	bool egress_only; /* lets out what block-bidirectional would stop; inwards nothing */
+};
+struct fl_bpa {
+	bool said; /* a subnet that says nothing is as its VPC, a VPC that says nothing as its account */
+	bool ingress, both;
+	const struct fl_bpa_exclusion *exclusion; /* in force for this resource; NULL: none */
+};
+
 struct fl_vpc {
 	struct fl_noun noun;
-	struct fl_cidrs cidrs;      /* IPv4 and IPv6, associated ones only */
-	bool bpa_ingress, bpa_both; /* Block Public Access: internetGatewayBlockMode */
+	struct fl_cidrs cidrs; /* IPv4 and IPv6, associated ones only */
+	struct fl_bpa bpa;
 	bool encryption_monitored, encryption_enforced;
 };
 
@@ -122,6 +136,7 @@ struct fl_subnet {
 	const char *region;                            /* of the zone, "" when not known */
 	const char *sublocation_type, *sublocation_id; /* "wavelength", "localzone", "outpost", or "" */
 	struct fl_cidrs cidrs;
+	struct fl_bpa bpa;
 	const struct fl_acl *acl;            /* associated, else the VPC's default; NULL: not known */
 	const struct fl_route_table *routes; /* associated, else the VPC's main; NULL: not known */
 };
@@ -192,8 +207,14 @@ struct fl_net_eni {
 	size_t n_groups;
 	bool unknown_group; /* it is in one more, which the inventory does not have */
 	const struct fl_task *task;
-	const char *nat_gateway_id;                                  /* of a NAT gateway's interface, else "" */
-	const char *attachment_id;                                   /* of a transit gateway's interface, when known */
+	const char *nat_gateway_id;                 /* of a NAT gateway's interface, else "" */
+	const char *attachment_id;                  /* of a transit gateway's interface, when known */
+	const struct fl_tgw_attachment *attachment; /* the same; NULL: not in the inventory */
+	const struct fl_nat_gateway *nat;           /* of nat_gateway_id; NULL likewise */
+	const struct fl_route_table *routes; /* the subnet's; a regional NAT gateway has its own; NULL: not known */
+	/* Not one of AWS's interfaces: what stands for a regional NAT gateway, or for a transit gateway attachment that
+	 * has none (VPN, peering), so that a Linux interface can be bound to it. Its id is theirs. */
+	bool is_port;
 	uint32_t tcp_timeout_s, udp_timeout_s, udp_stream_timeout_s; /* connection tracking; AWS's defaults filled in */
 };
 
@@ -203,8 +224,13 @@ struct fl_nat_gateway {
 	const struct fl_subnet *subnet;
 	bool regional, is_private;
 	const char *state;
-	const struct fl_net_eni *eni; /* of the primary address; NULL for regional ones */
+	const struct fl_net_eni *eni;        /* of the primary address; NULL for regional ones */
+	const struct fl_net_eni *port;       /* of a regional one without an interface */
+	const struct fl_route_table *routes; /* a regional one's own */
+	const char *az;                      /* of an address of a regional one, "" */
 	struct fl_net_addr primary;
+	const struct fl_net_addr *addr; /* a regional one's public addresses */
+	size_t n_addrs;
 };
 struct fl_endpoint {
 	struct fl_noun noun;
@@ -224,12 +250,55 @@ struct fl_gateway { /* internet, egress-only, VPN, carrier, local */
 	enum fl_target kind;
 	const char *vpc_id; /* attached to; "" when detached */
 };
-struct fl_tgw_attachment {
+/* ---- transit gateways ---- */
+
+struct fl_tgw {
 	struct fl_noun noun;
-	const char *tgw_id, *resource_type, *resource_id, *state;
+	const char *state, *arn;
+	const char *region; /* from the ARN; "" */
+};
+struct fl_tgw_route {
+	struct fl_cidr cidr; /* when list is NULL */
+	bool v6;
+	const struct fl_prefix_list *list;
+	const char *list_id;       /* "" when the destination is a CIDR */
+	const char *attachment_id; /* "" of a blackhole */
+	const struct fl_tgw_attachment *attachment;
+	const char *resource_type, *resource_id; /* of the attachment, as the route says it */
+	bool blackhole, propagated;
+	uint8_t rank; /* among routes to the same network the lowest wins */
+};
+struct fl_tgw_table {
+	struct fl_noun noun;
+	const char *tgw_id, *state;
+	const struct fl_tgw_route *route;
+	size_t n;
+	bool has_routes;                                    /* false: search-transit-gateway-routes is missing */
+	const struct fl_tgw_attachment *const *propagation; /* whose networks become routes here */
+	size_t n_propagations;
+	bool has_propagations; /* false: get-transit-gateway-route-table-propagations is missing */
+};
+struct fl_tgw_attachment {
+	struct fl_noun noun; /* owner: of the resource */
+	const char *tgw_id, *tgw_owner, *resource_type, *resource_id, *state;
+	const struct fl_tgw *tgw;
 	const struct fl_vpc *vpc;
 	const struct fl_subnet *const *subnet;
 	size_t n_subnets;
+	bool appliance_mode;
+	const char *table_id; /* associated: where what comes in by this is looked up; "" */
+	const struct fl_tgw_table *table;
+	/* of a peering attachment: the gateway at its other end, and where that one looks up */
+	const char *peer_tgw_id, *peer_region;
+	const struct fl_tgw_table *peer_table;
+	const struct fl_net_eni *const *eni; /* one a zone */
+	size_t n_enis;
+	const struct fl_net_eni *port; /* when it has no interface */
+};
+struct fl_vpn {
+	struct fl_noun noun;
+	const char *state, *gateway_id; /* tgw-... or vgw-... */
+	size_t n_tunnels, n_up;
 };
 struct fl_task {
 	struct fl_noun noun; /* id: the task's ARN */
@@ -237,6 +306,10 @@ struct fl_task {
 	const char *instance_id; /* under the container instance; "" on Fargate */
 	const char *container_id, *second_container_id, *service_name, *definition_arn, *task_id;
 };
+
+/* An attachment's port has the short form as interface id of its identity: struct fl_eni has no room for more. */
+#define FL_ATTACHMENT_PREFIX "tgw-attach-"
+#define FL_ATTACHMENT_SHORT "att-"
 
 /* One row a kind of noun: FL_NOUN(enum, struct, accessor suffix, what people call it, id prefix). */
 #define FL_NOUNS(FL_NOUN)                                                                                              \
@@ -252,7 +325,12 @@ struct fl_task {
 	FL_NOUN(LIST, fl_prefix_list, prefix_lists, "prefix list", "pl-")                                              \
 	FL_NOUN(PEERING, fl_peering, peerings, "peering connection", "pcx-")                                           \
 	FL_NOUN(GATEWAY, fl_gateway, gateways, "gateway", "")                                                          \
-	FL_NOUN(TGW_ATTACHMENT, fl_tgw_attachment, tgw_attachments, "transit gateway attachment", "tgw-attach-")       \
+	FL_NOUN(TGW, fl_tgw, tgws, "transit gateway", "tgw-")                                                          \
+	FL_NOUN(TGW_TABLE, fl_tgw_table, tgw_tables, "transit gateway route table", "tgw-rtb-")                        \
+	FL_NOUN(TGW_ATTACHMENT, fl_tgw_attachment, tgw_attachments, "transit gateway attachment",                      \
+		FL_ATTACHMENT_PREFIX)                                                                                  \
+	FL_NOUN(VPN, fl_vpn, vpns, "VPN connection", "vpn-")                                                           \
+	FL_NOUN(BPA_EXCLUSION, fl_bpa_exclusion, bpa_exclusions, "Block Public Access exclusion", "vpcbpa-exclude-")   \
 	FL_NOUN(TASK, fl_task, tasks, "ECS task", "arn:")
 
 /* const struct fl_vpc *fl_network_vpcs(net, &n), and so on: arrays in the order of the files. */
@@ -260,9 +338,11 @@ struct fl_task {
 	const struct type *fl_network_##suffix(const struct fl_network *, size_t *ret_n);
 FL_NOUNS(FL_NOUN)
 #undef FL_NOUN
-/* By id; NULL when there is none. fl_network_vpc_by_id and so on would be fourteen functions: the noun says what it is.
- */
+/* By id; NULL when there is none. One such function a noun would be a dozen: fl_network_find's says what it is.
+ * Ports answer to the id of what they stand for, and to its short form. */
 const struct fl_net_eni *fl_network_eni(const struct fl_network *, const char *id);
+/* Interfaces have an index below this, ports included. */
+size_t fl_network_index_end(const struct fl_network *);
 const struct fl_noun *fl_network_find(const struct fl_network *, const char *id, const char **ret_people);
 
 /*
@@ -276,6 +356,31 @@ const struct fl_net_eni *fl_network_eni_at(const struct fl_network *, const stru
 const struct fl_net_eni *fl_network_eni_by_mac(const struct fl_network *, const uint8_t mac[6]);
 /* The most specific route for dst; among equals static before propagated. NULL: no route. */
 const struct fl_route *fl_route_find(const struct fl_route_table *, const struct fl_addr *dst, bool v6);
+/* The same in a transit gateway's table; among equals AWS's order: static, prefix list, VPC, Direct Connect, Connect,
+ * VPN. */
+const struct fl_tgw_route *fl_tgw_route_find(const struct fl_tgw_table *, const struct fl_addr *dst, bool v6);
+/* The table where gateway tgw_id looks up what comes in by a; NULL: not known. */
+const struct fl_tgw_table *fl_tgw_table_of(const struct fl_tgw_attachment *a, const char *tgw_id);
+/* Its interface in the zone; else its only one, or its port; NULL: cannot be told. */
+const struct fl_net_eni *fl_tgw_interface(const struct fl_tgw_attachment *a, const char *az, const char *az_id);
+
+/* Is the address on the near side of a router's interface or port: in its VPC, else where its gateway's tables lead to
+ * this attachment. */
+bool fl_network_is_before(const struct fl_network *, const struct fl_net_eni *e, const struct fl_addr *a, bool v6);
+
+/*
+ * What a transit gateway does with a packet that one of its interfaces (or ports) sees: in by one attachment, looked up
+ * in its table, out by another in the same zone. enters: at e the packet goes into the gateway, else it comes out.
+ */
+enum fl_tgw_fate { FL_TGW_NOT_KNOWN, FL_TGW_FORWARDED, FL_TGW_NO_ROUTE, FL_TGW_BLACKHOLE };
+struct fl_tgw_way {
+	enum fl_tgw_fate fate;
+	const char *in_id, *out_id; /* "": none, or it cannot be told */
+	const struct fl_tgw_attachment *in, *out;
+	const struct fl_net_eni *in_eni, *out_eni; /* NULL: none, or it cannot be told */
+};
+void fl_tgw_find_way(const struct fl_network *, const struct fl_net_eni *e, bool enters, const struct fl_addr *src,
+		     const struct fl_addr *dst, bool v6, struct fl_tgw_way *ret);
 
 /* ---- reading ---- */
 
@@ -300,6 +405,12 @@ const struct fl_problem *fl_network_problems(const struct fl_network *, size_t *
 const char *const *fl_network_missing(const struct fl_network *, size_t *ret_n);
 /* All of them, for somebody who has no inventory yet: the i-th, NULL behind the last. */
 const char *fl_network_command(size_t i);
+/* Those for each prefix list and each transit gateway route table: ids prints them, @ in command is one of them. */
+enum { FL_EACH_LIST_ENTRIES, FL_EACH_TGW_ROUTES, FL_EACH_TGW_PROPAGATIONS, FL_EACH_TGW_REFERENCES, FL_EACH_N };
+struct fl_each_command {
+	const char *ids, *command;
+};
+extern const struct fl_each_command fl_network_each[FL_EACH_N];
 
 /* ---- public address ranges (ip-ranges.json), read with the rest when the file is there ---- */
 
@@ -312,7 +423,9 @@ bool fl_network_has_ranges(const struct fl_network *);
 
 /*
  * A row of bindings.json beside the inventory: {"Bindings": [{"NetworkInterfaceId", "Interface" | "MacAddress",
- * "NetNs", "End": "guest" | "host", "Enforced": bool}]}. A MAC address in the inventory binds by itself.
+ * "NetNs", "End": "guest" | "host", "Enforced": bool}]}. A MAC address in the inventory binds by itself. Instead of
+ * NetworkInterfaceId there may be TransitGatewayAttachmentId (its only interface, or the attachment itself when it has
+ * none, as of a VPN or a peering) or NatGatewayId (of a regional one).
  */
 struct fl_binding {
 	const struct fl_net_eni *eni;

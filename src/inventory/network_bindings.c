@@ -7,6 +7,8 @@
 
 static const struct fl_member binding_members[] = {
     FL_M_STR("NetworkInterfaceId", fl_raw_binding, eni_id),
+    FL_M_STR("TransitGatewayAttachmentId", fl_raw_binding, eni_id),
+    FL_M_STR("NatGatewayId", fl_raw_binding, eni_id),
     FL_M_STR("Interface", fl_raw_binding, interface),
     FL_M_STR("MacAddress", fl_raw_binding, mac),
     FL_M_STR("NetNs", fl_raw_binding, netns),
@@ -23,7 +25,10 @@ void fl_binding_item(struct fl_reader *r, const json_t *item, void *row)
 	raw.interface = raw.interface && *raw.interface ? raw.interface : NULL;
 	raw.mac = raw.mac && *raw.mac ? raw.mac : NULL;
 	if (!raw.eni_id || (!raw.interface && !raw.mac)) {
-		fl_problem(r, true, "expected NetworkInterfaceId and one of Interface and MacAddress; left out");
+		fl_problem(r, true,
+			   "expected NetworkInterfaceId (or TransitGatewayAttachmentId, NatGatewayId) and one of "
+			   "Interface and "
+			   "MacAddress; left out");
 		return;
 	}
 	if (raw.end && strcmp(raw.end, "guest") && strcmp(raw.end, "host")) {
@@ -56,6 +61,27 @@ static bool same_interface(const struct fl_binding *a, const struct fl_binding *
 	return a->has_mac && b->has_mac && !memcmp(a->mac, b->mac, 6);
 }
 
+/* An interface, or what has none or only one. NULL, and the problem was said. */
+static const struct fl_net_eni *named(struct fl_reader *r, const struct fl_raw_binding *raw)
+{
+	const struct fl_tgw_attachment *a = fl_network_by_id(r->net, FL_NOUN_TGW_ATTACHMENT, raw->eni_id);
+	const struct fl_nat_gateway *nat = fl_network_by_id(r->net, FL_NOUN_NAT, raw->eni_id);
+	const struct fl_net_eni *e = fl_network_eni(r->net, raw->eni_id);
+
+	if (!e && a && a->n_enis > 1)
+		fl_problem_at(r, raw->file, raw->path, true,
+			      "%s has %zu interfaces, one a zone; name one of them as NetworkInterfaceId; left out",
+			      raw->eni_id, a->n_enis);
+	else if (!e && a)
+		e = a->eni[0];
+	else if (!e && nat && nat->eni)
+		e = nat->eni;
+	else if (!e)
+		fl_problem_at(r, raw->file, raw->path, true,
+			      "network interface %.64s is not in the inventory; left out", raw->eni_id);
+	return e;
+}
+
 void fl_bindings_finish(struct fl_reader *r)
 {
 	struct fl_network *net = r->net;
@@ -69,12 +95,9 @@ void fl_bindings_finish(struct fl_reader *r)
 				       .enforced = raw->enforced};
 		struct fl_binding *more;
 
-		b.eni = fl_network_by_id(net, FL_NOUN_ENI, raw->eni_id);
-		if (!b.eni) {
-			fl_problem_at(r, raw->file, raw->path, true,
-				      "network interface %.64s is not in the inventory; left out", raw->eni_id);
+		b.eni = named(r, raw);
+		if (!b.eni)
 			continue;
-		}
 		if (!mac_of(r, raw, &b))
 			continue;
 		if (b.has_mac && b.eni->has_mac && memcmp(b.mac, b.eni->mac, 6))
@@ -117,7 +140,12 @@ const struct fl_binding *fl_network_bindings(const struct fl_network *net, size_
 void fl_network_identity(const struct fl_network *net, const struct fl_net_eni *e, struct fl_eni *ret)
 {
 	PUT(ret->account_id, e->noun.owner);
-	PUT(ret->interface_id, e->noun.id);
+	if (e->is_port && e->attachment) /* the whole id is longer than an interface's */
+		snprintf(ret->interface_id, sizeof ret->interface_id, FL_ATTACHMENT_SHORT "%.*s",
+			 (int)(sizeof ret->interface_id - sizeof FL_ATTACHMENT_SHORT),
+			 e->noun.id + strlen(FL_ATTACHMENT_PREFIX));
+	else
+		PUT(ret->interface_id, e->noun.id);
 	PUT(ret->vpc_id, e->vpc_id);
 	PUT(ret->subnet_id, e->subnet_id);
 	PUT(ret->instance_id, e->instance_id);

@@ -57,7 +57,7 @@ struct fl_store { /* nouns of a kind, in the order of the files */
 	size_t n, cap;
 	struct fl_noun_state {
 		uint32_t generation; /* goes up when a later file replaces the noun */
-		uint32_t parts;      /* bit a row of fl_kinds that has been read into it */
+		uint64_t parts;      /* bit a row of fl_kinds that has been read into it */
 	} * state;
 	uint32_t *slot; /* by id: index + 1 */
 	size_t slots;
@@ -108,6 +108,8 @@ struct fl_network {
 	size_t n_ranges;
 	struct fl_binding *binding;
 	size_t n_bindings;
+	struct fl_net_eni *port;
+	size_t n_ports;
 };
 
 static inline void *fl_store_at(const struct fl_store *s, size_t i, size_t size)
@@ -145,6 +147,11 @@ enum fl_side_kind {
 	FL_SIDE_CONTAINER_HOST, /* container instance ARN -> instance */
 	FL_SIDE_ZONE,           /* zone name -> struct fl_zone in what */
 	FL_SIDE_GROUP_RULE,     /* security group -> struct fl_loose_rule in what */
+	FL_SIDE_TGW_TABLE,      /* transit gateway attachment -> route table it is associated with */
+	FL_SIDE_TGW_ROUTE,      /* transit gateway route table -> struct fl_tgw_route in what */
+	FL_SIDE_TGW_PROPAGATES, /* transit gateway route table -> attachment */
+	FL_SIDE_BPA,            /* account -> struct fl_bpa in what */
+	FL_SIDE_ENCRYPTION,     /* VPC -> "enforce", "monitor" or "" */
 	FL_SIDE_N
 };
 struct fl_side {
@@ -173,7 +180,7 @@ struct fl_reader {
 	const char *file;
 	char path[FL_JSON_PATH_MAX];
 	size_t path_len;
-	const char *list_id; /* whose "Entries" these are */
+	const char *list_id; /* whose "Entries", "Routes" or propagations these are: pl-..., tgw-rtb-... */
 	const char *owner;   /* of the Reservation being read */
 	struct fl_pending *pending;
 	size_t n_pending, cap_pending, item_pending;
@@ -185,7 +192,7 @@ struct fl_reader {
 	size_t n_bindings;
 	const char **unknown; /* "shape/member" said already */
 	size_t n_unknown;
-	uint32_t rows_seen; /* bit a row of fl_kinds */
+	uint64_t rows_seen; /* bit a row of fl_kinds */
 	size_t files_read;
 	bool over;  /* what is read replaces what was read on purpose */
 	char *base; /* the scratch noun under way */
@@ -309,6 +316,8 @@ struct fl_kind {
 	void (*done)(struct fl_reader *r, void *noun); /* after the walk, before it is kept */
 	const char *command;                           /* that prints it; NULL: another row's does */
 	bool joins;                                    /* two answers describe one noun: the second adds to the first */
+	bool single;                                   /* not a list, but one object */
+	void (*begin)(struct fl_reader *r);            /* before the first item of a list, and of an empty one */
 };
 /* A noun under way may have more behind its struct, up to this many bytes in all. */
 #define FL_READ_ROOM 512
@@ -337,16 +346,38 @@ fl_each_fn fl_group_rule_item;
 
 /* network_edges.c, network_fleet.c */
 extern const struct fl_shape fl_nat_shape, fl_endpoint_shape, fl_list_shape, fl_peering_shape, fl_gateway_shape,
-    fl_tgw_shape, fl_task_shape;
+    fl_task_shape;
 void fl_nat_done(struct fl_reader *r, void *noun);
 void fl_endpoint_done(struct fl_reader *r, void *noun);
 void fl_peering_done(struct fl_reader *r, void *noun);
 void fl_gateway_done(struct fl_reader *r, void *noun);
-void fl_tgw_done(struct fl_reader *r, void *noun);
 void fl_task_done(struct fl_reader *r, void *noun);
 fl_each_fn fl_list_entry, fl_service_item, fl_container_host_item, fl_auto_scaling_instance_item, fl_asg_item,
     fl_zone_item, fl_loose_tag_item;
 
+/* network_transit.c */
+extern const struct fl_shape fl_tgw_shape, fl_tgw_attachment_shape, fl_tgw_peering_shape, fl_tgw_table_shape,
+    fl_vpn_shape;
+void fl_tgw_done(struct fl_reader *r, void *noun);
+void fl_tgw_attachment_done(struct fl_reader *r, void *noun);
+void fl_tgw_peering_done(struct fl_reader *r, void *noun);
+void fl_vpn_done(struct fl_reader *r, void *noun);
+void fl_tgw_routes_begin(struct fl_reader *r);
+void fl_tgw_propagations_begin(struct fl_reader *r);
+fl_each_fn fl_tgw_route_item, fl_tgw_propagation_item, fl_tgw_reference_item, fl_tgw_association_item;
+void fl_transit_finish(struct fl_reader *r); /* behind the interfaces */
+void fl_ports_finish(struct fl_reader *r);   /* behind that */
+
+/* network_access.c */
+extern const struct fl_shape fl_bpa_exclusion_shape;
+void fl_bpa_exclusion_done(struct fl_reader *r, void *noun);
+fl_each_fn fl_bpa_options_item, fl_encryption_item;
+struct fl_bpa fl_bpa_states(struct fl_reader *r, const json_t *states); /* may be NULL */
+void fl_encryption_of_vpc(struct fl_reader *r, const json_t *control, struct fl_vpc *v);
+void fl_access_finish(struct fl_reader *r);
+
+/* The region of a zone; "" when it cannot be told. */
+const char *fl_zone_region(const struct fl_reader *r, const char *zone);
 /* An association with a CIDR block, into set when it is in force. */
 void fl_add_block(struct fl_reader *r, const json_t *item, struct fl_cidrs *set);
 /* A list of ids, strings or objects that have one: pointers that are filled when all is read. */

@@ -128,6 +128,24 @@ void fl_network_check(struct fl_reader *r)
 
 /* ---- what a complete import would have ---- */
 
+#define TABLES                                                                                                         \
+	"aws ec2 describe-transit-gateway-route-tables --query "                                                       \
+	"'TransitGatewayRouteTables[].TransitGatewayRouteTableId' --output text"
+
+const struct fl_each_command fl_network_each[FL_EACH_N] = {
+    [FL_EACH_LIST_ENTRIES] =
+	{"aws ec2 describe-managed-prefix-lists --query 'PrefixLists[].PrefixListId' --output text",
+	 "aws ec2 get-managed-prefix-list-entries --prefix-list-id @ > @.json"},
+    [FL_EACH_TGW_ROUTES] = {TABLES,
+			    "aws ec2 search-transit-gateway-routes --transit-gateway-route-table-id @ --filters "
+			    "Name=type,Values=static,propagated > @.json"},
+    [FL_EACH_TGW_PROPAGATIONS] = {TABLES, "aws ec2 get-transit-gateway-route-table-propagations "
+					  "--transit-gateway-route-table-id @ > @.propagations.json"},
+    [FL_EACH_TGW_REFERENCES] = {TABLES,
+				"aws ec2 get-transit-gateway-prefix-list-references --transit-gateway-route-table-id @ "
+				"> @.references.json"},
+};
+
 static void say(struct fl_network *net, const char *command)
 {
 	const char **more = FL_APPEND(&net->arena, net->missing, net->n_missing);
@@ -144,6 +162,23 @@ const char *fl_network_command(size_t i)
 	return NULL;
 }
 
+/* @ is the id of what is asked for. */
+static void say_each(struct fl_network *net, const char *id, const char *command)
+{
+	char text[320];
+	const char *p = command;
+	size_t at = 0;
+
+	for (; *p && at + 64 < sizeof text; p++) {
+		if (*p == '@')
+			at += (size_t)snprintf(text + at, sizeof text - at, "%.40s", id);
+		else
+			text[at++] = *p;
+	}
+	text[at] = '\0';
+	say(net, fl_network_intern(net, text, SIZE_MAX));
+}
+
 void fl_network_say_missing(struct fl_reader *r)
 {
 	struct fl_network *net = r->net;
@@ -152,13 +187,13 @@ void fl_network_say_missing(struct fl_reader *r)
 		if (fl_kinds[i].command && !(r->rows_seen >> i & 1))
 			say(net, fl_kinds[i].command);
 	FL_EACH_NOUN(net, FL_NOUN_LIST, fl_prefix_list, list)
+	if (!list->has_entries)
+		say_each(net, list->noun.id, fl_network_each[FL_EACH_LIST_ENTRIES].command);
+	FL_EACH_NOUN(net, FL_NOUN_TGW_TABLE, fl_tgw_table, t)
 	{
-		char text[160];
-
-		if (list->has_entries)
-			continue;
-		snprintf(text, sizeof text, "aws ec2 get-managed-prefix-list-entries --prefix-list-id %s > %s.json",
-			 list->noun.id, list->noun.id);
-		say(net, fl_network_intern(net, text, SIZE_MAX));
+		if (!t->has_routes)
+			say_each(net, t->noun.id, fl_network_each[FL_EACH_TGW_ROUTES].command);
+		if (!t->has_propagations)
+			say_each(net, t->noun.id, fl_network_each[FL_EACH_TGW_PROPAGATIONS].command);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What leads out of a VPC: NAT gateways, endpoints, prefix lists, peering, gateways, transit gateways. */
+/* What leads out of a VPC: NAT gateways, endpoints, prefix lists, peering, gateways. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,17 +14,16 @@ struct nat_read {
 	const json_t *addresses;
 };
 struct nat_address {
-	const char *eni_id, *private_ip, *public_ip, *status;
+	const char *eni_id, *private_ip, *public_ip, *status, *az;
 	bool primary;
 };
 static const struct fl_member nat_address_members[] = {
     FL_M_STR("NetworkInterfaceId", nat_address, eni_id), FL_M_STR("PrivateIp", nat_address, private_ip),
     FL_M_STR("PublicIp", nat_address, public_ip),        FL_M_STR("Status", nat_address, status),
-    FL_M_BOOL("IsPrimary", nat_address, primary),
+    FL_M_BOOL("IsPrimary", nat_address, primary),        FL_M_STR("AvailabilityZone", nat_address, az),
 };
-static const struct fl_shape nat_address_shape =
-    FL_SHAPE("a NAT gateway's address", nat_address_members,
-	     " AllocationId AssociationId FailureMessage AvailabilityZone AvailabilityZoneId ");
+static const struct fl_shape nat_address_shape = FL_SHAPE(
+    "a NAT gateway's address", nat_address_members, " AllocationId AssociationId FailureMessage AvailabilityZoneId ");
 static const struct fl_member nat_members[] = {
     FL_M_ID("NatGatewayId", fl_nat_gateway),
     FL_M_POINTER("VpcId", fl_nat_gateway, vpc, FL_NOUN_VPC),
@@ -33,12 +32,13 @@ static const struct fl_member nat_members[] = {
     FL_M_STR("ConnectivityType", nat_read, connectivity),
     FL_M_STR("AvailabilityMode", nat_read, mode),
     FL_M_JSON("NatGatewayAddresses", nat_read, addresses),
+    FL_M_POINTER("RouteTableId", fl_nat_gateway, routes, FL_NOUN_ROUTES),
     FL_M_NOUN_TAGS(fl_nat_gateway),
 };
 const struct fl_shape fl_nat_shape =
     FL_SHAPE("a NAT gateway", nat_members,
 	     " CreateTime DeleteTime FailureCode FailureMessage ProvisionedBandwidth AutoScalingIps AutoProvisionZones "
-	     "AttachedAppliances RouteTableId ");
+	     "AttachedAppliances ");
 
 struct nat_primary {
 	struct nat_read *nat;
@@ -56,12 +56,19 @@ static void nat_address(struct fl_reader *r, const json_t *item, void *into)
 	if (fl_is(a.status, "failed"))
 		return;
 	fl_side_add(r, FL_SIDE_ENI_NAT, a.eni_id, p->nat->nat.noun.id, (struct fl_tag){0}, NULL);
+	if (p->nat->nat.regional && a.public_ip) {
+		struct fl_net_addr *more = FL_APPEND(&r->net->arena, p->nat->nat.addr, p->nat->nat.n_addrs);
+
+		if (more && fl_addr_parse(a.public_ip, strlen(a.public_ip), &more->addr, &more->v6))
+			p->nat->nat.n_addrs--;
+	}
 	if (p->eni_id && (p->flagged || !a.primary))
 		return; /* AWS flags one; else the first is it */
 	if (a.private_ip && fl_addr_parse(a.private_ip, strlen(a.private_ip), &na.addr, &na.v6))
 		fl_problem(r, false, "\"%.64s\" is not an address; left out", a.private_ip);
 	na.has_public = a.public_ip && !fl_addr_parse(a.public_ip, strlen(a.public_ip), &na.public, &v6);
 	p->nat->nat.primary = na;
+	p->nat->nat.az = a.az;
 	p->eni_id = a.eni_id;
 	p->flagged = a.primary;
 }
@@ -134,7 +141,7 @@ void fl_list_entry(struct fl_reader *r, const json_t *item, void *row)
 {
 	struct fl_prefix_list *list, fresh = {.noun = {.id = r->list_id, .name = "", .owner = ""}};
 
-	if (!r->list_id) {
+	if (!r->list_id || strncmp(r->list_id, "pl-", 3) != 0) {
 		fl_problem(r, true,
 			   "entries of which prefix list? expected the file to be named by its id, such as "
 			   "pl-0123456789abcdef0.json, or a member PrefixListId beside; left out");
@@ -253,38 +260,3 @@ void fl_gateway_done(struct fl_reader *r, void *noun)
 			   "\"%.64s\" is not the id of a gateway (igw-, eigw-, vgw-, cagw-, lgw-); used as given",
 			   g->noun.id);
 }
-
-/* ---- transit gateways ---- */
-
-struct tgw_read {
-	struct fl_tgw_attachment attachment;
-	const json_t *subnets;
-};
-static const struct fl_member tgw_members[] = {
-    FL_M_ID("TransitGatewayAttachmentId", fl_tgw_attachment),
-    FL_M_STR("TransitGatewayId", fl_tgw_attachment, tgw_id),
-    FL_M_STR("ResourceOwnerId", fl_tgw_attachment, noun.owner),
-    FL_M_STR("VpcOwnerId", fl_tgw_attachment, noun.owner),
-    FL_M_STR("ResourceType", fl_tgw_attachment, resource_type),
-    FL_M_STR("ResourceId", fl_tgw_attachment, resource_id),
-    FL_M_STR("VpcId", fl_tgw_attachment, resource_id),
-    FL_M_STR("State", fl_tgw_attachment, state),
-    FL_M_JSON("SubnetIds", tgw_read, subnets),
-    FL_M_NOUN_TAGS(fl_tgw_attachment),
-};
-const struct fl_shape fl_tgw_shape =
-    FL_SHAPE("a transit gateway attachment", tgw_members, " TransitGatewayOwnerId Association CreationTime Options ");
-void fl_tgw_done(struct fl_reader *r, void *noun)
-{
-	struct tgw_read *t = noun;
-	struct fl_tgw_attachment *a = &t->attachment;
-
-	if (t->subnets) {
-		a->resource_type = "vpc";
-		a->subnet = (const struct fl_subnet *const *)fl_refer_list(r, "SubnetIds", t->subnets, FL_NOUN_SUBNET,
-									   &a->n_subnets);
-	}
-	if (fl_is(a->resource_type, "vpc"))
-		fl_refer(r, &a->vpc, FL_NOUN_VPC, a->resource_id);
-}
-_Static_assert(sizeof(struct tgw_read) <= FL_READ_ROOM, "room for what is only needed while it is read");

@@ -323,6 +323,13 @@ static void tasks(struct fl_reader *r)
 	}
 }
 
+const char *fl_zone_region(const struct fl_reader *r, const char *zone)
+{
+	const struct fl_zone *z = zone_named(r, zone);
+
+	return z && *z->region ? z->region : region_of_zone(r->net, zone);
+}
+
 static void interfaces(struct fl_reader *r)
 {
 	uint32_t index = 0;
@@ -337,9 +344,10 @@ static void interfaces(struct fl_reader *r)
 		e->index = index++;
 		if (n)
 			e->nat_gateway_id = side[n - 1].value;
-		nat = fl_network_by_id(r->net, FL_NOUN_NAT, e->nat_gateway_id);
+		e->nat = nat = fl_network_by_id(r->net, FL_NOUN_NAT, e->nat_gateway_id);
 		if (nat && fl_is(e->record_type, "nat_gateway") && nat->regional)
 			e->record_type = "regional_nat_gateway";
+		e->routes = nat && nat->regional && nat->routes ? nat->routes : e->subnet ? e->subnet->routes : NULL;
 		side = fl_side_find(r, FL_SIDE_ENI_TASK, e->noun.id, &n);
 		if (n)
 			e->task = fl_network_by_id(r->net, FL_NOUN_TASK, side[n - 1].value);
@@ -530,6 +538,9 @@ int fl_network_finish(struct fl_reader *r)
 	instances(r);
 	tasks(r);
 	interfaces(r);
+	fl_transit_finish(r);
+	fl_ports_finish(r);
+	fl_access_finish(r);
 	dangling_sides(r);
 	route_targets(r);
 	make_indexes(net);

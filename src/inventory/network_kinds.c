@@ -19,27 +19,20 @@
 
 struct vpc_read {
 	struct fl_vpc vpc; /* first: what is kept */
-	const char *block_mode, *encryption_mode, *encryption_state;
+	const json_t *block_states, *encryption;
 };
 static void vpc_block(struct fl_reader *r, const json_t *item, void *into)
 {
 	fl_add_block(r, item, &((struct fl_vpc *)into)->cidrs);
 }
-static const struct fl_member block_access_members[] = {FL_M_STR("InternetGatewayBlockMode", vpc_read, block_mode)};
-static const struct fl_shape block_access = FL_SHAPE("Block Public Access", block_access_members, "");
-static const struct fl_member encryption_members[] = {FL_M_STR("Mode", vpc_read, encryption_mode),
-						      FL_M_STR("State", vpc_read, encryption_state)};
-static const struct fl_shape encryption = FL_SHAPE("encryption control", encryption_members,
-						   " VpcId VpcEncryptionControlId StateMessage ResourceExclusions "
-						   "Tags ");
 static const struct fl_member vpc_members[] = {
     FL_M_ID("VpcId", fl_vpc),
     FL_M_OWNER(fl_vpc),
     FL_M_CIDR("CidrBlock", fl_vpc, cidrs),
     FL_M_EACH("CidrBlockAssociationSet", vpc_block),
     FL_M_EACH("Ipv6CidrBlockAssociationSet", vpc_block),
-    FL_M_OBJECT("EncryptionControl", encryption),
-    FL_M_OBJECT("BlockPublicAccessStates", block_access),
+    FL_M_JSON("EncryptionControl", vpc_read, encryption),
+    FL_M_JSON("BlockPublicAccessStates", vpc_read, block_states),
     FL_M_NOUN_TAGS(fl_vpc),
 };
 static const struct fl_shape vpc_shape =
@@ -49,16 +42,16 @@ static void vpc_done(struct fl_reader *r, void *noun)
 {
 	struct vpc_read *v = noun;
 
-	v->vpc.bpa_both = fl_is(v->block_mode, "block-bidirectional");
-	v->vpc.bpa_ingress = v->vpc.bpa_both || fl_is(v->block_mode, "block-ingress");
-	if (fl_is(v->encryption_state, "available") || fl_is(v->encryption_state, "enforce-in-progress")) {
-		v->vpc.encryption_enforced = fl_is(v->encryption_mode, "enforce");
-		v->vpc.encryption_monitored = fl_is(v->encryption_mode, "monitor");
-	}
+	v->vpc.bpa = fl_bpa_states(r, v->block_states);
+	fl_encryption_of_vpc(r, v->encryption, &v->vpc);
 }
 
 /* ---- subnets ---- */
 
+struct subnet_read {
+	struct fl_subnet subnet;
+	const json_t *block_states;
+};
 static void subnet_block(struct fl_reader *r, const json_t *item, void *into)
 {
 	fl_add_block(r, item, &((struct fl_subnet *)into)->cidrs);
@@ -72,13 +65,21 @@ static const struct fl_member subnet_members[] = {
     FL_M_STR("OutpostArn", fl_subnet, outpost_arn),
     FL_M_CIDR("CidrBlock", fl_subnet, cidrs),
     FL_M_EACH("Ipv6CidrBlockAssociationSet", subnet_block),
+    FL_M_JSON("BlockPublicAccessStates", subnet_read, block_states),
     FL_M_NOUN_TAGS(fl_subnet),
 };
 static const struct fl_shape subnet_shape = FL_SHAPE(
     "a subnet", subnet_members,
     " EnableLniAtDeviceIndex MapCustomerOwnedIpOnLaunch CustomerOwnedIpv4Pool AssignIpv6AddressOnCreation SubnetArn "
-    "EnableDns64 Ipv6Native PrivateDnsNameOptionsOnLaunch BlockPublicAccessStates Type State "
+    "EnableDns64 Ipv6Native PrivateDnsNameOptionsOnLaunch Type State "
     "AvailableIpAddressCount DefaultForAz MapPublicIpOnLaunch ");
+
+static void subnet_done(struct fl_reader *r, void *noun)
+{
+	struct subnet_read *s = noun;
+
+	s->subnet.bpa = fl_bpa_states(r, s->block_states);
+}
 
 /* ---- network interfaces ---- */
 
@@ -312,17 +313,13 @@ static void reservation_item(struct fl_reader *r, const json_t *item, void *row)
 
 /* ---- the rows ---- */
 
-static void ignored_item(struct fl_reader *r, const json_t *item, void *row)
-{
-}
-
 #define EC2(call, file) "aws ec2 " call " > " file ".json"
 #define ECS_OF_CLUSTER(describe, option, list, ids)                                                                    \
 	"aws ecs " describe " --cluster CLUSTER " option " $(aws ecs " list " --cluster CLUSTER --query '" ids         \
 	"' --output text) > " describe ".json"
 const struct fl_kind fl_kinds[] = {
     {"Vpcs", FL_NOUN_VPC, &vpc_shape, .done = vpc_done, .command = EC2("describe-vpcs", "vpcs")},
-    {"Subnets", FL_NOUN_SUBNET, &subnet_shape, .command = EC2("describe-subnets", "subnets")},
+    {"Subnets", FL_NOUN_SUBNET, &subnet_shape, .done = subnet_done, .command = EC2("describe-subnets", "subnets")},
     {"NetworkInterfaces", FL_NOUN_ENI, &eni_shape, .done = eni_done,
      .command = EC2("describe-network-interfaces", "network-interfaces")},
     {"SecurityGroups", FL_NOUN_GROUP, &fl_group_shape, .done = fl_group_done,
@@ -353,11 +350,34 @@ const struct fl_kind fl_kinds[] = {
      .command = EC2("describe-carrier-gateways", "carrier-gateways")},
     {"LocalGateways", FL_NOUN_GATEWAY, &fl_gateway_shape, .done = fl_gateway_done,
      .command = EC2("describe-local-gateways", "local-gateways")},
-    {"TransitGatewayAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_shape, .done = fl_tgw_done, .joins = true,
-     .command = EC2("describe-transit-gateway-attachments", "transit-gateway-attachments")},
-    {"TransitGatewayVpcAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_shape, .done = fl_tgw_done, .joins = true,
-     .command = EC2("describe-transit-gateway-vpc-attachments", "transit-gateway-vpc-attachments")},
-    {"TransitGateways", FL_NOUN_N, .item = ignored_item}, /* its attachments say all that is needed */
+    {"TransitGateways", FL_NOUN_TGW, &fl_tgw_shape, .done = fl_tgw_done,
+     .command = EC2("describe-transit-gateways", "transit-gateways")},
+    {"TransitGatewayAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_attachment_shape, .done = fl_tgw_attachment_done,
+     .joins = true, .command = EC2("describe-transit-gateway-attachments", "transit-gateway-attachments")},
+    {"TransitGatewayVpcAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_attachment_shape, .done = fl_tgw_attachment_done,
+     .joins = true, .command = EC2("describe-transit-gateway-vpc-attachments", "transit-gateway-vpc-attachments")},
+    {"TransitGatewayPeeringAttachments", FL_NOUN_TGW_ATTACHMENT, &fl_tgw_peering_shape, .done = fl_tgw_peering_done,
+     .joins = true,
+     .command = EC2("describe-transit-gateway-peering-attachments", "transit-gateway-peering-attachments")},
+    {"TransitGatewayRouteTables", FL_NOUN_TGW_TABLE, &fl_tgw_table_shape,
+     .command = EC2("describe-transit-gateway-route-tables", "transit-gateway-route-tables")},
+    /* of a table each: the same commands for each of them, network_check.c */
+    {"Routes", FL_NOUN_N, .item = fl_tgw_route_item, .begin = fl_tgw_routes_begin},
+    {"TransitGatewayRouteTablePropagations", FL_NOUN_N, .item = fl_tgw_propagation_item,
+     .begin = fl_tgw_propagations_begin},
+    {"TransitGatewayPrefixListReferences", FL_NOUN_N, .item = fl_tgw_reference_item},
+    {"Associations", FL_NOUN_N, .item = fl_tgw_association_item},
+    /* not CustomerGatewayConfiguration and Options: they hold the tunnels' keys */
+    {"VpnConnections", FL_NOUN_VPN, &fl_vpn_shape, .done = fl_vpn_done,
+     .command = "aws ec2 describe-vpn-connections --query '{VpnConnections: VpnConnections[].{VpnConnectionId: "
+		"VpnConnectionId, State: State, TransitGatewayId: TransitGatewayId, VpnGatewayId: VpnGatewayId, "
+		"VgwTelemetry: VgwTelemetry, Tags: Tags}}' > vpn-connections.json"},
+    {"VpcBlockPublicAccessOptions", FL_NOUN_N, .item = fl_bpa_options_item, .single = true,
+     .command = EC2("describe-vpc-block-public-access-options", "vpc-block-public-access-options")},
+    {"VpcBlockPublicAccessExclusions", FL_NOUN_BPA_EXCLUSION, &fl_bpa_exclusion_shape, .done = fl_bpa_exclusion_done,
+     .command = EC2("describe-vpc-block-public-access-exclusions", "vpc-block-public-access-exclusions")},
+    {"VpcEncryptionControls", FL_NOUN_N, .item = fl_encryption_item,
+     .command = EC2("describe-vpc-encryption-controls", "vpc-encryption-controls")},
     {"tasks", FL_NOUN_TASK, &fl_task_shape, .done = fl_task_done,
      .command = ECS_OF_CLUSTER("describe-tasks", "--tasks", "list-tasks", "taskArns[]")},
     {"services", FL_NOUN_N, .item = fl_service_item,
@@ -379,7 +399,7 @@ const struct fl_kind fl_kinds[] = {
     {"Bindings", FL_NOUN_N, .item = fl_binding_item},
 };
 const size_t fl_kinds_n = FL_ARRAY_LEN(fl_kinds);
-_Static_assert(FL_ARRAY_LEN(fl_kinds) <= 32, "rows_seen and parts are bit masks");
+_Static_assert(FL_ARRAY_LEN(fl_kinds) <= 64, "rows_seen and parts are bit masks");
 
 /* ---- reading one ---- */
 
@@ -430,10 +450,25 @@ static const struct {
     TEXT(ENDPOINT, fl_endpoint, state),
     TEXT(PEERING, fl_peering, status),
     TEXT(GATEWAY, fl_gateway, vpc_id),
+    TEXT(NAT, fl_nat_gateway, az),
+    TEXT(TGW, fl_tgw, state),
+    TEXT(TGW, fl_tgw, arn),
+    TEXT(TGW, fl_tgw, region),
+    TEXT(TGW_TABLE, fl_tgw_table, tgw_id),
+    TEXT(TGW_TABLE, fl_tgw_table, state),
     TEXT(TGW_ATTACHMENT, fl_tgw_attachment, tgw_id),
+    TEXT(TGW_ATTACHMENT, fl_tgw_attachment, tgw_owner),
+    TEXT(TGW_ATTACHMENT, fl_tgw_attachment, table_id),
+    TEXT(TGW_ATTACHMENT, fl_tgw_attachment, peer_tgw_id),
+    TEXT(TGW_ATTACHMENT, fl_tgw_attachment, peer_region),
     TEXT(TGW_ATTACHMENT, fl_tgw_attachment, resource_type),
     TEXT(TGW_ATTACHMENT, fl_tgw_attachment, resource_id),
     TEXT(TGW_ATTACHMENT, fl_tgw_attachment, state),
+    TEXT(VPN, fl_vpn, state),
+    TEXT(VPN, fl_vpn, gateway_id),
+    TEXT(BPA_EXCLUSION, fl_bpa_exclusion, arn),
+    TEXT(BPA_EXCLUSION, fl_bpa_exclusion, state),
+    TEXT(BPA_EXCLUSION, fl_bpa_exclusion, resource_id),
     TEXT(TASK, fl_task, cluster_arn),
     TEXT(TASK, fl_task, cluster_name),
     TEXT(TASK, fl_task, container_instance_arn),
@@ -480,7 +515,7 @@ static void settle_noun(struct fl_reader *r, enum fl_noun_kind kind, struct fl_n
 
 union scratch { /* the noun under way, with what is only needed while it is read */
 	struct vpc_read vpc;
-	struct fl_subnet subnet;
+	struct subnet_read subnet;
 	struct eni_read eni;
 	struct fl_group_read group;
 	struct fl_acl_read acl;

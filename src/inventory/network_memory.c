@@ -260,10 +260,10 @@ bool fl_noun_store(struct fl_reader *r, enum fl_noun_kind kind, unsigned part, v
 			if (!r->over)
 				fl_problem(r, false, "%s %s again; the later one is used", row->people, n->id);
 			s->state[i].generation += !fl_kinds[part].joins;
-			s->state[i].parts &= fl_kinds[part].joins ? ~0u : 0;
+			s->state[i].parts &= fl_kinds[part].joins ? ~UINT64_C(0) : 0;
 		}
 	}
-	s->state[i].parts |= 1u << part;
+	s->state[i].parts |= UINT64_C(1) << part;
 	memcpy(fl_store_at(s, i, row->size), noun, row->size);
 	settle_pending(r, kind, i, s->state[i].generation);
 	return true;

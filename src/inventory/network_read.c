@@ -229,8 +229,15 @@ struct top_member {
 };
 
 /* Members of the outermost object that say how the call went. */
-static const char *const around[] = {"NextToken",  "nextToken", "ResponseMetadata", "syncToken",
-				     "createDate", "failures",  "PrefixListId"};
+static const char *const around[] = {"NextToken",
+				     "nextToken",
+				     "ResponseMetadata",
+				     "syncToken",
+				     "createDate",
+				     "failures",
+				     "PrefixListId",
+				     "TransitGatewayRouteTableId",
+				     "AdditionalRoutesAvailable"};
 
 static bool is_around(const char *name)
 {
@@ -251,32 +258,53 @@ static bool read_member(struct fl_reader *r, const char *text, const struct top_
 	if (row == fl_kinds_n) {
 		if (!is_around(m->name))
 			fl_unknown_member(r, "an answer", m->name);
-	} else if (*m->value.p != '[') {
-		fl_problem(r, true, "expected a list; left out");
+		else if (!strcmp(m->name, "AdditionalRoutesAvailable") && *m->value.p == 't')
+			fl_problem(
+			    r, false,
+			    "the table has more routes than were printed; search for them in parts, with another "
+			    "filter each");
+	} else if (*m->value.p != (fl_kinds[row].single ? '{' : '[')) {
+		fl_problem(r, true, "expected %s; left out", fl_kinds[row].single ? "an object" : "a list");
 	} else {
-		r->rows_seen |= 1u << row;
-		ok = read_list(r, row, text, m->value);
+		r->rows_seen |= UINT64_C(1) << row;
+		if (fl_kinds[row].begin)
+			fl_kinds[row].begin(r);
+		if (fl_kinds[row].single)
+			read_item(r, row, &m->value);
+		else
+			ok = read_list(r, row, text, m->value);
 	}
 	fl_path_pop(r, mark);
 	return ok;
 }
 
-/* A list's id is beside its entries, or the name of the file: pl-0123456789abcdef0.json. */
+/* Whose entries or routes these are stands beside them, or is the name of the file: pl-0123456789abcdef0.json,
+ * tgw-rtb-0123456789abcdef0.propagations.json. */
 static const char *find_list_id(struct fl_reader *r, const struct top_member *m, size_t n)
 {
+	static const struct {
+		const char *prefix, *member;
+	} rows[] = {{"pl-", "PrefixListId"}, {"tgw-rtb-", "TransitGatewayRouteTableId"}};
 	const char *name = strrchr(r->file, '/'), *from = NULL;
 	size_t len = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (!strcmp(m[i].name, "PrefixListId") && *m[i].value.p == '"') {
-			from = m[i].value.p + 1;
-			len = (size_t)(m[i].value.end - m[i].value.p) - 2;
-		}
+		for (size_t k = 0; k < FL_ARRAY_LEN(rows); k++)
+			if (!strcmp(m[i].name, rows[k].member) && *m[i].value.p == '"') {
+				from = m[i].value.p + 1;
+				len = (size_t)(m[i].value.end - m[i].value.p) - 2;
+			}
 	if (!from) {
 		from = name ? name + 1 : r->file;
 		len = strcspn(from, ".");
 	}
-	return len > 3 && len < 32 && !strncmp(from, "pl-", 3) ? fl_network_intern(r->net, from, len) : NULL;
+	for (size_t k = 0; k < FL_ARRAY_LEN(rows); k++) {
+		size_t prefix = strlen(rows[k].prefix);
+
+		if (len > prefix && len < 32 && !strncmp(from, rows[k].prefix, prefix))
+			return fl_network_intern(r->net, from, len);
+	}
+	return NULL;
 }
 
 static bool read_document(struct fl_reader *r, const char *text, struct span *s)

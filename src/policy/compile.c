@@ -378,10 +378,35 @@ static void find_reserved(struct fl_filter *f)
 			f->router[f->n_routers++] = plus(&e->subnet->cidrs.cidr[i], 1);
 }
 
+struct fl_bpa_state fl_policy_bpa(const struct fl_net_eni *eni)
+{
+	const struct fl_bpa *vpc = eni->vpc ? &eni->vpc->bpa : NULL, *subnet = eni->subnet ? &eni->subnet->bpa : NULL,
+			    *mode = subnet && subnet->said ? subnet : vpc;
+	const struct fl_bpa_exclusion *x[2] = {vpc ? vpc->exclusion : NULL, subnet ? subnet->exclusion : NULL}, *most;
+	struct fl_bpa_state s = {0};
+
+	if (!mode || !mode->ingress)
+		return s;
+	s.of = mode == vpc ? &eni->vpc->noun : &eni->subnet->noun;
+	s.ingress = true;
+	s.both = mode->both;
+	/* the one that lets more pass; of two equal ones the subnet's, which is nearer */
+	most = x[1] && (!x[0] || x[0]->egress_only || !x[1]->egress_only) ? x[1] : x[0];
+	if (!most || (most->egress_only && !s.both))
+		return s;
+	s.exclusion = most;
+	s.ingress = most->egress_only;
+	s.both = false;
+	return s;
+}
+
 static int fill(struct fl_policy *p, struct fl_filter *f)
 {
 	const struct fl_net_eni *e = f->eni;
-	const void *acl = e->subnet ? e->subnet->acl : NULL, *routes = e->subnet ? e->subnet->routes : NULL;
+	const void *acl = e->subnet ? e->subnet->acl : NULL, *routes = e->routes   ? e->routes
+								       : e->subnet ? e->subnet->routes
+										   : NULL;
+	struct fl_bpa_state bpa = fl_policy_bpa(e);
 	int r = get_groups(p, f);
 
 	if (!r && acl)
@@ -397,8 +422,8 @@ static int fill(struct fl_policy *p, struct fl_filter *f)
 	f->always_tracked = is_always_tracked(e);
 	f->is_nlb = is_nlb(e);
 	f->is_nat = *e->nat_gateway_id || !strcmp(e->record_type, "nat_gateway");
-	f->bpa_ingress = e->vpc && e->vpc->bpa_ingress;
-	f->bpa_both = e->vpc && e->vpc->bpa_both;
+	f->bpa_ingress = bpa.ingress;
+	f->bpa_both = bpa.both;
 	f->timeouts = (struct conn_timeouts){
 	    e->tcp_timeout_s ? e->tcp_timeout_s : FL_CONN_TCP_S,
 	    e->udp_timeout_s ? e->udp_timeout_s : FL_CONN_UDP_S,

@@ -172,6 +172,16 @@ unsigned fl_opinions_count(const struct fl_opinions *o);
 const struct fl_opinion *fl_opinions_at(const struct fl_opinions *o, unsigned number); /* NULL: there is none */
 
 /*
+ * Block Public Access as it holds for an interface: its subnet's word before its VPC's; an exclusion of either lifts
+ * it, and one for outbound traffic alone makes block-bidirectional block-ingress.
+ */
+struct fl_bpa_state {
+	bool ingress, both;
+	const struct fl_noun *of;                 /* the subnet or VPC whose mode it is; NULL: neither says one */
+	const struct fl_bpa_exclusion *exclusion; /* that made it less; NULL: none */
+};
+struct fl_bpa_state fl_policy_bpa(const struct fl_net_eni *eni);
+/*
  * Whose rules were in force? Nobody answers what was denied; an answer contradicts the rules. Of TCP a SYN asks and a
  * SYN with ACK answers; of other protocols every packet may do either, and time tells.
  */

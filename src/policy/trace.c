@@ -216,13 +216,11 @@ static void walk_home(struct walker *w, const struct fl_addr *server, const stru
 	const struct fl_nat_gateway *nat = w->nat;
 	struct fl_subject s;
 
-	if (w->by_internet == client->vpc && client->vpc && client->vpc->bpa_ingress && !nat) {
+	if (w->by_internet == client->vpc && client->vpc && fl_policy_bpa(client).ingress && !nat) {
 		struct fl_step *bpa = walk_step(w, FL_STEP_BPA);
 
-		step_at(bpa, &client->vpc->noun);
-		step_text(bpa,
-			  "Block Public Access is on (block-ingress): only NAT gateways and egress-only gateways let "
-			  "answers in");
+		step_at(bpa, fl_policy_bpa(client).of);
+		step_text(bpa, "Block Public Access is on: only NAT gateways and egress-only gateways let answers in");
 		step_fix(bpa, "exclude the VPC or subnet from Block Public Access, or use a NAT gateway");
 		step_block(bpa, FL_CAUSE_BPA);
 	}

@@ -11,16 +11,6 @@ static bool is_v6(const struct walker *w)
 	return w->s.key.dirfam & FL_KEY_V6;
 }
 
-bool fl_addr_is_private(const struct fl_addr *a, bool v6)
-{
-	const uint8_t *b = a->b + 12;
-
-	if (v6)
-		return (a->b[0] & 0xfe) == 0xfc || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
-	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
-	       (b[0] == 100 && (b[1] & 0xc0) == 64) || (b[0] == 169 && b[1] == 254);
-}
-
 static bool in_cidrs(const struct fl_cidrs *list, const struct fl_addr *a, bool v6)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -78,19 +68,35 @@ static bool enter_gateway(struct walker *w, struct fl_step *s, const struct fl_v
 	return block(s, FL_CAUSE_DETACHED);
 }
 
-static bool blocked_by_bpa(struct walker *w, const struct fl_vpc *vpc, bool inbound)
+bool walk_bpa(struct walker *w, const struct fl_net_eni *eni, bool inbound)
 {
+	struct fl_bpa_state bpa = fl_policy_bpa(eni);
 	struct fl_step *s;
 
-	if (!vpc->bpa_both && !(inbound && vpc->bpa_ingress && !w->nat))
-		return false;
-	s = walk_step(w, FL_STEP_BPA);
-	step_at(s, &vpc->noun);
-	step_text(s, "Block Public Access is on (%s): nothing passes an internet gateway%s",
-		  vpc->bpa_both ? "block-bidirectional" : "block-ingress", vpc->bpa_both ? "" : " inwards");
-	step_fix(s, "exclude the VPC or subnet from Block Public Access");
-	step_block(s, FL_CAUSE_BPA);
-	return true;
+	if (bpa.both || (inbound && bpa.ingress && !w->nat)) {
+		s = walk_step(w, FL_STEP_BPA);
+		step_at(s, bpa.of);
+		step_text(s, "Block Public Access is on (%s)%s%s: nothing passes an internet gateway%s",
+			  bpa.both        ? "block-bidirectional"
+			  : bpa.exclusion ? "block-bidirectional"
+					  : "block-ingress",
+			  bpa.exclusion ? ", and exclusion " : "", bpa.exclusion ? bpa.exclusion->noun.id : "",
+			  bpa.both        ? ""
+			  : bpa.exclusion ? " inwards: it lets out only"
+					  : " inwards");
+		step_fix(s, bpa.exclusion ? "make it an exclusion of both directions (allow-bidirectional)"
+					  : "exclude the VPC or subnet from Block Public Access");
+		step_block(s, FL_CAUSE_BPA);
+		return true;
+	}
+	if (bpa.exclusion) {
+		s = walk_step(w, FL_STEP_BPA);
+		step_at(s, bpa.of);
+		snprintf(s->rule, sizeof s->rule, "%s", bpa.exclusion->noun.id);
+		step_text(s, "on, but %s is excluded from it by %s (%s)", bpa.exclusion->resource_id,
+			  bpa.exclusion->noun.id, bpa.exclusion->egress_only ? "allow-egress" : "allow-bidirectional");
+	}
+	return false;
 }
 
 /* IPv4 leaves with the public address of its interface; IPv6 addresses are public. */
@@ -149,7 +155,7 @@ static bool via_internet(struct walker *w, const struct fl_net_eni *eni, const s
 	if (!translate_source(w, s, eni))
 		return false;
 	w->by_internet = eni->vpc;
-	if (blocked_by_bpa(w, eni->vpc, false))
+	if (walk_bpa(w, eni, false))
 		return false;
 	translate_destination(w);
 	return true;
@@ -166,7 +172,7 @@ static bool via_egress_only(struct walker *w, const struct fl_net_eni *eni, cons
 		step_fix(s, "route IPv4 through a NAT gateway");
 		return block(s, FL_CAUSE_EGRESS_ONLY_V4);
 	}
-	return !blocked_by_bpa(w, eni->vpc, false);
+	return !walk_bpa(w, eni, false);
 }
 
 /* ---- NAT gateways ---- */
@@ -567,7 +573,7 @@ static bool inbound_by_internet(struct walker *w, const struct fl_net_eni *eni, 
 		}
 		step_text(s, "internet gateway; %s comes in to %s", addr_text(&row->public, false, public), text);
 	}
-	return !blocked_by_bpa(w, eni->vpc, true);
+	return !walk_bpa(w, eni, true);
 }
 
 bool walk_arrive(struct walker *w)

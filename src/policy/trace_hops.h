@@ -28,3 +28,5 @@ void walk_filter(struct walker *w, enum fl_step_kind kind, const struct fl_net_e
 bool walk_route(struct walker *w, const struct fl_net_eni *eni);
 /* From outside the inventory to w->to, by the gateway that its own route to the sender names. */
 bool walk_arrive(struct walker *w);
+/* Block Public Access where eni's VPC meets the internet; true: it blocks. Names the exclusion that lets pass. */
+bool walk_bpa(struct walker *w, const struct fl_net_eni *eni, bool inbound);

@@ -65,6 +65,8 @@ struct fl_format;
  * sentence AWS's users expect: unknown field (and the nearest known one), duplicate, empty, trailing or double space.
  */
 int fl_format_parse(struct fl_format **ret, enum fl_log_kind kind, const char *text);
+/* Names that only transit gateway flow logs have decide for their table. */
+enum fl_log_kind fl_format_kind_of(const char *text);
 /* From the header line of a file: bare names separated by single spaces. Unknown names become opaque columns. */
 int fl_format_from_header(struct fl_format **ret, const char *line, size_t n);
 void fl_format_free(struct fl_format **f);

@@ -48,6 +48,7 @@ struct fl_store {
 	struct fl_flow *selected;
 	uint16_t *selected_ground;
 	size_t selected_size;
+	bool journal_alone; /* from its first segment, without the delivered files */
 };
 
 void fl_store_close(struct fl_store **s)
@@ -305,6 +306,10 @@ static int take_state(struct fl_store *s, json_t *state)
 	for (size_t i = 0; i < FL_TAG_FIELDS; i++) /* the state's own strings */
 		l->enrich.tag_key[i] =
 		    json_string_value(json_object_get(json_object_get(state, "tags"), fl_tag_fields[i]));
+	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++)
+		fl_enrich_put(
+		    &l->enrich, i,
+		    json_is_true(json_object_get(json_object_get(state, "switches"), fl_enrich_switches[i].key)));
 	if (asprintf(&l->prefix_dir, "%s/%s", json_string_value(json_object_get(state, "bucket_dir")),
 		     json_string_value(json_object_get(state, "prefix"))) < 0)
 		l->prefix_dir = NULL;
@@ -340,13 +345,21 @@ static int settle(struct fl_store *s)
 	return r ? r : fl_fail(-EBUSY, "%s: delivery did not stand still for a moment; try again", s->dir);
 }
 
-static int open_journal(struct fl_store *s, struct fl_position from)
+static int open_journal(struct fl_store *s)
 {
 	int fd FL_CLEANUP(fl_closep) = openat(s->fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : fl_fail(-errno, "%s/journal: %m", s->dir);
-	return fl_reader_open(&s->reader, fd, from);
+	return fl_reader_open(&s->reader, fd, s->journal_alone ? (struct fl_position){0} : s->log.cursor);
+}
+
+int fl_store_rewind(struct fl_store *s)
+{
+	fl_reader_close(&s->reader);
+	s->open_read = false;
+	fl_buf_reset(&s->open);
+	return open_journal(s);
 }
 
 static int open_store(struct fl_store **ret, const char *dir, const char *flow_log_id, bool journal_alone)
@@ -358,6 +371,7 @@ static int open_store(struct fl_store **ret, const char *dir, const char *flow_l
 	if (!s)
 		return -ENOMEM;
 	s->open = FL_BUF(OPEN_MAX);
+	s->journal_alone = journal_alone;
 	s->dir = strdup(dir);
 	if (!s->dir)
 		return -ENOMEM;
@@ -379,7 +393,7 @@ static int open_store(struct fl_store **ret, const char *dir, const char *flow_l
 	if (!r && journal_alone)
 		forget_files(s);
 	if (!r)
-		r = open_journal(s, journal_alone ? (struct fl_position){0} : s->log.cursor);
+		r = open_journal(s);
 	if (r)
 		return r;
 	*ret = s;

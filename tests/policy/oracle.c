@@ -337,18 +337,43 @@ static bool acl_allows(const struct fl_net_eni *eni, int dir, const struct fl_su
 	return false;
 }
 
+/* "allow-egress only applies when Block Public Access is bidirectional"; false: nothing is blocked. */
+static bool mode(const struct fl_net_eni *eni, bool *ingress, bool *both)
+{
+	const struct fl_subnet *subnet = eni->subnet;
+	const struct fl_vpc *vpc = eni->vpc;
+	const struct fl_bpa_exclusion *all[] = {vpc ? vpc->bpa.exclusion : NULL, subnet ? subnet->bpa.exclusion : NULL};
+
+	*ingress = *both = false;
+	if (subnet && subnet->bpa.said) {
+		*ingress = subnet->bpa.ingress;
+		*both = subnet->bpa.both;
+	} else if (vpc) {
+		*ingress = vpc->bpa.ingress;
+		*both = vpc->bpa.both;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if (all[i] && !all[i]->egress_only)
+			return false;
+		if (all[i] && *both) {
+			*both = false;
+			*ingress = true;
+		}
+	}
+	return *ingress || *both;
+}
+
 static bool bpa(const struct fl_net_eni *eni, const struct fl_subject *s)
 {
 	int dir = s->key.dirfam & 3;
 	const struct fl_route *r = route_for(eni, peer_in(s, dir), v6_packet(s));
-	bool nat = eni->nat_gateway_id[0] || !strcmp(eni->record_type, "nat_gateway");
+	bool nat = eni->nat_gateway_id[0] || !strcmp(eni->record_type, "nat_gateway"), ingress, both;
 
-	if (!r || !eni->vpc)
+	if (!r || !mode(eni, &ingress, &both))
 		return false;
-	if (eni->vpc->bpa_both &&
-	    (r->target == FL_TARGET_INTERNET_GATEWAY || r->target == FL_TARGET_EGRESS_ONLY_GATEWAY))
+	if (both && (r->target == FL_TARGET_INTERNET_GATEWAY || r->target == FL_TARGET_EGRESS_ONLY_GATEWAY))
 		return true;
-	return eni->vpc->bpa_ingress && dir == IN && !nat && r->target == FL_TARGET_INTERNET_GATEWAY;
+	return ingress && dir == IN && !nat && r->target == FL_TARGET_INTERNET_GATEWAY;
 }
 
 static struct oracle_connection *find(struct oracle *o, const struct fl_net_eni *eni, const struct fl_subject *s,

@@ -192,6 +192,17 @@ static void random_eni(struct random_network *n, struct random_state *r, unsigne
 	}
 }
 
+static struct fl_bpa random_bpa(struct random_state *r)
+{
+	static const struct fl_bpa_exclusion exclusion[] = {{.in_force = true},
+							    {.in_force = true, .egress_only = true}};
+	struct fl_bpa b = {.said = pick(r, 2), .both = !pick(r, 8)};
+
+	b.ingress = b.both || !pick(r, 8);
+	b.exclusion = pick(r, 4) ? NULL : &exclusion[pick(r, 2)];
+	return b;
+}
+
 void random_network(struct random_network *n, struct random_state *r, unsigned rules)
 {
 	static const char *const vpcs[][3] = {{"10.0.0.0/16", "2001:db8::/32", "10.9.0.0/16"},
@@ -203,10 +214,8 @@ void random_network(struct random_network *n, struct random_state *r, unsigned r
 	for (unsigned i = 0; i < 2; i++) {
 		for (unsigned k = 0; k < 3; k++)
 			n->vpc_cidr[i][k] = make_cidr(vpcs[i][k]);
-		n->vpc[i] = (struct fl_vpc){.noun = make_noun("vpc"),
-					    .cidrs = {n->vpc_cidr[i], 3},
-					    .bpa_ingress = !pick(r, 8),
-					    .bpa_both = !pick(r, 8)};
+		n->vpc[i] =
+		    (struct fl_vpc){.noun = make_noun("vpc"), .cidrs = {n->vpc_cidr[i], 3}, .bpa = random_bpa(r)};
 		for (unsigned k = 0; k < 6; k++)
 			n->list_cidr[i][k] = network(r, !pick(r, 3));
 		n->list[i] = (struct fl_prefix_list){
@@ -219,6 +228,7 @@ void random_network(struct random_network *n, struct random_state *r, unsigned r
 		n->subnet[i] = (struct fl_subnet){.noun = make_noun("subnet"),
 						  .vpc = &n->vpc[0],
 						  .cidrs = {n->subnet_cidr[i], 2},
+						  .bpa = pick(r, 3) ? (struct fl_bpa){0} : random_bpa(r),
 						  .acl = pick(r, 8) ? &n->acl[i] : NULL,
 						  .routes = pick(r, 8) ? &n->routes[i] : NULL};
 	}

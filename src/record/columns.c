@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "record/columns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "record/fields.h"
+
+static const struct fl_column_def own[] = {
+    {"source", NULL, FL_COLUMN_TEXT, FL_OWN_SOURCE, 0, NULL},
+    {"provisional", NULL, FL_COLUMN_U64, FL_OWN_PROVISIONAL, 0, NULL},
+    {"verdict_source", NULL, FL_COLUMN_TEXT, FL_OWN_VERDICT_SOURCE, 0, NULL},
+    {"verdict_cause", NULL, FL_COLUMN_TEXT, FL_OWN_VERDICT_CAUSE, 0, NULL},
+    {"policy_action", NULL, FL_COLUMN_TEXT, FL_OWN_POLICY_ACTION, 0, NULL},
+    {"policy_cause", NULL, FL_COLUMN_TEXT, FL_OWN_POLICY_CAUSE, 0, NULL},
+};
+
+size_t fl_own_column_count(void)
+{
+	return FL_ARRAY_LEN(own);
+}
+
+const struct fl_column_def *fl_own_column_at(size_t i)
+{
+	return i < FL_ARRAY_LEN(own) ? &own[i] : NULL;
+}
+
+static void define(const struct fl_field *f, struct fl_column_def *ret)
+{
+	*ret = (struct fl_column_def){.name = f->column, .field = f};
+	switch (fl_field_origin(f)) {
+	case FL_FROM_SRC:
+	case FL_FROM_DST:
+	case FL_FROM_PKT_SRC:
+	case FL_FROM_PKT_DST:
+		ret->type = FL_COLUMN_ADDR;
+		break;
+	case FL_FROM_ACTION:
+		ret->type = FL_COLUMN_CODE;
+		ret->codes = fl_action_names;
+		ret->n_codes = FL_ACTION_N;
+		break;
+	case FL_FROM_STATUS:
+		ret->type = FL_COLUMN_CODE;
+		ret->codes = fl_status_names;
+		ret->n_codes = FL_STATUS_N;
+		break;
+	default:
+		ret->type = f->type == FL_TYPE_TEXT ? FL_COLUMN_TEXT : FL_COLUMN_U64;
+	}
+}
+
+bool fl_column_find(const char *name, struct fl_column_def *ret)
+{
+	for (int kind = FL_LOG_VPC; kind <= FL_LOG_TGW; kind++)
+		for (unsigned i = 0; i < fl_field_count((enum fl_log_kind)kind); i++) {
+			const struct fl_field *f = fl_field_at((enum fl_log_kind)kind, i);
+
+			if (strcmp(f->column, name) != 0 && strcmp(f->name, name) != 0)
+				continue;
+			define(f, ret);
+			return true;
+		}
+	for (size_t i = 0; i < FL_ARRAY_LEN(own); i++)
+		if (!strcmp(own[i].name, name)) {
+			*ret = own[i];
+			return true;
+		}
+	*ret = (struct fl_column_def){.name = name, .type = FL_COLUMN_TEXT};
+	return false;
+}
+
+bool fl_column_is_named(const struct fl_column_def *d, const char *name)
+{
+	const char *p = d->name;
+
+	for (; *name && (*name == *p || (*name == '-' && *p == '_')); name++, p++)
+		;
+	return !*name && !*p;
+}
+
+/* ---- batches ---- */
+
+static size_t value_size(uint8_t type)
+{
+	static const uint8_t size[FL_COLUMN_TYPES] = {sizeof(uint64_t), sizeof(struct fl_addr), sizeof(struct fl_str),
+						      sizeof(uint8_t)};
+
+	return size[type];
+}
+
+static int allocate(struct fl_column *c)
+{
+	c->null = calloc(FL_BATCH_WORDS, sizeof *c->null);
+	c->v6 = c->def.type == FL_COLUMN_ADDR ? calloc(FL_BATCH_WORDS, sizeof *c->v6) : NULL;
+	/* A line of cache more, so that kernels may store whole vectors. */
+	c->u64 = aligned_alloc(64, FL_BATCH_ROWS * value_size(c->def.type) + 64);
+	if (!c->null || !c->u64 || (c->def.type == FL_COLUMN_ADDR && !c->v6))
+		return -ENOMEM;
+	memset(c->u64, 0, FL_BATCH_ROWS * value_size(c->def.type) + 64);
+	return 0;
+}
+
+int fl_batch_new(struct fl_batch **ret, const struct fl_column_def *defs, size_t n)
+{
+	struct fl_batch *b FL_CLEANUP(fl_batch_free) = NULL;
+
+	if (n > FL_BATCH_COLUMNS)
+		return fl_fail(-E2BIG, "%zu columns are asked for, and %u are possible", n, FL_BATCH_COLUMNS);
+	b = calloc(1, sizeof *b);
+	if (!b)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		b->column[i].def = defs[i];
+		b->n_columns = (uint32_t)i + 1;
+		if (allocate(&b->column[i]))
+			return -ENOMEM;
+	}
+	*ret = b;
+	b = NULL;
+	return 0;
+}
+
+void fl_batch_free(struct fl_batch **b)
+{
+	if (!*b)
+		return;
+	for (uint32_t i = 0; i < (*b)->n_columns; i++) {
+		free((*b)->column[i].null);
+		free((*b)->column[i].v6);
+		free((*b)->column[i].u64);
+	}
+	free(*b);
+	*b = NULL;
+}
+
+void fl_batch_clear(struct fl_batch *b)
+{
+	b->n = 0;
+	for (uint32_t i = 0; i < b->n_columns; i++) {
+		struct fl_column *c = &b->column[i];
+
+		if (c->any_null)
+			memset(c->null, 0, FL_BATCH_WORDS * sizeof *c->null);
+		if (c->v6)
+			memset(c->v6, 0, FL_BATCH_WORDS * sizeof *c->v6);
+		c->any_null = false;
+	}
+}
+
+static void compact_bits(uint64_t *bits, const uint16_t *rows, uint32_t n)
+{
+	uint64_t moved[FL_BATCH_WORDS] = {0};
+
+	for (uint32_t i = 0; i < n; i++)
+		moved[i / 64] |= (bits[rows[i] / 64] >> (rows[i] % 64) & 1) << (i % 64);
+	memcpy(bits, moved, sizeof moved);
+}
+
+static void compact_column(struct fl_column *c, const uint16_t *rows, uint32_t n)
+{
+	switch ((enum fl_column_type)c->def.type) {
+	case FL_COLUMN_U64:
+		for (uint32_t i = 0; i < n; i++)
+			c->u64[i] = c->u64[rows[i]];
+		break;
+	case FL_COLUMN_ADDR:
+		for (uint32_t i = 0; i < n; i++)
+			c->addr[i] = c->addr[rows[i]];
+		compact_bits(c->v6, rows, n);
+		break;
+	case FL_COLUMN_TEXT:
+		for (uint32_t i = 0; i < n; i++)
+			c->text[i] = c->text[rows[i]];
+		break;
+	case FL_COLUMN_CODE:
+		for (uint32_t i = 0; i < n; i++)
+			c->code[i] = c->code[rows[i]];
+		break;
+	case FL_COLUMN_TYPES:
+		break;
+	}
+	if (c->any_null)
+		compact_bits(c->null, rows, n);
+}
+
+uint32_t fl_batch_compact(struct fl_batch *b, const uint64_t keep[FL_BATCH_WORDS], const bool *which)
+{
+	uint16_t rows[FL_BATCH_ROWS];
+	uint32_t n = 0;
+
+	for (uint32_t w = 0; w * 64 < b->n; w++)
+		for (uint64_t bits = keep[w]; bits; bits &= bits - 1) {
+			uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(bits);
+
+			if (row < b->n)
+				rows[n++] = (uint16_t)row;
+		}
+	if (n < b->n)
+		for (uint32_t i = 0; i < b->n_columns; i++)
+			if (!which || which[i])
+				compact_column(&b->column[i], rows, n);
+	b->n = n;
+	return n;
+}
+
+/* ---- values ---- */
+
+static bool number_from_text(const struct fl_column_def *d, const char *text, size_t n, uint64_t *ret)
+{
+	uint64_t v = 0, max = d->field && d->field->type == FL_TYPE_INT32 ? INT32_MAX : INT64_MAX;
+
+	for (size_t i = 0; i < n; i++)
+		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(v, 10u, &v) ||
+		    __builtin_add_overflow(v, (unsigned)(text[i] - '0'), &v))
+			return false;
+	*ret = v;
+	return n && v <= max;
+}
+
+static bool code_from_text(const struct fl_column_def *d, const char *text, size_t n, uint8_t *ret)
+{
+	for (uint8_t i = 0; i < d->n_codes; i++)
+		if (strlen(d->codes[i]) == n && !memcmp(d->codes[i], text, n)) {
+			*ret = i;
+			return true;
+		}
+	return false;
+}
+
+static void store_null(struct fl_column *c, uint32_t row)
+{
+	memset((char *)c->u64 + row * value_size(c->def.type), 0, value_size(c->def.type));
+	fl_column_set_null(c, row);
+}
+
+bool fl_column_set_text(struct fl_column *c, uint32_t row, const char *text, size_t n)
+{
+	struct fl_addr a;
+	uint64_t v;
+	uint8_t code;
+	bool v6;
+
+	if (n == 1 && *text == '-') {
+		store_null(c, row);
+		return true;
+	}
+	switch ((enum fl_column_type)c->def.type) {
+	case FL_COLUMN_U64:
+		if (!number_from_text(&c->def, text, n, &v))
+			return false;
+		c->u64[row] = v;
+		return true;
+	case FL_COLUMN_ADDR:
+		if (fl_addr_parse(text, n, &a, &v6) < 0)
+			return false;
+		c->addr[row] = a;
+		if (v6 && fl_addr_is_mapped_v4(&a))
+			c->v6[row / 64] |= UINT64_C(1) << (row % 64);
+		return true;
+	case FL_COLUMN_TEXT:
+		c->text[row] = (struct fl_str){text, n};
+		return n > 0;
+	case FL_COLUMN_CODE:
+		if (!code_from_text(&c->def, text, n, &code))
+			return false;
+		c->code[row] = code;
+		return true;
+	case FL_COLUMN_TYPES:
+		break;
+	}
+	return false;
+}
+
+int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
+{
+	char text[FL_ADDR_TEXT_MAX], *end;
+
+	if (fl_column_is_null(c, row))
+		return fl_buf_add(out, "-", 1);
+	switch ((enum fl_column_type)c->def.type) {
+	case FL_COLUMN_U64:
+		return fl_buf_printf(out, "%llu", (unsigned long long)c->u64[row]);
+	case FL_COLUMN_ADDR:
+		end = fl_addr_print(text, &c->addr[row], c->v6[row / 64] >> (row % 64) & 1);
+		return fl_buf_add(out, text, (size_t)(end - text));
+	case FL_COLUMN_TEXT:
+		return fl_buf_add(out, c->text[row].p, c->text[row].n);
+	case FL_COLUMN_CODE:
+		return fl_buf_adds(out, c->def.codes[c->code[row]]);
+	case FL_COLUMN_TYPES:
+		break;
+	}
+	return -EINVAL;
+}

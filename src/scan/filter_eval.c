@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filters on batches: each condition is one tight loop over its column that leaves a bit a row. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "scan/filter_tree.h"
+
+/* ---- loops ---- */
+
+/* 64 bytes of 0 or 1 to 64 bits. */
+static inline __attribute__((always_inline)) uint64_t pack(const uint8_t m[64])
+{
+	uint64_t bits = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t x;
+
+		memcpy(&x, m + i * 8, 8);
+		bits |= x * UINT64_C(0x0102040810204080) >> 56 << (i * 8);
+	}
+	return bits;
+}
+
+static inline __attribute__((always_inline)) void range_loop(const uint64_t *v, uint64_t first, uint64_t span,
+							     uint32_t words, uint64_t *ret)
+{
+	for (uint32_t w = 0; w < words; w++, v += 64) {
+		uint8_t m[64];
+
+		for (unsigned i = 0; i < 64; i++)
+			m[i] = v[i] - first <= span;
+		ret[w] = pack(m);
+	}
+}
+
+static inline __attribute__((always_inline)) void cidr_loop(const struct fl_addr *a, const uint64_t base[2],
+							    const uint64_t mask[2], uint32_t words, uint64_t *ret)
+{
+	const uint64_t *v = (const uint64_t *)(const void *)a; /* aligned: fl_batch_new */
+	uint64_t base0 = base[0], base1 = base[1], mask0 = mask[0], mask1 = mask[1];
+
+	for (uint32_t w = 0; w < words; w++, v += 128) {
+		uint8_t m[64];
+
+		for (unsigned i = 0; i < 64; i++)
+			m[i] = !(((v[2 * i] ^ base0) & mask0) | ((v[2 * i + 1] ^ base1) & mask1));
+		ret[w] = pack(m);
+	}
+}
+
+static inline __attribute__((always_inline)) void code_loop(const uint8_t *v, uint8_t code, uint32_t words,
+							    uint64_t *ret)
+{
+	for (uint32_t w = 0; w < words; w++, v += 64) {
+		uint8_t m[64];
+
+		for (unsigned i = 0; i < 64; i++)
+			m[i] = v[i] == code;
+		ret[w] = pack(m);
+	}
+}
+
+struct loops {
+	void (*range)(const uint64_t *v, uint64_t first, uint64_t span, uint32_t words, uint64_t *ret);
+	void (*cidr)(const struct fl_addr *a, const uint64_t base[2], const uint64_t mask[2], uint32_t words,
+		     uint64_t *ret);
+	void (*code)(const uint8_t *v, uint8_t code, uint32_t words, uint64_t *ret);
+};
+
+#define LOOPS(isa, attribute)                                                                                          \
+	attribute static void range_##isa(const uint64_t *v, uint64_t first, uint64_t span, uint32_t words,            \
+					  uint64_t *ret)                                                               \
+	{                                                                                                              \
+		range_loop(v, first, span, words, ret);                                                                \
+	}                                                                                                              \
+	attribute static void cidr_##isa(const struct fl_addr *a, const uint64_t base[2], const uint64_t mask[2],      \
+					 uint32_t words, uint64_t *ret)                                                \
+	{                                                                                                              \
+		cidr_loop(a, base, mask, words, ret);                                                                  \
+	}                                                                                                              \
+	attribute static void code_##isa(const uint8_t *v, uint8_t code, uint32_t words, uint64_t *ret)                \
+	{                                                                                                              \
+		code_loop(v, code, words, ret);                                                                        \
+	}                                                                                                              \
+	static const struct loops loops_##isa = {range_##isa, cidr_##isa, code_##isa};
+
+LOOPS(any, )
+#ifdef __x86_64__
+LOOPS(avx2, __attribute__((target("avx2"))))
+LOOPS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))))
+#endif
+
+static const struct {
+	const char *name;
+	const struct loops *loops;
+} kernels[] = {
+#ifdef __x86_64__
+    {"avx512", &loops_avx512},
+    {"avx2", &loops_avx2},
+#endif
+    {"scalar", &loops_any},
+};
+
+static bool has_kernel(size_t i)
+{
+#ifdef __x86_64__
+	if (kernels[i].loops == &loops_avx512)
+		return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+		       __builtin_cpu_supports("avx512vl");
+	if (kernels[i].loops == &loops_avx2)
+		return __builtin_cpu_supports("avx2");
+#endif
+	return true;
+}
+
+static const struct loops *best_loops(void)
+{
+	size_t i = 0;
+
+	while (!has_kernel(i))
+		i++;
+	return kernels[i].loops;
+}
+
+/* ---- binding ---- */
+
+enum bound_kind {
+	BOUND_AND,
+	BOUND_OR,
+	BOUND_NOT,
+	BOUND_NEVER,
+	BOUND_ALWAYS,
+	BOUND_RANGE,
+	BOUND_CIDR,
+	BOUND_CODE,
+	BOUND_TEXT,
+	BOUND_TEXT_RANGE, /* numbers and addresses in columns that nothing is known of */
+	BOUND_TEXT_CIDR,
+	BOUND_IS_NULL,
+};
+
+struct bound {
+	enum bound_kind kind;
+	uint32_t next; /* behind its own children */
+	uint32_t column;
+	bool negated;
+	enum fl_filter_form form;
+	uint8_t code;
+	uint64_t first, span;
+	uint64_t base[2], mask[2];
+	struct fl_cidr cidr;
+	char *text; /* a copy */
+	size_t text_n;
+};
+
+struct fl_filter_bound {
+	const struct loops *loops;
+	uint32_t n;
+	struct bound node[]; /* each followed by its children */
+};
+
+bool fl_filter_bound_kernel(struct fl_filter_bound *f, const char *name)
+{
+	for (size_t i = 0; i < FL_ARRAY_LEN(kernels); i++)
+		if (!strcmp(kernels[i].name, name) && has_kernel(i)) {
+			f->loops = kernels[i].loops;
+			return true;
+		}
+	return false;
+}
+
+void fl_filter_bound_free(struct fl_filter_bound **f)
+{
+	if (!*f)
+		return;
+	for (uint32_t i = 0; i < (*f)->n; i++)
+		free((*f)->node[i].text);
+	free(*f);
+	*f = NULL;
+}
+
+static int bind_text(struct bound *b, const struct fl_filter *f, const struct fl_column_def *d)
+{
+	if (d->type == FL_COLUMN_CODE) {
+		b->kind = BOUND_NEVER;
+		for (uint8_t i = 0; i < d->n_codes; i++)
+			if (strlen(d->codes[i]) == f->text_n && !memcmp(d->codes[i], f->text, f->text_n)) {
+				b->kind = BOUND_CODE;
+				b->code = i;
+			}
+		return 0;
+	}
+	if (d->type != FL_COLUMN_TEXT) { /* no value of the column looks like that, or it would not be a text */
+		b->kind = BOUND_NEVER;
+		return 0;
+	}
+	b->kind = BOUND_TEXT;
+	b->text = malloc(f->text_n + 1);
+	if (!b->text)
+		return -ENOMEM;
+	memcpy(b->text, f->text, f->text_n + 1);
+	b->text_n = f->text_n;
+	return 0;
+}
+
+static void bind_cidr(struct bound *b, const struct fl_filter *f, const struct fl_column_def *d)
+{
+	uint8_t mask[16];
+
+	b->kind = d->type == FL_COLUMN_ADDR ? BOUND_CIDR : BOUND_TEXT_CIDR;
+	b->cidr = f->cidr;
+	b->form = f->form;
+	for (unsigned i = 0; i < 16; i++)
+		mask[i] = f->cidr.bits >= 8 * (i + 1) ? 0xff
+			  : f->cidr.bits <= 8 * i     ? 0
+						      : (uint8_t)(0xff00u >> (f->cidr.bits - 8 * i));
+	memcpy(b->mask, mask, 16);
+	memcpy(b->base, f->cidr.base.b, 16);
+}
+
+static int bind_leaf(struct bound *b, const struct fl_filter *f, const struct fl_column_def *defs, size_t n)
+{
+	const struct fl_column_def *d = NULL;
+
+	for (size_t i = 0; i < n && !d; i++)
+		if (!strcmp(defs[i].name, f->column)) {
+			d = &defs[i];
+			b->column = (uint32_t)i;
+		}
+	if (!d) {
+		b->kind = f->kind == FL_FILTER_IS_NULL ? BOUND_ALWAYS : BOUND_NEVER;
+		return 0;
+	}
+	switch (f->kind) {
+	case FL_FILTER_IS_NULL:
+		b->kind = BOUND_IS_NULL;
+		return 0;
+	case FL_FILTER_TEXT:
+		return bind_text(b, f, d);
+	case FL_FILTER_RANGE:
+		if (d->type != FL_COLUMN_U64 && d->type != FL_COLUMN_TEXT)
+			break;
+		b->kind = f->first > f->last ? BOUND_NEVER : d->type == FL_COLUMN_U64 ? BOUND_RANGE : BOUND_TEXT_RANGE;
+		b->first = f->first;
+		b->span = f->last - f->first;
+		b->negated = f->negated;
+		return 0;
+	case FL_FILTER_CIDR:
+		if (d->type != FL_COLUMN_ADDR && d->type != FL_COLUMN_TEXT)
+			break;
+		bind_cidr(b, f, d);
+		return 0;
+	default:
+		break;
+	}
+	return fl_fail(-EINVAL, "column %s has another type than the filter expects", f->column);
+}
+
+static int bind_node(struct fl_filter_bound *to, const struct fl_filter *f, const struct fl_column_def *defs, size_t n)
+{
+	struct bound *b = &to->node[to->n++];
+	int r = 0;
+
+	if (f->column) {
+		r = bind_leaf(b, f, defs, n);
+	} else {
+		b->kind = f->kind == FL_FILTER_AND ? BOUND_AND : f->kind == FL_FILTER_OR ? BOUND_OR : BOUND_NOT;
+		for (uint32_t i = 0; i < f->n && !r; i++)
+			r = bind_node(to, f->child[i], defs, n);
+	}
+	b->next = to->n;
+	return r;
+}
+
+int fl_filter_bind(struct fl_filter_bound **ret, const struct fl_filter *f, const struct fl_column_def *defs, size_t n)
+{
+	struct fl_filter_bound *b FL_CLEANUP(fl_filter_bound_free) = NULL;
+	int r;
+
+	*ret = NULL;
+	b = calloc(1, sizeof *b + (f ? f->nodes : 1) * sizeof b->node[0]);
+	if (!b)
+		return -ENOMEM;
+	b->loops = best_loops();
+	if (f) {
+		r = bind_node(b, f, defs, n);
+		if (r)
+			return r;
+	} else {
+		b->n = 1;
+		b->node[0] = (struct bound){.kind = BOUND_ALWAYS, .next = 1};
+	}
+	*ret = b;
+	b = NULL;
+	return 0;
+}
+
+/* ---- evaluation ---- */
+
+static void clear_nulls(const struct fl_column *c, uint32_t words, uint64_t *ret)
+{
+	if (c->any_null)
+		for (uint32_t w = 0; w < words; w++)
+			ret[w] &= ~c->null[w];
+}
+
+/* An IPv4 network does not mean what was written as IPv6, and the other way round. */
+static void clear_other_form(const struct fl_column *c, enum fl_filter_form form, uint32_t words, uint64_t *ret)
+{
+	for (uint32_t w = 0; w < words && form != FL_FORM_ANY; w++)
+		ret[w] &= form == FL_FORM_V6 ? (c->v6 ? c->v6[w] : 0) : ~(c->v6 ? c->v6[w] : 0);
+}
+
+static bool text_passes(const struct bound *f, const struct fl_str *t)
+{
+	struct fl_addr a;
+	uint64_t v;
+	bool v6;
+
+	switch (f->kind) {
+	case BOUND_TEXT:
+		return t->n == f->text_n && (!t->n || !memcmp(t->p, f->text, t->n));
+	case BOUND_TEXT_RANGE:
+		return fl_filter_parse_number(t->p, t->n, &v) && (v - f->first <= f->span) != f->negated;
+	default:
+		if (fl_addr_parse(t->p, t->n, &a, &v6) < 0)
+			return false;
+		v6 = v6 && fl_addr_is_mapped_v4(&a);
+		return (f->form == FL_FORM_ANY || v6 == (f->form == FL_FORM_V6)) && fl_cidr_has(&f->cidr, &a);
+	}
+}
+
+static void eval_text(const struct bound *f, const struct fl_column *c, uint32_t n, uint32_t words, uint64_t *ret)
+{
+	memset(ret, 0, words * sizeof *ret);
+	/* Nothing may be read behind the last row: its text may be gone. */
+	for (uint32_t i = 0; i < n; i++)
+		if (!fl_column_is_null(c, i) && text_passes(f, &c->text[i]))
+			ret[i / 64] |= UINT64_C(1) << (i % 64);
+	if (f->kind == BOUND_TEXT_CIDR)
+		fl_error_clear();
+}
+
+static void eval_leaf(const struct fl_filter_bound *all, const struct bound *f, const struct fl_batch *b,
+		      uint32_t words, uint64_t *ret)
+{
+	const struct fl_column *c = &b->column[f->column];
+
+	switch (f->kind) {
+	case BOUND_ALWAYS:
+		memset(ret, 0xff, words * sizeof *ret);
+		return;
+	case BOUND_IS_NULL:
+		memcpy(ret, c->null, words * sizeof *ret);
+		return;
+	case BOUND_RANGE:
+		all->loops->range(c->u64, f->first, f->span, words, ret);
+		for (uint32_t w = 0; w < words && f->negated; w++)
+			ret[w] = ~ret[w];
+		break;
+	case BOUND_CIDR:
+		all->loops->cidr(c->addr, f->base, f->mask, words, ret);
+		clear_other_form(c, f->form, words, ret);
+		break;
+	case BOUND_CODE:
+		all->loops->code(c->code, f->code, words, ret);
+		break;
+	case BOUND_TEXT:
+	case BOUND_TEXT_RANGE:
+	case BOUND_TEXT_CIDR:
+		eval_text(f, c, b->n, words, ret);
+		return;
+	default:
+		memset(ret, 0, words * sizeof *ret);
+		return;
+	}
+	clear_nulls(c, words, ret);
+}
+
+static bool any_bit(const uint64_t *bits, uint32_t words)
+{
+	uint64_t all = 0;
+
+	for (uint32_t w = 0; w < words; w++)
+		all |= bits[w];
+	return all != 0;
+}
+
+/* Bits behind the last row are of no meaning until the end. Depth is bounded by FL_FILTER_DEPTH. */
+static void eval(const struct fl_filter_bound *all, uint32_t at, const struct fl_batch *b, uint32_t words,
+		 uint64_t *ret)
+{
+	const struct bound *f = &all->node[at];
+	uint64_t other[FL_BATCH_WORDS];
+
+	if (f->kind > BOUND_NOT) {
+		eval_leaf(all, f, b, words, ret);
+		return;
+	}
+	eval(all, at + 1, b, words, ret);
+	for (uint32_t child = all->node[at + 1].next; child < f->next; child = all->node[child].next) {
+		if (f->kind == BOUND_AND && !any_bit(ret, words))
+			return;
+		eval(all, child, b, words, other);
+		for (uint32_t w = 0; w < words; w++)
+			ret[w] = f->kind == BOUND_AND ? ret[w] & other[w] : ret[w] | other[w];
+	}
+	for (uint32_t w = 0; w < words && f->kind == BOUND_NOT; w++)
+		ret[w] = ~ret[w];
+}
+
+uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *b, uint64_t ret[FL_BATCH_WORDS])
+{
+	uint32_t words = (b->n + 63) / 64, passed = 0;
+
+	if (words) {
+		eval(f, 0, b, words, ret);
+		if (b->n % 64)
+			ret[words - 1] &= (UINT64_C(1) << (b->n % 64)) - 1;
+	}
+	memset(ret + words, 0, (FL_BATCH_WORDS - words) * sizeof *ret);
+	for (uint32_t w = 0; w < words; w++)
+		passed += (uint32_t)__builtin_popcountll(ret[w]);
+	return passed;
+}
