@@ -46,6 +46,9 @@ FACES = {
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows
     "policy/trace.h",  # explains the way of a connection; policy.h decides about packets
+    "query/ask.h",  # ready questions; query.h is SQL
+    "query/derive.h",
+    "query/group.h",
     "cli/config.h",  # the configuration file, read for `flowlog run` too
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
