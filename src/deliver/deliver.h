@@ -17,6 +17,8 @@
 #include "record/enrich.h"
 #include "record/record.h"
 
+enum fl_file_format { FL_FILE_TEXT = 0, FL_FILE_PARQUET, FL_FILE_N };
+extern const char *const fl_file_formats[FL_FILE_N]; /* as AWS names them: plain-text, parquet */
 enum fl_traffic { FL_TRAFFIC_ALL = 0, FL_TRAFFIC_ACCEPT, FL_TRAFFIC_REJECT };
 
 struct fl_flow_log { /* immutable */
@@ -28,6 +30,7 @@ struct fl_flow_log { /* immutable */
 	enum fl_traffic traffic;
 	char bucket[64], prefix[256];
 	bool hive, per_hour;
+	enum fl_file_format file_format;
 	uint32_t publish_every_s; /* at most 300: how soon an object is written; AWS's own cycle is 300 */
 	/* false, as AWS (inferred, semantics.md section 1): NODATA begins after an interface's first record; true: at
 	 * once */

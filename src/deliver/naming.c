@@ -10,6 +10,9 @@
 #include "base/hash.h"
 #include "deliver/log.h"
 
+const char *const fl_file_formats[FL_FILE_N] = {"plain-text", "parquet"};
+static const char *const endings[FL_FILE_N] = {".log.gz", ".log.parquet"};
+
 void fl_log_dir(const struct fl_flow_log *log, char ret[FL_KEY_MAX])
 {
 	const char *prefix = log->prefix;
@@ -59,8 +62,8 @@ int fl_object_key(const struct fl_flow_log *log, int64_t slot, unsigned part, st
 		char stamp[32];
 
 		strftime(stamp, sizeof stamp, "%Y%m%dT%H%MZ", &tm);
-		n += snprintf(ret + n, (size_t)(FL_KEY_MAX - n), "%s_vpcflowlogs_%s_%s_%s_%s.log.gz", log->account_id,
-			      log->region, log->id, stamp, hash);
+		n += snprintf(ret + n, (size_t)(FL_KEY_MAX - n), "%s_vpcflowlogs_%s_%s_%s_%s%s", log->account_id,
+			      log->region, log->id, stamp, hash, endings[log->file_format]);
 	}
 	return n < FL_KEY_MAX
 		   ? 0
@@ -76,5 +79,11 @@ int64_t fl_object_time(const char *name, const char *log_id)
 	if (!at || at == name || at[-1] != '_' || !strstr(name, "_vpcflowlogs_"))
 		return -1;
 	end = strptime(at + strlen(log_id), "_%Y%m%dT%H%MZ_", &tm);
-	return end && !strcmp(end + strspn(end, "0123456789abcdef"), ".log.gz") ? (int64_t)timegm(&tm) : -1;
+	if (!end)
+		return -1;
+	end += strspn(end, "0123456789abcdef");
+	for (size_t i = 0; i < FL_FILE_N; i++)
+		if (!strcmp(end, endings[i]))
+			return (int64_t)timegm(&tm);
+	return -1;
 }

@@ -149,11 +149,11 @@ bool fl_filter_bpa(const struct fl_filter *f, const struct fl_subject *s);
 /* ---- decisions by name ---- */
 
 /*
- * One word for what decided: "sg-1/inbound/sgr-2" is a rule (without an id its text), "sg-1+sg-2/inbound/none" says that
- * no rule of these groups lets it pass, "acl-1/outbound/100" is a rule of the ACL, with a star for the number the last
- * one. What goes on in a tracked connection has the rule that lets its opener pass, "sg-1/inbound/sgr-2/connection", or
- * "connection" when there is none any more. "late" is what comes after a connection has closed, the rest are
- * fl_decider_names.
+ * One word for what decided: "sg-1/inbound/sgr-2" is a rule (without an id its text), "sg-1+sg-2/inbound/none" says
+ * that no rule of these groups lets it pass, "acl-1/outbound/100" is a rule of the ACL, with a star for the number the
+ * last one. What goes on in a tracked connection has the rule that lets its opener pass,
+ * "sg-1/inbound/sgr-2/connection", or "connection" when there is none any more. "late" is what comes after a connection
+ * has closed, the rest are fl_decider_names.
  */
 #define FL_OPINION_TEXT 128
 struct fl_opinion {

@@ -274,6 +274,16 @@ bool fl_column_set_text(struct fl_column *c, uint32_t row, const char *text, siz
 	return false;
 }
 
+static int print_number(uint64_t v, struct fl_buf *out)
+{
+	char text[20], *p = text + sizeof text;
+
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	return fl_buf_add(out, p, (size_t)(text + sizeof text - p));
+}
+
 int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
 {
 	char text[FL_ADDR_TEXT_MAX], *end;
@@ -282,7 +292,7 @@ int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
 		return fl_buf_add(out, "-", 1);
 	switch ((enum fl_column_type)c->def.type) {
 	case FL_COLUMN_U64:
-		return fl_buf_printf(out, "%llu", (unsigned long long)c->u64[row]);
+		return print_number(c->u64[row], out);
 	case FL_COLUMN_ADDR:
 		end = fl_addr_print(text, &c->addr[row], c->v6[row / 64] >> (row % 64) & 1);
 		return fl_buf_add(out, text, (size_t)(end - text));
@@ -294,4 +304,22 @@ int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
 		break;
 	}
 	return -EINVAL;
+}
+
+const char *fl_column_title(const struct fl_column_def *d)
+{
+	return d->field ? d->field->name : d->name;
+}
+
+int fl_batch_print(const struct fl_batch *b, uint32_t row, size_t n_columns, char separator, struct fl_buf *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n_columns; i++) {
+		if (i)
+			r = fl_buf_add(out, &separator, 1);
+		if (!r)
+			r = fl_column_print(&b->column[i], row, out);
+	}
+	return r;
 }

@@ -94,5 +94,9 @@ static inline void fl_column_set_null(struct fl_column *c, uint32_t row)
 	c->any_null = true;
 	c->null[row / 64] |= UINT64_C(1) << (row % 64);
 }
+/* Name as a header line has it: of a field with hyphens. */
+const char *fl_column_title(const struct fl_column_def *d);
+/* The first n_columns values of a row with a separator between them; no newline. */
+int fl_batch_print(const struct fl_batch *b, uint32_t row, size_t n_columns, char separator, struct fl_buf *out);
 /* Append the value as a record has it; "-" when null. */
 int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out);

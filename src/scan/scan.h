@@ -100,7 +100,11 @@ struct fl_scan_stats {
 	uint64_t records, files;
 	uint64_t skipped_lines; /* of another number of fields, or with a value that is none */
 };
-bool fl_scan_is_log_name(const char *name); /* *.log, *.log.gz */
+bool fl_scan_is_log_name(const char *name); /* *.log, *.log.gz, *.log.parquet */
+/* Each line of a flow log file: text, text in gzip, or Parquet as text with a header line. Lines end with NUL, without
+ * newline, and may be written to; not 0: ends it, and is its result. */
+typedef int (*fl_scan_line_fn)(void *ctx, char *line, size_t n);
+int fl_scan_lines(const char *path, fl_scan_line_fn fn, void *ctx);
 /* The format that a header line names; path is for the sentence. -EINVAL when it names no field at all. */
 int fl_scan_header(const char *path, const char *line, size_t n, struct fl_format **ret);
 /* The format of a file, from its first line: a header, or, when that begins with a digit, a record of the default

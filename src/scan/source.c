@@ -6,13 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "base/error.h"
 #include "scan/scan.h"
 
 #define DEPTH_MAX 32
-#define GZ_BUFFER (256u << 10)
 
 struct scan {
 	fl_scan_fn fn;
@@ -22,7 +20,7 @@ struct scan {
 
 bool fl_scan_is_log_name(const char *name)
 {
-	static const char *const endings[] = {".log", ".log.gz"};
+	static const char *const endings[] = {".log", ".log.gz", ".log.parquet"};
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(endings); i++)
@@ -87,42 +85,38 @@ static int on_line(struct scan *s, const struct fl_format *f, bool has_flags, co
 	return s->fn(s->ctx, &(struct fl_scanned){&record, &eni, &meta, has_flags});
 }
 
-static int read_lines(struct scan *s, gzFile file, const char *path)
+struct reading { /* a file's lines */
+	struct scan *scan;
+	const char *path;
+	struct fl_format *format;
+	bool has_flags;
+};
+
+static int on_file_line(void *ctx, char *line, size_t n)
 {
-	char line[FL_RECORD_MAX];
-	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
-	bool has_header = true, has_flags = false;
-	int r = 0, code;
-	const char *why;
+	struct reading *x = ctx;
+	bool has_header;
 
-	while (!r && gzgets(file, line, sizeof line)) {
-		size_t n = strlen(line);
+	if (!x->format) {
+		int r = fl_scan_first_line(x->path, line, strcspn(line, "\r\n"), &x->format, &has_header);
 
-		if (!f) {
-			r = fl_scan_first_line(path, line, strcspn(line, "\r\n"), &f, &has_header);
-			has_flags = !r && has_field(f, "tcp-flags");
-			if (r || has_header)
-				continue;
-		}
-		r = on_line(s, f, has_flags, line, n);
+		if (r)
+			return r;
+		x->has_flags = has_field(x->format, "tcp-flags");
+		if (has_header)
+			return 0;
 	}
-	why = gzerror(file, &code);
-	if (!r && code && code != Z_STREAM_END)
-		return fl_fail(-EIO, "%s: %s", path, why);
-	return r;
+	return on_line(x->scan, x->format, x->has_flags, line, n);
 }
 
 static int read_file(struct scan *s, const char *path)
 {
-	gzFile file = gzopen(path, "rbe");
+	struct reading x = {.scan = s, .path = path};
 	int r;
 
-	if (!file)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno ? errno : ENOMEM));
-	gzbuffer(file, GZ_BUFFER);
 	s->stats->files++;
-	r = read_lines(s, file, path);
-	gzclose(file);
+	r = fl_scan_lines(path, on_file_line, &x);
+	fl_format_free(&x.format);
 	return r;
 }
 
