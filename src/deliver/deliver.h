@@ -38,6 +38,12 @@ struct fl_flow_log { /* immutable */
 	uint64_t max_age_s, max_bytes; /* of the embedded store; 0: no limit. Never takes the last 10 % of the disk. */
 };
 
+/* Key of an object whose records end in the five minutes from slot on. hash: the last part of its name, ending:
+ * ".log.gz",
+ * ".log.parquet", ... */
+int fl_object_name(const struct fl_flow_log *log, int64_t slot, const char *hash, const char *ending, char *ret,
+		   size_t size);
+
 /* A sink is a small table of functions; `file` is the embedded stand-in for S3. */
 struct fl_sink_ops {
 	const char *scheme; /* "file" */
