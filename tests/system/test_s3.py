@@ -277,43 +277,6 @@ def test_stop_during_a_pause_between_attempts(fake, client):
     assert time.monotonic() - began < 1 and process.returncode == errno.EINTR
 
 
-# ---- ahead ----
-
-def slow(bucket, seconds):
-    def reply(q):
-        r = bucket(q)
-        r.pause = seconds if "list-type" not in q.query else 0
-        return r
-    return reply
-
-
-def test_announced_objects_come_ahead(fake, client):
-    objects = {f"k{i:03}": bytes([i % 256]) * (i + 1) for i in range(200)} | {"x-big": BIG}
-    fake.reply = slow(Bucket(objects), 0.1)
-    began = time.monotonic()
-    lines = client("all", "s3://b/").decode().splitlines()
-    assert time.monotonic() - began < 12  # 200 times 0.1 s one after the other: 20 s
-    assert lines == [f"{len(objects[k])}\t{k}" for k in sorted(objects)]
-    assert sum(not q.range for q in fake.seen) == 201  # one listing, and each object once
-
-
-def test_what_fails_ahead_fails_where_it_is_needed(fake, client):
-    bucket = Bucket({f"k{i:03}": b"x" * i for i in range(50)})
-    fake.reply = lambda q: error(403, "InvalidObjectState") if q.key.endswith("k030") else bucket(q)
-    status, out, err = client.run("all", "s3://b/")
-    assert status == errno.EACCES and "k030" in err and "archived" in err
-    assert len(out.splitlines()) == 30
-    # stopped in the middle, with objects ready, coming and waiting
-    fake.reply = slow(Bucket({f"k{i:03}": b"x" * 1000 for i in range(500)}), 0.5)
-    process = client.start("--no-cache", "all", "s3://b/")
-    while len(fake.seen) < 100:
-        time.sleep(0.01)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert time.monotonic() - began < 1.5 and process.returncode == errno.EINTR
-
-
 # ---- regions, endpoints, headers ----
 
 def test_the_region_is_learned_from_s3(fake, client):
