@@ -366,7 +366,7 @@ static int decide(struct check *c)
 	char path[4096];
 	json_t *state;
 	const char *traffic;
-	int r = fl_format_parse(&c->format, FL_LOG_VPC, log->format);
+	int r = fl_format_parse(&c->format, fl_format_kind_of(log->format), log->format);
 
 	c->interval = log->interval ? log->interval : 60;
 	snprintf(path, sizeof path, "%s/deliver/%s.json", c->a->store, log->id);

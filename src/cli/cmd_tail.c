@@ -201,6 +201,8 @@ static int on_frame(struct tail *t, const struct fl_frame *frame)
 
 	t->provisional = frame->window.flags & FL_WINDOW_PROVISIONAL;
 	note_verdicts(t, frame->window.flags);
+	if (r == FL_STORE_OTHER_INTERFACE)
+		return 0;
 	return r ? r : fl_frame_records(frame, on_record, t);
 }
 
@@ -222,7 +224,8 @@ static int on_line(struct tail *t, const char *line, size_t n)
 	if (t->conf->output == FL_OUTPUT_TEXT) {
 		r = fl_buf_add(&t->text, line, n);
 	} else {
-		r = fl_encoder_set_eni(t->encoder, &eni);
+		/* without a flow, what the inventory knew of the interface is all that the line says */
+		r = fl_encoder_set_constants(t->encoder, &eni, record.status == FL_STATUS_OK ? NULL : &meta);
 		r = r ? r : fl_encode(t->encoder, &record, &meta, &t->text);
 	}
 	t->provisional = false;
@@ -415,7 +418,8 @@ static int work(struct tail *t)
 		r = (t->conf->verdicts ? fl_store_open_journal : fl_store_open)(&t->store, t->conf->store,
 										t->conf->flow_log);
 	if (!r)
-		r = fl_format_parse(&t->format, FL_LOG_VPC, fl_store_log(t->store)->format);
+		r = fl_format_parse(&t->format, fl_format_kind_of(fl_store_log(t->store)->format),
+				    fl_store_log(t->store)->format);
 	if (!r)
 		r = fl_encoder_new(&t->encoder, t->format, (enum fl_output)t->conf->output);
 	if (!r)

@@ -269,7 +269,8 @@ const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, 
 	int r;
 
 	*ret_enforced = false;
-	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) || strcmp(e->noun.id, eni->interface_id) != 0)
+	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) ||
+	    strcmp(bound.interface_id, eni->interface_id) != 0)
 		return NULL;
 	r = compile(before ? &i->previous_policy : &i->policy, net, e, &filter);
 	if (r)

@@ -89,13 +89,15 @@ void fl_delivery_close(struct fl_delivery **d)
 
 static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_log *conf)
 {
+	const char *text;
 	int r;
 
 	l->conf = conf;
 	if (!conf->interval || !*conf->id || strchr(conf->id, '/'))
 		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed", conf->id);
 	snprintf(l->cursor, sizeof l->cursor, "deliver.%s", conf->id);
-	r = fl_format_parse(&l->format, FL_LOG_VPC, conf->format ? conf->format : "default");
+	text = conf->format ? conf->format : "default";
+	r = fl_format_parse(&l->format, fl_format_kind_of(text), text);
 	if (!r)
 		r = fl_encoder_new(&l->encoder, l->format, FL_OUTPUT_TEXT);
 	if (!r)
@@ -104,6 +106,7 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		r = fl_log_state_load(d->statefd, conf, fl_format_text(l->format), &l->state);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
+	l->state.inventory = d->conf.inventory;
 	l->batch = (struct fl_intake){
 	    .log = conf, .encoder = l->encoder, .enricher = l->enricher, .conf = &d->conf, .seen = &l->state.seen};
 	l->resuming = l->state.plan.on;

@@ -15,9 +15,10 @@
 
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
  * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, tags {tag field:
- * key}, cursor {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..},
- * salt}: objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets,
- * bytes}, journal-quota
+ * key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given instead of imports), cursor
+ * {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}:
+ * objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes},
+ * journal-quota
  * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
@@ -25,7 +26,8 @@ struct fl_store_log {
 	char *prefix_dir; /* directory of the objects below the state directory: s3/BUCKET/PREFIX/AWSLogs */
 	uint32_t interval;
 	struct fl_position cursor;
-	char *plan_name; /* NULL: no plan */
+	char *plan_name;       /* NULL: no plan */
+	const char *inventory; /* directory that delivery reads instead of imports; NULL: none */
 	struct fl_enrich_conf enrich;
 };
 struct fl_store;
@@ -80,6 +82,8 @@ struct fl_store_writer;
 int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, const struct fl_format *format,
 			struct fl_encoder *encoder);
 void fl_store_writer_free(struct fl_store_writer **w);
+/* Positive: the flow log is a transit gateway's, and the frame is of another interface: it has no records of it. */
+#define FL_STORE_OTHER_INTERFACE 1
 int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *frame);
 int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
 			   struct fl_buf *out);
