@@ -148,14 +148,13 @@ static int find_target(struct run *run, const char *what)
 
 static int begin(struct run *run, const struct conf *c)
 {
-	struct fl_policy_conf pc;
 	int r = fl_inventory_open(c->store, c->inventory, FL_INVENTORY_NOW, &run->net);
 
 	if (r)
 		return r;
 	fl_inventory_tell("suggest", run->net);
-	pc.enis = fl_network_enis(run->net, &pc.n_enis);
-	r = fl_policy_new(&run->policy, &pc);
+	run->s.net = run->net;
+	r = fl_policy_of(&run->policy, run->net);
 	r = r ? r : find_target(run, c->target);
 	r = r ? r : fl_roles_new(&run->roles);
 	if (r)
@@ -176,13 +175,9 @@ static int work(struct run *run, const struct conf *c, const char *source)
 	static int (*const forms[])(const struct fl_suggestion *, struct fl_buf *) = {
 	    fl_suggestion_text, fl_suggestion_json, fl_suggestion_aws, fl_suggestion_terraform};
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(OUT_MAX);
-	struct fl_scan_stats stats;
 	int r = begin(run, c);
 
-	r = r ? r : fl_scan(source, c->flow_log, on_record, run, &stats);
-	if (!r && stats.skipped_lines)
-		fprintf(stderr, "flowlog suggest: %llu lines are no records of their file's format and were left out\n",
-			(unsigned long long)stats.skipped_lines);
+	r = r ? r : fl_recorded_scan("suggest", source, c->flow_log, on_record, run);
 	if (!r && !run->s.records)
 		r = fl_fail(-ENODATA, "%s: no record of %s's interfaces; without traffic every rule would seem unused",
 			    source, c->target);
@@ -198,7 +193,7 @@ static int run_command(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
 	struct run run = {0};
-	const char *usage = argc > 1 ? "one source at a time: a state directory, a directory of log files, or a file"
+	const char *usage = argc > 1     ? FL_RECORDED_ONE_SOURCE
 			    : !c->target ? "--for names a security group or an interface"
 			    : !c->networks || c->networks > NETWORKS_MAX ? "--networks goes from 1 to 1000"
 									 : NULL;
@@ -227,7 +222,8 @@ static const struct fl_option options[] = {
      "The inventory (describe output of the AWS CLI); without it the store's newest import.",
      offsetof(struct conf, inventory)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|aws|terraform",
-     "Form of the answer; aws is what describe-security-groups would print, to be tried with whatif --rules.",
+     "Form of the answer; aws is what describe-security-groups would print, and for an interface its own description "
+     "with the new group beside it, to be tried with whatif --rules.",
      offsetof(struct conf, output)},
     {"networks", 0, NULL, FL_OPT_U64, "N", "8", NULL,
      "At most so many networks a port range and IP version; more peers are joined into larger networks.",

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "cli/cli.h"
+#include "cli/inventory_show.h"
 #include "cli/recorded.h"
 #include "cli/whatif.h"
 
@@ -222,14 +223,6 @@ static int on_record(void *ctx, const struct fl_scanned *s)
 
 /* ---- the command ---- */
 
-static int compile(struct side *s)
-{
-	struct fl_policy_conf pc;
-
-	pc.enis = fl_network_enis(s->net, &pc.n_enis);
-	return fl_policy_new(&s->policy, &pc);
-}
-
 /* A wrong file would change nothing, and that would read as "nothing is rejected". */
 static int check_new(const char *rules)
 {
@@ -274,7 +267,9 @@ static int prepare(struct run *run, const struct conf *c)
 	else
 		r = fl_inventory_at(c->store, FL_INVENTORY_NOW, path, sizeof path);
 	r = r ? r : fl_network_read(&run->old.net, path);
-	r = r ? r : compile(&run->old);
+	if (!r)
+		fl_inventory_tell("whatif", run->old.net);
+	r = r ? r : fl_policy_of(&run->old.policy, run->old.net);
 	r = r ? r : fl_wrap(check_new(c->rules), "--rules");
 	return r ? r : fl_wrap(fl_network_read_over(&run->new.net, path, c->rules), "--rules");
 }
@@ -338,21 +333,17 @@ static void tell_problems(const struct run *run)
 static int work(struct run *run, const struct conf *c, const char *source)
 {
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(OUT_MAX);
-	struct fl_scan_stats stats;
 	int r = prepare(run, c);
 
-	r = r ? r : compile(&run->new);
+	r = r ? r : fl_policy_of(&run->new.policy, run->new.net);
 	if (!r)
 		tell_problems(run);
 	if (!r && run->old.net)
 		tell_unused(run);
 	r = r ? r : fl_roles_new(&run->roles);
-	r = r ? r : fl_scan(source, c->flow_log, on_record, run, &stats);
+	r = r ? r : fl_recorded_scan("whatif", source, c->flow_log, on_record, run);
 	if (r)
 		return r;
-	if (stats.skipped_lines)
-		fprintf(stderr, "flowlog whatif: %llu lines are no records of their file's format and were left out\n",
-			(unsigned long long)stats.skipped_lines);
 	if (run->w.records == run->w.unknown_interface)
 		return fl_fail(-ENODATA,
 			       "%s: no record of an interface of the inventory; nothing can be said of the rules",
@@ -371,7 +362,7 @@ static int run_command(void *conf, int argc, char **argv)
 
 	if (argc > 1 || !c->rules) {
 		fprintf(stderr, "flowlog whatif: %s\n",
-			argc > 1 ? "one source at a time: a state directory, a directory of log files, or a file"
+			argc > 1 ? FL_RECORDED_ONE_SOURCE
 				 : "--rules names the changed groups, ACLs or routes, as the AWS CLI prints them");
 		return 2;
 	}
