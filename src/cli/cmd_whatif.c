@@ -241,6 +241,7 @@ static int check_new(const char *rules)
 	COUNT(enis);
 	COUNT(subnets);
 	COUNT(vpcs);
+	COUNT(bpa_exclusions);
 	COUNT(problems); /* those are told */
 #undef COUNT
 	found++; /* rules without their groups are no nouns */
