@@ -82,14 +82,15 @@ int fl_set_keys(struct fl_credentials *ret, const char *id, const char *secret, 
 {
 	if (!id || !*id || !secret || !*secret)
 		return fl_fail(-EPROTO, "%s is missing", !id || !*id ? "the access key ID" : "the secret access key");
-	if (!fits(id, sizeof ret->id) || !fits(secret, sizeof ret->secret) || (token && !fits(token, sizeof ret->token)))
+	if (!fits(id, sizeof ret->id) || !fits(secret, sizeof ret->secret) ||
+	    (token && !fits(token, sizeof ret->token)))
 		return fl_fail(-EPROTO, "%s has a space or a control character in it, or is too long",
-			       !fits(id, sizeof ret->id)	      ? "the access key ID"
+			       !fits(id, sizeof ret->id)           ? "the access key ID"
 			       : !fits(secret, sizeof ret->secret) ? "the secret access key"
-								      : "the session token");
-	strcpy(ret->id, id);
-	strcpy(ret->secret, secret);
-	strcpy(ret->token, token ? token : "");
+								   : "the session token");
+	snprintf(ret->id, sizeof ret->id, "%s", id);
+	snprintf(ret->secret, sizeof ret->secret, "%s", secret);
+	snprintf(ret->token, sizeof ret->token, "%s", token ? token : "");
 	ret->expires = INT64_MAX;
 	return 0;
 }
@@ -161,7 +162,8 @@ static int from_web_identity(struct fl_lookup *l, struct fl_credentials *ret)
 	if (!file)
 		return fl_looked(l, "web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set");
 	if (!role.arn)
-		return fl_fail(-EINVAL, "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not; set both or neither");
+		return fl_fail(-EINVAL,
+			       "AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not; set both or neither");
 	return fl_assume_role_web(l, &role, file, ret);
 }
 
@@ -180,8 +182,8 @@ static int static_keys(struct fl_lookup *l, const char *profile, struct fl_crede
 		return 1;
 	snprintf(ret->from, sizeof ret->from, "profile \"%.100s\" of %.300s", profile,
 		 shared ? s->credentials_path : s->config_path);
-	return fl_wrap(fl_set_keys(ret, id, secret, fl_aws_profile_get(s, profile, "aws_session_token")), "profile \"%s\"",
-		       profile);
+	return fl_wrap(fl_set_keys(ret, id, secret, fl_aws_profile_get(s, profile, "aws_session_token")),
+		       "profile \"%s\"", profile);
 }
 
 static int from_named_source(struct fl_lookup *l, const char *profile, const char *source, struct fl_credentials *ret)
@@ -195,13 +197,14 @@ static int from_named_source(struct fl_lookup *l, const char *profile, const cha
 	else if (!strcmp(source, "Ec2InstanceMetadata"))
 		r = fl_from_instance(l, ret);
 	else
-		return fl_fail(-EINVAL,
-			       "profile \"%s\": credential_source is Environment, EcsContainer or Ec2InstanceMetadata, not "
-			       "\"%.80s\"",
-			       profile, source);
+		return fl_fail(
+		    -EINVAL,
+		    "profile \"%s\": credential_source is Environment, EcsContainer or Ec2InstanceMetadata, not "
+		    "\"%.80s\"",
+		    profile, source);
 	if (r > 0)
-		return fl_fail(-ENOENT, "profile \"%s\": credential_source = %s has no credentials (%s)", profile, source,
-			       fl_buf_cstr(&l->looked));
+		return fl_fail(-ENOENT, "profile \"%s\": credential_source = %s has no credentials (%s)", profile,
+			       source, fl_buf_cstr(&l->looked));
 	return r;
 }
 
@@ -215,8 +218,8 @@ static int source_keys(struct fl_lookup *l, const char *profile, unsigned depth,
 	if (named)
 		return from_named_source(l, profile, named, ret);
 	if (!source)
-		return fl_fail(-EINVAL, "profile \"%s\" has a role_arn but neither source_profile nor credential_source",
-			       profile);
+		return fl_fail(
+		    -EINVAL, "profile \"%s\" has a role_arn but neither source_profile nor credential_source", profile);
 	if (!fl_aws_profile_exists(l->settings, source))
 		return fl_fail(-ENOENT, "profile \"%s\": there is no source_profile \"%s\"", profile, source);
 	if (depth + 1 == SOURCES_MAX)
@@ -226,7 +229,8 @@ static int source_keys(struct fl_lookup *l, const char *profile, unsigned depth,
 	r = strcmp(source, profile) != 0 ? 1 : static_keys(l, source, ret);
 	if (r > 0 && strcmp(source, profile) != 0)
 		r = from_profile(l, source, depth + 1, ret);
-	return r > 0 ? fl_fail(-ENOENT, "profile \"%s\": source_profile \"%s\" has no credentials", profile, source) : r;
+	return r > 0 ? fl_fail(-ENOENT, "profile \"%s\": source_profile \"%s\" has no credentials", profile, source)
+		     : r;
 }
 
 static int from_role(struct fl_lookup *l, const char *profile, const char *arn, unsigned depth,
@@ -244,10 +248,11 @@ static int from_role(struct fl_lookup *l, const char *profile, const char *arn, 
 	if (token_file)
 		return fl_wrap(fl_assume_role_web(l, &role, token_file, ret), "profile \"%s\"", profile);
 	if (fl_aws_profile_get(s, profile, "mfa_serial"))
-		return fl_fail(-EOPNOTSUPP,
-			       "profile \"%s\" asks for a one-time code (mfa_serial), which cannot be typed here: let the AWS "
-			       "CLI do it, eval \"$(aws configure export-credentials --profile %s --format env)\"",
-			       profile, profile);
+		return fl_fail(
+		    -EOPNOTSUPP,
+		    "profile \"%s\" asks for a one-time code (mfa_serial), which cannot be typed here: let the AWS "
+		    "CLI do it, eval \"$(aws configure export-credentials --profile %s --format env)\"",
+		    profile, profile);
 	source = calloc(1, sizeof *source);
 	if (!source)
 		return -ENOMEM;
@@ -302,10 +307,11 @@ static int look(struct fl_lookup *l, struct fl_credentials *ret)
 		if (r <= 0)
 			return r;
 	}
-	return fl_fail(-ENOKEY,
-		       "no AWS credentials. Looked at, in this order: %s. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name "
-		       "a profile with --profile, or read a public bucket with --anonymous",
-		       fl_buf_cstr(&l->looked));
+	return fl_fail(
+	    -ENOKEY,
+	    "no AWS credentials. Looked at, in this order: %s. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name "
+	    "a profile with --profile, or read a public bucket with --anonymous",
+	    fl_buf_cstr(&l->looked));
 }
 
 int fl_chain_new(struct fl_chain **ret, const struct fl_aws_settings *settings, struct fl_http *http)
@@ -366,7 +372,7 @@ int fl_chain_get(struct fl_chain *c, const char *renew, struct fl_credentials *r
 	if (stale) {
 		r = renew_now(c, now);
 		/* What still holds for a while is good enough when its renewal fails. */
-		if (r && r != -ECANCELED && c->have && !renew && c->now.expires > now)
+		if (r && r != -EINTR && c->have && !renew && c->now.expires > now)
 			r = 0;
 	}
 	if (!r)

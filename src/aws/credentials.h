@@ -18,7 +18,7 @@
 
 struct fl_credentials {
 	char id[FL_KEY_ID_MAX], secret[FL_SECRET_MAX], token[FL_TOKEN_MAX];
-	int64_t expires;	/* Unix seconds, INT64_MAX: never */
+	int64_t expires;        /* Unix seconds, INT64_MAX: never */
 	char from[FL_FROM_MAX]; /* for messages: profile "x" of /home/a/.aws/credentials */
 };
 
@@ -57,8 +57,7 @@ int fl_looked(struct fl_lookup *l, const char *fmt, ...) __attribute__((format(p
 /* Sets a part of ret; -EPROTO with a sentence (without the value) when it is missing, too long or no header's text. */
 int fl_set_keys(struct fl_credentials *ret, const char *id, const char *secret, const char *token);
 /* The JSON of processes, containers and instances; what: who said it. */
-int fl_keys_from_json(const char *what, const char *text, size_t n, const char *token_name,
-		      struct fl_credentials *ret);
+int fl_keys_from_json(const char *what, const char *text, size_t n, const char *token_name, struct fl_credentials *ret);
 /* "2026-11-25T08:00:00Z", also with a fraction and +00:00; INT64_MAX for NULL; 0 with -EINVAL for what is no time. */
 int fl_parse_expiry(const char *text, int64_t *ret);
 /* A request with retries. attempts 0: as the settings say. */

@@ -51,10 +51,11 @@ static int container_url(struct fl_lookup *l, char url[URL_MAX])
 		return fl_fail(-E2BIG, "AWS_CONTAINER_CREDENTIALS_*_URI is longer than %d bytes", URL_MAX);
 	if (!strncmp(url, "https://", 8) || (!strncmp(url, "http://", 7) && is_near(url)))
 		return 0;
-	return fl_fail(-EINVAL,
-		       "AWS_CONTAINER_CREDENTIALS_FULL_URI: %.100s is neither https:// nor an address of this machine or of "
-		       "the container's host",
-		       url);
+	return fl_fail(
+	    -EINVAL,
+	    "AWS_CONTAINER_CREDENTIALS_FULL_URI: %.100s is neither https:// nor an address of this machine or of "
+	    "the container's host",
+	    url);
 }
 
 /* The value of the header Authorization, "" when there is none. */
@@ -68,7 +69,8 @@ static int container_token(struct fl_lookup *l, struct fl_buf *out)
 		out->len--;
 	for (size_t i = 0; i < out->len && !r; i++)
 		if (iscntrl((unsigned char)out->data[i]))
-			r = fl_fail(-EINVAL, "AWS_CONTAINER_AUTHORIZATION_TOKEN%s: more than one line", file ? "_FILE" : "");
+			r = fl_fail(-EINVAL, "AWS_CONTAINER_AUTHORIZATION_TOKEN%s: more than one line",
+				    file ? "_FILE" : "");
 	return r;
 }
 
@@ -130,12 +132,8 @@ static unsigned number(struct fl_lookup *l, const char *variable, unsigned usual
 static int ask_instance(struct instance *m, const char *method, const char *path, const struct fl_pair *header)
 {
 	char url[URL_MAX];
-	struct fl_http_request q = {.method = method,
-				    .url = url,
-				    .headers = header,
-				    .headers_n = 1,
-				    .total_ms = m->total_ms,
-				    .no_proxy = true};
+	struct fl_http_request q = {
+	    .method = method, .url = url, .headers = header, .headers_n = 1, .total_ms = m->total_ms, .no_proxy = true};
 
 	snprintf(url, sizeof url, "%s%s", m->base, path);
 	return fl_ask(m->l, &q, m->attempts, &m->answer);
@@ -160,12 +158,13 @@ static int open_instance(struct instance *m)
 	static const struct fl_pair ttl = {"x-aws-ec2-metadata-token-ttl-seconds", SESSION_S};
 	int r = ask_instance(m, "PUT", "/latest/api/token", &ttl);
 
-	if (r == -ECANCELED)
+	if (r == -EINTR)
 		return r;
 	if (r)
 		return fl_looked(m->l, "instance: %s", fl_error_text(r));
 	if (m->answer.status != 200 || !take_word(&m->answer.body, m->token, sizeof m->token))
-		return fl_looked(m->l, "instance: %s answers %ld to the request for a token", m->base, m->answer.status);
+		return fl_looked(m->l, "instance: %s answers %ld to the request for a token", m->base,
+				 m->answer.status);
 	return 0;
 }
 

@@ -49,6 +49,7 @@ int fl_curl_load(const struct fl_curl **ret)
 	*ret = &calls;
 	if (missing)
 		return fl_fail(-ENOENT,
-			       "reading a bucket needs libcurl 7.68 or later, and %s is not here: install libcurl4", missing);
+			       "reading a bucket needs libcurl 7.68 or later, and %s is not here: install libcurl4",
+			       missing);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +34,7 @@ struct fl_http {
 	pthread_cond_t freed;
 	struct slot *slots; /* the first `idle` are free, the most recently used last */
 	unsigned idle, made;
+	atomic_bool closed;
 };
 
 /* One request under way. */
@@ -48,12 +50,17 @@ struct transfer {
 
 bool fl_http_stopped(const struct fl_http *h)
 {
-	return h->options.stop && *h->options.stop;
+	return (h->options.stop && *h->options.stop) || atomic_load(&h->closed);
+}
+
+void fl_http_close(struct fl_http *h)
+{
+	atomic_store(&h->closed, true);
 }
 
 static int stopped(void)
 {
-	return fl_fail(-ECANCELED, "stopped");
+	return fl_fail(-EINTR, "stopped");
 }
 
 int fl_http_sleep(struct fl_http *h, uint64_t ms)
@@ -267,7 +274,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	if (a->status / 100 == 2) {
 		t->error = fl_buf_add(&a->body, data, len);
 		if (t->error == -E2BIG)
-			t->error = fl_fail(-EPROTO, "the server's answer is longer than %u MiB", FL_HTTP_BODY_MAX >> 20);
+			t->error =
+			    fl_fail(-EPROTO, "the server's answer is longer than %u MiB", FL_HTTP_BODY_MAX >> 20);
 		return t->error ? 0 : len;
 	}
 	room = a->body.len < FL_HTTP_ERROR_MAX ? FL_HTTP_ERROR_MAX - a->body.len : 0;
@@ -355,13 +363,20 @@ static int map_error(struct transfer *t, CURLcode code)
 		int error;
 		bool again;
 	} rows[] = {
-	    {CURLE_COULDNT_RESOLVE_HOST, -EHOSTUNREACH, true}, {CURLE_COULDNT_RESOLVE_PROXY, -EHOSTUNREACH, true},
-	    {CURLE_COULDNT_CONNECT, -ECONNREFUSED, true},      {CURLE_OPERATION_TIMEDOUT, -ETIMEDOUT, true},
-	    {CURLE_PARTIAL_FILE, -ECONNRESET, true},	       {CURLE_RECV_ERROR, -ECONNRESET, true},
-	    {CURLE_SEND_ERROR, -ECONNRESET, true},	       {CURLE_GOT_NOTHING, -ECONNRESET, true},
-	    {CURLE_SSL_CONNECT_ERROR, -ECONNRESET, true},      {CURLE_OUT_OF_MEMORY, -ENOMEM, false},
-	    {CURLE_URL_MALFORMAT, -EINVAL, false},	       {CURLE_PEER_FAILED_VERIFICATION, -EACCES, false},
-	    {CURLE_SSL_CACERT_BADFILE, -EINVAL, false},	       {CURLE_UNSUPPORTED_PROTOCOL, -EINVAL, false},
+	    {CURLE_COULDNT_RESOLVE_HOST, -EHOSTUNREACH, true},
+	    {CURLE_COULDNT_RESOLVE_PROXY, -EHOSTUNREACH, true},
+	    {CURLE_COULDNT_CONNECT, -ECONNREFUSED, true},
+	    {CURLE_OPERATION_TIMEDOUT, -ETIMEDOUT, true},
+	    {CURLE_PARTIAL_FILE, -ECONNRESET, true},
+	    {CURLE_RECV_ERROR, -ECONNRESET, true},
+	    {CURLE_SEND_ERROR, -ECONNRESET, true},
+	    {CURLE_GOT_NOTHING, -ECONNRESET, true},
+	    {CURLE_SSL_CONNECT_ERROR, -ECONNRESET, true},
+	    {CURLE_OUT_OF_MEMORY, -ENOMEM, false},
+	    {CURLE_URL_MALFORMAT, -EINVAL, false},
+	    {CURLE_PEER_FAILED_VERIFICATION, -EACCES, false},
+	    {CURLE_SSL_CACERT_BADFILE, -EINVAL, false},
+	    {CURLE_UNSUPPORTED_PROTOCOL, -EINVAL, false},
 	};
 	const char *why = *t->text ? t->text : t->http->curl->easy_strerror(code);
 	const char *remedy = "";
@@ -405,7 +420,7 @@ int fl_http_do(struct fl_http *h, const struct fl_http_request *request, struct 
 {
 	struct transfer t = {.http = h, .request = request, .answer = ret};
 	struct curl_slist *headers = NULL;
-	struct slot s;
+	struct slot s = {0};
 	curl_off_t length = -1;
 	int r;
 

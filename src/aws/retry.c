@@ -15,9 +15,18 @@ bool fl_retry_status(long status)
 bool fl_retry_code(const char *code)
 {
 	static const char *const codes[] = {
-	    "SlowDown",		 "Throttling",	       "ThrottlingException", "RequestLimitExceeded",
-	    "RequestThrottled",	 "RequestTimeout",     "InternalError",	      "ServiceUnavailable",
-	    "TooManyRequests",	 "BandwidthLimitExceeded", "RequestThrottledException", "IDPCommunicationError",
+	    "SlowDown",
+	    "Throttling",
+	    "ThrottlingException",
+	    "RequestLimitExceeded",
+	    "RequestThrottled",
+	    "RequestTimeout",
+	    "InternalError",
+	    "ServiceUnavailable",
+	    "TooManyRequests",
+	    "BandwidthLimitExceeded",
+	    "RequestThrottledException",
+	    "IDPCommunicationError",
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(codes); i++)

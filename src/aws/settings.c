@@ -154,7 +154,7 @@ const char *fl_aws_domain(const char *region)
 	static const struct {
 		const char *prefix, *domain;
 	} partitions[] = {
-	    {"cn-", "amazonaws.com.cn"},    {"us-iso-", "c2s.ic.gov"},	 {"us-isob-", "sc2s.sgov.gov"},
+	    {"cn-", "amazonaws.com.cn"},    {"us-iso-", "c2s.ic.gov"},      {"us-isob-", "sc2s.sgov.gov"},
 	    {"us-isof-", "csp.hci.ic.gov"}, {"eu-isoe-", "cloud.adc-e.uk"}, {"eusc-", "amazonaws.eu"},
 	};
 

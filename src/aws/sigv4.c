@@ -320,8 +320,8 @@ int fl_sigv4_string(const struct fl_sigv4 *req, struct fl_buf *out)
 	if (r)
 		return r;
 	fl_sha256_hex(canonical.data, canonical.len, digest);
-	return fl_buf_printf(out, ALGORITHM "\n%s\n%.*s/%s/%s/aws4_request\n%s", req->date, DAY_LEN, req->date, req->region,
-			     req->service, digest);
+	return fl_buf_printf(out, ALGORITHM "\n%s\n%.*s/%s/%s/aws4_request\n%s", req->date, DAY_LEN, req->date,
+			     req->region, req->service, digest);
 }
 
 static int signature(const struct fl_sigv4 *req, char ret[FL_SHA256_HEX])
@@ -360,8 +360,8 @@ int fl_sigv4_authorization(const struct fl_sigv4 *req, struct fl_buf *out)
 	if (!r)
 		r = signature(req, hex);
 	if (!r)
-		r = fl_buf_printf(out, ALGORITHM " Credential=%s/%.*s/%s/%s/aws4_request, SignedHeaders=", req->key_id, DAY_LEN,
-				  req->date, req->region, req->service);
+		r = fl_buf_printf(out, ALGORITHM " Credential=%s/%.*s/%s/%s/aws4_request, SignedHeaders=", req->key_id,
+				  DAY_LEN, req->date, req->region, req->service);
 	if (!r)
 		r = add_signed_names(req, h, out);
 	return r ? r : fl_buf_printf(out, ", Signature=%s", hex);

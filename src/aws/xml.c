@@ -21,7 +21,8 @@ struct parser {
 
 static int bad(const struct parser *x, const char *what)
 {
-	return fl_fail(-EPROTO, "the answer is not the XML it should be: %s at byte %zu", what, (size_t)(x->p - x->start));
+	return fl_fail(-EPROTO, "the answer is not the XML it should be: %s at byte %zu", what,
+		       (size_t)(x->p - x->start));
 }
 
 static bool starts(const struct parser *x, const char *with)
@@ -95,7 +96,9 @@ static int take_number(struct parser *x, const char *from, size_t n)
 		return bad(x, "a character's number");
 	for (size_t i = 0; i < n; i++) {
 		int c = tolower((unsigned char)from[i]);
-		uint32_t digit = isdigit(c) ? (uint32_t)(c - '0') : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10) : 99;
+		uint32_t digit = isdigit(c)             ? (uint32_t)(c - '0')
+				 : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10)
+							: 99;
 
 		if (digit >= base)
 			return bad(x, "a character's number");

@@ -98,20 +98,38 @@ char *fl_addr_print(char *p, const struct fl_addr *a, bool v6)
 	return !v6 && fl_addr_is_mapped_v4(a) ? print_v4(p, a->b + 12) : print_v6(p, a->b);
 }
 
+/* As inet_pton(AF_INET): four decimal numbers without zeroes in front. */
+static bool parse_v4(const char *p, size_t n, uint8_t ret[4])
+{
+	const char *end = p + n;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned v = 0, digits = 0;
+
+		for (; p < end && digits < 3 && (unsigned)(*p - '0') < 10; digits++)
+			v = v * 10 + (unsigned)(*p++ - '0');
+		if (!digits || v > 255 || (digits > 1 && p[-(int)digits] == '0') ||
+		    (i < 3 && (p == end || *p++ != '.')))
+			return false;
+		ret[i] = (uint8_t)v;
+	}
+	return p == end;
+}
+
 int fl_addr_parse(const char *text, size_t n, struct fl_addr *ret, bool *ret_v6)
 {
 	char copy[FL_ADDR_TEXT_MAX + 1];
 	uint8_t v4[4];
 
-	if (n && n <= FL_ADDR_TEXT_MAX) {
+	if (parse_v4(text, n, v4)) {
+		*ret = fl_addr_v4(v4);
+		if (ret_v6)
+			*ret_v6 = false;
+		return 0;
+	}
+	if (n && n <= FL_ADDR_TEXT_MAX && !memchr(text, '\0', n)) {
 		memcpy(copy, text, n);
 		copy[n] = '\0';
-		if (inet_pton(AF_INET, copy, v4) == 1) {
-			*ret = fl_addr_v4(v4);
-			if (ret_v6)
-				*ret_v6 = false;
-			return 0;
-		}
 		if (inet_pton(AF_INET6, copy, ret->b) == 1) {
 			if (ret_v6)
 				*ret_v6 = true;
@@ -157,4 +175,14 @@ bool fl_cidr_has(const struct fl_cidr *c, const struct fl_addr *a)
 	if (memcmp(c->base.b, a->b, whole))
 		return false;
 	return !rest || !((c->base.b[whole] ^ a->b[whole]) >> (8 - rest));
+}
+
+bool fl_addr_is_private(const struct fl_addr *a, bool v6)
+{
+	const uint8_t *b = a->b + 12;
+
+	if (v6)
+		return (a->b[0] & 0xfe) == 0xfc || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
+	       (b[0] == 100 && (b[1] & 0xc0) == 64) || (b[0] == 169 && b[1] == 254);
 }

@@ -40,6 +40,9 @@ char *fl_addr_print(char *p, const struct fl_addr *a, bool v6);
 /* The whole of text must be an address. 0 or -EINVAL. ret_v6 may be NULL. */
 int fl_addr_parse(const char *text, size_t n, struct fl_addr *ret, bool *ret_v6);
 
+/* No address of the internet: private (RFC 1918, RFC 4193), carrier-grade NAT (RFC 6598), link-local. */
+bool fl_addr_is_private(const struct fl_addr *a, bool v6);
+
 struct fl_cidr {
 	struct fl_addr base; /* host bits zero */
 	uint8_t bits;        /* 0..128, counted in the 16-byte form */

@@ -25,6 +25,62 @@ uint64_t fl_hash_bytes(const void *data, size_t n, uint64_t seed)
 	return fl_mum(word[0] ^ h ^ HASH_B, word[1] ^ HASH_A);
 }
 
+#define XXH_1 0x9e3779b185ebca87ull
+#define XXH_2 0xc2b2ae3d27d4eb4full
+#define XXH_3 0x165667b19e3779f9ull
+#define XXH_4 0x85ebca77c2b2ae63ull
+#define XXH_5 0x27d4eb2f165667c5ull
+
+static uint64_t rotate(uint64_t v, unsigned n)
+{
+	return v << n | v >> (64 - n);
+}
+
+static uint64_t xxh_round(uint64_t lane, uint64_t word)
+{
+	return rotate(lane + word * XXH_2, 31) * XXH_1;
+}
+
+static uint64_t xxh_long(const uint8_t **p, size_t *n)
+{
+	uint64_t lane[4] = {XXH_1 + XXH_2, XXH_2, 0, 0 - XXH_1}, word, h;
+
+	for (; *n >= 32; *n -= 32, *p += 32)
+		for (unsigned i = 0; i < 4; i++) {
+			memcpy(&word, *p + 8 * i, sizeof word);
+			lane[i] = xxh_round(lane[i], word);
+		}
+	h = rotate(lane[0], 1) + rotate(lane[1], 7) + rotate(lane[2], 12) + rotate(lane[3], 18);
+	for (unsigned i = 0; i < 4; i++)
+		h = (h ^ xxh_round(0, lane[i])) * XXH_1 + XXH_4;
+	return h;
+}
+
+uint64_t fl_xxh64(const void *data, size_t n)
+{
+	const uint8_t *p = data;
+	size_t length = n;
+	uint64_t h = n >= 32 ? xxh_long(&p, &n) : XXH_5, word;
+	uint32_t half;
+
+	h += length;
+	for (; n >= 8; n -= 8, p += 8) {
+		memcpy(&word, p, sizeof word);
+		h = rotate(h ^ xxh_round(0, word), 27) * XXH_1 + XXH_4;
+	}
+	if (n >= 4) {
+		memcpy(&half, p, sizeof half);
+		h = rotate(h ^ half * XXH_1, 23) * XXH_2 + XXH_3;
+		n -= 4;
+		p += 4;
+	}
+	for (; n; n--, p++)
+		h = rotate(h ^ *p * XXH_5, 11) * XXH_1;
+	h = (h ^ h >> 33) * XXH_2;
+	h = (h ^ h >> 29) * XXH_3;
+	return h ^ h >> 32;
+}
+
 /* CRC-32C (RFC 3720 appendix B.4): reflected polynomial. */
 #define CRC32C_POLY 0x82f63b78u
 

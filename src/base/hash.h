@@ -16,6 +16,9 @@ static inline uint64_t fl_mum(uint64_t a, uint64_t b)
 uint64_t fl_hash_bytes(const void *data, size_t n, uint64_t seed);
 uint32_t fl_crc32c(uint32_t crc, const void *data, size_t n); /* start with 0; SSE4.2 when there */
 
+/* xxHash64 with seed 0 (Cyan4973/xxHash, doc/xxhash_spec.md), which Parquet's Bloom filters are made with. */
+uint64_t fl_xxh64(const void *data, size_t n);
+
 /* From getrandom(2). Never fails (falls back to the clock and addresses). */
 uint64_t fl_random_seed(void);
 

@@ -86,9 +86,9 @@ void fl_json_end_array(struct fl_json *j)
 	close_(j, "]");
 }
 
-/* Length of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 when there is none. */
-static size_t utf8_at(const unsigned char *p, size_t n)
+size_t fl_utf8_at(const void *text, size_t n)
 {
+	const unsigned char *p = text;
 	size_t len = *p < 0x80                  ? 1
 		     : *p >= 0xc2 && *p <= 0xdf ? 2
 		     : (*p & 0xf0) == 0xe0      ? 3
@@ -112,7 +112,7 @@ static void put_string(struct fl_json *j, const char *s, size_t n)
 
 	puts_(j, "\"");
 	while (p < end) {
-		size_t len = utf8_at(p, (size_t)(end - p));
+		size_t len = fl_utf8_at(p, (size_t)(end - p));
 		char escape[8];
 
 		if (!len) {

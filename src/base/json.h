@@ -36,3 +36,7 @@ void fl_json_ku64(struct fl_json *j, const char *key, uint64_t v);
 void fl_json_ki64(struct fl_json *j, const char *key, int64_t v);
 void fl_json_kbool(struct fl_json *j, const char *key, bool v);
 int fl_json_done(struct fl_json *j); /* 0, or the first error */
+
+/* Length of the well-formed UTF-8 sequence at text (RFC 3629 section 4), n > 0 bytes are there; 0 when there is none.
+ */
+size_t fl_utf8_at(const void *text, size_t n);

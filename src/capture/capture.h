@@ -60,6 +60,7 @@ struct fl_live_cause {
 	const char *name; /* the kernel's, without SKB_DROP_REASON_ */
 	uint64_t buffers;
 };
+#define FL_LIVE_REJECT "NETFILTER_DROP" /* the cause that is a verdict: FL_EVICT_DROPPED* */
 #define FL_LIVE_CAUSES_MAX 32
 struct fl_live_verdicts {
 	const char *why_not; /* a sentence; "" when verdicts are observed */

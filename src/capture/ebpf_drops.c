@@ -19,7 +19,7 @@
 #define PIN "drops"
 #define REASONS "skb_drop_reason" /* include/net/dropreason-core.h */
 #define PREFIX "SKB_DROP_REASON_"
-#define REJECT PREFIX "NETFILTER_DROP"
+#define REJECT PREFIX FL_LIVE_REJECT
 
 static int unavailable(struct fl_live *l, const char *why)
 {

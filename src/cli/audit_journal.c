@@ -209,12 +209,14 @@ static int on_frame(struct check *c, const struct fl_frame *f, bool delivered)
 {
 	uint64_t key = identity(f);
 	struct fl_count sum = {0};
+	uint64_t unwritten = 0; /* a record of a flow that Block Public Access rejected has no bytes */
 	struct cell *cell;
 	int r = key == c->last_key ? 0 : begin_frame(c, f, key);
 
 	for (size_t i = 0; i < f->n_flows; i++) {
 		sum.packets += f->flows[i].packets;
 		sum.bytes += f->flows[i].bytes;
+		unwritten += fl_frame_reason(f, i) == FL_REASON_BPA ? f->flows[i].bytes : 0;
 	}
 	c->flows += f->n_flows;
 	fl_count_add(&c->sum, &sum);
@@ -223,6 +225,7 @@ static int on_frame(struct check *c, const struct fl_frame *f, bool delivered)
 	cell = cell_of(c, f->eni.interface_id, f->window.start);
 	if (!cell)
 		return -ENOMEM;
+	sum.bytes -= unwritten;
 	fl_count_add(&cell->journal, &sum);
 	return 0;
 }
@@ -363,7 +366,7 @@ static int decide(struct check *c)
 	char path[4096];
 	json_t *state;
 	const char *traffic;
-	int r = fl_format_parse(&c->format, fl_format_kind_of_text(log->format), log->format);
+	int r = fl_format_parse(&c->format, fl_format_kind_of(log->format), log->format);
 
 	c->interval = log->interval ? log->interval : 60;
 	snprintf(path, sizeof path, "%s/deliver/%s.json", c->a->store, log->id);

@@ -19,7 +19,8 @@ struct conf {
 };
 
 struct row {
-	const char *eni, *name, *kind, *device, *netns, *skip;
+	const char *eni, *name, *kind, *device, *netns, *skip, *owner;
+	struct fl_labels labels;
 	bool metered;
 };
 
@@ -35,6 +36,8 @@ static int add_row(struct list *l, const struct row *w)
 	struct fl_json j = FL_JSON(&l->print.out);
 	const char *const cells[] = {w->metered ? w->eni : "-",   w->name, w->kind, w->device, w->netns,
 				     w->metered ? "yes" : w->skip};
+	const char *key, *value;
+	size_t at = 0;
 	int r = 0;
 
 	if (!l->json) {
@@ -50,18 +53,28 @@ static int add_row(struct list *l, const struct row *w)
 	fl_json_kstr(&j, "netns", w->netns);
 	fl_json_kbool(&j, "metered", w->metered);
 	fl_json_kstr(&j, "skip", w->skip);
+	if (*w->owner) {
+		fl_json_kstr(&j, "owner", w->owner);
+		fl_json_key(&j, "labels");
+		fl_json_object(&j);
+		while (fl_label_next(&w->labels, &at, &key, &value))
+			fl_json_kstr(&j, key, value);
+		fl_json_end_object(&j);
+	}
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);
 	return r ? r : fl_buf_adds(&l->print.out, "\n");
 }
 
-static int from_status(struct list *l, struct fl_status_file *s)
+static int from_status(struct list *l, struct fl_status_file *s, const char *store)
 {
+	FL_CLEANUP(fl_identities_free) struct fl_identities *identities = NULL;
 	const json_t *all = fl_status_array(s, s->root, "interfaces");
-	int r = 0;
+	int r = fl_identities_new(&identities, store);
 
 	for (size_t i = 0; !r && i < json_array_size(all); i++) {
 		const json_t *o = json_array_get(all, i);
+		const struct fl_identity *who = fl_identities_now(identities, fl_status_str(s, o, "discovered"));
 
 		r = add_row(l, &(struct row){
 				   .eni = fl_status_str(s, o, "eni"),
@@ -70,6 +83,8 @@ static int from_status(struct list *l, struct fl_status_file *s)
 				   .device = fl_status_str(s, o, "device"),
 				   .netns = fl_status_str(s, o, "netns"),
 				   .skip = fl_status_str(s, o, "skip"),
+				   .owner = fl_status_str(s, o, "owner"),
+				   .labels = who ? who->labels : (struct fl_labels){0},
 				   .metered = fl_status_bool(s, o, "metered"),
 			       });
 	}
@@ -90,9 +105,17 @@ static int from_discovery(struct list *l)
 	if (!r)
 		r = fl_discovery_list(d, &found, &n);
 	for (size_t i = 0; !r && i < n; i++)
-		r = add_row(l, &(struct row){found[i].eni.interface_id, found[i].eni.name, found[i].eni.kind,
-					     found[i].eni.device, found[i].eni.netns,
-					     found[i].skip ? fl_skip_reasons[found[i].skip] : "", !found[i].skip});
+		r = add_row(l, &(struct row){
+				   .eni = found[i].eni.interface_id,
+				   .name = found[i].eni.name,
+				   .kind = found[i].eni.kind,
+				   .device = found[i].eni.device,
+				   .netns = found[i].eni.netns,
+				   .skip = found[i].skip ? fl_skip_reasons[found[i].skip] : "",
+				   .owner = fl_discovery_is_named(&found[i]) ? found[i].eni.name : "",
+				   .labels = fl_discovery_labels(d, &found[i]),
+				   .metered = !found[i].skip,
+			       });
 	free(found);
 	fl_discovery_free(&d);
 	return r;
@@ -123,7 +146,7 @@ static int run(void *conf, int argc, char **argv)
 		r = fl_status_read(&s, c->store, "meter");
 	running = !r && fl_status_daemon_runs(&s, c->store);
 	if (running) {
-		r = from_status(&l, &s);
+		r = from_status(&l, &s, c->store);
 	} else if (!r || r == -ENOENT) {
 		if (isatty(STDERR_FILENO))
 			fputs("flowlog interfaces: no daemon runs on this store; this is what one "
@@ -152,10 +175,15 @@ const struct fl_command fl_cmd_interfaces = {
     .name = "interfaces",
     .summary = "which interfaces are metered, which are not and why",
     .synopsis = "[OPTION]...",
-    .description = "Lists interfaces with their ENI ids, the names people know them by (container, "
-		   "VM, else the interface) and, where one is not metered, the "
-		   "reason. While a daemon runs on the store, its list is shown; else what a "
-		   "daemon would find.",
+    .description =
+	"Lists interfaces with their ENI ids, the names people know them by (container, "
+	"VM, else the interface) and, where one is not metered, the "
+	"reason. While a daemon runs on the store, its list is shown; else what a "
+	"daemon would find.\n\n"
+	"A container or VM is known by the files of its runtime: Docker, Podman, containerd, CRI-O, the "
+	"results of CNI plugins, libvirt, systemd-nspawn, LXC and Incus. Those files are root's, so without a "
+	"daemon only root sees those names. In JSON \"owner\" is that name, also where an inventory calls the "
+	"interface something else, with its \"labels\".",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

@@ -12,20 +12,30 @@ static const char *const outputs[] = {"table", "json", "csv", "text"};
 struct conf {
 	const char *store, *flow_log;
 	int output;
-	bool open_window;
+	bool open_window, verdicts, read_only;
 };
+
+/* The answer stands; what it lacks is said beside it. Returns the exit status. */
+static int tell(struct fl_query_told *told)
+{
+	if (told->faults.len)
+		fputs(fl_buf_cstr(&told->faults), stderr);
+	if (told->report.malformed || told->report.bad_values)
+		fprintf(stderr,
+			"flowlog query: %llu malformed lines were not used, %llu values were none of their column\n",
+			(unsigned long long)told->report.malformed, (unsigned long long)told->report.bad_values);
+	return told->report.damaged_files ? 1 : 0;
+}
 
 static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
+	struct fl_scan_conf scan = {
+	    .store = c->store, .flow_log = c->flow_log, .open_window = c->open_window, .journal_alone = c->verdicts};
 	struct fl_query_conf q = {
-	    .store = c->store,
-	    .flow_log = c->flow_log,
-	    .open_window = c->open_window,
-	    .output = outputs[c->output],
-	    .out_fd = STDOUT_FILENO,
-	};
-	int r;
+	    .scan = &scan, .read_only = c->read_only, .output = outputs[c->output], .out_fd = STDOUT_FILENO};
+	struct fl_query_told told;
+	int r, status;
 
 	if (!argc) {
 		fputs("flowlog query: no question; for example: flowlog query 'SELECT srcaddr, "
@@ -34,12 +44,14 @@ static int run(void *conf, int argc, char **argv)
 		return 2;
 	}
 	q.sql = argv[0];
-	q.sources = (const char *const *)argv + 1; /* argv ends with NULL */
+	scan.paths = (const char *const *)argv + 1; /* argv ends with NULL */
 	argv[argc] = NULL;
-	r = fl_query_run(&q);
+	r = fl_query_run(&q, &told);
 	if (r)
 		fprintf(stderr, "flowlog query: %s\n", fl_error_text(r));
-	return r ? 1 : 0;
+	status = r ? 1 : tell(&told);
+	fl_buf_free(&told.faults);
+	return status;
 }
 
 static const struct fl_option options[] = {
@@ -50,6 +62,13 @@ static const struct fl_option options[] = {
     {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Add the open window; the column provisional is true there, and its numbers still grow.",
      offsetof(struct conf, open_window)},
+    {"verdicts", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Read the journals of stores alone, as far back as they reach: there every row has verdict_source, verdict_cause, "
+     "policy_action and policy_cause, which delivered objects have no room for.",
+     offsetof(struct conf, verdicts)},
+    {"read-only", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "For statements of others: SELECT and EXPLAIN alone, and no file but the sources.",
+     offsetof(struct conf, read_only)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|csv|text",
      "Form of the answer; json is one object a line.", offsetof(struct conf, output)},
     {0},

@@ -17,9 +17,9 @@ struct conf {
 	int output;
 };
 
-static const char *const roles[] = {"supervisor", "meter", "deliver"};
+static const char *const roles[] = {"supervisor", "meter", "names", "deliver"};
 #define ROLES FL_ARRAY_LEN(roles)
-enum { SUPERVISOR, METER, DELIVER };
+enum { SUPERVISOR, METER, NAMES, DELIVER };
 
 struct picture {
 	struct fl_status_file role[ROLES];
@@ -28,7 +28,7 @@ struct picture {
 
 static int read_all(struct picture *p, const char *store)
 {
-	static const size_t order[ROLES] = {METER, SUPERVISOR, DELIVER};
+	static const size_t order[ROLES] = {METER, SUPERVISOR, NAMES, DELIVER};
 
 	for (size_t i = 0; i < ROLES; i++) {
 		size_t k = order[i];

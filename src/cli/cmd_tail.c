@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/columns.h"
 #include "cli/status.h"
 #include "record/record.h"
 #include "scan/scan.h"
@@ -25,7 +26,7 @@ struct conf {
 	const char *store, *flow_log, *eni, *src, *dst;
 	uint64_t n, port;
 	int output, action;
-	bool follow, open_window;
+	bool follow, open_window, verdicts;
 };
 enum { ANY_ACTION, ONLY_ACCEPT, ONLY_REJECT };
 
@@ -162,6 +163,14 @@ static int keep(struct tail *t)
 	return 0;
 }
 
+static int add_verdict(struct tail *t, const struct fl_frame *frame, const struct fl_record *record)
+{
+	struct fl_verdict_values v;
+
+	fl_frame_verdict(frame, record, &v);
+	return fl_columns_add_verdict(&t->text, (enum fl_output)t->conf->output, &v);
+}
+
 static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_record *record)
 {
 	struct tail *t = ctx;
@@ -171,6 +180,8 @@ static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_re
 		return 0;
 	fl_buf_reset(&t->text);
 	r = fl_store_writer_record(t->writer, frame, record, &t->text);
+	if (!r && t->conf->verdicts)
+		r = add_verdict(t, frame, record);
 	r = r ? r : mark(t, false);
 	return r ? r : keep(t);
 }
@@ -363,6 +374,8 @@ static int show_newest(struct tail *t)
 	fl_buf_reset(&t->text);
 	if (!r)
 		r = fl_encode_header(t->encoder, &t->text);
+	if (!r && t->conf->verdicts)
+		r = fl_columns_add_verdict_header(&t->text, (enum fl_output)t->conf->output);
 	if (!r)
 		r = mark(t, true);
 	if (!r)
@@ -402,9 +415,10 @@ static int work(struct tail *t)
 	int r = parse_filters(t);
 
 	if (!r)
-		r = fl_store_open(&t->store, t->conf->store, t->conf->flow_log);
+		r = (t->conf->verdicts ? fl_store_open_journal : fl_store_open)(&t->store, t->conf->store,
+										t->conf->flow_log);
 	if (!r)
-		r = fl_format_parse(&t->format, fl_format_kind_of_text(fl_store_log(t->store)->format),
+		r = fl_format_parse(&t->format, fl_format_kind_of(fl_store_log(t->store)->format),
 				    fl_store_log(t->store)->format);
 	if (!r)
 		r = fl_encoder_new(&t->encoder, t->format, (enum fl_output)t->conf->output);
@@ -449,6 +463,11 @@ static const struct fl_option options[] = {
      "End with the window that is still open; a last column provisional says of each record "
      "whether it may still grow.",
      offsetof(struct conf, open_window)},
+    {"verdicts", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
+     "Say beside each record what decided: who (verdict-source), the rule or drop (verdict-cause), and what the "
+     "inventory's rules say, in force or not (policy-action, policy-cause). The records are then those of the journal, "
+     "a window each, as far back as it reaches.",
+     offsetof(struct conf, verdicts)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|csv",
      "Form of the records; json is one object a line.", offsetof(struct conf, output)},
     {"eni", 0, NULL, FL_OPT_STRING, "ENI", NULL, NULL,
@@ -469,11 +488,12 @@ const struct fl_command fl_cmd_tail = {
     .summary = "the newest records, and new ones as windows close",
     .synopsis = "[OPTION]...",
     .description = "Shows the newest records of a store, delivered or still in the journal, oldest "
-		   "first, after a header line. As text and without --open each line "
+		   "first, after a header line. As text and without --open and --verdicts each line "
 		   "is exactly what the delivered object holds.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,
     .examples = "flowlog tail -f\n  watch records appear\nflowlog tail -n 100 --port 22 --action "
-		"REJECT\n  the newest refused attempts at SSH\n",
+		"REJECT\n  the newest refused attempts at SSH\n"
+		"flowlog tail --action REJECT --verdicts\n  what was refused, and by which rule or drop\n",
 };

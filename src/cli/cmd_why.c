@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
+#include "cli/status.h"
 #include "cli/why.h"
 #include "scan/scan.h"
 
@@ -174,6 +175,7 @@ static int look(void *ctx, const struct fl_scanned *s)
 	if (r->end >= l->seen->last) {
 		l->seen->last = r->end;
 		l->seen->last_action = r->action;
+		l->seen->last_record = *r;
 		snprintf(l->seen->last_eni, sizeof l->seen->last_eni, "%s", s->eni->interface_id);
 	}
 	return 0;
@@ -185,8 +187,13 @@ int fl_why_records(const struct fl_trace_question *q, const char *store, const c
 	struct looking l = {q, at, ret};
 	struct fl_scan_stats stats;
 
+	int r;
+
 	*ret = (struct fl_why_seen){0};
-	return fl_scan(store, flow_log, look, &l, &stats);
+	r = fl_scan(store, flow_log, look, &l, &stats);
+	if (!r && ret->last)
+		fl_kept_find(store, flow_log, ret->last_eni, &ret->last_record, NULL, &ret->kept);
+	return r;
 }
 
 /* ---- printing ---- */
@@ -218,6 +225,36 @@ void fl_why_step_json(struct fl_json *j, const struct fl_step *s)
 	fl_json_end_object(j);
 }
 
+int fl_why_kept_text(struct fl_buf *out, const struct fl_kept *k)
+{
+	struct fl_verdict_values v;
+	int r = 0;
+
+	fl_kept_values(k, &v);
+	if (*v.value[FL_VALUE_CAUSE])
+		r = fl_buf_printf(out, "  decided by %s: %s\n", v.value[FL_VALUE_SOURCE], v.value[FL_VALUE_CAUSE]);
+	if (!r && !(k->flags & FL_WINDOW_POLICY) && *v.value[FL_VALUE_RULE])
+		r = fl_buf_printf(out, "  the rules, not in force there, said %s: %s\n", v.value[FL_VALUE_POLICY],
+				  v.value[FL_VALUE_RULE]);
+	return r;
+}
+
+void fl_why_kept_json(struct fl_json *j, const char *key, const struct fl_kept *k)
+{
+	struct fl_verdict_values v;
+
+	fl_json_key(j, key);
+	if (!k->found) {
+		fl_json_null(j);
+		return;
+	}
+	fl_kept_values(k, &v);
+	fl_json_object(j);
+	for (unsigned i = 0; i < FL_VERDICT_COLUMNS; i++)
+		fl_json_kstr(j, fl_verdict_sql_columns[i], *v.value[i] ? v.value[i] : NULL);
+	fl_json_end_object(j);
+}
+
 /* The answer is what AWS's rules say; the record is what happened on this host. "": they agree. */
 static const char *disagreement(const struct fl_trace *t, const struct fl_why_seen *seen)
 {
@@ -240,6 +277,7 @@ static int print_seen(struct fl_buf *out, const struct fl_trace *t, const struct
 	if (!r)
 		r = fl_buf_printf(out, "  last seen %s, %s at %s\n", fl_time_rfc3339(seen->last, when),
 				  actions[seen->last_action], seen->last_eni);
+	r = r ? r : fl_why_kept_text(out, &seen->kept);
 	if (!r && *disagreement(t, seen))
 		r = fl_buf_printf(out, "  %s\n", disagreement(t, seen));
 	for (unsigned a = 0; !r && a < FL_ACTION_N; a++)
@@ -301,6 +339,7 @@ static void json_seen(struct fl_json *j, const struct fl_trace *t, const struct 
 	fl_json_kstr(j, "last_seen", seen->last ? fl_time_rfc3339(seen->last, when) : NULL);
 	fl_json_kstr(j, "last_action", seen->last ? actions[seen->last_action] : NULL);
 	fl_json_kstr(j, "last_interface", seen->last ? seen->last_eni : NULL);
+	fl_why_kept_json(j, "last_decided", &seen->kept);
 	fl_json_kstr(j, "disagreement", disagreement(t, seen));
 	for (unsigned a = 0; a < FL_ACTION_N; a++) {
 		fl_json_key(j, actions[a]);
@@ -366,6 +405,26 @@ static int answer(const struct conf *c, const struct fl_network *net, struct fl_
 	return r;
 }
 
+/* What the inventory does not know may be the name of a container or VM behind an interface that it does know. */
+static int find_end(const struct conf *c, const struct fl_network *net, const char *what, struct fl_trace_end *ret)
+{
+	int r = fl_trace_end(net, what, ret);
+	struct fl_status_file s;
+	const json_t *all;
+
+	if (r != -ENOENT || fl_status_read(&s, c->store, "meter"))
+		return r == -ENOENT ? fl_trace_end(net, what, ret) : r;
+	all = fl_status_array(&s, s.root, "interfaces");
+	for (size_t i = 0; r == -ENOENT && i < json_array_size(all); i++) {
+		const json_t *o = json_array_get(all, i);
+
+		if (!strcmp(fl_status_str(&s, o, "owner"), what))
+			r = fl_trace_end(net, fl_status_str(&s, o, "eni"), ret);
+	}
+	fl_status_free(&s);
+	return r == -ENOENT ? fl_trace_end(net, what, ret) : r;
+}
+
 static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out, bool *ret_usage)
 {
 	struct fl_network *net FL_CLEANUP(fl_network_free) = NULL;
@@ -392,10 +451,17 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	fl_inventory_tell("why", net);
 	r = fl_policy_of(&policy, net);
 	if (r || c->record)
-		return r ? r : fl_why_record(net, policy, c->format, c->record, c->output, out);
+		return r ? r
+			 : fl_why_record(net, policy,
+					 &(struct fl_why_record_conf){.format = c->format,
+								      .line = c->record,
+								      .store = c->store,
+								      .flow_log = c->flow_log,
+								      .json = c->output},
+					 out);
 	*ret_usage = true;
-	r = fl_trace_end(net, from, &q.from);
-	r = r ? r : fl_trace_end(net, to, &q.to);
+	r = find_end(c, net, from, &q.from);
+	r = r ? r : find_end(c, net, to, &q.to);
 	if (!r && !q.from.eni && !q.to.eni)
 		r = fl_fail(-ENOENT, "neither %s nor %s is in the inventory; flowlog inventory show lists what is",
 			    from, to);
@@ -464,7 +530,8 @@ const struct fl_command fl_cmd_why = {
 	"what "
 	"it lacks. Without PORT and PROTOCOL the question is a ping; PROTOCOL is tcp, udp, icmp, icmp:TYPE:CODE or a "
 	"number, tcp when only a port is given.\n\n"
-	"With --record a recorded flow is held against the rules of the interface that recorded it.\n\n"
+	"With --record a recorded flow is held against the rules of the interface that recorded it. Where the journal "
+	"of the store still has the flow, the rule or drop that decided then stands beside it.\n\n"
 	"Exit status: 0 allowed, 1 blocked, 2 the question could not be answered.",
     .options = options,
     .conf_size = sizeof(struct conf),

@@ -296,7 +296,7 @@ static int set_id(struct fl_flow_log *log, const char *value)
 static int set_format(struct fl_flow_log *log, const char *value)
 {
 	struct fl_format *format = NULL;
-	int e = fl_format_parse(&format, fl_format_kind_of_text(value), value);
+	int e = fl_format_parse(&format, fl_format_kind_of(value), value);
 
 	fl_format_free(&format);
 	log->format = value;
@@ -437,7 +437,7 @@ int fl_flow_log_derive_id(struct fl_flow_log *log)
 /* api.md, CreateFlowLogs: what a transit gateway's flow log cannot have. */
 int fl_flow_log_check_kind(struct fl_flow_log *log)
 {
-	bool tgw = fl_format_kind_of_text(log->format) == FL_LOG_TGW;
+	bool tgw = fl_format_kind_of(log->format) == FL_LOG_TGW;
 
 	if (!log->interval)
 		log->interval = tgw ? 60 : 600; /* AWS's default is not allowed there */

@@ -13,16 +13,26 @@
 #include "policy/policy.h"
 
 #define CONNECTIONS (1u << 20)
-#define OPENERS (1u << 18) /* questions that are remembered, to see whether denied ones are answered */
+#define QUESTIONS (1u << 18) /* that are remembered, to see whether denied ones are answered */
 #define EXPIRE_BUDGET 65536
 
-/* The opening packet of a flow. An answer to one that the rules deny says that they were not in force. */
-struct opener {
+/* What decided about the flows of a window that is not written yet. */
+#define DECIDED_MAX ((size_t)1 << 22) /* flows of one window; of further ones nothing is said */
+struct decided {
 	struct fl_key key;
-	bool used, denied;
+	uint16_t opinion; /* 0: free */
+};
+struct decided_window {
+	struct decided_window *next;
+	uint32_t window;
+	struct decided *line;
+	size_t lines, used;
 };
 
 struct fl_replay {
+	struct fl_opinions *opinions; /* NULL: nothing is kept */
+	struct decided_window *decided;
+	uint64_t not_kept;
 	struct fl_network *network;
 	struct fl_policy *policy;
 	struct fl_connections *connections;
@@ -35,8 +45,110 @@ struct fl_replay {
 	uint64_t seed;
 	struct fl_count denied[FL_BY_N], judged, elsewhere;
 	uint64_t contradictions;
-	struct opener *opener;
+	struct fl_questions *questions;
 };
+
+/* ---- what decided ---- */
+
+static struct decided *find_line(const struct fl_replay *p, const struct decided_window *w, const struct fl_key *key)
+{
+	size_t at = fl_hash_bytes(key, sizeof *key, p->seed) & (w->lines - 1);
+
+	while (w->line[at].opinion && memcmp(&w->line[at].key, key, sizeof *key))
+		at = (at + 1) & (w->lines - 1);
+	return &w->line[at];
+}
+
+static struct decided_window *find_window(const struct fl_replay *p, uint32_t window)
+{
+	struct decided_window *w = p->decided;
+
+	while (w && w->window != window)
+		w = w->next;
+	return w;
+}
+
+static void forget(struct fl_replay *p, uint32_t window)
+{
+	for (struct decided_window **at = &p->decided, *w; (w = *at);) {
+		if (w->window != window) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		free(w->line);
+		free(w);
+	}
+}
+
+/* Three quarters full at most. */
+static bool has_room(const struct fl_replay *p, struct decided_window *w)
+{
+	struct decided_window bigger = {.lines = w->lines ? 2 * w->lines : 1024};
+
+	if (4 * (w->used + 1) <= 3 * w->lines)
+		return true;
+	if (w->used >= DECIDED_MAX)
+		return false;
+	bigger.line = calloc(bigger.lines, sizeof *bigger.line);
+	if (!bigger.line)
+		return false;
+	for (size_t i = 0; i < w->lines; i++)
+		if (w->line[i].opinion)
+			*find_line(p, &bigger, &w->line[i].key) = w->line[i];
+	free(w->line);
+	w->line = bigger.line;
+	w->lines = bigger.lines;
+	return true;
+}
+
+static void note_decision(struct fl_replay *p, const struct fl_obs *o, const struct fl_subject *s,
+			  const struct fl_decision *d)
+{
+	struct decided_window *w = find_window(p, o->window);
+	uint16_t opinion = fl_opinions_add(p->opinions, p->filter, s, d);
+	struct decided *line;
+
+	if (!opinion)
+		return;
+	if (!w) {
+		w = calloc(1, sizeof *w);
+		if (!w) {
+			p->not_kept++;
+			return;
+		}
+		*w = (struct decided_window){.next = p->decided, .window = o->window};
+		p->decided = w;
+	}
+	line = w->lines ? find_line(p, w, &o->key) : NULL;
+	if (line && line->opinion) {
+		if (!d->accept && fl_opinions_at(p->opinions, line->opinion)->accept)
+			line->opinion = opinion;
+		return;
+	}
+	if (!has_room(p, w)) {
+		p->not_kept++;
+		return;
+	}
+	line = find_line(p, w, &o->key);
+	*line = (struct decided){.key = o->key, .opinion = opinion};
+	w->used++;
+}
+
+void fl_replay_verdict(const struct fl_replay *p, uint32_t window, const struct fl_key *key,
+		       struct fl_verdict_values *ret)
+{
+	const struct decided_window *w = find_window(p, window);
+	const struct fl_opinion *o = w && w->lines ? fl_opinions_at(p->opinions, find_line(p, w, key)->opinion) : NULL;
+	const uint32_t flags = p->enforced ? FL_WINDOW_POLICY : 0;
+	struct fl_ground g = {0};
+
+	if (o) {
+		g.opinion = o->accept ? FL_OPINION_ACCEPT : FL_OPINION_REJECT;
+		memcpy(g.rule, o->text, sizeof g.rule);
+	}
+	fl_ground_values(flags, key->dirfam & FL_KEY_REJECT ? FL_ACTION_REJECT : FL_ACTION_ACCEPT, o ? &g : NULL, ret);
+}
 
 void fl_replay_free(struct fl_replay **p)
 {
@@ -46,7 +158,10 @@ void fl_replay_free(struct fl_replay **p)
 	fl_policy_free(&(*p)->policy);
 	fl_enricher_free(&(*p)->enricher);
 	fl_network_free(&(*p)->network);
-	free((*p)->opener);
+	fl_opinions_free(&(*p)->opinions);
+	while ((*p)->decided)
+		forget(*p, (*p)->decided->window);
+	fl_questions_free(&(*p)->questions);
 	free(*p);
 	*p = NULL;
 }
@@ -86,8 +201,11 @@ int fl_replay_new(struct fl_replay **ret, const struct fl_replay_conf *conf)
 		return -ENOMEM;
 	p->enforced = conf->enforced;
 	p->seed = fl_random_seed();
-	p->opener = calloc(OPENERS, sizeof *p->opener);
-	r = p->opener ? prepare(p, conf) : -ENOMEM;
+	r = fl_questions_new(&p->questions, QUESTIONS, p->seed);
+	if (!r)
+		r = prepare(p, conf);
+	if (!r && conf->verdicts)
+		r = fl_opinions_new(&p->opinions);
 	if (r)
 		return r;
 	*ret = p;
@@ -114,7 +232,7 @@ int fl_replay_tags(const char *const *tags, struct fl_enrich_conf *ret)
 
 int fl_replay_begin(struct fl_replay *p, struct fl_encoder *e)
 {
-	return fl_enricher_set(p->enricher, e, &p->identity, p->network, p->eni);
+	return fl_enricher_set(p->enricher, e, &p->identity, p->network, p->eni, NULL);
 }
 
 static bool has_address(const struct fl_net_eni *e, const struct fl_addr *a)
@@ -153,53 +271,6 @@ static enum fl_dir direction(const struct fl_replay *p, const struct fl_obs *o, 
 	return by_networks(p, &o->key);
 }
 
-static struct opener *opener_of(struct fl_replay *p, const struct fl_key *k)
-{
-	return &p->opener[fl_hash_bytes(k, sizeof *k, p->seed) % OPENERS];
-}
-
-static struct fl_key reversed(const struct fl_key *k)
-{
-	struct fl_key r = *k;
-
-	r.src = k->dst;
-	r.dst = k->src;
-	r.sport = k->dport;
-	r.dport = k->sport;
-	r.dirfam ^= FL_DIR_INGRESS | FL_DIR_EGRESS; /* one of the two bits is set */
-	return r;
-}
-
-static bool holds(const struct opener *x, const struct fl_key *k)
-{
-	return x->used && !memcmp(&x->key, k, sizeof *k);
-}
-
-/*
- * A question that the rules deny and that was answered: they were not in force. TCP says which is which; of the rest
- * the first that was seen is the question, and an answer that is denied asks for nothing.
- */
-static void note_question(struct fl_replay *p, const struct fl_obs *o, int icmp_type, bool denied)
-{
-	struct fl_key asked = reversed(&o->key);
-	struct opener *question = opener_of(p, &asked), *own;
-	bool tcp = o->key.proto == 6,
-	     echo_reply = (o->key.proto == 1 && icmp_type == 0) || (o->key.proto == 58 && icmp_type == 129);
-
-	if (tcp && !(o->tcp & 2))
-		return;
-	if (tcp ? o->tcp & FL_TCP_SYNACK : echo_reply || holds(question, &asked)) {
-		if (!holds(question, &asked) || !question->denied)
-			return;
-		p->contradictions++;
-		question->denied = false; /* one a flow */
-		return;
-	}
-	own = opener_of(p, &o->key);
-	if (!holds(own, &o->key) || tcp)
-		*own = (struct opener){.key = o->key, .used = true, .denied = denied};
-}
-
 static void start(struct fl_replay *p, uint64_t time_ms)
 {
 	struct fl_connections_conf cc = {.capacity = CONNECTIONS, .seed = p->seed, .start_ms = time_ms};
@@ -228,13 +299,15 @@ void fl_replay_packet(struct fl_replay *p, struct fl_obs *o, const uint8_t *ethe
 	fl_judge(p->filter, p->connections, &s, &d);
 	p->judged.packets += o->packets;
 	p->judged.bytes += o->bytes;
-	note_question(p, o, icmp_type, !d.accept && d.by != FL_BY_CLOSED);
-	if (d.accept)
-		return;
-	p->denied[d.by].packets += o->packets;
-	p->denied[d.by].bytes += o->bytes;
-	if (p->enforced)
-		o->key.dirfam |= FL_KEY_REJECT | (d.by == FL_BY_BPA ? FL_KEY_BPA : 0);
+	p->contradictions += fl_questions_note(p->questions, &s, !d.accept && d.by != FL_BY_CLOSED);
+	if (!d.accept) {
+		p->denied[d.by].packets += o->packets;
+		p->denied[d.by].bytes += o->bytes;
+		if (p->enforced)
+			o->key.dirfam |= FL_KEY_REJECT | (d.by == FL_BY_BPA ? FL_KEY_BPA : 0);
+	}
+	if (fl_unlikely(p->opinions))
+		note_decision(p, o, &s, &d);
 }
 
 int fl_replay_line(struct fl_replay *p, struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out)
@@ -242,8 +315,9 @@ int fl_replay_line(struct fl_replay *p, struct fl_encoder *e, const struct fl_fl
 	return fl_enrich_line(p->enricher, e, l, out);
 }
 
-void fl_replay_window(struct fl_replay *p, uint64_t end_ms)
+void fl_replay_window(struct fl_replay *p, uint32_t window, uint64_t end_ms)
 {
+	forget(p, window);
 	if (p->connections)
 		fl_connections_expire(p->connections, end_ms, EXPIRE_BUDGET);
 }
@@ -284,6 +358,12 @@ void fl_replay_tell(const struct fl_replay *p)
 			"were in "
 			"force (--enforced)\n",
 			p->eni->noun.id, (unsigned long long)denied, denied == 1 ? "" : "s");
+	if (p->not_kept)
+		fprintf(stderr,
+			"flowlog meter: what decided about %llu packets is not said: their windows have more flows "
+			"than are "
+			"remembered\n",
+			(unsigned long long)p->not_kept);
 	if (p->contradictions)
 		fprintf(stderr,
 			"flowlog meter: %llu flow%s that the rules deny %s answered all the same: these rules were not "

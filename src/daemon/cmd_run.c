@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -14,7 +15,6 @@
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
-#include "daemon/privilege.h"
 #include "daemon/store_dir.h"
 #include "record/record.h"
 
@@ -156,7 +156,7 @@ struct logs {
 static int default_log(const struct conf *c, struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
-	int r = fl_format_parse(&format, fl_format_kind_of_text(c->format), c->format);
+	int r = fl_format_parse(&format, fl_format_kind_of(c->format), c->format);
 
 	fl_format_free(&format);
 	if (r < 0)
@@ -179,7 +179,7 @@ static void warn_of_format(const struct fl_flow_log *log)
 
 	const char *text = log->format ? log->format : "default";
 
-	if (!fl_format_parse(&format, fl_format_kind_of_text(text), text) && fl_format_warning(format))
+	if (!fl_format_parse(&format, fl_format_kind_of(text), text) && fl_format_warning(format))
 		fl_warn("flow log %s: format: %s", log->id, fl_format_warning(format));
 	fl_format_free(&format);
 }
@@ -190,7 +190,7 @@ static bool wants_packet_addresses(const struct fl_flow_log *log)
 	struct fl_format *format = NULL;
 	bool wants = false;
 
-	if (fl_format_parse(&format, fl_format_kind_of_text(log->format), log->format) < 0)
+	if (fl_format_parse(&format, fl_format_kind_of(log->format), log->format) < 0)
 		return false;
 	for (size_t i = 0; i < fl_format_len(format); i++)
 		wants |= !strcmp(fl_format_name(format, i), "pkt-srcaddr") ||
@@ -303,13 +303,16 @@ static void say_skipped(const struct fl_interface *v, size_t n, bool terminal)
 	}
 }
 
-static int say_interfaces(const struct fl_run *run, bool terminal)
+/* In a process of its own: names come from files that others wrote. */
+static int list_interfaces(const struct fl_run *run, bool terminal)
 {
 	struct fl_interface *v FL_CLEANUP(fl_freep) = NULL;
 	struct fl_discovery *d = NULL;
 	size_t n = 0, metered = 0;
 	int r = fl_discovery_new(&d, &run->discovery);
 
+	if (!r)
+		r = fl_names_drop(run);
 	if (!r)
 		r = fl_discovery_list(d, &v, &n);
 	fl_discovery_free(&d);
@@ -328,7 +331,26 @@ static int say_interfaces(const struct fl_run *run, bool terminal)
 	say_skipped(v, n, terminal);
 	if (!r && !metered)
 		fl_warn("no interface to meter yet; one that appears is followed");
+	fflush(stdout);
 	return r;
+}
+
+static int say_interfaces(const struct fl_run *run, bool terminal)
+{
+	int status = 0, r;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		r = list_interfaces(run, terminal);
+		if (r)
+			fl_err("%s", fl_error_text(r));
+		_exit(r ? 1 : 0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return fl_fail(-errno, "the interfaces cannot be listed: %m");
+	return status ? fl_fail(-EIO, "the interfaces cannot be listed; what was said last is why") : 0;
 }
 
 static int say_start(const struct fl_run *run, const struct fl_store_dir *dir, bool terminal)

@@ -38,9 +38,10 @@ struct fl_engine_conf {
 	/* What stands behind dst of a tuple that came in on the wire in a network namespace; NULL: never known. */
 	bool (*behind)(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret);
 	void *behind_ctx;
-	/* The rules that were in force on an interface in a window that began at start (Unix seconds); NULL: none,
-	 * nothing is judged. */
-	const struct fl_filter *(*filter)(void *ctx, const struct fl_eni *eni, int64_t start);
+	/* The rules of an interface in a window that began at start (Unix seconds); NULL: none, nothing is judged.
+	 * *ret_enforced: they were in force, and what they deny is REJECT; else their opinion is kept beside the flows.
+	 */
+	const struct fl_filter *(*filter)(void *ctx, const struct fl_eni *eni, int64_t start, bool *ret_enforced);
 	void *filter_ctx;
 	const struct fl_buf *connections; /* of the last run, which ended in order; may be NULL */
 	bool verdicts;                    /* the backend tells what the packet filter drops */

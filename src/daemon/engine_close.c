@@ -32,22 +32,47 @@ static void ledger_of_row(const struct row_dir *row, bool socket, struct fl_ledg
 	ret->verdict[FL_VERDICT_UNMATCHED] = row->untold;
 }
 
-static void record_flows(const struct fl_exclusions *x, struct fl_flow *flows, size_t *n,
-			 struct fl_ledger ledger[FL_DIR_N])
+/* Rows of one frame, and what decided about each. */
+struct rows {
+	struct fl_flow *flow;
+	struct fl_verdict_cause *cause;
+	uint16_t *ground;
+	size_t n;
+	struct fl_ground *grounds; /* FL_GROUNDS_MAX */
+};
+
+static void *make_rows(size_t n, struct rows *ret)
 {
+	char *room = malloc(n * (sizeof *ret->flow + sizeof *ret->cause + sizeof *ret->ground) +
+			    FL_GROUNDS_MAX * sizeof *ret->grounds);
+
+	if (!room)
+		return NULL;
+	ret->flow = (struct fl_flow *)room;
+	ret->cause = (struct fl_verdict_cause *)(ret->flow + n);
+	ret->ground = (uint16_t *)(ret->cause + n);
+	ret->grounds = (struct fl_ground *)(ret->ground + n);
+	return room;
+}
+
+static void record_flows(const struct fl_exclusions *x, struct rows *rows, struct fl_ledger ledger[FL_DIR_N])
+{
+	struct fl_flow *flows = rows->flow;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < *n; i++) {
+	for (size_t i = 0; i < rows->n; i++) {
 		struct fl_ledger *l = &ledger[fl_key_dir(&flows[i].key)];
 		int rule = x->on ? fl_exclusions_match(x, &flows[i].key, -1) : -1;
 		struct fl_count *c = rule < 0 ? &l->recorded : &l->excluded[rule];
 
 		c->packets += flows[i].packets;
 		c->bytes += flows[i].bytes;
-		if (rule < 0)
-			flows[kept++] = flows[i];
+		if (rule >= 0)
+			continue;
+		rows->cause[kept] = rows->cause[i];
+		flows[kept++] = flows[i];
 	}
-	*n = kept;
+	rows->n = kept;
 }
 
 static bool was_there(const struct slot *s, uint32_t window)
@@ -91,8 +116,8 @@ static void find_inside(const struct fl_engine *e, const struct slot *slot, stru
 }
 
 /* One frame of an interface; ledger holds what the counters say, the flows' sums are added here. */
-static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, unsigned chunk,
-			struct fl_flow *flows, size_t n, struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
+static int append_frame(struct fl_engine *e, const struct window *w, unsigned number, unsigned chunk, struct rows *rows,
+			struct fl_ledger ledger[FL_DIR_N], uint32_t flags)
 {
 	struct slot *slot = &e->state.slot[number];
 	struct fl_frame f = {
@@ -106,16 +131,22 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 		    .length = fl_state_window_seconds(&e->state, w->number),
 		},
 	    .eni = *fl_slot_eni(slot, w->number),
-	    .flows = flows,
+	    .flows = rows->flow,
+	    .grounds = rows->grounds,
+	    .ground = rows->ground,
 	};
 	int r;
 
 	memcpy(f.window.boot_id, e->conf.boot_id, sizeof f.window.boot_id);
-	record_flows(&slot->exclusions, flows, &n, ledger);
+	record_flows(&slot->exclusions, rows, ledger);
+	r = fl_verdicts_grounds(w->opinions, rows->cause, rows->flow, rows->n, rows->grounds, &f.n_grounds,
+				rows->ground, ledger);
+	if (r)
+		return r;
 	memcpy(f.ledger, ledger, sizeof f.ledger);
-	f.n_flows = n;
+	f.n_flows = rows->n;
 	if (e->conf.behind)
-		find_inside(e, slot, &f, flows);
+		find_inside(e, slot, &f, rows->flow);
 	r = fl_journal_append(e->conf.journal, &f);
 	if (r < 0)
 		return fl_wrap(r, "writing window %u of %s to the journal", w->number, slot->eni.interface_id);
@@ -128,20 +159,22 @@ static int append_frame(struct fl_engine *e, const struct window *w, unsigned nu
 			fl_ledger_add(&e->last.ledger, &f.ledger[d]);
 	}
 	if (w->first)
-		e->last.flows += n;
+		e->last.flows += rows->n;
 	return 0;
 }
 
 /* Fills a chunk with rows; what the verdicts count goes into the ledger of the chunk. */
-static size_t fill_chunk(struct fl_verdict_walk *walk, struct fl_flow *chunk, size_t each,
-			 struct fl_ledger ledger[FL_DIR_N], bool *ret_more)
+static void fill_chunk(struct fl_verdict_walk *walk, struct rows *rows, size_t each, struct fl_ledger ledger[FL_DIR_N],
+		       bool *ret_more)
 {
-	size_t n = 0, have;
+	size_t have;
 
 	/* One key may be two rows. */
-	while (n < each && (*ret_more = fl_verdicts_next(walk, chunk + n, &have, ledger)))
-		n += have;
-	return n;
+	for (rows->n = 0; rows->n < each; rows->n += have) {
+		*ret_more = fl_verdicts_next(walk, rows->flow + rows->n, rows->cause + rows->n, &have, ledger);
+		if (!*ret_more)
+			break;
+	}
 }
 
 /* All of an interface in one window: the counters with the first frame, flows in frames of at most
@@ -152,11 +185,12 @@ static int append_interface(struct fl_engine *e, const struct window *w, unsigne
 	static const struct fl_ledger none[FL_DIR_N];
 	const struct gap *gap = &e->state.gap;
 	size_t n = fl_verdicts_most(&walk), each = FL_MAX((size_t)CHUNK_FLOWS, n / CHUNKS_MAX + 1);
-	struct fl_flow *chunk FL_CLEANUP(fl_freep) = malloc((FL_MIN(each, n) + 2) * sizeof *chunk);
+	struct rows rows = {0};
+	void *room FL_CLEANUP(fl_freep) = make_rows(FL_MIN(each, n) + 2, &rows);
 	uint32_t flags = w->number >= gap->from && w->number <= gap->to ? FL_WINDOW_SKIPDATA : 0;
 	struct fl_ledger ledger[FL_DIR_N] = {0};
 	bool more = true;
-	int r = chunk ? 0 : -ENOMEM;
+	int r = room ? 0 : -ENOMEM;
 
 	flags |= (e->conf.verdicts ? FL_WINDOW_VERDICTS : 0) | (w->ruled[number] ? FL_WINDOW_POLICY : 0);
 	for (unsigned d = 0; d < FL_DIR_N && number < w->rows; d++) {
@@ -166,10 +200,9 @@ static int append_interface(struct fl_engine *e, const struct window *w, unsigne
 				flags |= FL_WINDOW_SKIPDATA;
 	}
 	for (unsigned part = 0; !r && more; part++) {
-		size_t now = fill_chunk(&walk, chunk, each, ledger, &more);
-
-		if (now || !part || memcmp(ledger, none, sizeof ledger))
-			r = append_frame(e, w, number, part, chunk, now, ledger, flags);
+		fill_chunk(&walk, &rows, each, ledger, &more);
+		if (rows.n || !part || memcmp(ledger, none, sizeof ledger))
+			r = append_frame(e, w, number, part, &rows, ledger, flags);
 		memset(ledger, 0, sizeof ledger);
 	}
 	return r;
@@ -201,7 +234,7 @@ static int write_part(struct fl_engine *e, struct window *w)
 	r = fl_judging_part(e, w);
 	if (r)
 		return r;
-	fl_verdicts_runs(&runs, w->flows, w->n_flows);
+	fl_verdicts_runs(&runs, w->flows, w->n_flows, w->opinion);
 	if (w->first)
 		memset(&e->last, 0, sizeof e->last);
 	for (unsigned i = 0; !r && i < FL_K_SLOTS; i++) {
@@ -507,6 +540,6 @@ uint64_t fl_engine_memory(const struct fl_engine *e)
 	uint64_t sum = sizeof *e;
 
 	for (const struct window *w = e->state.windows; w; w = w->next)
-		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row + w->n_flows * sizeof *w->flows;
+		sum += sizeof *w + fl_table_bytes(w->table) + w->rows * sizeof *w->row + fl_state_flow_bytes(w);
 	return sum;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the inventory's rules deny, where they are declared to be in force. A part of a window is judged once, when it
+ * What the inventory's rules deny, where they are declared to be in force, and their opinion where they are not: it is
+ * kept beside the flows and changes no action. A part of a window is judged once, when it
  * is written, flow by flow in the order they began, with the connections as the part before left them. The log has the
  * connections with the end of every part, so that after a death the same part gets the same verdicts.
  *
@@ -20,7 +21,6 @@
 
 #define CONNECTIONS (1u << 18) /* 16 MiB, in the log too while they are all in use */
 #define EXPIRE_BUDGET 65536
-#define EPHEMERAL 32768 /* Linux's first port of those who ask */
 #define P_TCP 6
 #define TCP_ENDS 5 /* FIN, RST */
 
@@ -31,6 +31,9 @@ struct judged {
 	struct fl_flow *flow;
 	size_t n;
 	bool *done, *tracked, *goes_on; /* goes_on: of a connection that its own side opened in an earlier window */
+	bool enforced;
+	struct fl_opinions *opinions;
+	uint16_t *opinion;
 	int64_t start;
 };
 
@@ -54,20 +57,6 @@ static struct fl_flow *reverse_of(const struct judged *j, const struct fl_subjec
 	return bsearch(&wanted, j->flow, j->n, sizeof wanted, fl_verdicts_by_tuple);
 }
 
-/* Did f begin before its reverse g? The kernel's time is too coarse to tell of quick answers. 1: yes, -1: no, 0: who
- * knows. */
-static int asks_first(const struct fl_flow *f, const struct fl_subject *sf, const struct fl_flow *g,
-		      const struct fl_subject *sg)
-{
-	if (f->key.proto == P_TCP && fl_subject_asks(sf) != fl_subject_asks(sg))
-		return fl_subject_asks(sf) ? 1 : -1;
-	if (f->first_ms != g->first_ms)
-		return f->first_ms < g->first_ms ? 1 : -1;
-	if ((f->key.sport >= EPHEMERAL) != (f->key.dport >= EPHEMERAL))
-		return f->key.sport >= EPHEMERAL ? 1 : -1;
-	return 0;
-}
-
 static void judge_one(struct judged *j, struct fl_flow *f, const struct fl_subject *s, struct fl_decision *ret)
 {
 	size_t i = (size_t)(f - j->flow);
@@ -76,7 +65,9 @@ static void judge_one(struct judged *j, struct fl_flow *f, const struct fl_subje
 	j->done[i] = true;
 	j->tracked[i] = ret->tracked && ret->accept;
 	j->goes_on[i] = ret->by == FL_BY_CONNECTION && ret->opener == fl_key_dir(&f->key);
-	f->action = ret->accept ? FL_ACTION_ACCEPT : FL_ACTION_REJECT;
+	j->opinion[i] = fl_opinions_add(j->opinions, j->filter, s, ret);
+	if (j->enforced)
+		f->action = ret->accept ? FL_ACTION_ACCEPT : FL_ACTION_REJECT;
 }
 
 /* A flow and, when that is what it answers or may answer, its reverse before it. */
@@ -91,7 +82,7 @@ static void judge_flow(struct judged *j, struct fl_flow *f)
 		return;
 	if (g) {
 		back = subject_of(j, g);
-		asks = asks_first(f, &s, g, &back);
+		asks = fl_subject_asks_first(&s, &back);
 	}
 	if (g && asks < 0 && !j->done[g - j->flow])
 		judge_one(j, g, &back, &before);
@@ -119,7 +110,7 @@ static void find_answers(struct judged *j)
 		back = subject_of(j, g);
 		/* A denied reply asks nothing of those who opened the connection, whichever came first in this window.
 		 */
-		if (fl_subject_answers(&back) && !j->goes_on[g - j->flow] && asks_first(f, &s, g, &back) > 0)
+		if (fl_subject_answers(&back) && !j->goes_on[g - j->flow] && fl_subject_asks_first(&s, &back) > 0)
 			g->action |= FL_STATE_ANSWERS;
 	}
 }
@@ -165,7 +156,8 @@ static void judge_interface(struct judged *j, struct order *order)
 	qsort(order, j->n, sizeof *order, by_time);
 	for (size_t i = 0; i < j->n; i++)
 		judge_flow(j, order[i].flow);
-	find_answers(j);
+	if (j->enforced)
+		find_answers(j);
 	close_connections(j, order);
 }
 
@@ -229,7 +221,7 @@ void fl_judging_end(struct fl_engine *e)
 
 /* ---- a part ---- */
 
-/* The rules of every interface that has something to say. false: none are in force anywhere. */
+/* The rules of every interface that has some. false: there are none anywhere. */
 static bool find_rules(struct fl_engine *e, struct window *w, int64_t start, const struct fl_filter *ret[FL_K_SLOTS])
 {
 	bool any = false;
@@ -237,8 +229,11 @@ static bool find_rules(struct fl_engine *e, struct window *w, int64_t start, con
 	for (unsigned i = 0; i < FL_K_SLOTS; i++) {
 		const struct slot *s = &e->state.slot[i];
 
-		ret[i] = s->used ? e->conf.filter(e->conf.filter_ctx, fl_slot_eni(s, w->number), start) : NULL;
-		w->ruled[i] = ret[i];
+		bool enforced = false;
+
+		ret[i] =
+		    s->used ? e->conf.filter(e->conf.filter_ctx, fl_slot_eni(s, w->number), start, &enforced) : NULL;
+		w->ruled[i] = ret[i] && enforced;
 		any = any || ret[i];
 	}
 	return any;
@@ -261,7 +256,11 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 	/* All memory first: a part is not judged by halves. */
 	order = malloc((w->n_flows + 1) * sizeof *order);
 	marks = calloc(3 * w->n_flows + 1, sizeof *marks);
-	r = order && marks ? open_table(e, start) : -ENOMEM;
+	free(w->opinion);
+	w->opinion = calloc(w->n_flows + 1, sizeof *w->opinion);
+	r = order && marks && w->opinion ? open_table(e, start) : -ENOMEM;
+	if (!r && !w->opinions)
+		r = fl_opinions_new(&w->opinions);
 	if (r)
 		return r;
 	for (size_t i = 0, to; i < w->n_flows && !(w->flows[i].key.iface & FL_STATE_MARKS); i = to) {
@@ -272,6 +271,9 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 				   .done = marks + i,
 				   .tracked = marks + w->n_flows + i,
 				   .goes_on = marks + 2 * w->n_flows + i,
+				   .enforced = w->ruled[slot],
+				   .opinions = w->opinions,
+				   .opinion = w->opinion + i,
 				   .start = start};
 
 		for (to = i; to < w->n_flows && w->flows[to].key.iface == slot;)

@@ -43,7 +43,7 @@ static size_t table_limit(const struct state *s)
 	if (!s->memory_limit)
 		return 0;
 	for (const struct window *w = s->windows; w; w = w->next)
-		used += fl_table_bytes(w->table) + w->n_flows * sizeof *w->flows;
+		used += fl_table_bytes(w->table) + fl_state_flow_bytes(w);
 	return used >= s->memory_limit ? 1 : FL_MIN(s->memory_limit / 2, s->memory_limit - used);
 }
 
@@ -107,6 +107,8 @@ void fl_state_drop_window(struct state *s, struct window *w)
 		w->table = NULL;
 	}
 	fl_table_free(&w->table);
+	fl_opinions_free(&w->opinions);
+	free(w->opinion);
 	free(w->flows);
 	free(w->row);
 	free(w);
@@ -644,15 +646,16 @@ static int with_verdicts(const struct fl_flow *flows, size_t n, struct fl_flow *
 
 	if (!rows)
 		return -ENOMEM;
-	fl_verdicts_runs(&runs, flows, n);
+	fl_verdicts_runs(&runs, flows, n, NULL);
 	for (unsigned slot = 0; slot < FL_K_SLOTS; slot++) {
 		struct fl_verdict_walk walk;
+		struct fl_verdict_cause unneeded[2];
 		struct fl_flow pair[2];
 		size_t have;
 
 		fl_verdicts_take(&runs, slot, &walk);
 		/* Never more rows than flows: a REJECT stands for a flow of drops. */
-		while (fl_verdicts_next(&walk, pair, &have, unused)) {
+		while (fl_verdicts_next(&walk, pair, unneeded, &have, unused)) {
 			memcpy(rows + at, pair, have * sizeof *rows);
 			at += have;
 		}

@@ -10,6 +10,7 @@
 #include "bpf/shared.h"
 #include "daemon/engine.h"
 #include "daemon/wal.h"
+#include "policy/policy.h"
 
 #define FL_STATE_WINDOWS_MAX 4096 /* open at once: after days of a dead meter with a living kernel side */
 #define FL_STATE_SILENT_MAX                                                                                            \
@@ -38,7 +39,9 @@ struct window {
 	bool frozen;
 	bool judged;
 	bool ruled[FL_K_SLOTS]; /* rules are in force on it */
-	bool first;             /* the part in which every interface says something, were it NODATA */
+	uint16_t *opinion;      /* of the rules, by flow of flows; NULL: there were none anywhere */
+	struct fl_opinions *opinions;
+	bool first; /* the part in which every interface says something, were it NODATA */
 	struct fl_table *table;
 	size_t limit;    /* of the table */
 	struct row *row; /* by slot */
@@ -46,6 +49,11 @@ struct window {
 	struct fl_flow *flows; /* sorted, once writing has begun */
 	size_t n_flows;
 };
+
+static inline size_t fl_state_flow_bytes(const struct window *w)
+{
+	return w->n_flows * (sizeof *w->flows + (w->opinion ? sizeof *w->opinion : 0));
+}
 
 /* Drops are flows too, in the same table: a mark beside the slot number keeps them apart, and sorts them behind what
  * was seen, in the same order. */
@@ -189,15 +197,27 @@ void fl_verdicts_find_ports(const struct state *s, struct fl_flow *flows, size_t
 /* One interface's flows: what was seen, what of it was dropped, what was dropped before. */
 struct fl_verdict_walk {
 	const struct fl_flow *seen, *seen_end, *dropped, *dropped_end, *before, *before_end;
+	const uint16_t *opinion; /* of seen; NULL: nothing was judged */
+};
+/* What decided about a row. */
+struct fl_verdict_cause {
+	uint16_t opinion; /* number in the window's table; 0: not judged */
+	bool dropped;     /* by the packet filter, at least in part */
 };
 /* The next key's rows, with action: at most an ACCEPT and a REJECT. May be none; false: at the end. */
-bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *ret_n,
-		      struct fl_ledger ledger[FL_DIR_N]);
-/* The interfaces of sorted flows one after another, from slot 0. */
+bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], struct fl_verdict_cause ret_cause[2],
+		      size_t *ret_n, struct fl_ledger ledger[FL_DIR_N]);
+/* The causes of a frame's rows by name, as many as a frame takes: *ret_table with room for FL_GROUNDS_MAX, and a number
+ * a row. What is only called "other" is counted. */
+int fl_verdicts_grounds(const struct fl_opinions *opinions, const struct fl_verdict_cause *cause,
+			const struct fl_flow *rows, size_t n, struct fl_ground *table, uint32_t *ret_n,
+			uint16_t *ret_ground, struct fl_ledger ledger[FL_DIR_N]);
+/* The interfaces of sorted flows one after another, from slot 0. opinion: by flow, may be NULL. */
 struct fl_verdict_runs {
-	const struct fl_flow *at[3], *end[3];
+	const struct fl_flow *flows, *at[3], *end[3];
+	const uint16_t *opinion;
 };
-void fl_verdicts_runs(struct fl_verdict_runs *r, const struct fl_flow *flows, size_t n);
+void fl_verdicts_runs(struct fl_verdict_runs *r, const struct fl_flow *flows, size_t n, const uint16_t *opinion);
 void fl_verdicts_take(struct fl_verdict_runs *r, unsigned slot, struct fl_verdict_walk *ret);
 static inline size_t fl_verdicts_most(const struct fl_verdict_walk *w)
 {

@@ -4,6 +4,7 @@
  * filter took out of it; both are flows of the same window. When the window is written, what was dropped is taken from
  * what was seen, never more than that. Pure: the same flows give the same rows however often a part is written.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,11 +98,13 @@ void fl_verdicts_find_ports(const struct state *s, struct fl_flow *flows, size_t
 
 /* ---- an interface's rows ---- */
 
-void fl_verdicts_runs(struct fl_verdict_runs *r, const struct fl_flow *flows, size_t n)
+void fl_verdicts_runs(struct fl_verdict_runs *r, const struct fl_flow *flows, size_t n, const uint16_t *opinion)
 {
 	static const uint16_t marks[3] = {0, FL_STATE_DROPPED, FL_STATE_BEFORE};
 	const struct fl_flow *at = flows, *end = flows + n;
 
+	r->flows = flows;
+	r->opinion = opinion;
 	for (unsigned i = 0; i < 3; i++) {
 		r->at[i] = at;
 		while (at < end && (at->key.iface & FL_STATE_MARKS) == marks[i])
@@ -121,6 +124,7 @@ void fl_verdicts_take(struct fl_verdict_runs *r, unsigned slot, struct fl_verdic
 			r->at[i]++;
 		*to[i] = r->at[i];
 	}
+	ret->opinion = r->opinion ? r->opinion + (ret->seen - r->flows) : NULL;
 }
 
 static void count(struct fl_ledger ledger[FL_DIR_N], const struct fl_flow *f, enum fl_verdict v, uint64_t packets,
@@ -160,11 +164,12 @@ static bool move(struct fl_flow *seen, const struct fl_flow *dropped, struct fl_
 	return ret->packets;
 }
 
-bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *ret_n,
-		      struct fl_ledger ledger[FL_DIR_N])
+bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], struct fl_verdict_cause ret_cause[2],
+		      size_t *ret_n, struct fl_ledger ledger[FL_DIR_N])
 {
 	const struct fl_flow *key = w->seen < w->seen_end ? w->seen : NULL;
 	struct fl_flow seen = {0}, rejected = {0};
+	struct fl_verdict_cause cause = {0};
 
 	*ret_n = 0;
 	if (w->dropped < w->dropped_end && (!key || fl_verdicts_by_tuple(w->dropped, key) < 0))
@@ -173,8 +178,10 @@ bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *
 		key = w->before;
 	if (!key)
 		return false;
-	if (w->seen < w->seen_end && !fl_verdicts_by_tuple(w->seen, key))
+	if (w->seen < w->seen_end && !fl_verdicts_by_tuple(w->seen, key)) {
 		seen = *w->seen++;
+		cause.opinion = w->opinion ? *w->opinion++ : 0;
+	}
 	if (w->dropped < w->dropped_end && !fl_verdicts_by_tuple(w->dropped, key)) {
 		const struct fl_flow *dropped = w->dropped++;
 
@@ -192,6 +199,7 @@ bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *
 		else
 			rejected = *before;
 	}
+	cause.dropped = rejected.packets != 0;
 	if (seen.action & FL_STATE_ANSWERS)
 		count(ledger, &seen, FL_VERDICT_CONTRADICTED, seen.packets, seen.bytes);
 	if (seen.action & FL_ACTION_REJECT && seen.packets) {
@@ -203,12 +211,87 @@ bool fl_verdicts_next(struct fl_verdict_walk *w, struct fl_flow ret[2], size_t *
 		seen.packets = 0;
 	}
 	seen.action = FL_ACTION_ACCEPT;
-	if (seen.packets)
+	if (seen.packets) {
+		ret_cause[*ret_n] = (struct fl_verdict_cause){.opinion = cause.opinion};
 		ret[(*ret_n)++] = seen;
+	}
 	if (rejected.packets) {
+		ret_cause[*ret_n] = cause;
 		rejected.key.iface = (uint16_t)fl_state_slot_of(&rejected.key);
 		rejected.action = FL_ACTION_REJECT;
 		ret[(*ret_n)++] = rejected;
 	}
 	return true;
+}
+
+/* ---- what decided, by name ---- */
+
+/* Of each kind one row is spared for what is only called "other". */
+#define OTHERS 4
+
+struct naming {
+	const struct fl_opinions *opinions;
+	struct fl_ground *table;
+	uint32_t n;
+	uint16_t *number; /* by opinion, twice: without and with a drop */
+};
+
+static uint16_t add_ground(struct naming *g, struct fl_verdict_cause cause)
+{
+	const struct fl_opinion *o = fl_opinions_at(g->opinions, cause.opinion);
+	struct fl_ground *row = &g->table[g->n];
+
+	memset(row, 0, sizeof *row);
+	if (cause.dropped)
+		memcpy(row->drop, FL_LIVE_REJECT, sizeof FL_LIVE_REJECT);
+	if (o) {
+		_Static_assert(sizeof row->rule == sizeof o->text, "a name fits");
+		memcpy(row->rule, o->text, strnlen(o->text, sizeof o->text - 1));
+		row->opinion = o->accept ? FL_OPINION_ACCEPT : FL_OPINION_REJECT;
+		row->reason = o->bpa ? FL_REASON_BPA : FL_REASON_NONE;
+	}
+	return (uint16_t)++g->n;
+}
+
+static bool is_other(uint16_t opinion)
+{
+	return opinion == FL_OPINION_OTHER_ACCEPT || opinion == FL_OPINION_OTHER_REJECT;
+}
+
+static uint16_t ground_of(struct naming *g, struct fl_verdict_cause *cause)
+{
+	uint16_t *number;
+
+	if (!cause->opinion && !cause->dropped)
+		return 0;
+	number = &g->number[2 * cause->opinion + cause->dropped];
+	if (!*number && g->n >= FL_GROUNDS_MAX - OTHERS && cause->opinion && !is_other(cause->opinion)) {
+		cause->opinion = fl_opinions_at(g->opinions, cause->opinion)->accept ? FL_OPINION_OTHER_ACCEPT
+										     : FL_OPINION_OTHER_REJECT;
+		number = &g->number[2 * cause->opinion + cause->dropped];
+	}
+	if (!*number)
+		*number = add_ground(g, *cause);
+	return *number;
+}
+
+int fl_verdicts_grounds(const struct fl_opinions *opinions, const struct fl_verdict_cause *cause,
+			const struct fl_flow *rows, size_t n, struct fl_ground *table, uint32_t *ret_n,
+			uint16_t *ret_ground, struct fl_ledger ledger[FL_DIR_N])
+{
+	size_t most = opinions ? fl_opinions_count(opinions) : 0;
+	uint16_t *number FL_CLEANUP(fl_freep) = calloc(2 * (most + 1), sizeof *number);
+	struct naming g = {.opinions = opinions, .table = table, .number = number};
+
+	if (!number)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct fl_verdict_cause c = cause[i];
+
+		ret_ground[i] = ground_of(&g, &c);
+		if (is_other(c.opinion))
+			count(ledger, &rows[i], FL_VERDICT_UNNAMED, rows[i].packets, rows[i].bytes);
+	}
+	*ret_n = g.n;
+	return 0;
 }

@@ -254,17 +254,17 @@ static int compile(struct fl_policy **p, const struct fl_network *net, const str
 }
 
 const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, const struct fl_eni *eni,
-						  int64_t window_start)
+						  int64_t window_start, bool *ret_enforced)
 {
 	const bool before = i->since && window_start <= i->since;
 	const struct fl_network *net = before ? i->previous : i->network;
 	struct fl_eni bound = *eni;
 	const struct fl_net_eni *e;
 	const struct fl_filter *filter = NULL;
-	bool enforced;
 	int r;
 
-	if (!net || !fl_network_bind(net, &bound, &e, &enforced) || !enforced ||
+	*ret_enforced = false;
+	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) ||
 	    strcmp(bound.interface_id, eni->interface_id) != 0)
 		return NULL;
 	r = compile(before ? &i->previous_policy : &i->policy, net, e, &filter);

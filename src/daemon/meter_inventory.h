@@ -26,9 +26,10 @@ bool fl_meter_inventory_poll(struct fl_meter_inventory *i);              /* true
  */
 void fl_meter_inventory_bind(const struct fl_meter_inventory *i, struct fl_interface *list, size_t n,
 			     const struct fl_net_eni **ret_enis);
-/* The rules that bindings.json declares enforced on this interface, as they were when a window began (Unix seconds);
- * NULL: none. Another inventory counts from the next window on, as its identities do. Compiled when first asked for. */
+/* The rules of this interface, as they were when a window began (Unix seconds), and whether bindings.json declares them
+ * enforced; NULL: none. Another inventory counts from the next window on, as its identities do. Compiled when first
+ * asked for. */
 const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, const struct fl_eni *eni,
-						  int64_t window_start);
+						  int64_t window_start, bool *ret_enforced);
 /* What AWS does not log of this ENI: semantics.md section 3, with the addresses of its network. */
 struct fl_exclusions fl_meter_inventory_exclusions(const struct fl_net_eni *e);

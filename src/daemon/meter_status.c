@@ -152,15 +152,22 @@ static void json_interfaces(struct fl_json *j, const struct fl_meter_status *s, 
 	for (size_t i = 0; i < s->n_interfaces; i++) {
 		const struct fl_interface *f = &s->interfaces[i];
 		int slot = f->skip == FL_SKIP_NONE ? slot_of(s->engine, &f->eni) : -1;
+		bool enforced = false;
 
 		fl_json_object(j);
 		fl_json_kstr(j, "eni", f->eni.interface_id);
 		fl_json_kstr(j, "name", f->eni.name);
+		if (*f->owner) {
+			fl_json_kstr(j, "owner", f->owner);
+			fl_json_kstr(j, "discovered", f->discovered_id);
+		}
 		fl_json_kstr(j, "kind", f->eni.kind);
 		fl_json_kstr(j, "device", f->eni.device);
 		fl_json_kstr(j, "netns", f->eni.netns);
 		fl_json_kbool(j, "metered", slot >= 0);
-		fl_json_kbool(j, "enforced", slot >= 0 && fl_meter_inventory_filter(s->inventory, &f->eni, INT64_MAX));
+		if (slot >= 0 && !fl_meter_inventory_filter(s->inventory, &f->eni, INT64_MAX, &enforced))
+			enforced = false;
+		fl_json_kbool(j, "enforced", enforced);
 		fl_json_kstr(j, "skip", f->skip == FL_SKIP_NONE ? "" : fl_skip_reasons[f->skip]);
 		if (slot >= 0) {
 			fl_json_ki64(j, "slot", slot);

@@ -28,9 +28,11 @@
 #define AFPACKET (BIT(FL_ROLE_METER_AFPACKET) | BIT(FL_ROLE_METER_AFPACKET_NETNS))
 #define NETNS BIT(FL_ROLE_METER_AFPACKET_NETNS)
 #define METER (EBPF | AFPACKET)
+#define NAMES BIT(FL_ROLE_NAMES)
 #define DELIVER BIT(FL_ROLE_DELIVER)
 #define VIEW BIT(FL_ROLE_VIEW)
-#define ALL (METER | DELIVER | VIEW)
+#define WRITERS (METER | NAMES | DELIVER)
+#define ALL (WRITERS | VIEW)
 
 /* ---- capabilities ---- */
 
@@ -38,7 +40,9 @@ static const struct {
 	unsigned roles;
 	unsigned capability;
 } capabilities[] = {
-    {AFPACKET, CAP_NET_RAW}, {NETNS, CAP_SYS_ADMIN}, /* setns(2) */
+    {AFPACKET, CAP_NET_RAW},
+    {NETNS, CAP_SYS_ADMIN}, /* setns(2) */
+    {NAMES, CAP_DAC_READ_SEARCH},
 };
 
 /* ---- system calls: a row is allowed to the roles it names; whatever has no row answers EPERM ----
@@ -105,24 +109,24 @@ static const struct {
     CALL(ALL, getcwd),
     CALL(ALL, ioctl),
     CALL(ALL, umask),
-    CALL(METER | DELIVER, mkdir),
-    CALL(METER | DELIVER, mkdirat),
-    CALL(METER | DELIVER, unlink),
-    CALL(METER | DELIVER, unlinkat),
-    CALL(METER | DELIVER, rmdir),
-    CALL(METER | DELIVER, rename),
-    CALL(METER | DELIVER, renameat),
-    CALL(METER | DELIVER, renameat2),
-    CALL(METER | DELIVER, link),
-    CALL(METER | DELIVER, linkat),
-    CALL(METER | DELIVER, ftruncate),
-    CALL(METER | DELIVER, fallocate),
-    CALL(METER | DELIVER, fsync),
-    CALL(METER | DELIVER, fdatasync),
-    CALL(METER | DELIVER, sync_file_range),
-    CALL(METER | DELIVER, flock),
-    CALL(METER | DELIVER, fchmod),
-    CALL(METER | DELIVER, utimensat),
+    CALL(WRITERS, mkdir),
+    CALL(WRITERS, mkdirat),
+    CALL(WRITERS, unlink),
+    CALL(WRITERS, unlinkat),
+    CALL(WRITERS, rmdir),
+    CALL(WRITERS, rename),
+    CALL(WRITERS, renameat),
+    CALL(WRITERS, renameat2),
+    CALL(WRITERS, link),
+    CALL(WRITERS, linkat),
+    CALL(WRITERS, ftruncate),
+    CALL(WRITERS, fallocate),
+    CALL(WRITERS, fsync),
+    CALL(WRITERS, fdatasync),
+    CALL(WRITERS, sync_file_range),
+    CALL(WRITERS, flock),
+    CALL(WRITERS, fchmod),
+    CALL(WRITERS, utimensat),
     /* memory: nothing becomes executable */
     CALL_IF(ALL, mmap, NOT_EXECUTABLE),
     CALL_IF(ALL, mprotect, NOT_EXECUTABLE),
@@ -183,11 +187,11 @@ static const struct {
     CALL(ALL, exit_group),
     CALL_IF(ALL, clone, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)),
     /* sockets that are open already: rtnetlink and the supervisor's channel */
-    CALL(METER, sendto),
-    CALL(METER, recvfrom),
-    CALL(METER, sendmsg),
-    CALL(METER, recvmsg),
-    CALL(METER, getsockname),
+    CALL(METER | NAMES, sendto),
+    CALL(METER | NAMES, recvfrom),
+    CALL(METER | NAMES, sendmsg),
+    CALL(METER | NAMES, recvmsg),
+    CALL(METER | NAMES, getsockname),
     CALL(METER, getsockopt),
     CALL(METER, setsockopt),
     CALL(EBPF, bpf),

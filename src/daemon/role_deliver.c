@@ -131,8 +131,9 @@ int fl_role_deliver(const struct fl_run *run)
 		r = fl_network_times_new(&times, store, dir);
 	conf.network_at = fl_network_times_at;
 	conf.network_ctx = times;
+	if (!r)
+		r = fl_identities_new(&conf.identities, store);
 	conf.inventory = inventory;
-
 	if (!r)
 		r = fl_mkdirs(run->statefd, "status", 0750);
 	if (!r)
@@ -153,6 +154,7 @@ int fl_role_deliver(const struct fl_run *run)
 	if (r < 0)
 		fl_err("%s", fl_error_text(r));
 	fl_delivery_close(&d.delivery);
+	fl_identities_free(&conf.identities);
 	fl_loop_free(&d.loop);
 	return r < 0 ? 1 : 0;
 }

@@ -44,6 +44,7 @@ struct meter {
 	struct fl_nat *nat; /* NULL: nobody asks, or conntrack does not tell */
 	struct fl_interface *interfaces;
 	size_t n_interfaces;
+	struct fl_identities *identities; /* names that another role finds */
 	struct fl_meter_inventory *inventory;
 	size_t n_bound;            /* interfaces that it names */
 	bool another_inventory;    /* identities change with the next window */
@@ -105,6 +106,21 @@ static struct fl_system_counts system_counts(const struct fl_interface *i)
 	};
 }
 
+/* The names that are known of the discovered interfaces. */
+static void name_interfaces(const struct meter *m, struct fl_interface *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct fl_identity *who = fl_identities_now(m->identities, list[i].eni.interface_id);
+
+		memcpy(list[i].discovered_id, list[i].eni.interface_id, sizeof list[i].discovered_id);
+		if (!who)
+			continue;
+		memcpy(list[i].owner, who->name, sizeof list[i].owner);
+		memcpy(list[i].eni.name, who->name, sizeof list[i].eni.name);
+		memcpy(list[i].eni.kind, who->kind, sizeof list[i].eni.kind);
+	}
+}
+
 /* The interfaces, with the inventory's identities over the discovered ones. */
 static int list_interfaces(struct meter *m, struct fl_interface **ret, size_t *ret_n,
 			   const struct fl_net_eni ***ret_enis)
@@ -114,8 +130,10 @@ static int list_interfaces(struct meter *m, struct fl_interface **ret, size_t *r
 	*ret_enis = r ? NULL : calloc(*ret_n + 1, sizeof(**ret_enis));
 	if (!r && !*ret_enis)
 		r = -ENOMEM;
-	if (!r)
+	if (!r) {
+		name_interfaces(m, *ret, *ret_n);
 		fl_meter_inventory_bind(m->inventory, *ret, *ret_n, *ret_enis);
+	}
 	return r;
 }
 
@@ -160,6 +178,15 @@ static int exclude(struct meter *m, uint16_t slot, const struct fl_net_eni *e)
 	return fl_engine_exclude(m->engine, slot, &x);
 }
 
+/* Somebody else, whom it has become from the next window on: not a first name, which the open window has too. */
+static bool is_another(const struct fl_eni *before, const struct fl_interface *now)
+{
+	const struct fl_interface was = {.eni = *before};
+
+	return fl_discovery_is_named(&was) &&
+	       (strcmp(before->name, now->eni.name) != 0 || strcmp(before->kind, now->eni.kind) != 0);
+}
+
 /* One interface that should be metered. What cannot be attached is said once and left alone. */
 static int meter_interface(struct meter *m, size_t number, const struct fl_net_eni *e, bool present[FL_K_SLOTS])
 {
@@ -179,8 +206,9 @@ static int meter_interface(struct meter *m, size_t number, const struct fl_net_e
 	/* Known from the log of an earlier life and still attached: its counting was never
 	 * interrupted. */
 	if (known && (m->attached[slot] || m->run->reused))
-		r = m->another_inventory ? fl_engine_identify(m->engine, (uint16_t)slot, &i->eni)
-					 : fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
+		r = m->another_inventory || is_another(fl_engine_eni(m->engine, (uint16_t)slot), i)
+			? fl_engine_identify(m->engine, (uint16_t)slot, &i->eni)
+			: fl_engine_update(m->engine, (uint16_t)slot, &i->eni);
 	else
 		r = fl_engine_attached(m->engine, (uint16_t)slot, &i->eni);
 	if (!r)
@@ -318,14 +346,15 @@ static int on_tick(void *ctx, uint64_t expirations)
 	return turn(ctx);
 }
 
-/* Another inventory: who the interfaces are from the next window on. */
+/* Another inventory, or other names: who the interfaces are from the next window on. */
 static int look_at_inventory(struct meter *m)
 {
+	bool renamed = fl_identities_refresh(m->identities);
 	int r;
 
-	if (!fl_meter_inventory_poll(m->inventory))
+	m->another_inventory = fl_meter_inventory_poll(m->inventory);
+	if (!m->another_inventory && !renamed)
 		return 0;
-	m->another_inventory = true;
 	r = sync_interfaces(m);
 	m->another_inventory = false;
 	return r;
@@ -392,9 +421,9 @@ static int read_boot_id(uint8_t ret[16])
 	return 0;
 }
 
-static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *eni, int64_t window_start)
+static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *eni, int64_t window_start, bool *ret_enforced)
 {
-	return fl_meter_inventory_filter(ctx, eni, window_start);
+	return fl_meter_inventory_filter(ctx, eni, window_start, ret_enforced);
 }
 
 static bool behind(void *ctx, const char *netns, const struct fl_key *in, struct fl_addr *ret)
@@ -531,6 +560,8 @@ int fl_role_meter(const struct fl_run *run, int channel)
 				      : run->discovery.netns && *run->discovery.netns ? FL_ROLE_METER_AFPACKET_NETNS
 										      : FL_ROLE_METER_AFPACKET;
 	struct fl_request ready = {.op = FL_REQUEST_READY};
+	struct fl_discovery_conf discovery = run->discovery;
+	char store[64];
 	int inventoryfd FL_CLEANUP(fl_closep) =
 	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 	struct meter m = {
@@ -546,17 +577,17 @@ int fl_role_meter(const struct fl_run *run, int channel)
 		fl_log_set_level(FL_LOG_WARNING);
 	/* What needs privilege: sockets inside other network namespaces, the packet sockets of the
 	 * fallback. */
-	r = fl_discovery_new(&m.discovery, &run->discovery);
+	discovery.no_names = true;
+	r = fl_discovery_new(&m.discovery, &discovery);
 	if (!r)
 		open_nat(&m);
 	if (!r)
 		r = open_backend(&m);
-	/* Names of containers come from files of root: those that are there now are found and
-	 * remembered. */
-	if (!r)
-		r = fl_discovery_list(m.discovery, &m.interfaces, &m.n_interfaces);
 	if (!r)
 		r = fl_privilege_drop(role, run->uid, run->gid);
+	snprintf(store, sizeof store, "/proc/self/fd/%d", run->statefd);
+	if (!r)
+		r = fl_identities_new(&m.identities, store);
 	/* What was metered before the meter died is judged by its rules. */
 	if (!r)
 		r = fl_meter_inventory_new(&m.inventory, run->statefd, run->inventory, inventoryfd);
@@ -594,6 +625,7 @@ int fl_role_meter(const struct fl_run *run, int channel)
 	fl_nat_free(&m.nat);
 	fl_discovery_free(&m.discovery);
 	fl_meter_inventory_free(&m.inventory);
+	fl_identities_free(&m.identities);
 	free(m.interfaces);
 	fl_loop_free(&m.loop);
 	return r ? 1 : 0;

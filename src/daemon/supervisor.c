@@ -31,15 +31,17 @@ struct supervisor;
 /* A role: how its process begins. The order is that of stopping: what fills the journal before what
  * empties it. */
 static int start_meter(struct supervisor *s);
+static int start_names(struct supervisor *s);
 static int start_deliver(struct supervisor *s);
 static int start_view(struct supervisor *s);
 
-enum { ROLE_METER, ROLE_DELIVER, ROLE_VIEW, ROLE_N };
+enum { ROLE_METER, ROLE_NAMES, ROLE_DELIVER, ROLE_VIEW, ROLE_N };
 static const struct {
 	const char *name;
 	int (*body)(struct supervisor *s);
 } roles[ROLE_N] = {
     [ROLE_METER] = {"meter", start_meter},
+    [ROLE_NAMES] = {"names", start_names},
     [ROLE_DELIVER] = {"deliver", start_deliver},
     [ROLE_VIEW] = {"view", start_view},
 };
@@ -70,6 +72,12 @@ static void forget_capture(struct supervisor *s)
 	if (s->run->privileged)
 		s->run->ops->close(&s->run->privileged, false);
 	fl_closep(&s->run->shmfd);
+}
+
+static int start_names(struct supervisor *s)
+{
+	forget_capture(s);
+	return fl_role_names(s->run);
 }
 
 static int start_deliver(struct supervisor *s)
@@ -286,6 +294,7 @@ static void stop_all(struct supervisor *s)
 		for (unsigned slot = 0; slot < 1024; slot++)
 			s->run->ops->detach(s->run->privileged, (uint16_t)slot);
 	stop_role(s, ROLE_METER);
+	stop_role(s, ROLE_NAMES);
 	stop_role(s, ROLE_DELIVER);
 }
 

@@ -67,12 +67,15 @@ static struct fl_object *object_at(struct fl_intake *b, int64_t end)
 	return x;
 }
 
-/* The records that come next are this interface's, as it was known at that time. 1: the flow log does not cover it. */
-static int begin_interface(struct fl_intake *b, const struct fl_eni *eni, int64_t time)
+/* The records that come next are this interface's, as the inventory knew it at that time, and whoever was behind it in
+ * a window. 1: the flow log does not cover it. */
+static int begin_interface(struct fl_intake *b, const struct fl_eni *eni, int64_t time, int64_t start, int64_t length)
 {
 	const struct fl_network *net = b->conf->network_at ? b->conf->network_at(b->conf->network_ctx, time) : NULL;
-
-	int r = fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL);
+	const struct fl_identity *who =
+	    b->conf->identities ? fl_identities_at(b->conf->identities, eni->interface_id, start, length) : NULL;
+	int r = fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL,
+				who ? &who->labels : NULL);
 
 	return r ? r : !fl_enricher_covers(b->enricher);
 }
@@ -125,7 +128,7 @@ static int direct(struct fl_intake *b, const struct fl_frame *f)
 {
 	int64_t start = f->window.start;
 	uint64_t before = b->objects.records;
-	int r = begin_interface(b, &f->eni, start);
+	int r = begin_interface(b, &f->eni, start, start, f->window.length);
 
 	if (r > 0)
 		return 0;
@@ -139,6 +142,7 @@ static int direct(struct fl_intake *b, const struct fl_frame *f)
 		    .end = start + w->last_ms / 1000,
 		    .tcp = w->tcp,
 		    .action = w->action,
+		    .reason = fl_frame_reason(f, i),
 		    .pkt_src = fl_frame_inside(f, &w->key, false),
 		    .pkt_dst = fl_frame_inside(f, &w->key, true),
 		};
@@ -189,8 +193,9 @@ static struct fl_interval_eni *group_eni(struct fl_intake *b, int64_t start, con
 	return &grown[g->n++];
 }
 
-static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow *w)
+static struct fl_merged merged_of(const struct fl_frame *f, size_t i)
 {
+	const struct fl_flow *w = &f->flows[i];
 	struct fl_merged m = {
 	    .key = w->key,
 	    .packets = w->packets,
@@ -199,6 +204,7 @@ static struct fl_merged merged_of(const struct fl_frame *f, const struct fl_flow
 	    .last_ms = f->window.start * 1000 + w->last_ms,
 	    .tcp = w->tcp,
 	    .action = w->action,
+	    .reason = fl_frame_reason(f, i),
 	};
 
 	m.inside_dst = fl_frame_inside(f, &w->key, true);
@@ -213,7 +219,8 @@ static int by_flow(const struct fl_merged *a, const struct fl_merged *b)
 {
 	int c = memcmp(&a->key, &b->key, sizeof a->key);
 
-	return c ? c : (int)a->action - (int)b->action;
+	c = c ? c : (int)a->action - (int)b->action;
+	return c ? c : (int)a->reason - (int)b->reason;
 }
 
 static int merge_flows(struct fl_intake *b, struct fl_interval_eni *g, const struct fl_frame *f)
@@ -224,7 +231,7 @@ static int merge_flows(struct fl_intake *b, struct fl_interval_eni *g, const str
 	if (!out)
 		return fl_fail(-ENOMEM, "no memory to merge %zu flows", g->n + f->n_flows);
 	for (size_t k = 0; k < f->n_flows; k++) {
-		struct fl_merged m = merged_of(f, &f->flows[k]);
+		struct fl_merged m = merged_of(f, k);
 		int c = -1;
 
 		if (!wanted(b, m.action))
@@ -260,6 +267,11 @@ static int add_to_group(struct fl_intake *b, const struct fl_frame *f)
 
 	if (!g)
 		return fl_fail(-ENOMEM, "no memory for another interface");
+	/* Whose traffic it is: who has the interface afterwards has not sent it. */
+	if (f->n_flows || !g->last_length) {
+		g->last = f->window.start;
+		g->last_length = f->window.length;
+	}
 	g->skip |= f->window.flags & FL_WINDOW_SKIPDATA;
 	g->traffic |= f->n_flows || f->window.part;
 	return f->n_flows ? merge_flows(b, g, f) : 0;
@@ -267,8 +279,8 @@ static int add_to_group(struct fl_intake *b, const struct fl_frame *f)
 
 static int close_group_eni(struct fl_intake *b, int64_t start, struct fl_interval_eni *g)
 {
-	/* Identity and inventory of the interval's end. */
-	int r = begin_interface(b, &g->eni, start + b->log->interval - 1);
+	/* Labels of its last window with traffic, inventory of the interval's end. */
+	int r = begin_interface(b, &g->eni, start + b->log->interval - 1, g->last, g->last_length);
 
 	if (r > 0)
 		return 0;
@@ -282,6 +294,7 @@ static int close_group_eni(struct fl_intake *b, int64_t start, struct fl_interva
 		    .end = floor_to(m->last_ms, 1000) / 1000,
 		    .tcp = m->tcp,
 		    .action = m->action,
+		    .reason = m->reason,
 		    .pkt_src = m->inside && !m->inside_dst ? &m->pkt : NULL,
 		    .pkt_dst = m->inside && m->inside_dst ? &m->pkt : NULL,
 		};
@@ -321,7 +334,7 @@ bool fl_intake_groups_complete(const struct fl_intake *b, int64_t end)
 static int gap_lines(struct fl_intake *b, const struct fl_eni *eni, int64_t start, int64_t end)
 {
 	int64_t step = b->log->interval;
-	int r = begin_interface(b, eni, start);
+	int r = begin_interface(b, eni, start, start, end - start);
 
 	if (r > 0)
 		return 0;

@@ -58,6 +58,8 @@ struct fl_delivery_conf {
 	 * makes the same bytes; NULL: none. It must live until the next call. at NULL: no inventory at all. */
 	const struct fl_network *(*network_at)(void *ctx, int64_t time);
 	void *network_ctx;
+	/* Who else was found to be behind an interface; NULL: nobody. */
+	struct fl_identities *identities;
 	const char
 	    *inventory; /* the directory that network_at reads instead of imports, for readers of the journal; NULL */
 };

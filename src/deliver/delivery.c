@@ -97,7 +97,7 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		return fl_fail(-EINVAL, "flow log \"%s\": an id and an interval are needed", conf->id);
 	snprintf(l->cursor, sizeof l->cursor, "deliver.%s", conf->id);
 	text = conf->format ? conf->format : "default";
-	r = fl_format_parse(&l->format, fl_format_kind_of_text(text), text);
+	r = fl_format_parse(&l->format, fl_format_kind_of(text), text);
 	if (!r)
 		r = fl_encoder_new(&l->encoder, l->format, FL_OUTPUT_TEXT);
 	if (!r)

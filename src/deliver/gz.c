@@ -6,6 +6,7 @@
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "deliver/log.h"
 
@@ -37,26 +38,11 @@ void fl_gz_free(struct fl_gz **g)
 	*g = NULL;
 }
 
-/*
- * ISA-L's AVX-512 code (2.30) returns with the upper halves of the vector registers in use, and from then on every SSE
- * instruction of ours waits for the one before (Intel's optimization manual, "AVX-SSE transition penalties"): encoding
- * ran at a quarter of its speed.
- */
-#ifdef __x86_64__
-__attribute__((target("avx"))) static void clear_upper_halves(void)
-{
-	__builtin_ia32_vzeroupper();
-}
-#endif
-
 static int deflate(struct isal_zstream *z)
 {
 	int r = isal_deflate(z);
 
-#ifdef __x86_64__
-	if (__builtin_cpu_supports("avx"))
-		clear_upper_halves();
-#endif
+	fl_clear_upper_halves();
 	return r;
 }
 

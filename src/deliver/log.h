@@ -84,7 +84,7 @@ struct fl_merged {
 	struct fl_key key; /* iface 0 */
 	uint64_t packets, bytes;
 	int64_t first_ms, last_ms;
-	uint8_t tcp, action;
+	uint8_t tcp, action, reason; /* reason: enum fl_reason */
 	bool inside, inside_dst;
 	struct fl_addr pkt; /* when inside: behind src, or behind dst */
 };
@@ -92,6 +92,8 @@ struct fl_interval_eni {
 	struct fl_eni eni;
 	struct fl_merged *flow;
 	size_t n;
+	int64_t last; /* start of its newest window with traffic */
+	uint32_t last_length;
 	bool skip, traffic;
 };
 struct fl_interval { /* an interval that is not complete */

@@ -136,3 +136,6 @@ enum fl_decoded fl_decode(enum fl_link link, const uint8_t *frame, size_t caplen
 /* IANA names for the protocol numbers people meet ("tcp", "udp", "icmp", ...); NULL when there is none. */
 const char *fl_protocol_name(uint8_t proto);
 int fl_protocol_number(const char *name); /* -EINVAL */
+/* What listens at a port of TCP (6) or UDP (17) by custom: "ssh"; NULL when there is no custom. */
+const char *fl_service_name(unsigned protocol, uint64_t port);
+int fl_service_port(const char *name); /* -EINVAL */

@@ -18,7 +18,7 @@
 #include "inventory/discover.h"
 #include "inventory/names.h"
 
-#define NAMED_NS_MAX 1024 /* namespaces of processes that are looked at for names */
+#define NAMED_PROCESSES_MAX 8192 /* containers that are looked at for names */
 
 const char *const fl_skip_reasons[FL_SKIP_N] = {
     [FL_SKIP_NONE] = "metered",
@@ -235,104 +235,216 @@ static void identify(const struct fl_identity_conf *conf, struct fl_links *all, 
 
 /* ---- names ---- */
 
-/* Network namespaces of running processes, one process each. */
-struct process_ns {
-	ino_t inode;
+/* The containers that processes live in, with the number of their network namespace in ours. */
+struct process {
 	int pid;
-	int32_t nsid; /* as our namespace calls it; negative: not at all */
+	int32_t nsid; /* never negative */
+	struct fl_cgroup cgroup;
 };
 struct processes {
-	struct process_ns v[NAMED_NS_MAX];
-	size_t n;
+	struct process *v;
+	size_t n, cap;
 	bool read;
 };
 
-static void read_processes(const struct fl_discovery *d, struct processes *p)
+/* One process of each container and namespace is enough. */
+static bool is_known(const struct processes *p, int32_t nsid, const struct fl_cgroup *c)
 {
-	DIR *dir = opendir("/proc");
-	struct dirent *e;
-
-	p->read = true;
-	while (dir && p->n < NAMED_NS_MAX && (e = readdir(dir))) {
-		char path[300];
-		struct stat st;
-		size_t i = 0;
-		int fd;
-
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		snprintf(path, sizeof path, "/proc/%s/ns/net", e->d_name);
-		if (stat(path, &st) || st.st_ino == d->ns[0].inode)
-			continue;
-		while (i < p->n && p->v[i].inode != st.st_ino)
-			i++;
-		if (i < p->n)
-			continue;
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		p->v[p->n++] =
-		    (struct process_ns){.inode = st.st_ino, .pid = atoi(e->d_name), .nsid = fl_rtnl_nsid(d, 0, fd)};
-		close(fd);
-	}
-	if (dir)
-		closedir(dir);
-}
-
-static bool container_name(const struct fl_discovery *d, const struct fl_link_row *l, struct processes *p, char *ret)
-{
-	if (!l->ns && (l->peer_ns >= 0 || l->out.link_netnsid < 0))
-		return false;
-	if (!p->read)
-		read_processes(d, p);
 	for (size_t i = 0; i < p->n; i++)
-		if ((l->ns ? p->v[i].inode == d->ns[l->ns].inode : p->v[i].nsid == l->out.link_netnsid) &&
-		    fl_name_of_process("", p->v[i].pid, ret))
+		if (p->v[i].nsid == nsid && !strcmp(p->v[i].cgroup.id, c->id) &&
+		    !strcmp(p->v[i].cgroup.machine, c->machine))
 			return true;
 	return false;
 }
 
-static const struct fl_known_name *known_name(const struct fl_discovery *d, const struct fl_link_row *l)
+static void note_process(const struct fl_discovery *d, struct processes *p, int pid, int32_t own)
+{
+	struct fl_cgroup c;
+	int32_t nsid;
+
+	if (!fl_cgroup_of_process(d->conf.root, pid, &c))
+		return;
+	nsid = fl_rtnl_nsid_of_process(d, pid);
+	if (nsid < 0 || nsid == own || is_known(p, nsid, &c))
+		return;
+	if (p->n == p->cap) {
+		struct process *more = realloc(p->v, (p->cap + 256) * sizeof *more);
+
+		if (!more)
+			return;
+		p->v = more;
+		p->cap += 256;
+	}
+	p->v[p->n++] = (struct process){pid, nsid, c};
+}
+
+static void read_processes(const struct fl_discovery *d, struct processes *p)
+{
+	int32_t own = fl_rtnl_nsid(d, 0, d->ns[0].fd); /* a namespace may have a number in itself */
+	char path[4096];
+	struct dirent *e;
+	DIR *dir;
+
+	p->read = true;
+	snprintf(path, sizeof path, "%s/proc", d->conf.root);
+	dir = opendir(path);
+	while (dir && p->n < NAMED_PROCESSES_MAX && (e = readdir(dir)))
+		if (isdigit((unsigned char)e->d_name[0]))
+			note_process(d, p, atoi(e->d_name), own);
+	if (dir)
+		closedir(dir);
+}
+
+/* Of several containers in one namespace the pod's own; else the first that its runtime knows, else any. */
+static bool by_process(const struct fl_discovery *d, int32_t nsid, struct processes *p, struct fl_who *ret)
+{
+	struct fl_who *who FL_CLEANUP(fl_freep) = malloc(sizeof *who);
+	unsigned best = 0;
+
+	for (size_t i = 0; who && i < p->n && best < 3; i++) {
+		unsigned rank;
+
+		if (p->v[i].nsid != nsid || !fl_who_of_cgroup(d->conf.root, &p->v[i].cgroup, who))
+			continue;
+		rank = who->sandbox ? 3 : *who->path ? 2 : 1;
+		if (rank > best)
+			*ret = *who;
+		best = FL_MAX(best, rank);
+	}
+	return best;
+}
+
+/* Who is at the end that we do not see, or in the namespace that we follow. */
+static bool by_namespace(const struct fl_discovery *d, const struct fl_link_row *l, struct processes *p,
+			 struct fl_who *ret)
+{
+	int32_t nsid = l->ns ? fl_rtnl_nsid(d, 0, d->ns[l->ns].fd) : l->peer_ns < 0 ? l->out.link_netnsid : -1;
+
+	if (nsid < 0)
+		return false;
+	if (!p->read)
+		read_processes(d, p);
+	return by_process(d, nsid, p, ret);
+}
+
+static bool find_who(const struct fl_discovery *d, const struct fl_link_row *l, struct processes *p, struct fl_who *ret)
+{
+	const struct fl_eni *e = &l->out.eni;
+	bool veth = !strcmp(l->kind, "veth"), found;
+
+	found = by_namespace(d, l, p, ret);
+	if (found && *ret->path)
+		return true;
+	if (!l->ns && (veth || !strcmp(l->kind, "tun") || !strncmp(l->kind, "macv", 4))) {
+		struct fl_who *who FL_CLEANUP(fl_freep) = malloc(sizeof *who);
+
+		if (who && fl_who_of_device(d->conf.root, e->device, e->mac, who)) {
+			*ret = *who;
+			return true;
+		}
+	}
+	if (!found && l->ns && e->has_v4)
+		found = fl_who_of_address(d->conf.root, &e->primary_v4, ret);
+	return found;
+}
+
+static struct fl_known_name *known_name(const struct fl_discovery *d, size_t ns, const struct fl_eni *e)
 {
 	for (size_t i = 0; i < d->n_known; i++)
-		if (d->known[i].ns == l->ns && d->known[i].ifindex == l->out.eni.ifindex &&
-		    !memcmp(d->known[i].mac, l->out.eni.mac, 6))
-			return &d->known[i];
+		if (d->known[i]->ns == ns && d->known[i]->ifindex == e->ifindex && !memcmp(d->known[i]->mac, e->mac, 6))
+			return d->known[i];
 	return NULL;
 }
 
-static void remember(struct fl_discovery *d, const struct fl_link_row *l)
+static struct fl_known_name *remember(struct fl_discovery *d, const struct fl_link_row *l, const struct fl_who *who)
 {
-	struct fl_known_name *k = d->n_known < FL_NAMES_MAX ? realloc(d->known, (d->n_known + 1) * sizeof *k) : NULL;
+	struct fl_known_name **all =
+	    d->n_known < FL_NAMES_MAX ? realloc(d->known, (d->n_known + 1) * sizeof(*all)) : NULL;
+	struct fl_known_name *k = all ? calloc(1, sizeof *k) : NULL;
 
+	if (all)
+		d->known = all;
 	if (!k)
-		return; /* it is looked for again */
-	d->known = k;
-	k = &d->known[d->n_known++];
-	*k = (struct fl_known_name){.ns = l->ns, .ifindex = l->out.eni.ifindex};
+		return NULL; /* it is looked for again */
+	*k = (struct fl_known_name){.ns = l->ns, .ifindex = l->out.eni.ifindex, .who = *who};
 	memcpy(k->mac, l->out.eni.mac, 6);
-	memcpy(k->name, l->out.eni.name, sizeof k->name);
-	memcpy(k->kind, l->out.eni.kind, sizeof k->kind);
+	return d->known[d->n_known++] = k;
 }
 
-static void name(struct fl_discovery *d, struct fl_link_row *l, struct processes *p)
+/* Looks for who it is when that is not known or to be looked for again. That there is nobody is remembered too. */
+static const struct fl_known_name *find_known(struct fl_discovery *d, const struct fl_link_row *l, struct processes *p,
+					      struct fl_who *room)
 {
-	const struct fl_known_name *k = known_name(d, l);
-	struct fl_eni *e = &l->out.eni;
+	struct fl_known_name *k = known_name(d, l->ns, &l->out.eni);
 
-	snprintf(e->kind, sizeof e->kind, "%s", kind_of(l));
-	if (k) {
-		memcpy(e->name, k->name, sizeof e->name);
-		memcpy(e->kind, k->kind, sizeof e->kind);
-	} else if (container_name(d, l, p, e->name)) {
-		snprintf(e->kind, sizeof e->kind, "container");
-		remember(d, l);
-	} else if (!strcmp(l->kind, "tun") && fl_name_of_tap("", e->device, e->name)) {
-		snprintf(e->kind, sizeof e->kind, "vm");
-		remember(d, l);
-	} else {
-		snprintf(e->name, sizeof e->name, "%s%s%s", e->netns, *e->netns ? "/" : "", e->device);
+	if (!k || k->stale) {
+		if (!find_who(d, l, p, room))
+			memset(room, 0, sizeof *room);
+		if (!k)
+			k = remember(d, l, room);
+		else if (*room->name && (*room->path || !*k->who.path)) /* what has a file is better known */
+			k->who = *room;
 	}
+	if (k) {
+		k->stale = false;
+		k->listed = true;
+	}
+	return k && *k->who.name ? k : NULL;
+}
+
+static void name(struct fl_discovery *d, struct fl_link_row *l, struct processes *p, struct fl_who *room)
+{
+	struct fl_eni *e = &l->out.eni;
+	const struct fl_known_name *k = d->conf.no_names ? NULL : find_known(d, l, p, room);
+
+	snprintf(e->kind, sizeof e->kind, "%s", k ? k->who.kind : kind_of(l));
+	if (k)
+		memcpy(e->name, k->who.name, sizeof e->name);
+	else
+		snprintf(e->name, sizeof e->name, "%s%s%s", e->netns, *e->netns ? "/" : "", e->device);
+}
+
+/* Who is in the list no more is forgotten. */
+static void forget(struct fl_discovery *d)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; i < d->n_known; i++) {
+		if (d->known[i]->listed)
+			d->known[to++] = d->known[i];
+		else
+			free(d->known[i]);
+	}
+	d->n_known = to;
+}
+
+bool fl_discovery_look_again(struct fl_discovery *d, bool everything)
+{
+	bool any = everything;
+
+	for (size_t i = 0; i < d->n_known; i++) {
+		struct fl_known_name *k = d->known[i];
+
+		k->stale |= everything || (*k->who.path && fl_who_stamp(&k->who) != k->who.stamp);
+		any |= k->stale;
+	}
+	return any;
+}
+
+struct fl_labels fl_discovery_labels(const struct fl_discovery *d, const struct fl_interface *i)
+{
+	size_t ns = 0;
+	const struct fl_known_name *k;
+
+	while (ns < d->n && strcmp(d->ns[ns].name, i->eni.netns) != 0)
+		ns++;
+	k = ns < d->n ? known_name(d, ns, &i->eni) : NULL;
+	return k ? (struct fl_labels){k->who.labels.text, k->who.labels.n} : (struct fl_labels){0};
+}
+
+bool fl_discovery_is_named(const struct fl_interface *i)
+{
+	return !strcmp(i->eni.kind, "container") || !strcmp(i->eni.kind, "vm");
 }
 
 /* ---- the list ---- */
@@ -340,9 +452,10 @@ static void name(struct fl_discovery *d, struct fl_link_row *l, struct processes
 int fl_discovery_list(struct fl_discovery *d, struct fl_interface **ret, size_t *ret_n)
 {
 	struct fl_links all = {.d = d};
-	struct processes *p FL_CLEANUP(fl_freep) = calloc(1, sizeof *p);
+	struct processes p = {0};
+	struct fl_who *room FL_CLEANUP(fl_freep) = malloc(sizeof *room);
 	struct fl_interface *out;
-	int r = p ? fl_rtnl_links(d, &all) : -ENOMEM;
+	int r = room ? fl_rtnl_links(d, &all) : -ENOMEM;
 
 	out = r ? NULL : calloc(FL_MAX(all.n, (size_t)1), sizeof *out);
 	if (!out) {
@@ -352,11 +465,15 @@ int fl_discovery_list(struct fl_discovery *d, struct fl_interface **ret, size_t 
 	fl_discovery_judge(&all);
 	/* The kernel lists each namespace by ifindex and we ask them in their order: the list is
 	 * sorted as the face says. */
+	for (size_t i = 0; i < d->n_known; i++)
+		d->known[i]->listed = false;
 	for (size_t i = 0; i < all.n; i++) {
 		identify(&d->conf.identity, &all, &all.v[i]);
-		name(d, &all.v[i], p);
+		name(d, &all.v[i], &p, room);
 		out[i] = all.v[i].out;
 	}
+	forget(d);
+	free(p.v);
 	free(all.v);
 	*ret = out;
 	*ret_n = all.n;

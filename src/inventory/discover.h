@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "inventory/inventory.h"
+#include "inventory/names.h"
 
 #define FL_NAMESPACES_MAX 256
 #define FL_NAMES_MAX 4096 /* names remembered */
@@ -18,13 +19,14 @@ struct fl_netns {
 	struct mnl_socket *ask, *notify;
 };
 
-/* A name once found is kept: the files it comes from may be out of reach once the process has
- * dropped its privilege. */
+/* Who an interface belongs to, once found, until the file that says so changes. */
 struct fl_known_name {
 	size_t ns;
 	uint32_t ifindex;
 	uint8_t mac[6];
-	char name[64], kind[16];
+	bool stale;  /* to be looked for again; what is known holds until somebody is found */
+	bool listed; /* in the last list */
+	struct fl_who who;
 };
 
 struct fl_discovery {
@@ -32,7 +34,7 @@ struct fl_discovery {
 	int epoll_fd;
 	size_t n;
 	struct fl_netns ns[FL_NAMESPACES_MAX];
-	struct fl_known_name *known;
+	struct fl_known_name **known;
 	size_t n_known;
 };
 
@@ -59,5 +61,8 @@ int fl_rtnl_links(struct fl_discovery *d, struct fl_links *all); /* all->v is ma
 int32_t fl_rtnl_followed(const struct fl_discovery *d, size_t from, int32_t nsid);
 /* discover.c: which of the links are metered, and which take frames of others. */
 void fl_discovery_judge(struct fl_links *all);
+/* What the namespace that a process is in is called in ours; negative: it has no number there, or the process is gone.
+ */
+int32_t fl_rtnl_nsid_of_process(const struct fl_discovery *d, int pid);
 /* What the namespace behind fd is called in namespace `from`; negative: it has no number there. */
 int32_t fl_rtnl_nsid(const struct fl_discovery *d, size_t from, int fd);

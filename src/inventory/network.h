@@ -66,8 +66,9 @@ struct fl_vpc {
 	bool encryption_monitored, encryption_enforced;
 };
 
+#define FL_ACL_LAST 32767
 struct fl_acl_rule {
-	uint16_t number; /* 32767: the final deny */
+	uint16_t number; /* FL_ACL_LAST and above: the final deny, which people know as "*" */
 	bool allow;
 	int16_t proto;                /* -1: all */
 	uint16_t from, to;            /* TCP and UDP; 0..65535 when all */

@@ -56,6 +56,55 @@ static int add_namespace(struct fl_discovery *d, const char *name, const char *p
 	return r;
 }
 
+/* NETNSA_PID needs no right over the process, unlike its files in /proc. */
+static int32_t ask_nsid(const struct fl_discovery *d, size_t from, uint16_t attribute, uint32_t value)
+{
+	char buf[1024];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	const struct nlattr *a;
+	ssize_t n;
+
+	h->nlmsg_type = RTM_GETNSID;
+	h->nlmsg_flags = NLM_F_REQUEST;
+	mnl_nlmsg_put_extra_header(h, sizeof(struct rtgenmsg));
+	mnl_attr_put_u32(h, attribute, value);
+	if (mnl_socket_sendto(d->ns[from].ask, h, h->nlmsg_len) < 0)
+		return -1;
+	n = mnl_socket_recvfrom(d->ns[from].ask, buf, sizeof buf);
+	if (n < (ssize_t)sizeof *h || h->nlmsg_type != RTM_NEWNSID)
+		return -1;
+	mnl_attr_for_each(a, h, sizeof(struct rtgenmsg)) if (mnl_attr_get_type(a) ==
+							     NETNSA_NSID) return (int32_t)mnl_attr_get_u32(a);
+	return -1;
+}
+
+int32_t fl_rtnl_nsid(const struct fl_discovery *d, size_t from, int fd)
+{
+	return ask_nsid(d, from, NETNSA_FD, (uint32_t)fd);
+}
+
+int32_t fl_rtnl_nsid_of_process(const struct fl_discovery *d, int pid)
+{
+	return ask_nsid(d, 0, NETNSA_PID, (uint32_t)pid);
+}
+
+/* Gives a followed namespace a number in ours, by which its processes are found later, without privilege. */
+static void number_namespace(const struct fl_discovery *d, int fd)
+{
+	char buf[1024];
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+
+	if (fl_rtnl_nsid(d, 0, fd) >= 0)
+		return;
+	h->nlmsg_type = RTM_NEWNSID;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	mnl_nlmsg_put_extra_header(h, sizeof(struct rtgenmsg));
+	mnl_attr_put_u32(h, NETNSA_FD, (uint32_t)fd);
+	mnl_attr_put_u32(h, NETNSA_NSID, UINT32_MAX); /* any */
+	if (mnl_socket_sendto(d->ns[0].ask, h, h->nlmsg_len) >= 0)
+		(void)mnl_socket_recvfrom(d->ns[0].ask, buf, sizeof buf);
+}
+
 static int add_followed(struct fl_discovery *d, const char *const *names)
 {
 	int r = 0;
@@ -70,6 +119,8 @@ static int add_followed(struct fl_discovery *d, const char *const *names)
 		r = add_namespace(d, base ? base + 1 : *names, path);
 		if (setns(d->ns[0].fd, CLONE_NEWNET) && !r)
 			r = fl_fail(-errno, "cannot return to our network namespace: %s", strerror(errno));
+		if (!r && !d->conf.no_names)
+			number_namespace(d, d->ns[d->n - 1].fd);
 	}
 	return r;
 }
@@ -82,6 +133,8 @@ int fl_discovery_new(struct fl_discovery **ret, const struct fl_discovery_conf *
 	if (!d)
 		return -ENOMEM;
 	d->conf = *conf;
+	if (!d->conf.root)
+		d->conf.root = "";
 	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	r = d->epoll_fd < 0 ? -errno : add_namespace(d, "", "/proc/self/ns/net");
 	if (!r)
@@ -107,6 +160,8 @@ void fl_discovery_free(struct fl_discovery **d)
 	}
 	if ((*d)->epoll_fd >= 0)
 		close((*d)->epoll_fd);
+	for (size_t i = 0; i < (*d)->n_known; i++)
+		free((*d)->known[i]);
 	free((*d)->known);
 	free(*d);
 	*d = NULL;
@@ -131,27 +186,6 @@ int fl_discovery_poll(struct fl_discovery *d)
 			changed = 1;
 	}
 	return changed;
-}
-
-int32_t fl_rtnl_nsid(const struct fl_discovery *d, size_t from, int fd)
-{
-	char buf[1024];
-	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
-	const struct nlattr *a;
-	ssize_t n;
-
-	h->nlmsg_type = RTM_GETNSID;
-	h->nlmsg_flags = NLM_F_REQUEST;
-	mnl_nlmsg_put_extra_header(h, sizeof(struct rtgenmsg));
-	mnl_attr_put_u32(h, NETNSA_FD, (uint32_t)fd);
-	if (mnl_socket_sendto(d->ns[from].ask, h, h->nlmsg_len) < 0)
-		return -1;
-	n = mnl_socket_recvfrom(d->ns[from].ask, buf, sizeof buf);
-	if (n < (ssize_t)sizeof *h || h->nlmsg_type != RTM_NEWNSID)
-		return -1;
-	mnl_attr_for_each(a, h, sizeof(struct rtgenmsg)) if (mnl_attr_get_type(a) ==
-							     NETNSA_NSID) return (int32_t)mnl_attr_get_u32(a);
-	return -1;
 }
 
 int32_t fl_rtnl_followed(const struct fl_discovery *d, size_t from, int32_t nsid)

@@ -13,9 +13,10 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "record/record.h"
 
 #define MAGIC 0x31464c46u /* "FLF1" */
-#define VERSION 3u        /* 1: the ledger had no verdicts; 2: no addresses behind */
+#define VERSION 4u        /* 1: the ledger had no verdicts; 2: no addresses behind; 3: no grounds */
 #define ENVELOPE 12u      /* magic, length, checksum */
 #define PAYLOAD_MAX ((size_t)1 << 30)
 #define FLOW_BYTES_MIN 7u /* tag, packets, bytes, first: bounds what a hostile count can make us allocate */
@@ -186,6 +187,64 @@ static inline uint8_t *put_flow(uint8_t *p, const struct fl_flow *f, const struc
 	return p;
 }
 
+/*
+ * Grounds come after the flows: a table, then runs of flows with the same one. Neighbours nearly always have, so that
+ * a frame with few rules pays a byte here and there.
+ */
+#define GROUND_ROW_MAX (4 + FL_GROUND_DROP + FL_GROUND_RULE)
+#define GROUND_RUN_MAX 8 /* two varints: number, flows */
+
+struct grounds {
+	uint16_t row[FL_GROUNDS_MAX]; /* by number in the piece: number in the frame */
+	uint16_t piece[FL_GROUNDS_MAX + 1];
+	unsigned n, runs;
+	size_t bytes; /* no more than these will be written */
+};
+
+/* Room for flow i's; false: a number that there is none of. */
+static bool note_ground(struct grounds *g, const struct fl_frame *f, size_t i, bool begins)
+{
+	unsigned number = f->ground[i];
+
+	if (number > f->n_grounds)
+		return false;
+	if (number && !g->piece[number]) {
+		g->row[g->n++] = (uint16_t)number;
+		g->piece[number] = (uint16_t)g->n;
+		g->bytes += GROUND_ROW_MAX;
+	}
+	if (begins || number != f->ground[i - 1])
+		g->bytes += GROUND_RUN_MAX;
+	return true;
+}
+
+static uint8_t *put_text(uint8_t *p, const char *s, size_t size)
+{
+	size_t n = strnlen(s, size - 1);
+
+	*p++ = (uint8_t)n;
+	return put(p, s, n);
+}
+
+static uint8_t *put_grounds(uint8_t *p, const struct grounds *g, const struct fl_frame *f, size_t from, size_t to)
+{
+	p = put_varint(p, g->n);
+	for (unsigned i = 0; i < g->n; i++) {
+		const struct fl_ground *row = &f->grounds[g->row[i] - 1];
+
+		*p++ = row->opinion;
+		*p++ = row->reason;
+		p = put_text(p, row->drop, sizeof row->drop);
+		p = put_text(p, row->rule, sizeof row->rule);
+	}
+	for (size_t i = from, end; g->n && i < to; i = end) {
+		for (end = i + 1; end < to && f->ground[end] == f->ground[i];)
+			end++;
+		p = put_varint(put_varint(p, g->piece[f->ground[i]]), end - i);
+	}
+	return p;
+}
+
 static int check(const struct fl_flow *f)
 {
 	if (f->action > 1 || f->last_ms < f->first_ms || f->key.dirfam & ~(FL_KEY_DIR | FL_KEY_V6) ||
@@ -198,6 +257,7 @@ static int check(const struct fl_flow *f)
 int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct fl_buf *out, size_t *ret_to)
 {
 	static const struct fl_flow none;
+	struct grounds g = {.bytes = 2}; /* how many there are */
 	size_t begin = out->len, counts, i;
 	uint32_t n, bytes;
 	int r = fl_buf_reserve(out, FL_FRAME_HEAD_MAX + 8);
@@ -207,12 +267,18 @@ int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct
 	if (f->n_inside > FL_INSIDE_MAX)
 		return fl_fail(-E2BIG, "a frame of %u addresses behind is larger than the limit of %d", f->n_inside,
 			       FL_INSIDE_MAX);
+	if (f->n_grounds > FL_GROUNDS_MAX)
+		return fl_fail(-E2BIG, "a frame of %u grounds is larger than the limit of %d", f->n_grounds,
+			       FL_GROUNDS_MAX);
 	out->len = (size_t)((char *)put_head((uint8_t *)out->data + out->len, f, from == 0) - out->data);
 	counts = out->len;
 	out->len += 8;
 	for (i = from; i < f->n_flows; i++) {
-		if (i > from && out->len - begin + FL_FLOW_BYTES_MAX > max_bytes)
+		if (i > from && out->len - begin + FL_FLOW_BYTES_MAX + g.bytes > max_bytes)
 			break;
+		if (f->ground && !note_ground(&g, f, i, i == from))
+			return fl_fail(-EINVAL, "journal: a flow with ground %u of %u cannot be written", f->ground[i],
+				       f->n_grounds);
 		if (fl_unlikely(out->cap - out->len < FL_FLOW_BYTES_MAX)) {
 			r = fl_buf_reserve(out, FL_FLOW_BYTES_MAX);
 			if (r)
@@ -229,6 +295,10 @@ int fl_frame_put(const struct fl_frame *f, size_t from, size_t max_bytes, struct
 	bytes = (uint32_t)(out->len - counts - 8);
 	memcpy(out->data + counts, &n, 4);
 	memcpy(out->data + counts + 4, &bytes, 4);
+	r = fl_buf_reserve(out, g.bytes);
+	if (r)
+		return r;
+	out->len = (size_t)((char *)put_grounds((uint8_t *)out->data + out->len, &g, f, from, i) - out->data);
 	*ret_to = i;
 	return 0;
 }
@@ -338,13 +408,14 @@ static void get_inside(struct fl_cursor *c, struct fl_frame *ret)
 	memcpy(ret->inside, b, n * sizeof ret->inside[0]);
 }
 
-static int get_head(struct fl_cursor *c, struct fl_frame *ret)
+static int get_head(struct fl_cursor *c, struct fl_frame *ret, unsigned *ret_version)
 {
 	struct fl_window *w = &ret->window;
 	unsigned version = fl_cur_u8(c), rules = fl_cur_u8(c), losses = fl_cur_u8(c);
 	unsigned verdicts = version >= 2 ? fl_cur_u8(c) : 0;
 	const uint8_t *boot;
 
+	*ret_version = version;
 	if (!c->bad &&
 	    (!version || version > VERSION || rules > FL_RULE_N || losses > FL_LOSS_N || verdicts > FL_VERDICT_N))
 		return fl_fail(-EBADMSG, "frame of version %u with %u rules and %u causes: written by a newer flowlog",
@@ -455,34 +526,103 @@ static int get_flows(struct fl_cursor c, struct fl_flow *flows, size_t n, uint32
 	return p == end ? 0 : fl_fail(-EBADMSG, "frame: %zu bytes after the last flow", (size_t)(end - p));
 }
 
+static bool get_text(struct fl_cursor *c, char *to, size_t size)
+{
+	size_t n = fl_cur_u8(c);
+	const uint8_t *b = n < size ? fl_cur_take(c, n) : NULL;
+
+	/* One word, as it was written: what prints it need not look. */
+	for (size_t i = 0; b && i < n; i++)
+		if (b[i] <= ' ' || b[i] > '~' || b[i] == '"' || b[i] == ',' || b[i] == '\\')
+			return false;
+	if (!b)
+		return false;
+	memset(to, 0, size);
+	memcpy(to, b, n);
+	return true;
+}
+
+static int get_grounds(struct fl_cursor *c, struct fl_ground *row, size_t rows, uint16_t *ground, size_t n)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < rows; i++) {
+		row[i].opinion = fl_cur_u8(c);
+		row[i].reason = fl_cur_u8(c);
+		if (!get_text(c, row[i].drop, sizeof row->drop) || !get_text(c, row[i].rule, sizeof row->rule) ||
+		    row[i].opinion >= FL_OPINION_N || row[i].reason >= FL_REASON_N)
+			return fl_fail(-EBADMSG, "frame: ground %zu has impossible values", i);
+	}
+	while (at < n) {
+		uint64_t number = get_varint(c), run = get_varint(c);
+
+		if (c->bad || number > rows || !run || run > n - at)
+			return fl_fail(-EBADMSG, "frame: the grounds of flow %zu are cut short or impossible", at);
+		for (; run; run--)
+			ground[at++] = (uint16_t)number;
+	}
+	return c->bad || fl_cur_left(c) ? fl_fail(-EBADMSG, "frame: %zu bytes after the grounds", fl_cur_left(c)) : 0;
+}
+
+/* Flows, then the rows of grounds, then a number a flow. */
+static int make_room(void **store, size_t *size, size_t n, size_t rows)
+{
+	size_t need = n * sizeof(struct fl_flow) + rows * sizeof(struct fl_ground) + (rows ? n * sizeof(uint16_t) : 0);
+
+	if (*size >= need)
+		return 0;
+	free(*store);
+	*size = 0;
+	*store = malloc(need);
+	if (!*store)
+		return fl_fail(-ENOMEM, "no memory for %zu flows", n);
+	*size = need;
+	return 0;
+}
+
 int fl_frame_get(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size, bool decode_flows)
 {
 	struct fl_cursor flows;
+	struct fl_ground *grounds;
+	uint16_t *ground;
+	unsigned version;
+	uint64_t rows;
 	uint32_t n, bytes;
 	int r;
 
 	memset(ret, 0, sizeof *ret);
-	r = get_head(c, ret);
+	r = get_head(c, ret, &version);
 	if (r)
 		return r;
 	n = fl_cur_le32(c);
 	bytes = fl_cur_le32(c);
-	if (c->bad || bytes != fl_cur_left(c) || n > FL_JOURNAL_FLOWS_MAX || (uint64_t)n * FLOW_BYTES_MIN > bytes)
+	if (c->bad || bytes > fl_cur_left(c) || (version < 4 && bytes != fl_cur_left(c)) || n > FL_JOURNAL_FLOWS_MAX ||
+	    (uint64_t)n * FLOW_BYTES_MIN > bytes)
 		return fl_fail(-EBADMSG, "frame: %u flows in %u bytes, %zu bytes are there", n, bytes, fl_cur_left(c));
 	flows = fl_cur_sub(c, bytes);
 	ret->n_flows = n;
 	if (!decode_flows)
 		return 0;
-	if (*store_size < n * sizeof(struct fl_flow)) {
-		free(*store);
-		*store_size = 0;
-		*store = malloc(n * sizeof(struct fl_flow));
-		if (!*store)
-			return fl_fail(-ENOMEM, "no memory for %u flows", n);
-		*store_size = n * sizeof(struct fl_flow);
-	}
+	rows = version < 4 ? 0 : get_varint(c);
+	if (c->bad || rows > FL_GROUNDS_MAX)
+		return fl_fail(-EBADMSG, "frame: %llu grounds", (unsigned long long)rows);
+	r = make_room(store, store_size, n, rows);
+	if (r)
+		return r;
 	ret->flows = *store;
-	return get_flows(flows, *store, n, ret->n_inside);
+	r = get_flows(flows, *store, n, ret->n_inside);
+	if (r || !rows)
+		return r || !fl_cur_left(c) ? r
+					    : fl_fail(-EBADMSG, "frame: %zu bytes after the last flow", fl_cur_left(c));
+	grounds = (struct fl_ground *)((struct fl_flow *)*store + n);
+	ground = (uint16_t *)(grounds + rows);
+	r = get_grounds(c, grounds, rows, ground, n);
+	if (r)
+		return r;
+	ret->grounds = grounds;
+	ret->n_grounds = (uint32_t)rows;
+	ret->ground = ground;
+	return 0;
 }
 
 int fl_frame_decode(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size)

@@ -47,6 +47,22 @@ static inline const char *fl_verdict_source(uint32_t flags)
 #define FL_INSIDE_MAX 200 /* of one frame; further ones show the addresses on the wire */
 #define FL_INSIDE_DST 0x8000u
 
+/*
+ * What decided about a flow, kept beside it; texts are words of printable ASCII without quotes, commas and backslashes.
+ * Of a rule: struct fl_opinion's text (policy/policy.h). Where rules are not
+ * in force (no FL_WINDOW_POLICY) their opinion is kept all the same and has changed no action.
+ */
+#define FL_GROUND_DROP 48
+#define FL_GROUND_RULE 128
+enum fl_opinion_of_rules { FL_OPINION_NONE, FL_OPINION_ACCEPT, FL_OPINION_REJECT, FL_OPINION_N };
+struct fl_ground {
+	char drop[FL_GROUND_DROP]; /* the kernel's name of why it dropped the packets; "" */
+	char rule[FL_GROUND_RULE]; /* of the inventory; "": nothing was judged */
+	uint8_t opinion;           /* enum fl_opinion_of_rules */
+	uint8_t reason;            /* of the rules: enum fl_reason (record/record.h) */
+};
+#define FL_GROUNDS_MAX 1000 /* different ones in a frame */
+
 struct fl_frame {
 	struct fl_window window;
 	struct fl_eni eni;
@@ -55,7 +71,25 @@ struct fl_frame {
 	size_t n_flows;
 	uint32_t n_inside;
 	struct fl_addr inside[FL_INSIDE_MAX];
+	const struct fl_ground *grounds;
+	uint32_t n_grounds;
+	const uint16_t *ground; /* by flow: its ground's number from 1, 0: none; NULL: no flow has one */
 };
+
+static inline const struct fl_ground *fl_frame_ground(const struct fl_frame *f, size_t flow)
+{
+	unsigned number = f->ground ? f->ground[flow] : 0;
+
+	return number && number <= f->n_grounds ? &f->grounds[number - 1] : NULL;
+}
+
+/* enum fl_reason of the record that the flow becomes. */
+static inline uint8_t fl_frame_reason(const struct fl_frame *f, size_t flow)
+{
+	const struct fl_ground *g = f->window.flags & FL_WINDOW_POLICY ? fl_frame_ground(f, flow) : NULL;
+
+	return g && f->flows[flow].action && g->opinion == FL_OPINION_REJECT ? g->reason : 0;
+}
 
 /* What stands behind src or dst of a frame's flow; NULL: nothing else. */
 static inline const struct fl_addr *fl_frame_inside(const struct fl_frame *f, const struct fl_key *key, bool dst)
@@ -119,7 +153,7 @@ int fl_cursor_load(int dirfd, const char *name, struct fl_position *ret); /* {0,
 
 /* One frame to and from bytes: also used for the snapshot of the open window (status/open). */
 int fl_frame_encode(const struct fl_frame *f, struct fl_buf *out);
-/* 1: frame decoded and the cursor moved; 0: not complete; negative: damaged. flows point into malloc'd *store, which
- * the caller frees and which is reused. */
+/* 1: frame decoded and the cursor moved; 0: not complete; negative: damaged. flows and grounds point into malloc'd
+ * *store, which the caller frees and which is reused. */
 struct fl_cursor;
 int fl_frame_decode(struct fl_cursor *c, struct fl_frame *ret, void **store, size_t *store_size);

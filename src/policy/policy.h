@@ -147,6 +147,31 @@ bool fl_filter_crosses(const struct fl_filter *f, const struct fl_addr *peer,
 		       bool v6); /* leaves or enters the subnet */
 bool fl_filter_tracks(const struct fl_filter *f, const struct fl_subject *s);
 bool fl_filter_bpa(const struct fl_filter *f, const struct fl_subject *s);
+/* ---- decisions by name ---- */
+
+/*
+ * One word for what decided: "sg-1/inbound/sgr-2" is a rule (without an id its text), "sg-1+sg-2/inbound/none" says
+ * that no rule of these groups lets it pass, "acl-1/outbound/100" is a rule of the ACL, with a star for the number the
+ * last one. What goes on in a tracked connection has the rule that lets its opener pass,
+ * "sg-1/inbound/sgr-2/connection", or "connection" when there is none any more. "late" is what comes after a connection
+ * has closed, the rest are fl_decider_names.
+ */
+#define FL_OPINION_TEXT 128
+struct fl_opinion {
+	bool accept, bpa; /* bpa: Block Public Access */
+	char text[FL_OPINION_TEXT];
+};
+#define FL_OPINIONS_MAX 8192 /* different ones in a table; further ones are called "other" */
+enum { FL_OPINION_OTHER_ACCEPT = 1, FL_OPINION_OTHER_REJECT };
+struct fl_opinions;
+int fl_opinions_new(struct fl_opinions **ret);
+void fl_opinions_free(struct fl_opinions **o);
+/* The number of a decision, from 1; 0: nothing decided. Needs the rules no more once it has returned. */
+uint16_t fl_opinions_add(struct fl_opinions *o, const struct fl_filter *f, const struct fl_subject *s,
+			 const struct fl_decision *d);
+unsigned fl_opinions_count(const struct fl_opinions *o);
+const struct fl_opinion *fl_opinions_at(const struct fl_opinions *o, unsigned number); /* NULL: there is none */
+
 /*
  * Block Public Access as it holds for an interface: its subnet's word before its VPC's; an exclusion of either lifts
  * it, and one for outbound traffic alone makes block-bidirectional block-ingress.
@@ -163,5 +188,14 @@ struct fl_bpa_state fl_policy_bpa(const struct fl_net_eni *eni);
  */
 bool fl_subject_asks(const struct fl_subject *s);
 bool fl_subject_answers(const struct fl_subject *s);
+/* Of two flows of a conversation: did s begin it? The kernel's time is too coarse to tell of quick answers. 1: yes, -1:
+ * no, 0: who knows. */
+int fl_subject_asks_first(const struct fl_subject *s, const struct fl_subject *reverse);
+/* The same packet by packet, in their order: the last n questions are remembered. */
+struct fl_questions;
+int fl_questions_new(struct fl_questions **ret, size_t n, uint64_t seed);
+void fl_questions_free(struct fl_questions **q);
+/* true: it answers a question that was denied, for the first time. */
+bool fl_questions_note(struct fl_questions *q, const struct fl_subject *s, bool denied);
 /* The same flow the other way round: addresses, ports, direction, ICMP request for reply. */
 struct fl_subject fl_subject_reverse(const struct fl_subject *s);

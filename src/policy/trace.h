@@ -176,9 +176,6 @@ int fl_trace(const struct fl_network *net, struct fl_policy *policy, struct fl_t
 int fl_trace_filter(struct fl_policy *policy, const struct fl_net_eni *eni, enum fl_step_kind kind,
 		    const struct fl_subject *s, struct fl_step *ret);
 
-/* No address of the internet: private, carrier-grade NAT, link-local. */
-bool fl_addr_is_private(const struct fl_addr *a, bool v6);
-
 /* "tcp 443 from 10.0.0.0/8"; ret holds FL_RULE_TEXT bytes; returns ret. */
 #define FL_RULE_TEXT 160
 char *fl_group_rule_text(const struct fl_group_rule *r, enum fl_dir dir, char ret[FL_RULE_TEXT]);

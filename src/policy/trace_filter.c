@@ -252,7 +252,7 @@ static void acl_fix(struct fl_step *step, const struct fl_acl *acl, enum fl_dir 
 
 	fl_service_text(s->key.proto, s->key.dport, s->icmp_type, s->icmp_code, what);
 	addr_text(peer_of(s, dir), is_v6(s), peer);
-	if (before && before->number != 32767)
+	if (before && before->number < FL_ACL_LAST)
 		step_fix(step, "allow %s %s %s in %s, %s, with a number below %u", what, word(dir), peer, acl->noun.id,
 			 way(dir), before->number);
 	else
@@ -286,7 +286,7 @@ static void explain_acl_deny(struct fl_step *step, const struct fl_acl *acl, enu
 /* The rule "*", which the inventory may list as number 32767, says no more than that nothing matched. */
 static bool is_final(const struct fl_acl_rule *r)
 {
-	return r->number == 32767;
+	return r->number >= FL_ACL_LAST;
 }
 
 static void explain_no_acl_rule(struct fl_step *step, const struct fl_acl *acl, enum fl_dir dir,

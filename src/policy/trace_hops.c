@@ -6,16 +6,6 @@
 
 #define DEPTH_MAX 6 /* middleboxes and NAT gateways one behind the other */
 
-bool fl_addr_is_private(const struct fl_addr *a, bool v6)
-{
-	const uint8_t *b = a->b + 12;
-
-	if (v6)
-		return (a->b[0] & 0xfe) == 0xfc || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
-	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
-	       (b[0] == 100 && (b[1] & 0xc0) == 64) || (b[0] == 169 && b[1] == 254);
-}
-
 static bool in_cidrs(const struct fl_cidrs *list, const struct fl_addr *a, bool v6)
 {
 	for (size_t i = 0; i < list->n; i++)

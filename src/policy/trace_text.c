@@ -139,7 +139,7 @@ char *fl_acl_rule_text(const struct fl_acl_rule *r, enum fl_dir dir, char ret[FL
 	char what[48], cidr[FL_ADDR_TEXT_MAX + 5], number[8];
 
 	service(r->proto, r->from, r->to, r->icmp_type, r->icmp_code, what);
-	if (r->number == 32767)
+	if (r->number >= FL_ACL_LAST)
 		snprintf(number, sizeof number, "*");
 	else
 		snprintf(number, sizeof number, "%u", r->number);

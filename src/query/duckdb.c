@@ -11,18 +11,24 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "query/functions.h"
 #include "query/library.h"
+#include "query/lift.h"
 #include "query/output.h"
 #include "query/query.h"
-#include "query/sources.h"
-#include "query/view.h"
+#include "query/table.h"
+
+#define EXPLAIN_MAX (1u << 20)
+#define FAULTS_MAX (64u << 10)
 
 struct query {
 	const struct fl_query_conf *conf;
 	struct fl_duckdb d;
 	fl_duck database, connection;
-	struct fl_sources sources;
-	struct fl_query_seen seen;
+	struct fl_scan_conf scan;
+	struct fl_query_table table;
+	struct fl_lift *lift;
 	volatile sig_atomic_t stop;
 };
 
@@ -82,15 +88,33 @@ static int open_database(struct query *q)
 	return r;
 }
 
-static int add_sources(struct query *q)
+/* Names of the statements that AWS's guide shows for Athena, which is Trino; destinations.md 6.3. */
+static const char *const athena[] = {
+    "CREATE MACRO from_unixtime(seconds) AS to_timestamp(seconds)",
+    "CREATE MACRO day_of_week(day) AS isodow(day)",
+    "CREATE MACRO to_iso8601(moment) AS strftime(moment, '%Y-%m-%dT%H:%M:%S.%gZ')",
+};
+
+/* Statements of others get answers, and nothing else: no file but the sources, no setting, no extension. */
+static const char *const locks[] = {"SET enable_external_access = false", "SET lock_configuration = true"};
+
+static int prepare(struct query *q)
 {
 	const struct fl_query_conf *c = q->conf;
-	int r = 0;
+	int r;
 
-	if (!c->sources || !c->sources[0])
-		return fl_sources_add_store(&q->sources, c->store, c->flow_log);
-	for (size_t i = 0; !r && c->sources[i]; i++)
-		r = fl_sources_add(&q->sources, c->sources[i], c->flow_log);
+	q->scan = *c->scan;
+	q->scan.stop = &q->stop;
+	q->table.d = &q->d;
+	q->table.conf = &q->scan;
+	q->table.filter = fl_lift_filter(q->lift, 0);
+	r = fl_query_table_register(&q->table, q->connection);
+	if (!r)
+		r = fl_query_functions_register(&q->d, q->connection);
+	for (size_t i = 0; !r && i < FL_ARRAY_LEN(athena); i++)
+		r = fl_query_run_sql(&q->d, q->connection, athena[i]);
+	for (size_t i = 0; !r && c->read_only && i < FL_ARRAY_LEN(locks); i++)
+		r = fl_query_run_sql(&q->d, q->connection, locks[i]);
 	return r;
 }
 
@@ -124,22 +148,47 @@ static int run_pending(struct query *q, fl_duck statement)
 	return r;
 }
 
+/* A plan is followed by what the scanner does below it. */
+static int explain(struct query *q)
+{
+	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(EXPLAIN_MAX);
+	int r = fl_query_table_explain(&q->table, &out);
+
+	return r ? r : fl_write_all(q->conf->out_fd, out.data, out.len);
+}
+
+static int ask_one(struct query *q, fl_duck statements, idx_t i)
+{
+	fl_duck statement = NULL;
+	int r, type;
+
+	q->table.filter = fl_lift_filter(q->lift, i);
+	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
+		r = failed(q, q->d.prepare_error(statement));
+	} else {
+		type = q->d.prepared_statement_type(statement);
+		if (q->conf->read_only && type != FL_DUCK_STATEMENT_SELECT && type != FL_DUCK_STATEMENT_EXPLAIN)
+			r = fl_fail(-EPERM, "--read-only allows SELECT and EXPLAIN alone");
+		else
+			r = run_pending(q, statement);
+		if (!r && type == FL_DUCK_STATEMENT_EXPLAIN && !strcmp(q->conf->output, "table"))
+			r = explain(q);
+	}
+	q->d.destroy_prepare(&statement);
+	return r;
+}
+
 static int ask(struct query *q)
 {
-	fl_duck statements = NULL, statement = NULL;
+	fl_duck statements = NULL;
 	idx_t n = q->d.extract_statements(q->connection, q->conf->sql, &statements);
 	const char *why = q->d.extract_statements_error(statements);
 	int r = 0;
 
 	if (!n)
 		r = failed(q, why && *why ? why : "there is no statement in the question");
-	for (idx_t i = 0; !r && i < n; i++) {
-		if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement))
-			r = failed(q, q->d.prepare_error(statement));
-		else
-			r = run_pending(q, statement);
-		q->d.destroy_prepare(&statement);
-	}
+	for (idx_t i = 0; !r && i < n; i++)
+		r = ask_one(q, statements, i);
 	q->d.destroy_extracted(&statements);
 	return r;
 }
@@ -158,10 +207,9 @@ static bool mentions(const char *sql, const char *word)
 /* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
 static void note_verdicts(const struct query *q)
 {
-	if (q->sources.n_stores && !q->seen.verdicts && isatty(STDERR_FILENO) && mentions(q->conf->sql, "action"))
-		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen "
-		      "rejected\"\n",
-		      stderr);
+	if (q->table.report.records && !q->table.report.verdicts_observed && isatty(STDERR_FILENO) &&
+	    mentions(q->conf->sql, "action"))
+		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n", stderr);
 }
 
 static void release(struct query *q)
@@ -170,16 +218,18 @@ static void release(struct query *q)
 		q->d.disconnect(&q->connection);
 		q->d.close(&q->database);
 	}
-	fl_sources_free(&q->sources);
+	fl_query_table_free(&q->table);
+	fl_lift_free(&q->lift);
 }
 
-int fl_query_run(const struct fl_query_conf *conf)
+int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)
 {
 	struct query q = {.conf = conf};
 	pthread_t waiter;
 	sigset_t old;
 	int r = fl_query_output_known(conf->output), threaded = 0;
 
+	*ret = (struct fl_query_told){.faults = FL_BUF(FAULTS_MAX)};
 	if (r)
 		return r;
 	block_interrupt(&old);
@@ -189,15 +239,16 @@ int fl_query_run(const struct fl_query_conf *conf)
 	if (!r)
 		threaded = !pthread_create(&waiter, NULL, wait_for_interrupt, &q);
 	if (!r)
-		r = add_sources(&q);
+		r = fl_lift_new(&q.lift, &q.d, q.connection, conf->sql);
 	if (!r)
-		r = fl_query_make_view(&q.d, q.connection, &q.sources, conf->open_window, &q.seen, &q.stop);
+		r = prepare(&q);
+	if (!r)
+		r = ask(&q);
 	if (!r) {
 		note_verdicts(&q);
-		r = ask(&q);
+		ret->report = q.table.report;
+		r = fl_buf_add(&ret->faults, q.table.faults.data, q.table.faults.len);
 	}
-	if (!r && *q.seen.damage)
-		r = fl_fail(-EBADMSG, "%s; the answer lacks what stood there", q.seen.damage);
 	if (threaded) {
 		pthread_cancel(waiter);
 		pthread_join(waiter, NULL);

@@ -22,6 +22,8 @@
 static const char *const beside_program[] = {"libduckdb.so", "../lib/flowlog/libduckdb.so", NULL};
 static const char *const elsewhere[] = {"/usr/local/lib/libduckdb.so", "libduckdb.so", NULL};
 
+static struct fl_duckdb loaded; /* written once, before the library's threads start */
+
 static int resolve(struct fl_duckdb *d)
 {
 	static const struct {
@@ -87,6 +89,11 @@ int fl_duckdb_load(struct fl_duckdb *ret)
 	if (!r)
 		r = check_version(&d);
 	if (!r)
-		*ret = d;
+		*ret = loaded = d;
 	return r;
+}
+
+const struct fl_duckdb *fl_duckdb_loaded(void)
+{
+	return &loaded;
 }

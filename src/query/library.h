@@ -10,6 +10,7 @@
 
 typedef uint64_t idx_t;
 typedef void *fl_duck; /* any of the API's opaque handles */
+typedef void (*fl_duck_free_fn)(void *data);
 
 /* Passed by value into some calls, so its size is part of the interface: six words. */
 struct fl_duck_result {
@@ -77,7 +78,7 @@ enum fl_duck_type { /* the API's numbers, the same since 1.0 */
 		    FL_DUCK_SQLNULL,
 		    FL_DUCK_TYPE_N
 };
-#define FL_DUCK_STATEMENT_SELECT 1
+enum fl_duck_statement { FL_DUCK_STATEMENT_SELECT = 1, FL_DUCK_STATEMENT_EXPLAIN = 4 };
 #define FL_DUCK_RESULT_ROWS 3 /* duckdb_result_return_type: there are rows to show */
 
 /* X(returns, name without "duckdb_", arguments). Calls that return int return 0 for success. */
@@ -103,6 +104,7 @@ enum fl_duck_type { /* the API's numbers, the same since 1.0 */
 	X(idx_t, extract_statements, (fl_duck, const char *, fl_duck *))                                               \
 	X(const char *, extract_statements_error, (fl_duck))                                                           \
 	X(int, prepare_extracted_statement, (fl_duck, fl_duck, idx_t, fl_duck *))                                      \
+	X(int, prepared_statement_type, (fl_duck))                                                                     \
 	X(void, destroy_extracted, (fl_duck *))                                                                        \
 	X(const char *, prepare_error, (fl_duck))                                                                      \
 	X(void, destroy_prepare, (fl_duck *))                                                                          \
@@ -136,11 +138,41 @@ enum fl_duck_type { /* the API's numbers, the same since 1.0 */
 	X(fl_duck, array_vector_get_child, (fl_duck))                                                                  \
 	X(uint32_t, string_t_length, (struct fl_duck_string))                                                          \
 	X(const char *, string_t_data, (struct fl_duck_string *))                                                      \
-	X(int, appender_create, (fl_duck, const char *, const char *, fl_duck *))                                      \
-	X(const char *, appender_error, (fl_duck))                                                                     \
-	X(int, append_data_chunk, (fl_duck, fl_duck))                                                                  \
-	X(int, appender_close, (fl_duck))                                                                              \
-	X(int, appender_destroy, (fl_duck *))
+	X(fl_duck, create_table_function, (void))                                                                      \
+	X(void, destroy_table_function, (fl_duck *))                                                                   \
+	X(void, table_function_set_name, (fl_duck, const char *))                                                      \
+	X(void, table_function_set_extra_info, (fl_duck, void *, fl_duck_free_fn))                                     \
+	X(void, table_function_set_bind, (fl_duck, void (*)(fl_duck info)))                                            \
+	X(void, table_function_set_init, (fl_duck, void (*)(fl_duck info)))                                            \
+	X(void, table_function_set_local_init, (fl_duck, void (*)(fl_duck info)))                                      \
+	X(void, table_function_set_function, (fl_duck, void (*)(fl_duck info, fl_duck chunk)))                         \
+	X(void, table_function_supports_projection_pushdown, (fl_duck, bool))                                          \
+	X(int, register_table_function, (fl_duck, fl_duck))                                                            \
+	X(void *, bind_get_extra_info, (fl_duck))                                                                      \
+	X(void, bind_add_result_column, (fl_duck, const char *, fl_duck))                                              \
+	X(void, bind_set_bind_data, (fl_duck, void *, fl_duck_free_fn))                                                \
+	X(void, bind_set_error, (fl_duck, const char *))                                                               \
+	X(void *, init_get_extra_info, (fl_duck))                                                                      \
+	X(void *, init_get_bind_data, (fl_duck))                                                                       \
+	X(void, init_set_init_data, (fl_duck, void *, fl_duck_free_fn))                                                \
+	X(idx_t, init_get_column_count, (fl_duck))                                                                     \
+	X(idx_t, init_get_column_index, (fl_duck, idx_t))                                                              \
+	X(void, init_set_max_threads, (fl_duck, idx_t))                                                                \
+	X(void, init_set_error, (fl_duck, const char *))                                                               \
+	X(void *, function_get_init_data, (fl_duck))                                                                   \
+	X(void *, function_get_local_init_data, (fl_duck))                                                             \
+	X(void, function_set_error, (fl_duck, const char *))                                                           \
+	X(fl_duck, create_scalar_function, (void))                                                                     \
+	X(void, destroy_scalar_function, (fl_duck *))                                                                  \
+	X(void, scalar_function_set_name, (fl_duck, const char *))                                                     \
+	X(void, scalar_function_add_parameter, (fl_duck, fl_duck))                                                     \
+	X(void, scalar_function_set_return_type, (fl_duck, fl_duck))                                                   \
+	X(void, scalar_function_set_extra_info, (fl_duck, void *, fl_duck_free_fn))                                    \
+	X(void *, scalar_function_get_extra_info, (fl_duck))                                                           \
+	X(void, scalar_function_set_special_handling, (fl_duck))                                                       \
+	X(void, scalar_function_set_function, (fl_duck, void (*)(fl_duck info, fl_duck input, fl_duck output)))        \
+	X(void, scalar_function_set_error, (fl_duck, const char *))                                                    \
+	X(int, register_scalar_function, (fl_duck, fl_duck))
 
 struct fl_duckdb {
 	void *handle;
@@ -152,6 +184,8 @@ struct fl_duckdb {
 /* -ENOENT: nowhere found (the sentence says how to get it); -EINVAL: found and not usable. The
  * library stays loaded until the process ends: it has threads and exit handlers of its own. */
 int fl_duckdb_load(struct fl_duckdb *ret);
+/* The library that was loaded: its callbacks get handles only, and need its calls to look into them. */
+const struct fl_duckdb *fl_duckdb_loaded(void);
 
 static inline bool fl_duck_valid(const uint64_t *validity, idx_t row)
 {

@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Face of the stage "query", as far as this issue needs it: SQL over the view "flows". */
+/* Face of the stage "query", SQL over the view "flows". */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mem.h"
+#include "scan/reader.h"
+
 struct fl_query_conf {
 	const char *sql;
-	const char *const *sources; /* NULL-terminated; empty: the store */
-	const char *store;          /* state directory */
-	const char *flow_log;       /* NULL: the first */
-	bool open_window;           /* include the provisional open window: column provisional is true there */
-	const char *output;         /* "table", "json", "csv", "text" */
+	const struct fl_scan_conf *scan; /* the sources; its stop flag is the query's own */
+	bool read_only;                  /* SELECT and EXPLAIN alone, and no file but the sources */
+	const char *output;              /* "table", "json", "csv", "text" */
 	int out_fd;
+};
+/* What the sources had wrong: the answer stands, without what could not be read. */
+struct fl_query_told {
+	struct fl_scan_report report;
+	struct fl_buf faults; /* sentences, a line each; the caller's to free */
 };
 /* The library is loaded with dlopen (FL_DUCKDB=/path, else libduckdb.so beside the program or in the usual places).
  * -ENOENT says in one line how to get it. */
-int fl_query_run(const struct fl_query_conf *conf);
+int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret);

@@ -421,3 +421,15 @@ int fl_duck_print_json(const struct fl_duckdb *d, const struct fl_duck_column *c
 
 	return print_json(&v, row, out);
 }
+
+int fl_sql_quote(struct fl_buf *out, const char *text, char quote)
+{
+	int r = fl_buf_add(out, &quote, 1);
+
+	for (; !r && *text; text++) {
+		r = fl_buf_add(out, text, 1);
+		if (!r && *text == quote)
+			r = fl_buf_add(out, text, 1);
+	}
+	return r ? r : fl_buf_add(out, &quote, 1);
+}

@@ -20,3 +20,5 @@ int fl_duck_printable(const struct fl_duckdb *d, fl_duck type, const char *colum
 int fl_duck_print(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row, struct fl_buf *out);
 /* The same as a JSON value. */
 int fl_duck_print_json(const struct fl_duckdb *d, const struct fl_duck_column *c, idx_t row, struct fl_buf *out);
+/* Append text between quotes, with quotes inside doubled. */
+int fl_sql_quote(struct fl_buf *out, const char *text, char quote);

@@ -72,6 +72,15 @@ bool fl_column_find(const char *name, struct fl_column_def *ret)
 	return false;
 }
 
+bool fl_column_is_named(const struct fl_column_def *d, const char *name)
+{
+	const char *p = d->name;
+
+	for (; *name && (*name == *p || (*name == '-' && *p == '_')); name++, p++)
+		;
+	return !*name && !*p;
+}
+
 /* ---- batches ---- */
 
 static size_t value_size(uint8_t type)

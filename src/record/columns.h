@@ -51,6 +51,8 @@ enum fl_own_column {
 /* By column or field name ("pkt_srcaddr", "pkt-srcaddr"): fields of VPC flow logs first, then of transit gateways',
  * then our own. Returns false and a text column of that name when it is none of them. name must outlive ret. */
 bool fl_column_find(const char *name, struct fl_column_def *ret);
+/* Formats write the same name with hyphens. */
+bool fl_column_is_named(const struct fl_column_def *d, const char *name);
 size_t fl_own_column_count(void);
 const struct fl_column_def *fl_own_column_at(size_t i);
 

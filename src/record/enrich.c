@@ -388,19 +388,24 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 
 	x->meta.pkt_src = l->pkt_src ? l->pkt_src : &l->key->src;
 	x->meta.pkt_dst = l->pkt_dst ? l->pkt_dst : &l->key->dst;
-	if (!x->eni && !l->pkt_src && !l->pkt_dst)
+	if (!x->eni && !l->pkt_src && !l->pkt_dst && !l->reason)
 		return fl_encode_line(e, l, out);
-	if (!x->eni)
-		return fl_encode_line_meta(e, l, &(struct fl_record_meta){.pkt_src = l->pkt_src, .pkt_dst = l->pkt_dst},
-					   out);
+	x->meta.no_bytes = l->reason == FL_REASON_BPA;
+	put(x, ROW_REJECT_REASON, reasons[l->reason < FL_REASON_N ? l->reason : FL_REASON_NONE]);
+	if (!x->eni) {
+		struct fl_record_meta meta = {
+		    .pkt_src = l->pkt_src, .pkt_dst = l->pkt_dst, .no_bytes = x->meta.no_bytes};
+
+		if (x->number[ROW_REJECT_REASON] >= 0)
+			meta.text[x->number[ROW_REJECT_REASON]] = x->meta.text[x->number[ROW_REJECT_REASON]];
+		return fl_encode_line_meta(e, l, &meta, out);
+	}
 	if (x->transit) {
 		fl_transit_flow(x->transit, &x->conf, l, &x->meta, &logged);
 		return fl_encode_line_meta(e, &logged, &x->meta, out);
 	}
 	rewrite(x, &key, dir);
 	logged.key = &key;
-	x->meta.no_bytes = l->reason == FL_REASON_BPA;
-	put(x, ROW_REJECT_REASON, reasons[l->reason]);
 	if (x->by_flow) {
 		put(x, ROW_SRC_SERVICE, fl_network_service(x->net, x->meta.pkt_src));
 		put(x, ROW_DST_SERVICE, fl_network_service(x->net, x->meta.pkt_dst));
@@ -413,8 +418,31 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 	return fl_encode_line_meta(e, &logged, &x->meta, out);
 }
 
+/* A container is both the instance and what the interface belongs to; it is in no Auto Scaling group. */
+static const char *label_text(struct fl_enricher *x, const struct fl_labels *labels, unsigned tag)
+{
+	const char *key = x->conf.tag_key[tag], *value = key && tag / 2 < 2 ? fl_label_value(labels, key) : NULL;
+
+	return value ? percent_encode(value, x->tag[tag]) : "";
+}
+
+static int set_labels(struct fl_enricher *x, struct fl_encoder *e, const struct fl_eni *eni,
+		      const struct fl_labels *labels)
+{
+	struct fl_record_meta constant = {0};
+
+	for (unsigned row = 0; row < ROW_REJECT_REASON; row++) {
+		const char *s =
+		    x->number[row] >= 0 && sources[row].tag ? label_text(x, labels, sources[row].tag - 1u) : "";
+
+		if (*s)
+			constant.text[x->number[row]] = (struct fl_str){s, strlen(s)};
+	}
+	return fl_encoder_set_constants(e, eni, &constant);
+}
+
 int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl_eni *eni, const struct fl_network *net,
-		    const struct fl_net_eni *net_eni)
+		    const struct fl_net_eni *net_eni, const struct fl_labels *labels)
 {
 	struct fl_record_meta constants = {0};
 
@@ -424,7 +452,7 @@ int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl
 	x->eni = net_eni;
 	x->primary = NULL;
 	if (!net_eni)
-		return fl_encoder_set_eni(e, eni);
+		return labels && labels->n ? set_labels(x, e, eni, labels) : fl_encoder_set_eni(e, eni);
 	identity = *eni;
 	if (x->transit) {
 		fl_transit_set(x->transit, net, net_eni, &identity, &constants);

@@ -50,11 +50,11 @@ void fl_enricher_free(struct fl_enricher **x);
 
 /*
  * The interface whose records come next; renders the encoder's constants as fl_encoder_set_eni does. net_eni NULL (and
- * net then unused): the interface is in no inventory, records are those of fl_encode_line. net must live until the next
- * call.
+ * net then unused): the interface is in no inventory, records are those of fl_encode_line, with the labels of its
+ * container or VM (may be NULL) for tags of instance and interface. net must live until the next call.
  */
 int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl_eni *eni, const struct fl_network *net,
-		    const struct fl_net_eni *net_eni);
+		    const struct fl_net_eni *net_eni, const struct fl_labels *labels);
 /* Whether the flow log has records of this interface: one of a transit gateway only of the gateway's. */
 bool fl_enricher_covers(const struct fl_enricher *x);
 int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out);

@@ -144,6 +144,14 @@ static int add_items(struct fl_format *f, const char *text)
 	}
 }
 
+enum fl_log_kind fl_format_kind_of(const char *text)
+{
+	return !strcmp(text, "tgw-default") || strstr(text, "${tgw-") || strstr(text, "${resource-type}") ||
+		       strstr(text, "${packets-lost-")
+		   ? FL_LOG_TGW
+		   : FL_LOG_VPC;
+}
+
 int fl_format_parse(struct fl_format **ret, enum fl_log_kind kind, const char *text)
 {
 	struct fl_format *f FL_CLEANUP(fl_format_free) = calloc(1, sizeof(*f));
@@ -196,14 +204,6 @@ int fl_format_from_header(struct fl_format **ret, const char *line, size_t n)
 	*ret = f;
 	f = NULL;
 	return 0;
-}
-
-enum fl_log_kind fl_format_kind_of_text(const char *text)
-{
-	return !strcmp(text, "tgw-default") || strstr(text, "${tgw-") || strstr(text, "${resource-type}") ||
-		       strstr(text, "${packets-lost-")
-		   ? FL_LOG_TGW
-		   : FL_LOG_VPC;
 }
 
 enum fl_log_kind fl_format_kind(const struct fl_format *f)

@@ -27,7 +27,9 @@ struct fl_record {
 	uint8_t tcp;        /* as struct fl_obs */
 	uint8_t action;     /* enum fl_action */
 	uint8_t status;     /* enum fl_status; NODATA and SKIPDATA write "-" for the flow's fields */
-	uint8_t pad[5];
+	uint8_t reason;     /* enum fl_reason, where the carrier knows it beside the text */
+	uint16_t ground;    /* the carrier's number of what decided; 0: not known */
+	uint8_t pad[2];
 };
 
 /* What is known beyond the packet; NULL members and a NULL pointer to it write "-" (or the documented default). */
@@ -63,10 +65,10 @@ struct fl_format;
  * sentence AWS's users expect: unknown field (and the nearest known one), duplicate, empty, trailing or double space.
  */
 int fl_format_parse(struct fl_format **ret, enum fl_log_kind kind, const char *text);
+/* Names that only transit gateway flow logs have decide for their table. */
+enum fl_log_kind fl_format_kind_of(const char *text);
 /* From the header line of a file: bare names separated by single spaces. Unknown names become opaque columns. */
 int fl_format_from_header(struct fl_format **ret, const char *line, size_t n);
-/* Which table a format is of, by the names that only transit gateway flow logs have. */
-enum fl_log_kind fl_format_kind_of_text(const char *text);
 void fl_format_free(struct fl_format **f);
 enum fl_log_kind fl_format_kind(const struct fl_format *f);
 size_t fl_format_len(const struct fl_format *f);

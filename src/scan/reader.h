@@ -20,6 +20,7 @@ struct fl_scan_conf {
 	const char *flow_log;     /* of stores; NULL: the first */
 	const char *format;       /* of text without a header line; NULL: AWS's default format */
 	bool open_window;         /* stores: with the open window */
+	bool journal_alone;       /* stores: fl_store_open_journal, every row with what decided */
 	unsigned threads;         /* 0: as many as CPUs may be used */
 	const char *kernel;       /* NULL: the best; "scalar", "avx2", "avx512": for tests and measurements */
 	bool progress;            /* on stderr when it is a terminal */
@@ -57,6 +58,7 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 /* What was read, and what was not. Complete once every reader has had its 0. */
 struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
+	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */
 	uint64_t row_groups_pruned;
 	uint64_t records;              /* looked at, before the filter */
 	uint64_t malformed;            /* lines with another number of fields, or empty values: not used */

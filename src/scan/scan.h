@@ -35,7 +35,14 @@ struct fl_store;
  * it stood still. */
 int fl_store_open(struct fl_store **ret, const char *dir,
 		  const char *flow_log_id /* NULL: the first of the configuration, else by name */);
+/*
+ * The journal alone, as far back as it reaches, delivered or not: only there is what decided about each flow. No files;
+ * an interface that had no record when a window was written may have a NODATA record of it here.
+ */
+int fl_store_open_journal(struct fl_store **ret, const char *dir, const char *flow_log_id);
 void fl_store_close(struct fl_store **s);
+/* Frames from the first one on again. */
+int fl_store_rewind(struct fl_store *s);
 const char *fl_store_dir(const struct fl_store *s);
 const struct fl_store_log *fl_store_log(const struct fl_store *s);
 size_t fl_store_file_count(const struct fl_store *s);
@@ -50,6 +57,22 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
  * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);
+
+/*
+ * Our own columns beside a record (../shared/design/architecture.md, "Verdicts"): where the verdict comes from and what
+ * decided, and what the inventory's rules say, in force or not. Of a record that is a REJECT the source is what
+ * rejected it, of an ACCEPT what looked.
+ */
+enum fl_verdict_value { FL_VALUE_SOURCE, FL_VALUE_CAUSE, FL_VALUE_POLICY, FL_VALUE_RULE, FL_VERDICT_COLUMNS };
+extern const char *const fl_verdict_columns[FL_VERDICT_COLUMNS]; /* as fields are named in a format */
+extern const char *const fl_verdict_sql_columns[FL_VERDICT_COLUMNS];
+struct fl_verdict_values {
+	const char *value[FL_VERDICT_COLUMNS]; /* "": not known */
+	char both[FL_GROUND_DROP + FL_GROUND_RULE + 1];
+};
+void fl_frame_verdict(const struct fl_frame *frame, const struct fl_record *r, struct fl_verdict_values *ret);
+/* The same of parts: flags of the window, may be without a ground. */
+void fl_ground_values(uint32_t flags, uint8_t action, const struct fl_ground *ground, struct fl_verdict_values *ret);
 
 /*
  * Text of those records with what the inventory knew of their interface at that time, as delivery writes it. encoder:

@@ -46,7 +46,9 @@ struct fl_store {
 	void *kept;         /* flows of the frame that was returned, when it is not the reader's own */
 	size_t kept_size;
 	struct fl_flow *selected;
+	uint16_t *selected_ground;
 	size_t selected_size;
+	bool journal_alone; /* from its first segment, without the delivered files */
 };
 
 void fl_store_close(struct fl_store **s)
@@ -64,6 +66,7 @@ void fl_store_close(struct fl_store **s)
 	fl_buf_free(&(*s)->open);
 	free((*s)->kept);
 	free((*s)->selected);
+	free((*s)->selected_ground);
 	free((*s)->dir);
 	fl_closep(&(*s)->fd);
 	free(*s);
@@ -247,17 +250,22 @@ static int by_time(const void *a, const void *b, void *id)
 	return c ? c : strcmp(x->path, y->path);
 }
 
+static void forget_files(struct fl_store *s)
+{
+	for (size_t i = 0; i < s->n_files; i++)
+		free(s->file[i]);
+	free(s->file);
+	s->file = NULL;
+	s->n_files = 0;
+}
+
 static int list_files(struct fl_store *s)
 {
 	struct listing l = {.s = s};
 	char path[PATH_LIMIT];
 	int n, fd, r = 0;
 
-	for (size_t i = 0; i < s->n_files; i++)
-		free(s->file[i]);
-	free(s->file);
-	s->file = NULL;
-	s->n_files = 0;
+	forget_files(s);
 	n = snprintf(path, sizeof path, "%s/%s/", s->dir, s->log.prefix_dir);
 	if (n >= (int)sizeof path / 2)
 		return fl_fail(-ENAMETOOLONG, "%.64s...: the path is too long", path);
@@ -344,10 +352,18 @@ static int open_journal(struct fl_store *s)
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : fl_fail(-errno, "%s/journal: %m", s->dir);
-	return fl_reader_open(&s->reader, fd, s->log.cursor);
+	return fl_reader_open(&s->reader, fd, s->journal_alone ? (struct fl_position){0} : s->log.cursor);
 }
 
-int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id)
+int fl_store_rewind(struct fl_store *s)
+{
+	fl_reader_close(&s->reader);
+	s->open_read = false;
+	fl_buf_reset(&s->open);
+	return open_journal(s);
+}
+
+static int open_store(struct fl_store **ret, const char *dir, const char *flow_log_id, bool journal_alone)
 {
 	struct fl_store *s FL_CLEANUP(fl_store_close) = calloc(1, sizeof *s);
 	char id[64];
@@ -356,6 +372,7 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 	if (!s)
 		return -ENOMEM;
 	s->open = FL_BUF(OPEN_MAX);
+	s->journal_alone = journal_alone;
 	s->dir = strdup(dir);
 	if (!s->dir)
 		return -ENOMEM;
@@ -374,6 +391,8 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 		return fl_fail(-EINVAL, "flow log \"%s\": not an id", id);
 	snprintf(s->log.id, sizeof s->log.id, "%s", id);
 	r = settle(s);
+	if (!r && journal_alone)
+		forget_files(s);
 	if (!r)
 		r = open_journal(s);
 	if (r)
@@ -381,6 +400,16 @@ int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_i
 	*ret = s;
 	s = NULL;
 	return 0;
+}
+
+int fl_store_open(struct fl_store **ret, const char *dir, const char *flow_log_id)
+{
+	return open_store(ret, dir, flow_log_id, false);
+}
+
+int fl_store_open_journal(struct fl_store **ret, const char *dir, const char *flow_log_id)
+{
+	return open_store(ret, dir, flow_log_id, true);
 }
 
 const char *fl_store_dir(const struct fl_store *s)
@@ -414,18 +443,24 @@ static int select_flows(struct fl_store *s, struct fl_frame *f)
 		return 0;
 	if (s->selected_size < f->n_flows) {
 		free(s->selected);
+		free(s->selected_ground);
 		s->selected = malloc(f->n_flows * sizeof *s->selected);
-		s->selected_size = s->selected ? f->n_flows : 0;
-		if (!s->selected)
+		s->selected_ground = malloc(f->n_flows * sizeof *s->selected_ground);
+		s->selected_size = s->selected && s->selected_ground ? f->n_flows : 0;
+		if (!s->selected_size)
 			return -ENOMEM;
 	}
-	for (size_t i = 0; i < f->n_flows; i++)
-		if ((f->flows[i].action == FL_ACTION_REJECT) == (s->take == TAKE_REJECT))
-			s->selected[n++] = f->flows[i];
+	for (size_t i = 0; i < f->n_flows; i++) {
+		if ((f->flows[i].action == FL_ACTION_REJECT) != (s->take == TAKE_REJECT))
+			continue;
+		s->selected_ground[n] = f->ground ? f->ground[i] : 0;
+		s->selected[n++] = f->flows[i];
+	}
 	/* Traffic of the other kind is traffic: no NODATA. */
 	if (!n && f->n_flows)
 		f->window.flags |= FL_WINDOW_SILENT;
 	f->flows = s->selected;
+	f->ground = f->ground ? s->selected_ground : NULL;
 	f->n_flows = n;
 	return 0;
 }
@@ -537,6 +572,8 @@ int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *
 		rec.end = start + f->last_ms / 1000;
 		rec.tcp = f->tcp;
 		rec.action = f->action;
+		rec.reason = fl_frame_reason(frame, i);
+		rec.ground = frame->ground ? frame->ground[i] : 0;
 		r = fn(ctx, frame, &rec);
 	}
 	if (r)

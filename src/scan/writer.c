@@ -11,6 +11,7 @@ struct fl_store_writer {
 	struct fl_encoder *encoder;
 	struct fl_enricher *enricher;
 	struct fl_network_times *times;
+	struct fl_identities *identities;
 };
 
 void fl_store_writer_free(struct fl_store_writer **w)
@@ -19,6 +20,7 @@ void fl_store_writer_free(struct fl_store_writer **w)
 		return;
 	fl_enricher_free(&(*w)->enricher);
 	fl_network_times_free(&(*w)->times);
+	fl_identities_free(&(*w)->identities);
 	free(*w);
 	*w = NULL;
 }
@@ -35,6 +37,8 @@ int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, 
 	r = fl_enricher_new(&w->enricher, format, &fl_store_log(s)->enrich);
 	if (!r)
 		r = fl_network_times_new(&w->times, fl_store_dir(s), fl_store_log(s)->inventory);
+	if (!r)
+		r = fl_identities_new(&w->identities, fl_store_dir(s));
 	if (r)
 		return r;
 	*ret = w;
@@ -45,9 +49,11 @@ int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, 
 int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *frame)
 {
 	const struct fl_network *net = fl_network_times_at(w->times, frame->window.start);
+	const struct fl_identity *who =
+	    fl_identities_at(w->identities, frame->eni.interface_id, frame->window.start, frame->window.length);
 
 	int r = fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
-				net ? fl_network_eni(net, frame->eni.interface_id) : NULL);
+				net ? fl_network_eni(net, frame->eni.interface_id) : NULL, who ? &who->labels : NULL);
 
 	return r || fl_enricher_covers(w->enricher) ? r : FL_STORE_OTHER_INTERFACE;
 }
@@ -63,6 +69,7 @@ int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *fra
 	    .end = r->end,
 	    .tcp = r->tcp,
 	    .action = r->action,
+	    .reason = r->reason,
 	    .pkt_src = fl_frame_inside(frame, &r->key, false),
 	    .pkt_dst = fl_frame_inside(frame, &r->key, true),
 	};

@@ -57,6 +57,7 @@ static void bad_addresses(void **state)
 	(void)state;
 	for (size_t i = 0; i < FL_ARRAY_LEN(bad); i++)
 		assert_true(fl_addr_parse(bad[i], strlen(bad[i]), &a, NULL) < 0);
+	assert_true(fl_addr_parse("10.0.0.1\0x", 10, &a, NULL) < 0); /* a NUL does not end it */
 }
 
 static bool in(const char *cidr, const char *addr)

@@ -320,6 +320,21 @@ static bool same_key(const struct fl_window *a, const struct fl_window *b)
 	       !memcmp(a->boot_id, b->boot_id, 16);
 }
 
+static uint16_t keep_ground(const struct fl_ground *g)
+{
+	uint32_t i = 0;
+
+	if (!g)
+		return 0;
+	while (i < sim->n_grounds && memcmp(&sim->grounds[i], g, sizeof *g))
+		i++;
+	if (i == SIM_GROUNDS)
+		abort();
+	sim->grounds[i] = *g;
+	sim->n_grounds = FL_MAX(sim->n_grounds, i + 1);
+	return (uint16_t)(i + 1);
+}
+
 int fl_journal_append(struct fl_journal *j, const struct fl_frame *f)
 {
 	struct sim_frame *at = &sim->frame[sim->n_frames];
@@ -340,6 +355,8 @@ int fl_journal_append(struct fl_journal *j, const struct fl_frame *f)
 		abort();
 	if (f->n_flows)
 		memcpy(&sim->flow[sim->n_flows], f->flows, f->n_flows * sizeof *f->flows);
+	for (size_t i = 0; i < f->n_flows; i++)
+		sim->ground[sim->n_flows + i] = keep_ground(fl_frame_ground(f, i));
 	sim->n_flows += (uint32_t)f->n_flows;
 	sim->n_frames++;
 	sim_step();

@@ -22,6 +22,7 @@
 #define SIM_RING 4096
 #define SIM_FRAMES 4096
 #define SIM_FLOWS 65536
+#define SIM_GROUNDS 4096 /* different ones of all frames */
 
 struct sim_entry {
 	bool is_count;
@@ -51,6 +52,9 @@ struct sim {
 	/* the journal */
 	struct sim_frame frame[SIM_FRAMES];
 	struct fl_flow flow[SIM_FLOWS];
+	uint16_t ground[SIM_FLOWS]; /* by flow: number from 1 in grounds */
+	struct fl_ground grounds[SIM_GROUNDS];
+	uint32_t n_grounds;
 	uint32_t n_frames, n_flows;
 	unsigned duplicates;
 	bool journal_refuses;

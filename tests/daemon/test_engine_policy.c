@@ -13,7 +13,7 @@
 #include "../policy/make.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "daemon/wal.h"
+#include "daemon/engine_state.h"
 #include "record/record.h"
 
 #define S FL_NS_PER_S
@@ -79,10 +79,13 @@ static void finish(void)
 	clean();
 }
 
+static bool enforced = true;
+
 /* Slot 0 has rules, slot 1 has none. */
-static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *e, int64_t start)
+static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *e, int64_t start, bool *ret_enforced)
 {
 	assert_ptr_equal(ctx, &open_world);
+	*ret_enforced = enforced;
 	if (e->ifindex != 10)
 		return NULL;
 	return start < closes_at ? open_world.filter : closed_world.filter;
@@ -342,6 +345,176 @@ static void drops_of_what_is_denied(void **state)
 	assert_int_equal(rejected(-1), 10);
 	assert_int_equal(ledger(0).verdict[FL_VERDICT_REJECTED].packets, 4);
 	assert_int_equal(ledger(0).verdict[FL_VERDICT_DENIED].packets, 6);
+	assert_int_equal(sim->n_grounds, 1);
+	assert_string_equal(sim->grounds[0].drop, "NETFILTER_DROP");
+	assert_string_equal(sim->grounds[0].rule, "sg-1/inbound/none");
+	finish();
+}
+
+/* The one ground of what came to or from the port of the peer or ours with this action. */
+static const struct fl_ground *ground(unsigned slot, int action, int port)
+{
+	const struct fl_ground *found = NULL;
+	char id[22];
+
+	snprintf(id, sizeof id, "eni-%017u", slot);
+	for (uint32_t i = 0; i < sim->n_frames; i++)
+		for (uint32_t k = 0; k < sim->frame[i].n_flows && !strcmp(sim->frame[i].interface_id, id); k++) {
+			uint32_t at = sim->frame[i].first_flow + k;
+			const struct fl_flow *f = &sim->flow[at];
+
+			if (f->action != action || (f->key.sport != port && f->key.dport != port))
+				continue;
+			if (!sim->ground[at])
+				return NULL;
+			assert_true(!found || found == &sim->grounds[sim->ground[at] - 1]);
+			found = &sim->grounds[sim->ground[at] - 1];
+		}
+	return found;
+}
+
+#define assert_ground(g, opinion_, rule_, drop_)                                                                       \
+	do {                                                                                                           \
+		const struct fl_ground *g_ = (g);                                                                      \
+		assert_non_null(g_);                                                                                   \
+		assert_int_equal(g_->opinion, opinion_);                                                               \
+		assert_string_equal(g_->rule, rule_);                                                                  \
+		assert_string_equal(g_->drop, drop_);                                                                  \
+	} while (0)
+
+/* Beside each flow: the rule, also of what is let pass, and what was late. */
+static void what_decided_is_kept(void **state)
+{
+	begin();
+	start(false);
+	run(1 * S);
+	asks(0, 6, 40000, 80, SYN);
+	sim_pass(20 * MS);
+	answers(0, 6, 40000, 80, SYNACK);
+	asks(0, 6, 40001, 81, SYN);
+	answers(0, 17, 600, 5353, 0);
+	asks(1, 6, 40002, 80, SYN); /* an interface without rules */
+	run(2 * S);
+	closes_at = (int64_t)(sim->time.realtime / S);
+	asks(0, 6, 40003, 80, SYN);
+	run(2 * S);
+	stop();
+	it_adds_up();
+	assert_ground(ground(0, FL_ACTION_REJECT, 40001), FL_OPINION_REJECT, "sg-1/inbound/none", "");
+	assert_ground(ground(0, FL_ACTION_REJECT, 5353), FL_OPINION_REJECT, "sg-1/outbound/none", "");
+	assert_ground(ground(0, FL_ACTION_REJECT, 40003), FL_OPINION_REJECT, "sg-1/inbound/none", "");
+	assert_null(ground(1, FL_ACTION_ACCEPT, 40002));
+	/* Both directions of the connection in its window; the answer is part of it. */
+	assert_int_equal(accepted(40000), 2);
+	for (uint32_t i = 0; i < sim->n_flows; i++) {
+		if (sim->flow[i].key.dport == 80 && sim->flow[i].key.sport == 40000)
+			assert_ground(&sim->grounds[sim->ground[i] - 1], FL_OPINION_ACCEPT,
+				      "sg-1/inbound/tcp_80_from_0.0.0.0/0", "");
+		if (sim->flow[i].key.sport == 80)
+			assert_ground(&sim->grounds[sim->ground[i] - 1], FL_OPINION_ACCEPT,
+				      "sg-1/inbound/tcp_80_from_0.0.0.0/0/connection", "");
+	}
+	finish();
+}
+
+static void late_and_gone_rules(void **state)
+{
+	begin();
+	start(false);
+	run(1 * S);
+	asks(0, 6, 40000, 80, SYN);
+	asks(0, 6, 40000, 80, RST);
+	answers(0, 6, 40000, 80, SYNACK);
+	asks(0, 6, 40001, 80, SYN);
+	answers(0, 6, 40001, 80, SYNACK);
+	run(2 * S);
+	closes_at = (int64_t)(sim->time.realtime / S);
+	answers(0, 6, 40000, 80, ACK);
+	answers(0, 6, 40001, 80, ACK);
+	asks(0, 6, 40001, 80, ACK);
+	run(2 * S);
+	stop();
+	it_adds_up();
+	assert_ground(ground(0, FL_ACTION_REJECT, 40000), FL_OPINION_REJECT, "late", "");
+	assert_ground(&sim->grounds[sim->ground[sim->n_flows - 1] - 1], FL_OPINION_ACCEPT, "connection", "");
+	finish();
+}
+
+/* What nobody declared to be in force has an opinion and changes nothing. */
+static void opinions_of_what_is_not_in_force(void **state)
+{
+	begin();
+	enforced = false;
+	start(false);
+	run(1 * S);
+	asks(0, 6, 40000, 80, SYN);
+	asks(0, 6, 40001, 81, SYN);
+	answers(0, 6, 40001, 81, SYNACK);
+	run(2 * S);
+	stop();
+	assert_int_equal(rejected(-1), 0);
+	assert_int_equal(contradicted(), 0);
+	assert_int_equal(ledger(0).verdict[FL_VERDICT_DENIED].packets, 0);
+	assert_ground(ground(0, FL_ACTION_ACCEPT, 40000), FL_OPINION_ACCEPT, "sg-1/inbound/tcp_80_from_0.0.0.0/0", "");
+	for (uint32_t i = 0; i < sim->n_flows; i++)
+		if (sim->flow[i].key.dport == 81)
+			assert_ground(&sim->grounds[sim->ground[i] - 1], FL_OPINION_REJECT, "sg-1/inbound/none", "");
+	for (uint32_t i = 0; i < sim->n_frames; i++)
+		assert_false(sim->frame[i].window.flags & FL_WINDOW_POLICY);
+	enforced = true;
+	finish();
+}
+
+/* A frame has room for so many names; of further rules the verdict is kept, and what it is about is counted. */
+static void more_rules_than_a_frame_names(void **state)
+{
+	enum { N = FL_GROUNDS_MAX + 50 };
+	static struct fl_verdict_cause cause[N];
+	static struct fl_flow rows[N];
+	static struct fl_ground table[FL_GROUNDS_MAX];
+	static uint16_t ground[N];
+	static struct fl_group_rule rules[N];
+	static struct fl_acl_rule entries[N];
+	struct fl_ledger sums[FL_DIR_N] = {0};
+	struct fl_subject s = {.key = {.dirfam = FL_DIR_INGRESS}};
+	struct fl_opinions *opinions = NULL;
+	uint32_t n;
+
+	begin();
+	assert_int_equal(fl_opinions_new(&opinions), 0);
+	for (unsigned i = 0; i < N; i++) {
+		struct fl_decision d = {.accept = i & 1,
+					.by = i & 1 ? FL_BY_GROUP : FL_BY_ACL,
+					.opener = FL_DIR_INGRESS,
+					.group = &open_world.group,
+					.group_rule = &rules[i],
+					.acl_rule = &entries[i]};
+
+		rules[i].id = "sgr-1";
+		cause[i].opinion = fl_opinions_add(opinions, open_world.filter, &s, &d);
+		cause[i].dropped = i % 5 == 0;
+		rows[i].key.dirfam = FL_DIR_INGRESS;
+		rows[i].packets = 2;
+		rows[i].bytes = 100;
+	}
+	cause[3] = (struct fl_verdict_cause){0};
+	assert_int_equal(fl_verdicts_grounds(opinions, cause, rows, N, table, &n, ground, sums), 0);
+	assert_in_range(n, FL_GROUNDS_MAX - 4, FL_GROUNDS_MAX);
+	assert_int_equal(ground[3], 0);
+	for (unsigned i = 0; i < N; i++) {
+		const struct fl_ground *g = ground[i] ? &table[ground[i] - 1] : NULL;
+		bool other = g && !strcmp(g->rule, "other");
+
+		if (i == 3)
+			continue;
+		assert_in_range(ground[i], 1, n);
+		assert_int_equal(g->opinion, i & 1 ? FL_OPINION_ACCEPT : FL_OPINION_REJECT);
+		assert_string_equal(g->drop, i % 5 ? "" : "NETFILTER_DROP");
+		assert_int_equal(other, i > FL_GROUNDS_MAX - 4);
+	}
+	assert_int_equal(sums[FL_DIR_INGRESS].verdict[FL_VERDICT_UNNAMED].packets, 2 * (N - FL_GROUNDS_MAX + 3));
+	assert_int_equal(sums[FL_DIR_INGRESS].verdict[FL_VERDICT_UNNAMED].bytes, 100 * (N - FL_GROUNDS_MAX + 3));
+	fl_opinions_free(&opinions);
 	finish();
 }
 
@@ -534,6 +707,10 @@ int main(void)
 	    cmocka_unit_test(a_denied_reply_asks_nothing),
 	    cmocka_unit_test(together_in_favour_of_the_packets),
 	    cmocka_unit_test(closed_for_the_next_window),
+	    cmocka_unit_test(what_decided_is_kept),
+	    cmocka_unit_test(late_and_gone_rules),
+	    cmocka_unit_test(opinions_of_what_is_not_in_force),
+	    cmocka_unit_test(more_rules_than_a_frame_names),
 	    cmocka_unit_test(drops_of_what_is_denied),
 	    cmocka_unit_test(connections_survive_a_kill),
 	    cmocka_unit_test(connections_survive_a_stop),

@@ -56,6 +56,81 @@ def connections():
     put("connections", "too-many", struct.pack("<BI", 1, 0xffffffff) + tcp)
 
 
+def words():
+    """Filters as people write them (src/scan/words.c): a condition each, how they are joined, and what is wrong with one."""
+    good = ["host 10.0.0.1 and (port 22 or 443) and not accept", "src net 10.0.0.0/8 and dst public and bytes > 1m", "src 2001:db8::1 || dst private",
+            "portrange 8000-8099 or src port ssh or dst port https", "proto gre or 47 or tcp or udp or icmp or icmp6", "ip and ! ip6 && egress",
+            "eni eni-1 or vpc \"vpc 1\" or subnet subnet-1 or instance i-1 or account 1 or region eu-central-1 or az euc1-az1",
+            "action reject or status NODATA or ingress", "start >= 2026-11-20T00:00:00Z and end < 1795132800 and packets != 3 and bytes <= 0",
+            "srcaddr = ::ffff:10.0.0.1 or pkt-dstaddr != 10.0.0.0/8", "vpc_id is null and not subnet_id is not null", "vpc_id = \"a \\\" b\"", "",
+            "log_status = ok and action != accept", "not not not host 1.1.1.1", "dstport < 18446744073709551615", "srcport>=1 and srcport<=5"]
+    bad = ["host", "host and", "port 65536", "portrange 9-3", "prt 22", "(port 22", "port 22)", "bytes > x", "srcaddr > 1", "action maybe", "vpc_id is",
+           "host web-1", "\"", "net 10.0.0.0/33", "bytes >", "bytes 3", "src tcp", "and", "(" * 70 + "tcp" + ")" * 70, "not " * 70 + "tcp", "x" * 300,
+           "bytes > 99999999999999999999", "bytes > 18446744073709551615k", "proto nosuch", "src"]
+    for kind, texts in (("good", good), ("bad", bad)):
+        for i, text in enumerate(texts):
+            put("words", f"{kind}-{i:02}", text.encode())
+
+
+def names():
+    """Files of runtimes: the first byte is the kind (tests/fuzz/fuzz_names.c)."""
+    a, b = "0a" * 32, "1b" * 32
+    files = {
+        "docker": (0, '{"Name":"/web","Config":{"Image":"nginx","Labels":{"Team":"blue","Bad":1}}}'),
+        "docker-pod": (0, '{"Name":"/k8s_POD","Config":{"Labels":{"io.kubernetes.pod.name":"api","io.kubernetes.pod.namespace":"prod",'
+                          '"io.kubernetes.docker.type":"podsandbox"}}}'),
+        "docker-shapes": (0, '{"Name":[],"Config":[{"Labels":7}]}'),
+        "podman": (1, '[{"id":"0123","names":["db"]},{"id":"0123","names":[]},{"id":4}]'),
+        "oci": (2, '{"hostname":"h","annotations":{"io.kubernetes.cri.sandbox-name":"p","io.kubernetes.cri.sandbox-namespace":"s"}}'),
+        "crio": (2, '{"annotations":{"io.kubernetes.cri-o.KubeName":"dns","io.kubernetes.cri-o.Labels":"{\\"k\\":\\"v\\"}"}}'),
+        "oci-nested": (2, '{"annotations":{"io.kubernetes.cri-o.Labels":"[[[[","a":{"b":[]}}}'),
+        "cni": (3, '{"cniArgs":[["K8S_POD_NAMESPACE","s"],["K8S_POD_NAME","p"],["K8S_POD_NAME"],7],"result":{"interfaces":'
+                   '[{"name":"veth1"},{"name":"eth0","sandbox":"/x"}]}}'),
+        "domain": (4, "<domstatus><domain><name>vm</name><title>a &amp;&#65;&#x41;&bad;</title><metadata><x:y><x:z>1</x:z></x:y></metadata>"
+                      "<devices><interface><mac address='52:54:00:00:00:01'/><target dev=\"veth1\"/></interface></devices></domain>"),
+        "domain-odd": (4, "<?xml?><!DOCTYPE a><!-- <b> --><domain><name><![CDATA[c<d]]></name><interface><target dev='>'/></interface></domain></x>"),
+        "domain-deep": (4, "<a>" * 80),
+        "cgroup1": (5, f"12:cpu,cpuacct:/docker/{a}\n0::/\n"),
+        "cgroup2": (5, f"0::/user.slice/user-1000.slice/libpod-{b}.scope/container\n"),
+        "cgroup-machines": (5, "0::/machine.slice/machine-qemu\\x2d7\\x2dbuild.scope\n"),
+        "cgroup-lxc": (5, "1:a:/x\n0::/lxc.payload.mail/system.slice\n"),
+        "cgroup-plain": (5, "0::/default/box"),
+        "cni-id": (6, f'{{"containerId":"{a}","result":{{"interfaces":[{{"name":"veth1"}}]}}}}'),
+    }
+    for name, (kind, text) in files.items():
+        put("names", name, bytes([kind]) + text.encode())
+
+
+def identities():
+    line = '{"at":1000,"eni":"eni-%d","device":"v","name":"n%d","kind":"container","labels":{"Team":"blue"}}\n'
+    put("identities", "two", (line % (1, 1) + line % (2, 2)).encode())
+    put("identities", "again", (line % (2, 1) + line % (2, 2) + '{"at":500,"eni":"eni-2","gone":true}\n' + line % (2, 3)).encode())
+    put("identities", "torn", (line % (1, 1) + line % (2, 2))[:-20].encode())
+    put("identities", "odd", b'\n\0\n{"at":-9223372036854775808,"eni":"","device":"","name":"","kind":""}\n{"at":1e3,"eni":"e"}\n')
+
+
+def buckets():
+    """Answers of S3 and listings as they are kept (fuzz_s3.c: the prefix is "p"), and shared files of AWS (fuzz_awsfile.c)."""
+    def page(inside):
+        return b"<ListBucketResult><EncodingType>url</EncodingType>" + inside + b"</ListBucketResult>"
+
+    thing = b"<Contents><Key>p%2Fa+b</Key><LastModified>2026-11-25T08:00:00.000Z</LastModified><ETag>&#34;e&quot;</ETag><Size>7</Size></Contents>"
+    for name, data in {
+            "page": page(thing * 2 + b"<CommonPrefixes><Prefix>p%2F</Prefix></CommonPrefixes>"), "empty": page(b""),
+            "more": page(b"<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"),
+            "cdata": page(b"<Contents><Key><![CDATA[p<]]>&amp;&#x1F600;%25</Key></Contents>"),
+            "attributes": b"<?xml version='1.0'?><s3:ListBucketResult xmlns:s3='a>b' ><!-- c --><Contents/></s3:ListBucketResult>",
+            "doctype": b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "deep": b"<a>" * 17, "nul-key": page(b"<Contents><Key>p%00</Key></Contents>"),
+            "error": b"<Error><Code>SlowDown</Code><Message>m</Message></Error>",
+            "kept": b"7 1795593600 %22e%22 p/a%20b\n18446744073709551615 -1  p\nend 00000000\n", "kept-bad": b"7 1 e\nend 00000000\n"}.items():
+        put("s3", name, data)
+    for name, data in {
+            "plain": b"[default]\nregion = eu-west-1 # c\n[profile \"a b\"]\nrole_arn=x\n", "nested": b"[a]\ns3 =\n  x = 1\n\ty=2\nb=3\n c\n",
+            "crlf": b"\xef\xbb\xbf[a]\r\nb=c\r\n", "comments": b"# a\n; b\n\n[a] ; c\nb = # d\n", "open": b"[a\n", "bare": b"[a]\nword\n",
+            "first": b"a = b\n", "indented": b"[a]\n  b = c\n", "nul": b"[a]\nb=\0\n", "unnamed": b"[]\nb=1\n= c\n"}.items():
+        put("awsfile", name, data)
+
+
 def put(target, name, data):
     (HERE / target).mkdir(parents=True, exist_ok=True)
     (HERE / target / name).write_bytes(data)
@@ -85,6 +160,31 @@ def captures():
     put("pcap", "sections.pcapng", ng + ng)
 
 
+def scans():
+    """Flow-log text for the columns (a byte of options in front), and files for the unpacker (a byte: bytes a read)."""
+    v2 = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+    row = "2 111122223333 eni-0a1b2c3d4e5f60718 10.0.0.1 10.20.4.9 51512 443 6 25 10240 1735689600 1735689655 ACCEPT OK"
+    two = "srcaddr bytes\n10.0.0.1 5\n10.0.0.256 5\n::ffff:10.0.0.1 99999999\n1:2::8 123456789\n01.2.3.4 1a\n- -\n"
+    for name, choice, text in (
+            ("default", 0, f"{v2}\n{row}\n{row}\n"), ("crlf", 0x10, f"{v2}\r\n{row}\r\n\r\n{row}\r\n"), ("no-newline", 0x40, f"{row}\n{row}"),
+            ("literal", 0x24, f"{v2}\n{row}\n{row.replace('10.0.0.1', '10.0.0.2')}\n{row.replace('10.0.0.1', '::ffff:a00:1')}\n"),
+            ("spaces", 0x80, f" {row}\n{row} \n{row.replace(' 6 ', '  6 ')}\n\n{row}\n{row} x\n"), ("two", 1, two), ("two-cut", 0x31, two),
+            ("other-header", 1, two + "bytes dstaddr srcaddr\n7 10.0.0.2 10.0.0.3\n" + two), ("twice-named", 1, two + "srcaddr srcaddr\n1.1.1.1 2\n"),
+            ("one", 2, "OK\nNODATA\nSKIPDATA\n-\nok\nlog-status\n\n"), ("one-status", 0x1e, "OK\nNODATA\nSKIPDATA\n-\n"),
+            ("text-first", 0xc3, "vpc-0123 10.0.0.1 6 19 1735689600\nvpc-0123 :: 256 63 -\nvpc-id version\nvpc-1 5\n"),
+            ("long", 2, "x" * 20000 + "\nOK\n"), ("binary", 0x52, "\0\x01 \x7f\r\r\n\n \n")):
+        put("text", name, bytes((choice,)) + text.encode("latin-1"))
+    plain = (f"{v2}\n" + f"{row}\n" * 40).encode()
+    member = gzip.compress(plain, mtime=0)
+    named = member[:3] + b"\x1e" + member[4:10] + b"\3\0abcname\0comment\0\0\0" + member[10:]
+    zstd = bytes.fromhex("28b52ffd2005290000") + plain[:5]  # one raw block
+    for name, data in (("plain", plain), ("gzip", member), ("members", member + gzip.compress(b"", mtime=0) + named), ("padded", member + bytes(9)),
+                       ("garbage", member + b"garbage"), ("cut", member[:60]), ("checksum", member[:-8] + b"1234" + member[-4:]), ("zstd", zstd),
+                       ("frames", zstd + b"\x50\x2a\x4d\x18\2\0\0\0xy" + zstd), ("zstd-garbage", zstd + b"what"), ("magic", b"\x1f\x8b"), ("none", b"")):
+        put("inflate", name, b"\7" + data)
+    put("inflate", "quick", b"\xff" + member + member)
+
+
 def main():
     for number, (name, frame) in enumerate(FRAMES.items()):
         put("decode", name, bytes((0, number & 7)) + bytes(frame))
@@ -112,6 +212,11 @@ def main():
             "tgw": "version resource-type tgw-id packets-lost-no-route tcp-flags srcaddr\n6 TransitGateway tgw-1 7 24 10.0.0.1\n"}.items():
         put("record", name, text.encode())
     connections()
+    scans()
+    words()
+    names()
+    identities()
+    buckets()
 
 
 if __name__ == "__main__":

@@ -124,6 +124,140 @@ static void addresses_behind(void **state)
 	free(store);
 }
 
+/* What decided rides beside the flows, in pieces too, and a frame without it costs a byte. */
+static void grounds_ride_beside_flows(void **state)
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 20);
+	static struct fl_ground grounds[FL_GROUNDS_MAX];
+	const size_t n = 3000;
+	struct fl_flow *flows = make_flows(n, 3, 60000);
+	uint16_t *ground = calloc(n, sizeof *ground);
+	struct fl_frame f = make_frame(1, 2, BASE, 60, flows, n), g;
+	struct fl_cursor c;
+	void *store = NULL;
+	size_t size = 0, plain;
+
+	(void)state;
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	plain = buf.len;
+	for (size_t i = 0; i < FL_GROUNDS_MAX; i++) {
+		snprintf(grounds[i].rule, sizeof grounds[i].rule, "sg-%zu/inbound/sgr-%0*zu", i, (int)(i % 100), i);
+		snprintf(grounds[i].drop, sizeof grounds[i].drop, "%s", i % 3 ? "" : "NETFILTER_DROP");
+		grounds[i].opinion = (uint8_t)(i % FL_OPINION_N);
+		grounds[i].reason = i % 7 == 0;
+	}
+	f.grounds = grounds;
+	f.n_grounds = FL_GROUNDS_MAX;
+	f.ground = ground;
+	for (size_t i = 0; i < n; i++)
+		ground[i] = (uint16_t)(i < 1000 ? 0 : i < 2000 ? 7 : 1 + i % FL_GROUNDS_MAX);
+	fl_buf_reset(&buf);
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	c = fl_cursor(buf.data, buf.len);
+	assert_int_equal(fl_frame_decode(&c, &g, &store, &size), 1);
+	assert_frame(&g, &f);
+	assert_int_equal(g.n_grounds, FL_GROUNDS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const struct fl_ground *a = fl_frame_ground(&f, i), *b = fl_frame_ground(&g, i);
+
+		assert_int_equal(!a, !b);
+		if (a)
+			assert_memory_equal(a, b, sizeof *a);
+	}
+	/* One rule for all of them. */
+	for (size_t i = 0; i < n; i++)
+		ground[i] = 1;
+	fl_buf_reset(&buf);
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	assert_in_range(buf.len, plain, plain + 40);
+	c = fl_cursor(buf.data, buf.len);
+	assert_int_equal(fl_frame_decode(&c, &g, &store, &size), 1);
+	assert_int_equal(g.n_grounds, 1);
+	assert_string_equal(fl_frame_ground(&g, n - 1)->rule, grounds[0].rule);
+	/* Numbers of nothing, and too many. */
+	ground[5] = FL_GROUNDS_MAX + 1;
+	assert_int_equal(fl_frame_encode(&f, &buf), -EINVAL);
+	f.n_grounds = FL_GROUNDS_MAX + 1;
+	assert_int_equal(fl_frame_encode(&f, &buf), -E2BIG);
+	free(store);
+	free(flows);
+	free(ground);
+}
+
+/* Frames of version 3, as they were before there were grounds: without the count behind the flows. */
+static void frames_without_grounds_still_read(void **state)
+{
+	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 20);
+	struct fl_flow *flows = make_flows(50, 3, 60000);
+	struct fl_frame f = make_frame(1, 2, BASE, 60, flows, 50), g;
+	struct fl_cursor c;
+	void *store = NULL;
+	size_t size = 0;
+	uint32_t word;
+
+	(void)state;
+	assert_int_equal(fl_frame_encode(&f, &buf), 0);
+	assert_int_equal(buf.data[12], 4);
+	buf.data[12] = 3;
+	for (unsigned extra = 0; extra < 2; extra++) { /* the count itself would be too much there */
+		buf.len -= !extra;
+		word = (uint32_t)(buf.len + extra - 12);
+		memcpy(buf.data + 4, &word, 4);
+		word = fl_crc32c(0, buf.data + 12, word);
+		memcpy(buf.data + 8, &word, 4);
+		c = fl_cursor(buf.data, buf.len + extra);
+		assert_int_equal(fl_frame_decode(&c, &g, &store, &size), extra ? -EBADMSG : 1);
+		if (!extra)
+			assert_frame(&g, &f);
+		if (!extra)
+			assert_null(fl_frame_ground(&g, 0));
+	}
+	free(store);
+	free(flows);
+}
+
+/* A window that is longer than a segment comes back in pieces, each with the grounds of its flows. */
+static void grounds_in_pieces(void **state)
+{
+	static struct fl_ground grounds[2] = {{.drop = "NETFILTER_DROP"}, {.rule = "acl-1/inbound/*", .opinion = 2}};
+	const size_t n = 60000;
+	struct fl_flow *flows = make_flows(n, 1, 60000);
+	uint16_t *ground = calloc(n, sizeof *ground);
+	struct fl_frame f = make_frame(1, 0, BASE, 60, flows, n), got;
+	struct fl_journal *j = NULL;
+	struct fl_reader *r = NULL;
+	size_t at = 0, pieces = 0;
+	struct temp t = temp_new();
+
+	(void)state;
+	f.grounds = grounds;
+	f.n_grounds = 2;
+	f.ground = ground;
+	for (size_t i = 0; i < n; i++)
+		ground[i] = (uint16_t)(i % 3);
+	j = journal_at(t.fd, 16 << 20, 1 << 20);
+	assert_int_equal(fl_journal_append(j, &f), 0);
+	assert_int_equal(fl_journal_commit(j, 0, BASE, 60), 0);
+	assert_int_equal(fl_reader_open(&r, t.fd, (struct fl_position){0}), 0);
+	while (fl_reader_next(r, &got) == 1) {
+		for (size_t i = 0; i < got.n_flows; i++, at++) {
+			const struct fl_ground *g = fl_frame_ground(&got, i);
+
+			assert_int_equal(!g, at % 3 == 0);
+			if (g)
+				assert_memory_equal(g, &grounds[at % 3 - 1], sizeof *g);
+		}
+		pieces++;
+	}
+	assert_int_equal(at, n);
+	assert_true(pieces > 2);
+	fl_reader_close(&r);
+	fl_journal_close(&j);
+	temp_remove(&t);
+	free(flows);
+	free(ground);
+}
+
 static void impossible_flows_are_refused(void **state)
 {
 	struct fl_flow *flows = make_flows(2, 1, 60000);
@@ -575,6 +709,9 @@ int main(void)
 	    cmocka_unit_test(frames_round_trip),
 	    cmocka_unit_test(addresses_behind),
 	    cmocka_unit_test(impossible_flows_are_refused),
+	    cmocka_unit_test(grounds_ride_beside_flows),
+	    cmocka_unit_test(frames_without_grounds_still_read),
+	    cmocka_unit_test(grounds_in_pieces),
 	    cmocka_unit_test(readers_see_commits_only),
 	    cmocka_unit_test(torn_tail),
 	    cmocka_unit_test(damage_is_told),

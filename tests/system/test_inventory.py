@@ -15,7 +15,7 @@ from test_run import FAST, daemon, pair  # noqa: F401 (fixtures)
 
 GOLDEN = ROOT / "tests/inventory/data/golden"
 ACCOUNT = "111122223333"
-MOTO = "moto[ec2]==5.2.5"
+MOTO = ["moto[ec2,s3]==5.2.5", "flask==3.1.2", "flask-cors==6.0.1"]  # the server of test_s3.py needs the last two
 
 
 @pytest.fixture
@@ -234,9 +234,9 @@ with mock_aws():
 def moto():
     """A directory with moto, beside the build, so that it is fetched once."""
     where = PROGRAM.parents[2] / "python-moto"
-    mark = where / MOTO.replace("[", "_").replace("]", "_")
+    mark = where / "-".join(re.sub(r"\W", "_", m) for m in MOTO)
     if not mark.exists():
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", "--target", where, MOTO],
+        done = subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", "--target", where, *MOTO],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode and re.search(r"(?i)connection|resolve|proxy|timed? ?out|No module named pip", done.stdout):
             pytest.skip("PyPI is not reachable for moto: " + done.stdout.strip().splitlines()[-1])

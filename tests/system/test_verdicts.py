@@ -136,7 +136,19 @@ def finish(d, flowlog, device="v0", windows=2.2):
     # Every REJECT is in the ledger, and nothing else is.
     assert rows.sum(action="REJECT") == rows.ledger["rejected"] + rows.ledger["before-interface"]
     assert rows.ledger["unmatched"] == 0
+    # And what dropped it is beside every one, and beside nothing else.
+    for r in causes(flowlog, d):
+        if r["log-status"] == "OK":
+            assert r["verdict-source"] == "kernel"
+            assert r["verdict-cause"] == ("NETFILTER_DROP" if r["action"] == "REJECT" else None), r
+            assert r["policy-action"] is None and r["policy-cause"] is None
     return rows
+
+
+def causes(flowlog, d):
+    """The journal's records with what decided."""
+    text = flowlog("tail", "--store", d.store, "-n", "1000000", "--verdicts", "-o", "json").stdout
+    return [json.loads(line) for line in text.splitlines()]
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client behind aws.h: what listing, reading and the cache share. */
+#pragma once
+
+#include <pthread.h>
+
+#include "aws/aws.h"
+#include "aws/credentials.h"
+#include "aws/http.h"
+#include "aws/settings.h"
+
+#define FL_S3_REGION_MAX 64
+#define FL_S3_REGIONS_MAX 64 /* buckets whose region is remembered */
+
+struct fl_cache;
+struct fl_ahead;
+
+struct fl_s3 {
+	struct fl_aws_settings settings;
+	struct fl_http *http;
+	struct fl_chain *chain;
+	struct fl_cache *cache; /* NULL: none */
+	struct fl_ahead *ahead;
+	bool anonymous, requester_pays;
+	unsigned connections;
+	fl_s3_progress_fn progress;
+	void *progress_ctx;
+	char *endpoint;                /* scheme://host[:port][/path], without a slash at its end; NULL: AWS's own */
+	bool virtual_host, path_style; /* addressing_style of the profile */
+	pthread_mutex_t lock;          /* of what follows */
+	struct {
+		char bucket[FL_S3_BUCKET_MAX], region[FL_S3_REGION_MAX];
+	} regions[FL_S3_REGIONS_MAX];
+	unsigned regions_n;
+	int64_t skew_s; /* the server's clock less ours */
+};
+
+/* One call of S3, made again as long as that helps. */
+struct fl_s3_call {
+	const char *method, *bucket;
+	const char *key; /* NULL: of the bucket */
+	const struct fl_pair *query;
+	size_t query_n;
+	const char *etag;         /* If-Match; NULL: any */
+	bool ranged;              /* bytes `offset + done` to `offset + n` only */
+	uint64_t offset, n, done; /* done: what the sink had, in this and earlier attempts */
+	int (*sink)(void *ctx, uint64_t offset, const void *data, size_t n);
+	void *ctx;
+};
+/*
+ * 0: the answer is good, with a sink all n bytes came. -ENOENT, -EACCES, -ESTALE (another etag), -ERANGE, -EINTR,
+ * -EPROTO ... with a sentence. ret as for fl_http_do.
+ */
+int fl_s3_call(struct fl_s3 *s, struct fl_s3_call *call, struct fl_http_answer *ret);
+
+void fl_s3_region_of(struct fl_s3 *s, const char *bucket, char ret[FL_S3_REGION_MAX]);
+/* The URL without key and query, and its parts. All are appended. */
+struct fl_s3_place {
+	char base[600]; /* scheme://host[:port] */
+	char path[600]; /* "" or /prefix/bucket */
+	char host[512];
+	char region[FL_S3_REGION_MAX];
+};
+int fl_s3_place(struct fl_s3 *s, const char *bucket, struct fl_s3_place *ret);
+void fl_s3_count(struct fl_s3 *s, uint64_t bytes, bool from_cache);
+int fl_s3_check_names(const char *bucket, const char *key);
+/* As fl_s3_fetch, of names that are good, with an ETag that may be "". */
+int fl_s3_fetch_now(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd);
+/* Runs fn(ctx) in up to n threads, this one among them, and waits for all. */
+void fl_s3_threads(unsigned n, void (*fn)(void *ctx), void *ctx);

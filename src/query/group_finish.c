@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Merging of all threads' groups, part by part, and the first of them in order. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "query/group_inner.h"
+
+#define SMALL 65536u                     /* rows that one thread merges in no time */
+#define ANSWER_LEAST (UINT64_C(4) << 20) /* bytes of rows that are always granted */
+#define PASSES 1024u                     /* over the rows of one part, by the ten bits of the hash behind its own */
+
+/* Rows kept so far: all, or the first `limit` as a heap with the last of them at its top. */
+struct kept {
+	char *rows;
+	size_t n, cap;
+};
+
+struct merger {
+	struct fl_groups *g;
+	unsigned parts;
+	atomic_uint next;
+	bool whole; /* one worker, nothing written: its rows are merged already */
+	_Atomic(int) failed;
+	char failure[512];
+};
+
+struct merge { /* of one thread */
+	struct merger *all;
+	struct fl_group_table in, out; /* in: values to be counted, each once */
+	struct kept kept;
+	uint64_t count, total[FL_GROUP_MEASURES];
+	size_t part_in; /* which table of the workers is merged */
+	unsigned pass, passes;
+	unsigned number; /* of the thread */
+	pthread_t thread;
+	bool started;
+};
+
+/* ---- the first rows ---- */
+
+static char *kept_row(const struct merge *m, size_t i)
+{
+	return m->kept.rows + i * m->all->g->out.row_bytes;
+}
+
+static void swap_rows(struct merge *m, size_t a, size_t b)
+{
+	uint32_t bytes = m->all->g->out.row_bytes;
+	uint64_t word;
+
+	for (uint32_t i = 0; i < bytes; i += 8) {
+		memcpy(&word, kept_row(m, a) + i, 8);
+		memcpy(kept_row(m, a) + i, kept_row(m, b) + i, 8);
+		memcpy(kept_row(m, b) + i, &word, 8);
+	}
+}
+
+static void sift_down(struct merge *m, size_t at)
+{
+	const struct fl_groups *g = m->all->g;
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child >= m->kept.n)
+			return;
+		if (child + 1 < m->kept.n && fl_group_compare(g, kept_row(m, child + 1), kept_row(m, child)) > 0)
+			child++;
+		if (fl_group_compare(g, kept_row(m, child), kept_row(m, at)) <= 0)
+			return;
+		swap_rows(m, at, child);
+		at = child;
+	}
+}
+
+static void sift_up(struct merge *m, size_t at)
+{
+	while (at && fl_group_compare(m->all->g, kept_row(m, at), kept_row(m, (at - 1) / 2)) > 0) {
+		swap_rows(m, at, (at - 1) / 2);
+		at = (at - 1) / 2;
+	}
+}
+
+static int keep_row(struct merge *m, const char *row)
+{
+	const struct fl_groups *g = m->all->g;
+	struct kept *k = &m->kept;
+	uint64_t limit = g->conf.limit;
+
+	if (limit && k->n == limit) {
+		if (fl_group_compare(g, row, kept_row(m, 0)) < 0) {
+			memcpy(kept_row(m, 0), row, g->out.row_bytes);
+			sift_down(m, 0);
+		}
+		return 0;
+	}
+	if (k->n == k->cap) {
+		size_t cap = k->cap ? k->cap * 2 : 256;
+		char *grown;
+
+		if ((uint64_t)cap * g->out.row_bytes > FL_MAX(g->conf.memory, ANSWER_LEAST))
+			return fl_fail(-E2BIG,
+				       "the answer has more rows than its memory holds; filter, give --limit, or raise "
+				       "--memory");
+		grown = realloc(k->rows, cap * g->out.row_bytes);
+		if (!grown)
+			return -ENOMEM;
+		k->rows = grown;
+		k->cap = cap;
+	}
+	memcpy(kept_row(m, k->n++), row, g->out.row_bytes);
+	if (limit)
+		sift_up(m, k->n - 1);
+	return 0;
+}
+
+static int emit(struct merge *m, const char *row)
+{
+	const struct fl_groups *g = m->all->g;
+	const uint64_t *measure = (const uint64_t *)(const void *)(row + 8 + g->out.key_bytes);
+
+	if (g->conf.keep && !g->conf.keep(g->conf.ctx, measure))
+		return 0;
+	m->count++;
+	for (size_t i = 0; i < g->out.n_measures; i++)
+		if (g->out.kind[i] == FL_MEASURE_SUM || g->out.kind[i] == FL_MEASURE_COUNT)
+			m->total[i] = fl_group_add_u64(m->total[i], measure[i]);
+	return g->conf.emit ? g->conf.emit(g->conf.ctx, m->number, g, row) : keep_row(m, row);
+}
+
+/* ---- merging ---- */
+
+/* A row of the workers' tables to its group. */
+static int to_group(struct merge *m, const char *row)
+{
+	const struct fl_groups *g = m->all->g;
+	const struct fl_group_layout *in = &g->in[m->part_in];
+	const uint64_t *from = (const uint64_t *)(const void *)(row + 8 + in->key_bytes);
+	char key[8 * (2 * FL_GROUP_KEYS + 2)], *group;
+	uint64_t hash, *to;
+	bool counts_null = false;
+	int r;
+
+	memcpy(key, row + 8, in->group_bytes);
+	if (in->counts) {
+		uint32_t flags, of_value = FL_GROUP_FLAG_NULL(in->n_keys - 1) | FL_GROUP_FLAG_V6(in->n_keys - 1);
+
+		memcpy(&flags, key, 4);
+		counts_null = flags & FL_GROUP_FLAG_NULL(in->n_keys - 1);
+		flags &= ~of_value;
+		memcpy(key, &flags, 4);
+	}
+	hash = in->counts ? fl_group_hash(&g->out, key, g->seed) : fl_group_row_hash(row);
+	r = fl_group_table_find(&m->out, key, &hash, 1, &group);
+	if (r)
+		return r;
+	to = fl_group_row_measures(group, &g->out);
+	for (size_t i = 0; i < in->n_measures; i++) {
+		size_t at = g->in_measure[i];
+
+		if (in->kind[i] == FL_MEASURE_MIN)
+			to[at] = FL_MIN(to[at], from[i]);
+		else if (in->kind[i] == FL_MEASURE_MAX)
+			to[at] = FL_MAX(to[at], from[i]);
+		else if (in->kind[i] == FL_MEASURE_OR)
+			to[at] |= from[i];
+		else
+			to[at] = fl_group_add_u64(to[at], from[i]);
+	}
+	if (in->counts && !counts_null)
+		to[g->distinct_measure[m->part_in]]++;
+	return 0;
+}
+
+static int on_row(void *ctx, const char *row)
+{
+	struct merge *m = ctx;
+
+	if (m->passes > 1 && (fl_group_row_hash(row) >> 48 & (m->passes - 1)) != m->pass)
+		return 0;
+	/* Values that several threads or runs have seen are counted once. */
+	if (m->all->g->in[m->part_in].counts && !m->all->whole)
+		return fl_group_table_merge(&m->in, row);
+	return to_group(m, row);
+}
+
+/* Rows of one of the workers' tables: of memory, then of files. */
+static int merge_table(struct merge *m, unsigned part)
+{
+	struct fl_groups *g = m->all->g;
+	int r = 0;
+
+	if (g->in[m->part_in].counts && !m->all->whole) {
+		fl_group_table_free(&m->in);
+		r = fl_group_table_init(&m->in, &g->in[m->part_in]);
+	}
+	for (unsigned i = 0; i < g->conf.threads && !r; i++) {
+		struct fl_group_part *p = &g->worker[i]->part[m->part_in];
+
+		for (uint32_t k = p->begin[part]; k < p->begin[part + 1] && !r; k++)
+			r = on_row(m, fl_group_row(&p->table, p->by_part[k]));
+		r = r ? r : fl_group_spilled_rows(g->worker[i], m->part_in, part, on_row, m);
+	}
+	if (g->in[m->part_in].counts && !m->all->whole)
+		for (uint32_t k = 0; k < m->in.rows && !r; k++)
+			r = to_group(m, fl_group_row(&m->in, k));
+	return r;
+}
+
+/* In how many passes the rows of a part fit, if all are different. */
+static unsigned passes_of(const struct merger *all, unsigned part)
+{
+	const struct fl_groups *g = all->g;
+	uint64_t bytes = 0, most = g->conf.memory / 2 / g->conf.threads;
+	unsigned passes = 1;
+
+	for (unsigned i = 0; i < g->conf.threads; i++)
+		for (size_t t = 0; t < g->n_parts; t++) {
+			const struct fl_group_part *p = &g->worker[i]->part[t];
+			uint64_t rows = p->begin[part + 1] - p->begin[part];
+
+			for (size_t k = 0; k < p->n_runs; k++)
+				rows += p->run[k].rows[part];
+			bytes += rows * (g->in[t].row_bytes + g->out.row_bytes + 32);
+		}
+	while (bytes / passes > most && passes < PASSES)
+		passes *= 2;
+	return passes;
+}
+
+static int merge_part(struct merge *m, unsigned part)
+{
+	struct fl_groups *g = m->all->g;
+	int r = 0;
+
+	m->passes = passes_of(m->all, part);
+	for (m->pass = 0; m->pass < m->passes && !r; m->pass++) {
+		fl_group_table_reset(&m->out);
+		for (m->part_in = 0; m->part_in < g->n_parts && !r; m->part_in++)
+			r = merge_table(m, part);
+		for (uint32_t i = 0; i < m->out.rows && !r; i++)
+			r = emit(m, fl_group_row(&m->out, i));
+	}
+	return r;
+}
+
+static void *merge_thread(void *ctx)
+{
+	struct merge *m = ctx;
+	int r = fl_group_table_init(&m->out, &m->all->g->out);
+
+	while (!r && !atomic_load(&m->all->failed)) {
+		unsigned part = atomic_fetch_add(&m->all->next, 1);
+
+		if (part >= m->all->parts)
+			break;
+		r = merge_part(m, part);
+	}
+	if (r) {
+		int none = 0;
+
+		if (atomic_compare_exchange_strong(&m->all->failed, &none, r))
+			snprintf(m->all->failure, sizeof m->all->failure, "%s", fl_error_text(r));
+	}
+	fl_group_table_free(&m->in);
+	fl_group_table_free(&m->out);
+	return NULL;
+}
+
+/* ---- all of it ---- */
+
+static int compare_rows(const void *a, const void *b, void *g)
+{
+	return fl_group_compare(g, a, b);
+}
+
+static int collect(struct merger *all, struct merge *m, unsigned threads)
+{
+	struct fl_groups *g = all->g;
+	size_t n = 0;
+
+	for (unsigned i = 0; i < threads; i++) {
+		n += m[i].kept.n;
+		g->count += m[i].count;
+		for (size_t k = 0; k < g->out.n_measures; k++)
+			g->total[k] = fl_group_add_u64(g->total[k], m[i].total[k]);
+	}
+	g->rows = malloc(n ? n * g->out.row_bytes : 1);
+	if (!g->rows)
+		return -ENOMEM;
+	for (unsigned i = 0; i < threads; i++) {
+		if (m[i].kept.n)
+			memcpy(g->rows + g->n_rows * g->out.row_bytes, m[i].kept.rows, m[i].kept.n * g->out.row_bytes);
+		g->n_rows += m[i].kept.n;
+	}
+	qsort_r(g->rows, g->n_rows, g->out.row_bytes, compare_rows, g);
+	if (g->conf.limit && g->n_rows > g->conf.limit)
+		g->n_rows = g->conf.limit;
+	return 0;
+}
+
+/* One worker, nothing written, nothing to count: its rows are the answer's. */
+static int take_rows(struct merge *m)
+{
+	const struct fl_group_table *t = &m->all->g->worker[0]->part[0].table;
+	int r = 0;
+
+	for (uint32_t i = 0; i < t->rows && !r; i++)
+		r = emit(m, fl_group_row(t, i));
+	return r;
+}
+
+static int run_threads(struct merger *all, struct merge *m, unsigned threads)
+{
+	for (unsigned i = 1; i < threads; i++)
+		m[i].started = !pthread_create(&m[i].thread, NULL, merge_thread, &m[i]);
+	merge_thread(&m[0]);
+	for (unsigned i = 1; i < threads; i++)
+		if (m[i].started)
+			pthread_join(m[i].thread, NULL);
+	return atomic_load(&all->failed) ? fl_fail(atomic_load(&all->failed), "%s", all->failure) : 0;
+}
+
+static int sort_workers(struct fl_groups *g, unsigned parts)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < g->conf.threads; i++)
+		for (size_t t = 0; t < g->n_parts && !r; t++)
+			r = fl_group_sort_parts(&g->worker[i]->part[t], parts);
+	return r;
+}
+
+int fl_groups_finish(struct fl_groups *g)
+{
+	struct merger all = {.g = g, .parts = 1};
+	struct merge *m FL_CLEANUP(fl_freep) = NULL;
+	uint64_t rows = 0, spilled = fl_groups_spilled(g);
+	unsigned threads = 1;
+	int r;
+
+	for (unsigned i = 0; i < g->conf.threads; i++)
+		for (size_t t = 0; t < g->n_parts; t++)
+			rows += g->worker[i]->part[t].table.rows;
+	all.whole = g->conf.threads == 1 && !spilled;
+	if (!all.whole && (rows > SMALL || spilled)) {
+		all.parts = FL_GROUP_PARTS;
+		threads = FL_MIN(g->conf.threads, FL_GROUP_PARTS);
+	}
+	m = calloc(threads, sizeof *m);
+	if (!m)
+		return -ENOMEM;
+	for (unsigned i = 0; i < threads; i++)
+		m[i] = (struct merge){.all = &all, .number = i};
+	if (all.whole && !g->in[0].counts) {
+		r = take_rows(&m[0]);
+		threads = 1;
+	} else {
+		r = sort_workers(g, all.parts);
+		r = r ? r : run_threads(&all, m, threads);
+	}
+	r = r ? r : collect(&all, m, threads);
+	for (unsigned i = 0; i < threads; i++)
+		free(m[i].kept.rows);
+	return r;
+}

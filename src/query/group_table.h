@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside "query": one table of groups. A row is [hash 8][flags 4 and keys, padded to 8][measures 8 each]; rows do not
+ * move. Slots hold the upper half of the hash and the number of the row.
+ *
+ * The upper 16 bits of a hash come from the keys of the group alone, also where the last key is a value to be counted
+ * distinct: all values of a group fall into the same part.
+ */
+#pragma once
+
+#include "query/group.h"
+
+#define FL_GROUP_PARTS 64u   /* of spilled and merged rows: by the upper bits of the hash */
+#define FL_GROUP_CHUNK 4096u /* rows allocated at once */
+
+struct fl_group_layout {
+	size_t n_keys; /* with the value to be counted */
+	uint8_t type[FL_GROUP_KEYS + 1];
+	uint32_t offset[FL_GROUP_KEYS + 1]; /* from the flags */
+	bool counts;                        /* the last key is a value to be counted distinct */
+	uint32_t group_bytes;               /* of flags and keys of the group; a multiple of 8 */
+	uint32_t key_bytes;                 /* with the value */
+	size_t n_measures;
+	uint8_t kind[FL_GROUP_MEASURES];
+	uint32_t row_bytes;
+};
+/* flags: bit i: key i is null; bit 16 + i: written as IPv6 */
+#define FL_GROUP_FLAG_NULL(i) (UINT32_C(1) << (i))
+#define FL_GROUP_FLAG_V6(i) (UINT32_C(1) << (16 + (i)))
+
+void fl_group_layout(struct fl_group_layout *l, const enum fl_group_type *key, size_t n_keys,
+		     const enum fl_group_type *counted, const uint8_t *kind, size_t n_measures);
+
+struct fl_group_table {
+	const struct fl_group_layout *layout;
+	uint64_t *slot;
+	uint64_t mask;
+	char **chunk;
+	size_t n_chunks, cap_chunks;
+	uint32_t rows;
+};
+int fl_group_table_init(struct fl_group_table *t, const struct fl_group_layout *l);
+void fl_group_table_free(struct fl_group_table *t);
+void fl_group_table_reset(struct fl_group_table *t); /* no rows; memory is kept */
+uint64_t fl_group_table_bytes(const struct fl_group_table *t);
+static inline char *fl_group_row(const struct fl_group_table *t, uint32_t row)
+{
+	return t->chunk[row / FL_GROUP_CHUNK] + (size_t)(row % FL_GROUP_CHUNK) * t->layout->row_bytes;
+}
+static inline uint64_t fl_group_row_hash(const char *row)
+{
+	return *(const uint64_t *)(const void *)row;
+}
+static inline char *fl_group_row_key(char *row)
+{
+	return row + 8;
+}
+static inline uint64_t *fl_group_row_measures(char *row, const struct fl_group_layout *l)
+{
+	return (uint64_t *)(void *)(row + 8 + l->key_bytes);
+}
+uint64_t fl_group_hash(const struct fl_group_layout *l, const char *key, uint64_t seed);
+/* Rows of the keys, n at most FL_GROUP_AHEAD; what is new has its measures at their beginning. */
+#define FL_GROUP_AHEAD 256u
+int fl_group_table_find(struct fl_group_table *t, const char *keys, const uint64_t *hash, uint32_t n, char **ret_row);
+/* Another's row into this table: same keys and measures. */
+int fl_group_table_merge(struct fl_group_table *t, const char *row);
+void fl_group_merge_measures(const struct fl_group_layout *l, uint64_t *to, const uint64_t *from);
+static inline uint64_t fl_group_add_u64(uint64_t a, uint64_t b)
+{
+	uint64_t sum = a + b;
+
+	return sum < a ? UINT64_MAX : sum; /* only what was made to overflow does */
+}

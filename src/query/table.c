@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/table.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+#define INLINE_MAX 12 /* longest text that a string of a vector holds itself */
+#define FAULTS_MAX (64u << 10)
+
+static pthread_mutex_t runs_lock = PTHREAD_MUTEX_INITIALIZER;
+
+int fl_query_run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql)
+{
+	struct fl_duck_result result = {0};
+	int r = d->query(connection, sql, &result) ? fl_fail(-EINVAL, "%s", d->result_error(&result)) : 0;
+
+	d->destroy_result(&result);
+	return r;
+}
+
+/* ---- the sources ---- */
+
+static void add_report(struct fl_query_table *t, struct fl_scan *scan)
+{
+	struct fl_scan_report r;
+
+	fl_scan_report(scan, &r);
+	t->report.files += r.files;
+	t->report.files_pruned += r.files_pruned;
+	t->report.bytes += r.bytes;
+	t->report.records += r.records;
+	t->report.malformed += r.malformed;
+	t->report.bad_values += r.bad_values;
+	t->report.damaged_files += r.damaged_files;
+	t->report.verdicts_observed |= r.verdicts_observed;
+	for (size_t i = 0; i < fl_scan_fault_count(scan) && t->n_faults < FL_SCAN_FAULTS; i++, t->n_faults++)
+		if (!fl_buf_adds(&t->faults, fl_scan_fault(scan, i)))
+			fl_buf_add(&t->faults, "\n", 1);
+}
+
+static int sql_type(const struct fl_column_def *d)
+{
+	if (d->own == FL_OWN_PROVISIONAL)
+		return FL_DUCK_BOOLEAN;
+	if (d->type != FL_COLUMN_U64)
+		return FL_DUCK_VARCHAR;
+	return d->field && d->field->type == FL_TYPE_INT32 ? FL_DUCK_INTEGER : FL_DUCK_BIGINT;
+}
+
+static int keep_column(struct fl_query_table *t, const struct fl_column_def *d)
+{
+	size_t i = t->n_columns;
+
+	if (i == FL_BATCH_COLUMNS)
+		return fl_fail(-E2BIG, "the sources have more than %u columns", FL_BATCH_COLUMNS);
+	t->column[i] = *d;
+	t->name[i] = strdup(d->name);
+	if (!t->name[i])
+		return -ENOMEM;
+	if (!d->field && !d->own)
+		t->column[i].name = t->name[i]; /* else of the scan, which may end earlier */
+	t->n_columns++;
+	return 0;
+}
+
+/* No source has a record: statements about the fields that most logs have are answered with no row. */
+static int keep_default(struct fl_query_table *t)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < fl_field_count(FL_LOG_VPC); i++) {
+		const struct fl_field *f = fl_field_at(FL_LOG_VPC, i);
+		struct fl_column_def d;
+
+		if (f->in_default && fl_column_find(f->column, &d))
+			r = keep_column(t, &d);
+	}
+	return r;
+}
+
+static int look(struct fl_query_table *t)
+{
+	const struct fl_column_def *columns;
+	size_t n = 0;
+	int r = fl_scan_open(&t->first, t->conf, t->filter);
+
+	t->first_filter = t->filter;
+	if (!r)
+		r = fl_scan_columns(t->first, &columns, &n);
+	if (!r && !n && t->filter) { /* everything is passed over, and nothing was looked at */
+		struct fl_scan *whole = NULL;
+
+		r = fl_scan_open(&whole, t->conf, NULL);
+		if (!r)
+			r = fl_scan_columns(whole, &columns, &n);
+		for (size_t i = 0; !r && i < n; i++)
+			r = keep_column(t, &columns[i]);
+		fl_scan_close(&whole);
+	} else {
+		for (size_t i = 0; !r && i < n; i++)
+			r = keep_column(t, &columns[i]);
+	}
+	return r || t->n_columns ? r : keep_default(t);
+}
+
+static void on_bind(fl_duck info)
+{
+	const struct fl_duckdb *d = fl_duckdb_loaded();
+	const struct fl_query_table *t = d->bind_get_extra_info(info);
+
+	for (size_t i = 0; i < t->n_columns; i++) {
+		fl_duck type = d->create_logical_type(sql_type(&t->column[i]));
+
+		d->bind_add_result_column(info, t->name[i], type);
+		d->destroy_logical_type(&type);
+	}
+}
+
+/* ---- init: which columns are wanted ---- */
+
+struct run {
+	struct fl_query_table *table;
+	struct fl_scan *scan;
+	uint32_t n;                   /* columns of the chunk */
+	int16_t at[FL_BATCH_COLUMNS]; /* where a batch has them; -1: nothing is to be filled */
+};
+
+static void free_run(void *data)
+{
+	struct run *run = data;
+
+	if (run->scan) {
+		pthread_mutex_lock(&runs_lock);
+		add_report(run->table, run->scan);
+		pthread_mutex_unlock(&runs_lock);
+	}
+	fl_scan_close(&run->scan);
+	free(run);
+}
+
+/* A statement may name the view twice, or be carried out twice: each run has a scan of its own. */
+static int take_scan(struct fl_query_table *t, struct fl_scan **ret)
+{
+	pthread_mutex_lock(&runs_lock);
+	if (t->first && t->first_filter == t->filter) {
+		*ret = t->first;
+		t->first = NULL;
+	}
+	pthread_mutex_unlock(&runs_lock);
+	return *ret ? 0 : fl_scan_open(ret, t->conf, t->filter);
+}
+
+static void on_init(fl_duck info)
+{
+	const struct fl_duckdb *d = fl_duckdb_loaded();
+	struct fl_query_table *t = d->init_get_extra_info(info);
+	struct fl_column_def want[FL_BATCH_COLUMNS];
+	struct run *run = calloc(1, sizeof *run);
+	size_t n = 0;
+	int r = run ? 0 : -ENOMEM;
+
+	if (!r) {
+		run->table = t;
+		run->n = (uint32_t)FL_MIN(d->init_get_column_count(info), (idx_t)FL_BATCH_COLUMNS);
+		for (uint32_t i = 0; i < run->n; i++) {
+			idx_t column = d->init_get_column_index(info, i);
+
+			run->at[i] = -1; /* a row's number, when only their count is asked for */
+			if (column >= t->n_columns)
+				continue;
+			run->at[i] = (int16_t)n;
+			want[n++] = t->column[column];
+		}
+		r = take_scan(t, &run->scan);
+	}
+	if (!r)
+		r = fl_scan_select(run->scan, want, n, t->filter);
+	if (r) {
+		d->init_set_error(info, fl_error_text(r));
+		if (run)
+			free_run(run);
+		return;
+	}
+	d->init_set_max_threads(info, fl_scan_threads(run->scan));
+	d->init_set_init_data(info, run, free_run);
+}
+
+/* ---- the rows ---- */
+
+struct local {
+	struct fl_scan_reader *reader;
+};
+
+static void free_local(void *data)
+{
+	struct local *l = data;
+
+	fl_scan_reader_free(&l->reader);
+	free(l);
+}
+
+static void on_local_init(fl_duck info)
+{
+	const struct fl_duckdb *d = fl_duckdb_loaded();
+	struct local *l = calloc(1, sizeof *l);
+
+	if (l)
+		d->init_set_init_data(info, l, free_local);
+	else
+		d->init_set_error(info, "out of memory");
+}
+
+static void fill_nulls(const struct fl_duckdb *d, const struct fl_column *c, uint32_t n, fl_duck vector)
+{
+	uint64_t *validity;
+
+	if (!c->any_null)
+		return;
+	d->vector_ensure_validity_writable(vector);
+	validity = d->vector_get_validity(vector);
+	for (uint32_t w = 0; w * 64 < n; w++)
+		validity[w] = ~c->null[w];
+}
+
+static void set_text(const struct fl_duckdb *d, fl_duck vector, struct fl_duck_string *at, uint32_t row, const char *p,
+		     size_t n)
+{
+	if (n > INLINE_MAX) {
+		d->vector_assign_string_element_len(vector, row, p, n);
+		return;
+	}
+	at[row] = (struct fl_duck_string){.length = (uint32_t)n};
+	memcpy((char *)&at[row] + offsetof(struct fl_duck_string, prefix), p, n);
+}
+
+static void fill_texts(const struct fl_duckdb *d, const struct fl_column *c, uint32_t n, fl_duck vector)
+{
+	struct fl_duck_string *at = d->vector_get_data(vector);
+	char text[FL_ADDR_TEXT_MAX];
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (fl_column_is_null(c, i))
+			continue;
+		switch (c->def.type) {
+		case FL_COLUMN_ADDR: {
+			const char *end = fl_addr_print(text, &c->addr[i], c->v6 && (c->v6[i / 64] >> (i % 64) & 1));
+
+			set_text(d, vector, at, i, text, (size_t)(end - text));
+			break;
+		}
+		case FL_COLUMN_CODE: {
+			const char *name = c->def.codes[c->code[i]];
+
+			set_text(d, vector, at, i, name, strlen(name));
+			break;
+		}
+		default:
+			set_text(d, vector, at, i, c->text[i].p, c->text[i].n);
+		}
+	}
+}
+
+static void fill_numbers(const struct fl_duckdb *d, const struct fl_column *c, uint32_t n, fl_duck vector)
+{
+	void *data = d->vector_get_data(vector);
+
+	switch (sql_type(&c->def)) {
+	case FL_DUCK_BOOLEAN:
+		for (uint32_t i = 0; i < n; i++)
+			((bool *)data)[i] = c->u64[i] != 0;
+		break;
+	case FL_DUCK_INTEGER:
+		for (uint32_t i = 0; i < n; i++)
+			((int32_t *)data)[i] = (int32_t)c->u64[i];
+		break;
+	default:
+		memcpy(data, c->u64, n * sizeof *c->u64);
+	}
+}
+
+static void on_rows(fl_duck info, fl_duck chunk)
+{
+	const struct fl_duckdb *d = fl_duckdb_loaded();
+	struct run *run = d->function_get_init_data(info);
+	struct local *l = d->function_get_local_init_data(info);
+	const struct fl_batch *b;
+	int r = l->reader ? 0 : fl_scan_reader_new(&l->reader, run->scan);
+
+	if (!r)
+		r = fl_scan_next(l->reader, &b);
+	if (r < 0)
+		d->function_set_error(info, fl_error_text(r));
+	if (r <= 0) {
+		d->data_chunk_set_size(chunk, 0);
+		return;
+	}
+	for (uint32_t i = 0; i < run->n; i++) {
+		fl_duck vector = d->data_chunk_get_vector(chunk, i);
+		const struct fl_column *c = run->at[i] < 0 ? NULL : &b->column[run->at[i]];
+
+		if (!c)
+			continue;
+		if (c->def.type == FL_COLUMN_U64)
+			fill_numbers(d, c, b->n, vector);
+		else
+			fill_texts(d, c, b->n, vector);
+		fill_nulls(d, c, b->n, vector);
+	}
+	d->data_chunk_set_size(chunk, b->n);
+}
+
+/* ---- registration ---- */
+
+static int register_function(struct fl_query_table *t, fl_duck connection)
+{
+	const struct fl_duckdb *d = t->d;
+	fl_duck f = d->create_table_function();
+	int r;
+
+	if (!f)
+		return -ENOMEM;
+	d->table_function_set_name(f, "flowlog_scan");
+	d->table_function_set_extra_info(f, t, NULL);
+	d->table_function_set_bind(f, on_bind);
+	d->table_function_set_init(f, on_init);
+	d->table_function_set_local_init(f, on_local_init);
+	d->table_function_set_function(f, on_rows);
+	d->table_function_supports_projection_pushdown(f, true);
+	r = d->register_table_function(connection, f) ? fl_fail(-EIO, "DuckDB takes no table function") : 0;
+	d->destroy_table_function(&f);
+	return r;
+}
+
+static bool has_column(const struct fl_query_table *t, const char *name)
+{
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (!strcmp(t->name[i], name))
+			return true;
+	return false;
+}
+
+int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
+{
+	int r;
+
+	t->faults.max = FAULTS_MAX;
+	r = look(t);
+	if (!r)
+		r = register_function(t, connection);
+	if (!r) /* Where a record is from can be asked of flowlog_scan(); SELECT * shows the record. */
+		r = fl_query_run_sql(t->d, connection,
+				     "CREATE VIEW flows AS SELECT * EXCLUDE (source) FROM flowlog_scan()");
+	/* The name of AWS's guide, with the partition column of its table. */
+	if (!r && has_column(t, "start") && !has_column(t, "date"))
+		r = fl_query_run_sql(t->d, connection,
+				     "CREATE VIEW vpc_flow_logs AS SELECT *, "
+				     "CAST(make_timestamp(start * 1000000) AS DATE) AS date FROM flows");
+	return r;
+}
+
+int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
+{
+	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
+	struct fl_scan_report report;
+	int r = fl_buf_adds(out, "read by Flowlog where: ");
+
+	r = r ? r : t->filter ? fl_filter_print(t->filter, out) : fl_buf_adds(out, "(every record)");
+	r = r ? r : take_scan(t, &scan);
+	if (r)
+		return r;
+	fl_scan_report(scan, &report);
+	return fl_buf_printf(out, "\nfiles to read: %llu; passed over by the time in their names: %llu\n",
+			     (unsigned long long)report.files, (unsigned long long)report.files_pruned);
+}
+
+void fl_query_table_free(struct fl_query_table *t)
+{
+	fl_scan_close(&t->first);
+	for (size_t i = 0; i < t->n_columns; i++)
+		free(t->name[i]);
+	fl_buf_free(&t->faults);
+}

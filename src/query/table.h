@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table function "flowlog_scan" and the views over it: sources as DuckDB reads them, by our own scanner. Only the
+ * columns that a statement needs are read, by as many threads as there are; conditions lifted from its WHERE (lift.h)
+ * pass over files and records before the engine sees them.
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "query/library.h"
+#include "scan/reader.h"
+
+struct fl_query_table {
+	const struct fl_duckdb *d;
+	const struct fl_scan_conf *conf;
+	const struct fl_filter *filter; /* lifted from the statement in hand; NULL: every record may be needed */
+	/* What the first look found; the first run takes the scan over when it asks for the same. */
+	struct fl_scan *first;
+	const struct fl_filter *first_filter;
+	struct fl_column_def column[FL_BATCH_COLUMNS];
+	char *name[FL_BATCH_COLUMNS];
+	size_t n_columns;
+	/* sums over the runs that have ended */
+	struct fl_scan_report report;
+	struct fl_buf faults; /* sentences, a line each */
+	size_t n_faults;
+};
+
+/* Looks at the sources and registers function and views; table must live as long as the connection. */
+int fl_query_table_register(struct fl_query_table *t, fl_duck connection);
+void fl_query_table_free(struct fl_query_table *t);
+/* Files and records that the lifted conditions leave out, as far as the listing tells; for EXPLAIN. */
+int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out);
+int fl_query_run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* 32 bytes of delimiters and 16 of a value at a time. */
+#include "scan/kernels_sse.h"
+
+const uint8_t fl_last_bytes[33] = {[16 ... 32] = 0xff};
+
+#define DOTS(a, b, c, d)                                                                                               \
+	(1u << (a) | 1u << ((a) + (b) + 1) | 1u << ((a) + (b) + (c) + 2) | 1u << ((a) + (b) + (c) + (d) + 3))
+#define BYTE(at, n, i) ((i) < 4 - (n) ? 0x80 : (at) + (i) - (4 - (n)))
+#define NUMBER(at, n) BYTE(at, n, 0), BYTE(at, n, 1), BYTE(at, n, 2), BYTE(at, n, 3)
+#define SHAPE(a, b, c, d) [FL_QUAD_SLOT(DOTS(a, b, c, d))] = DOTS(a, b, c, d),
+#define SHUFFLE(a, b, c, d)                                                                                            \
+	[FL_QUAD_SLOT(DOTS(a, b, c, d))] = {NUMBER(0, a), NUMBER((a) + 1, b), NUMBER((a) + (b) + 2, c),                \
+					    NUMBER((a) + (b) + (c) + 3, d)},
+#define LAST(m, a, b, c) m(a, b, c, 1) m(a, b, c, 2) m(a, b, c, 3)
+#define THIRD(m, a, b) LAST(m, a, b, 1) LAST(m, a, b, 2) LAST(m, a, b, 3)
+#define SECOND(m, a) THIRD(m, a, 1) THIRD(m, a, 2) THIRD(m, a, 3)
+#define ALL(m) SECOND(m, 1) SECOND(m, 2) SECOND(m, 3)
+
+/* Two shapes in one slot would be an initializer that overrides another: refused by -Wextra. */
+const uint16_t fl_quad_shape[256] = {ALL(SHAPE)};
+const uint8_t fl_quad_shuffle[256][16] = {ALL(SHUFFLE)};
+
+static bool has_avx2(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+	       __builtin_cpu_supports("popcnt");
+}
+
+FL_AVX2 static uint64_t mask64(__m256i low, __m256i high, char c)
+{
+	__m256i same = _mm256_set1_epi8(c);
+
+	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, same)) |
+	       (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(high, same)) << 32;
+}
+
+FL_AVX2 static struct fl_index index_avx2(const char *text, size_t from, size_t to, size_t want, uint32_t *pos)
+{
+	struct fl_index r = {0};
+	uint64_t before = 1, doubled = 0;
+	size_t i = from;
+
+	for (; i < to && r.n < want; i += 64) {
+		__m256i low = _mm256_loadu_si256((const __m256i *)(text + i));
+		__m256i high = _mm256_loadu_si256((const __m256i *)(text + i + 32));
+		uint64_t newlines = mask64(low, high, '\n'), all = newlines | mask64(low, high, ' ');
+		uint32_t *p = pos + r.n;
+
+		if (to - i < 64) {
+			all = _bzhi_u64(all, (uint32_t)(to - i));
+			newlines = _bzhi_u64(newlines, (uint32_t)(to - i));
+		}
+		doubled |= all & (all << 1 | before);
+		before = all >> 63;
+		r.newlines += (uint32_t)_mm_popcnt_u64(newlines);
+		r.n += (size_t)_mm_popcnt_u64(all);
+		/* Sixteen at a time, the last of them for nothing: their number is known too late to be foreseen. */
+		do {
+			for (unsigned k = 0; k < 16; k++, all = _blsr_u64(all))
+				p[k] = (uint32_t)(i + _tzcnt_u64(all));
+			p += 16;
+		} while (fl_unlikely(all));
+	}
+	r.stop = FL_MIN(i, to);
+	r.empty = doubled;
+	return r;
+}
+
+FL_AVX2 static void number_avx2(const struct fl_spans *spans, uint32_t n, uint64_t *values, uint64_t *odd)
+{
+	FL_EACH_VALUE(spans, n, odd, values[i] = fl_sse_number(s, end, &bad));
+}
+
+FL_AVX2 static void small_avx2(const struct fl_spans *spans, uint32_t n, uint64_t *values, uint64_t *odd)
+{
+	FL_EACH_VALUE(spans, n, odd, values[i] = fl_swar_small(s, end, &bad));
+}
+
+FL_AVX2 static void address_avx2(const struct fl_spans *spans, uint32_t n, struct fl_addr *values, uint64_t *odd)
+{
+	FL_EACH_VALUE(spans, n, odd, fl_sse_address(s, end, &values[i], &bad));
+}
+
+FL_AVX2 static void code_avx2(const struct fl_spans *spans, uint32_t n, const struct fl_code_keys *keys,
+			      uint8_t *values, uint64_t *odd)
+{
+	struct fl_code_keys k = *keys;
+
+	FL_EACH_VALUE(spans, n, odd, values[i] = (uint8_t)fl_swar_code(s, end, &k, &bad));
+}
+
+FL_AVX2 static void text_avx2(const struct fl_spans *spans, uint32_t n, struct fl_str *values, uint64_t *odd)
+{
+	FL_EACH_VALUE(spans, n, odd, values[i] = (struct fl_str){s, (size_t)(end - s)};
+		      bad = end - s == 1 && *s == '-');
+}
+
+FL_AVX2 static void match_avx2(const struct fl_spans *spans, uint32_t n, const struct fl_literals *l, uint64_t *found)
+{
+	FL_EACH_VALUE(spans, n, found, bad = fl_sse_match(s, end, l));
+}
+
+const struct fl_kernel fl_kernel_avx2 = {
+    .name = "avx2",
+    .supported = has_avx2,
+    .index = index_avx2,
+    .number = number_avx2,
+    .small = small_avx2,
+    .address = address_avx2,
+    .code = code_avx2,
+    .text = text_avx2,
+    .match = match_avx2,
+};

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client as a program, for tests/system/test_s3.py: drive [OPTIONS] list|walk|head|fetch|read|who s3://BUCKET/KEY
+ * ... Prints what it got; an error goes to standard error and its number is the exit status.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "aws/aws.h"
+#include "base/error.h"
+
+static volatile sig_atomic_t stop;
+static struct fl_s3_options options = {.stop = &stop};
+static const char *delimiter, *past, *skip;
+static uint64_t from_network, from_cache;
+static pthread_mutex_t count_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned limit, seen;
+
+static void on_signal(int signo)
+{
+	stop = signo;
+}
+
+static void progress(void *ctx, uint64_t bytes, bool cached)
+{
+	pthread_mutex_lock(&count_lock);
+	*(cached ? &from_cache : &from_network) += bytes;
+	pthread_mutex_unlock(&count_lock);
+}
+
+static int show(void *ctx, const struct fl_s3_object *o)
+{
+	printf("%s\t%" PRIu64 "\t%s\t%" PRId64 "\n", o->key, o->size, o->is_prefix ? "prefix" : o->etag, o->modified);
+	return limit && ++seen == limit ? 7 : 0;
+}
+
+/* Descends; --skip TEXT leaves prefixes with it out, --past TEXT says that those with it are over. */
+static enum fl_s3_enter enter(void *ctx, const char *prefix)
+{
+	if (skip && strstr(prefix, skip))
+		return FL_S3_SKIP;
+	return past && strstr(prefix, past) ? FL_S3_TAKE_PAST : FL_S3_DESCEND;
+}
+
+static int copy_out(int fd)
+{
+	char part[65536];
+	ssize_t n;
+
+	while ((n = read(fd, part, sizeof part)) > 0)
+		if (fwrite(part, 1, (size_t)n, stdout) != (size_t)n)
+			return -EIO;
+	close(fd);
+	return 0;
+}
+
+/* all s3://BUCKET/PREFIX: announces everything below it, then fetches one after the other, and prints sizes and keys.
+ */
+struct all {
+	struct fl_s3 *s;
+	const char *bucket;
+	struct fl_buf lines;
+};
+
+static int announce(void *ctx, const struct fl_s3_object *o)
+{
+	struct all *a = ctx;
+	int r = fl_s3_expect(a->s, a->bucket, o->key, o->size, o->etag);
+
+	return r ? r : fl_buf_printf(&a->lines, "%" PRIu64 "\t%s\t%s\n", o->size, o->etag, o->key);
+}
+
+static int fetch_all(struct fl_s3 *s, const char *bucket, const char *prefix)
+{
+	struct all a = {.s = s, .bucket = bucket, .lines = FL_BUF(64u << 20)};
+	int r = fl_s3_list(s, bucket, prefix, NULL, announce, &a);
+	char *next = (char *)fl_buf_cstr(&a.lines), *line;
+
+	while (!r && (line = strsep(&next, "\n")) && *line) {
+		char *size = strsep(&line, "\t"), *etag = strsep(&line, "\t");
+		char part[65536];
+		uint64_t total = 0;
+		ssize_t n;
+		int fd;
+
+		r = fl_s3_fetch(s, bucket, line, strtoull(size, NULL, 10), etag, &fd);
+		if (r)
+			break;
+		while ((n = read(fd, part, sizeof part)) > 0)
+			total += (uint64_t)n;
+		close(fd);
+		printf("%" PRIu64 "\t%s\n", total, line);
+	}
+	fl_buf_free(&a.lines);
+	return r;
+}
+
+static int run(struct fl_s3 *s, char **argv)
+{
+	char bucket[FL_S3_BUCKET_MAX], etag[FL_S3_ETAG_MAX] = "";
+	const char *key;
+	uint64_t size = 0;
+	int64_t modified;
+	int fd, r = fl_s3_parse_url(argv[1], bucket, &key);
+
+	if (r)
+		return r;
+	if (!strcmp(argv[0], "list"))
+		return fl_s3_list(s, bucket, key, delimiter, show, NULL);
+	if (!strcmp(argv[0], "walk"))
+		return fl_s3_walk(s, bucket, key, enter, show, NULL);
+	if (!strcmp(argv[0], "all"))
+		return fetch_all(s, bucket, key);
+	if (!strcmp(argv[0], "who")) {
+		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+
+		r = fl_s3_describe(s, bucket, &text);
+		if (!r)
+			puts(fl_buf_cstr(&text));
+		return r;
+	}
+	if (!strcmp(argv[0], "head")) {
+		r = fl_s3_head(s, bucket, key, &size, etag, &modified);
+		if (!r)
+			printf("%" PRIu64 "\t%s\t%" PRId64 "\n", size, etag, modified);
+		return r;
+	}
+	if (!strcmp(argv[0], "fetch")) { /* fetch URL [SIZE ETAG] */
+		r = fl_s3_fetch(s, bucket, key, argv[2] ? strtoull(argv[2], NULL, 10) : 0, argv[2] ? argv[3] : NULL,
+				&fd);
+		return r ? r : copy_out(fd);
+	}
+	if (!strcmp(argv[0], "read") && argv[2] && argv[3]) { /* read URL OFFSET N [ETAG] */
+		size_t n = strtoull(argv[3], NULL, 10);
+		char *buf FL_CLEANUP(fl_freep) = malloc(n + 1);
+
+		r = buf ? fl_s3_read(s, bucket, key, argv[4], strtoull(argv[2], NULL, 10), n, buf) : -ENOMEM;
+		if (!r)
+			fwrite(buf, 1, n, stdout);
+		return r;
+	}
+	return fl_fail(-EINVAL, "%s: unknown", argv[0]);
+}
+
+static char **take_options(char **argv)
+{
+	for (; *argv && !strncmp(*argv, "--", 2); argv++) {
+		const char *name = *argv + 2;
+
+		if (!strcmp(name, "anonymous"))
+			options.anonymous = true;
+		else if (!strcmp(name, "requester-pays"))
+			options.requester_pays = true;
+		else if (!strcmp(name, "no-cache"))
+			options.no_cache = true;
+		else if (!argv[1])
+			break;
+		else if (!strcmp(name, "profile"))
+			options.profile = *++argv;
+		else if (!strcmp(name, "region"))
+			options.region = *++argv;
+		else if (!strcmp(name, "endpoint-url"))
+			options.endpoint_url = *++argv;
+		else if (!strcmp(name, "cache-bytes"))
+			options.cache_bytes = strtoull(*++argv, NULL, 10);
+		else if (!strcmp(name, "connections"))
+			options.connections = (unsigned)atoi(*++argv);
+		else if (!strcmp(name, "stall"))
+			options.stall_s = (unsigned)atoi(*++argv);
+		else if (!strcmp(name, "delimiter"))
+			delimiter = *++argv;
+		else if (!strcmp(name, "past"))
+			past = *++argv;
+		else if (!strcmp(name, "skip"))
+			skip = *++argv;
+		else if (!strcmp(name, "limit"))
+			limit = (unsigned)atoi(*++argv);
+	}
+	return argv;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction on_int = {.sa_handler = on_signal};
+	struct fl_s3 *s = NULL;
+	int r;
+
+	sigaction(SIGINT, &on_int, NULL);
+	argv = take_options(argv + 1);
+	options.progress = progress;
+	if (!argv[0] || !argv[1])
+		return EINVAL;
+	r = fl_s3_new(&s, &options);
+	if (!r)
+		r = run(s, argv);
+	if (r < 0)
+		fprintf(stderr, "%s\n", fl_error_text(r));
+	fprintf(stderr, "network %" PRIu64 " cache %" PRIu64 "\n", from_network, from_cache);
+	fl_s3_free(&s);
+	return r < 0 ? -r : r;
+}

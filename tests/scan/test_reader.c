@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every kind of source gives the same rows; what is wrong with one is told and does not hide the others. */
+#include "scan/rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define COLUMNS                                                                                                        \
+	"version account_id interface_id srcaddr dstaddr srcport dstport protocol packets bytes start end action "     \
+	"log_status"
+#define HEADER                                                                                                         \
+	"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "     \
+	"log-status\n"
+#define MANY 40000 /* records: several batches, several blocks, several ranges */
+
+static char *records(unsigned from, unsigned n, const char *header, const char *end)
+{
+	size_t room = (size_t)n * 160 + 1024, at = (size_t)snprintf(NULL, 0, "%s", header);
+	char *text = malloc(room);
+
+	memcpy(text, header, at + 1);
+	for (unsigned i = from; i < from + n; i++)
+		at +=
+		    (size_t)snprintf(text + at, room - at,
+				     "2 123456789012 eni-%017u 10.%u.%u.%u 2001:db8::%x %u 443 6 %u %llu %u %u %s OK%s",
+				     i % 7, i >> 16 & 255, i >> 8 & 255, i & 255, 1 + (i & 0xfff), 1024 + i % 60000, i,
+				     1000ull * i, 1700000000 + i, 1700000059 + i, i % 5 ? "ACCEPT" : "REJECT", end);
+	return text;
+}
+
+static struct fl_scan *open_paths(const char *const *paths, unsigned threads)
+{
+	struct fl_scan_conf conf = {.paths = paths, .threads = threads, .store = "./flowlog-data"};
+	struct fl_scan *s = NULL;
+	int r = fl_scan_open(&s, &conf, NULL);
+
+	if (r)
+		print_error("%s\n", fl_error_text(r));
+	assert_int_equal(r, 0);
+	return s;
+}
+
+static struct lines wanted(const char *text)
+{
+	struct lines l = {0};
+
+	for (const char *p = strchr(text, '\n') + 1, *end; *p; p = end + 1) {
+		end = strchr(p, '\n');
+		lines_add(&l, p, (size_t)(end - p));
+	}
+	lines_sort(&l);
+	return l;
+}
+
+static char *path_in(const struct temp *t, const char *name)
+{
+	char *p = NULL;
+
+	assert_true(asprintf(&p, "%s/%s", t->path, name) > 0);
+	return p;
+}
+
+/* Reads one name of t and compares with what text holds. */
+static void expect(const struct temp *t, const char *name, const struct lines *want, unsigned threads)
+{
+	char *path = path_in(t, name);
+	struct fl_scan *s = open_paths((const char *const[]){path, NULL}, threads);
+	struct lines got = {0};
+	struct fl_scan_report report;
+
+	assert_int_equal(rows_of(s, COLUMNS, NULL, &got), 0);
+	fl_scan_report(s, &report);
+	if (fl_scan_fault_count(s))
+		print_error("%s\n", fl_scan_fault(s, 0));
+	assert_int_equal(fl_scan_fault_count(s), 0);
+	assert_true(lines_equal(&got, want, name));
+	assert_int_equal(report.records, want->n);
+	assert_int_equal(report.malformed + report.bad_values + report.damaged_files, 0);
+	lines_free(&got);
+	fl_scan_close(&s);
+	free(path);
+}
+
+static void kinds_give_the_same(void **state)
+{
+	struct temp t = temp_new();
+	char *text = records(0, MANY, HEADER, "\n"), *crlf = records(0, MANY, HEADER, "\r\n"), *two;
+	struct lines want = wanted(text), none = {0};
+	size_t n = strlen(text), half = (size_t)(strchr(text + n / 2, '\n') - text) + 1, room = n + 4096, at;
+
+	put_text(&t, "plain", text);
+	put_text(&t, "crlf.log", crlf);
+	put_text(&t, "no-header", strchr(text, '\n') + 1);
+	put_gz(&t, "gz", text);
+	put_zstd(&t, "zstd.log.gz", text);
+	/* Two members, the cut not at a line's end. */
+	two = malloc(room);
+	at = gzip(text, half - 10, two, room);
+	at += gzip(text + half - 10, n - half + 10, two + at, room - at);
+	put_file(&t, "members", two, at);
+	text[n - 1] = '\0'; /* the last newline is missing */
+	put_text(&t, "unended", text);
+	put_gz(&t, "dir/2025/a.log.gz", text);
+	put_text(&t, "dir/.hidden", "not looked at");
+	put_text(&t, "empty", "");
+	put_text(&t, "header", HEADER);
+	for (unsigned threads = 1; threads <= 4; threads += 3) {
+		static const char *const names[] = {"plain",       "crlf.log", "no-header", "gz",
+						    "zstd.log.gz", "members",  "unended",   "dir"};
+
+		for (size_t i = 0; i < FL_ARRAY_LEN(names); i++)
+			expect(&t, names[i], &want, threads);
+		expect(&t, "empty", &none, threads);
+		expect(&t, "header", &none, threads);
+	}
+	lines_free(&want);
+	free(two);
+	free(text);
+	free(crlf);
+	temp_remove(&t);
+}
+
+static void big_files_are_shared(void **state)
+{
+	struct temp t = temp_new();
+	char *text = records(0, 250000, HEADER, "\n");
+	struct lines want = wanted(text);
+
+	assert_true(strlen(text) > (24u << 20));
+	put_text(&t, "big", text);
+	expect(&t, "big", &want, 1);
+	expect(&t, "big", &want, 5);
+	lines_free(&want);
+	free(text);
+	temp_remove(&t);
+}
+
+static void a_file_is_read_once(void **state)
+{
+	struct temp t = temp_new();
+	char *text = records(0, 10, HEADER, "\n"), *file = path_in(&t, "dir/a"), *link = path_in(&t, "link"),
+	     *dir = path_in(&t, "dir");
+	struct lines want = wanted(text), got = {0};
+	struct fl_scan *s;
+
+	put_text(&t, "dir/a", text);
+	assert_int_equal(symlinkat(file, t.fd, "link"), 0);
+	s = open_paths((const char *const[]){file, dir, link, file, NULL}, 2);
+	assert_int_equal(rows_of(s, COLUMNS, NULL, &got), 0);
+	assert_true(lines_equal(&got, &want, "named twice"));
+	fl_scan_close(&s);
+	lines_free(&got);
+	lines_free(&want);
+	free(text);
+	free(file);
+	free(link);
+	free(dir);
+	temp_remove(&t);
+}
+
+static void columns_of_mixed_formats(void **state)
+{
+	struct temp t = temp_new();
+	const struct fl_column_def *c;
+	size_t n;
+	struct fl_scan *s;
+	struct lines got = {0};
+
+	put_text(&t, "a.log", "srcaddr my-own bytes\n10.0.0.1 x 5\n- - -\n");
+	put_text(&t, "b.log", "bytes dstaddr pkt-srcaddr\n7 ::1 ::ffff:1.2.3.4\n");
+	s = open_paths((const char *const[]){t.path, NULL}, 2);
+	assert_int_equal(fl_scan_columns(s, &c, &n), 0);
+	assert_int_equal(n, 6);
+	assert_string_equal(c[0].name, "srcaddr");
+	assert_string_equal(c[1].name, "my_own");
+	assert_null(c[1].field);
+	assert_string_equal(c[2].name, "bytes");
+	assert_string_equal(c[3].name, "dstaddr");
+	assert_string_equal(c[4].name, "pkt_srcaddr");
+	assert_int_equal(c[5].own, FL_OWN_SOURCE);
+	assert_int_equal(rows_of(s, "dstaddr my_own bytes pkt_srcaddr", NULL, &got), 0);
+	assert_int_equal(got.n, 3);
+	assert_string_equal(got.line[0], "- - - -");
+	assert_string_equal(got.line[1], "- x 5 -");
+	assert_string_equal(got.line[2], "::1 - 7 ::ffff:102:304");
+	lines_free(&got);
+	fl_scan_close(&s);
+	temp_remove(&t);
+}
+
+static bool some_fault(const struct fl_scan *s, const char *part)
+{
+	for (size_t i = 0; i < fl_scan_fault_count(s); i++)
+		if (strstr(fl_scan_fault(s, i), part))
+			return true;
+	return false;
+}
+
+static void faults_are_told(void **state)
+{
+	struct temp t = temp_new();
+	char *text = records(0, MANY, HEADER, "\n"), *gz = malloc(1u << 24), *path;
+	size_t n = gzip(text, strlen(text), gz, 1u << 24);
+	struct lines got = {0}, want = wanted(text);
+	struct fl_scan_report report;
+	struct fl_scan *s;
+
+	put_file(&t, "cut.gz", gz, n / 2);
+	put_file(&t, "binary", "\0\1\2\3", 4);
+	put_text(&t, "other.txt", "once upon a time\n");
+	put_text(&t, "lines.log", "srcaddr bytes\n10.0.0.1 5\n10.0.0.2  6\n10.0.0.3 7 8\n10.0.0.4 x\n\n10.0.0.5 9\n");
+	assert_int_equal(mkfifoat(t.fd, "pipe", 0644), 0); /* passed over: it would never end */
+	s = open_paths((const char *const[]){t.path, NULL}, 2);
+	assert_int_equal(rows_of(s, "srcaddr bytes", NULL, &got), 0);
+	fl_scan_report(s, &report);
+	assert_int_equal(report.malformed, 2);
+	assert_int_equal(report.bad_values, 1);
+	assert_int_equal(report.damaged_files, 3);
+	assert_int_equal(report.records, got.n);
+	assert_true(got.n > 100 && got.n < MANY); /* what came before the cut */
+	assert_true(some_fault(s, "/cut.gz"));
+	assert_true(some_fault(s, "/binary: "));
+	assert_true(some_fault(s, "/other.txt: "));
+	assert_true(some_fault(s, "/lines.log:3: "));
+	assert_true(some_fault(s, "/lines.log:4: "));
+	assert_true(some_fault(s, "/lines.log:5: bytes: \"x\""));
+	assert_int_equal(fl_scan_fault_count(s), 6);
+	lines_free(&got);
+	fl_scan_close(&s);
+	/* Named itself it is no use to go on. */
+	path = path_in(&t, "binary");
+	assert_int_equal(fl_scan_open(&s, &(struct fl_scan_conf){.paths = (const char *const[]){path, NULL}}, NULL),
+			 -EINVAL);
+	assert_non_null(strstr(fl_error_text(-EINVAL), "/binary: "));
+	free(path);
+	path = path_in(&t, "nowhere");
+	assert_int_equal(fl_scan_open(&s, &(struct fl_scan_conf){.paths = (const char *const[]){path, NULL}}, NULL),
+			 -ENOENT);
+	free(path);
+	free(text);
+	free(gz);
+	lines_free(&want);
+	temp_remove(&t);
+}
+
+static void filters_select(void **state)
+{
+	struct temp t = temp_new();
+	char *text = records(0, MANY, HEADER, "\n");
+	struct fl_filter *f = NULL;
+	struct fl_scan *s;
+	struct lines got = {0};
+	struct fl_scan_report report;
+
+	put_text(&t, "plain", text);
+	assert_int_equal(fl_filter_range(&f, "packets", 4096, 6000), 0);
+	s = open_paths((const char *const[]){t.path, NULL}, 2);
+	assert_int_equal(rows_of(s, "packets srcaddr", f, &got), 0);
+	assert_int_equal(got.n, 6000 - 4096 + 1);
+	assert_string_equal(got.line[0], "4096 10.0.16.0");
+	lines_free(&got);
+	fl_scan_report(s, &report);
+	assert_int_equal(report.records, MANY);
+	fl_scan_close(&s);
+	/* The filter's column is none of those that are asked for. */
+	s = open_paths((const char *const[]){t.path, NULL}, 2);
+	assert_int_equal(rows_of(s, "srcaddr", f, &got), 0);
+	assert_int_equal(got.n, 6000 - 4096 + 1);
+	assert_string_equal(got.line[0], "10.0.16.0");
+	lines_free(&got);
+	fl_scan_close(&s);
+	fl_filter_free(&f);
+	free(text);
+	temp_remove(&t);
+}
+
+static void stops_at_once(void **state)
+{
+	struct temp t = temp_new();
+	volatile sig_atomic_t stop = 1;
+	struct fl_scan_conf conf = {.paths = (const char *const[]){t.path, NULL}, .stop = &stop};
+	struct fl_scan *s = NULL;
+	struct lines got = {0};
+
+	put_text(&t, "plain", HEADER);
+	assert_int_equal(fl_scan_open(&s, &conf, NULL), -EINTR);
+	stop = 0;
+	assert_int_equal(fl_scan_open(&s, &conf, NULL), 0);
+	stop = 1;
+	assert_int_equal(rows_of(s, "bytes", NULL, &got), -EINTR);
+	fl_scan_close(&s);
+	temp_remove(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(kinds_give_the_same), cmocka_unit_test(big_files_are_shared),
+	    cmocka_unit_test(a_file_is_read_once), cmocka_unit_test(columns_of_mixed_formats),
+	    cmocka_unit_test(faults_are_told),     cmocka_unit_test(filters_select),
+	    cmocka_unit_test(stops_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

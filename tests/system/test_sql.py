@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SQL over the view flows: what is lifted out of WHERE changes no answer, the functions, AWS's statements, statements of strangers."""
+import gzip
+import json
+import os
+import random
+
+import pytest
+
+from conftest import PROGRAM
+
+V5 = ("version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status vpc-id tcp-flags "
+      "pkt-srcaddr flow-direction")
+T0 = 1732492800  # 2024-11-25T00:00:00Z, a Monday
+PORTS = [22, 53, 80, 443, 3389, 40000]
+
+
+def record(rng, t):
+    v6 = rng.random() < .1
+    net = "2001:db8::" if v6 else rng.choice(["10.0.0.", "10.0.1.", "10.1.0.", "192.168.7.", "203.0.113."])
+    a, b = (f"{net}{rng.randrange(1, 30):{'x' if v6 else 'd'}}" for _ in "ab")
+    start = t + rng.randrange(60)
+    if rng.random() < .03:
+        return f"5 123456789012 eni-{rng.randrange(4)} - - - - - - - {t} {t + 59} - NODATA - - - -"
+    return (f"5 123456789012 eni-{rng.randrange(4)} {a} {b} {rng.choice(PORTS)} {rng.choice(PORTS)} {rng.choice([6, 17, 1])} "
+            f"{rng.randrange(1, 100)} {rng.randrange(40, 100000)} {start} {start + rng.randrange(40)} {rng.choice(['ACCEPT', 'ACCEPT', 'REJECT'])} OK "
+            f"vpc-{rng.randrange(2)} {rng.choice([0, 1, 2, 3, 4, 18, 19])} {rng.choice([a, '-'])} {rng.choice(['ingress', 'egress'])}")
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """Two days in AWS's layout, an object an hour, every second hour gzip's second member."""
+    root, rng = tmp_path_factory.mktemp("archive"), random.Random(5)
+    for hour in range(48):
+        t = T0 + hour * 3600
+        day = root / "AWSLogs/123456789012/vpcflowlogs/eu-west-1/2024/11" / f"{25 + hour // 24}"
+        day.mkdir(parents=True, exist_ok=True)
+        lines = [V5] + [record(rng, t + 60 * rng.randrange(60)) for _ in range(200)]
+        name = f"123456789012_vpcflowlogs_eu-west-1_fl-0123456789abcdef0_202411{25 + hour // 24}T{hour % 24:02d}00Z_{hour:08x}.log.gz"
+        (day / name).write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+    return root
+
+
+@pytest.fixture(scope="session")
+def ask(flowlog):
+    if "FL_DUCKDB" not in os.environ and not (PROGRAM.parent / "libduckdb.so").exists():
+        pytest.skip("libduckdb.so is not beside the program: make duckdb")
+
+    def query(sql, *args, **kw):
+        done = flowlog("query", "-o", "json", sql, *args, **kw)
+        return [json.loads(line) for line in done.stdout.splitlines()] if not done.returncode else done
+
+    return query
+
+
+def number(rng):
+    column = rng.choice(["dstport", "srcport", "bytes", "packets", "start", '"end"', "protocol", "tcp_flags"])
+    value = {"bytes": rng.randrange(100000), "packets": rng.randrange(100), "start": T0 + rng.randrange(48 * 3600),
+             '"end"': T0 + rng.randrange(48 * 3600), "protocol": rng.choice([1, 6, 17]),
+             "tcp_flags": rng.choice([0, 2, 18])}.get(column, rng.choice(PORTS))
+    return column, value
+
+
+def condition(rng, depth=0):
+    pick = rng.randrange(14 if depth < 3 else 10)
+    column, value = number(rng)
+    address = rng.choice(["srcaddr", "dstaddr", "pkt_srcaddr"])
+    if pick < 3:
+        return f"{column} {rng.choice(['=', '<>', '<', '<=', '>', '>='])} {value}"
+    if pick == 3:
+        return f"{value} {rng.choice(['=', '<', '<=', '>', '>='])} {column}"
+    if pick == 4:
+        return f"{address} {rng.choice(['=', '='])} '{rng.choice(['10.0.0.', '192.168.7.'])}{rng.randrange(1, 30)}'"
+    if pick == 5:
+        return rng.choice([f"cidr_match({address}, '{rng.choice(['10.0.0.0/16', '10.0.1.0/24', '2001:db8::/64', '0.0.0.0/0'])}')",
+                           f"{address} LIKE '{rng.choice(['10.0.%', '10.%', '192.168.7.%', '2001:%', '10.0.0.1%'])}'"])
+    if pick == 6:
+        return rng.choice(["action = 'REJECT'", "action <> 'REJECT'", "log_status = 'NODATA'", "vpc_id = 'vpc-1'", "flow_direction = 'egress'",
+                           "action IN ('ACCEPT', 'x')", "interface_id = 'eni-2'"])
+    if pick == 7:
+        return f"{column} IN ({value}, {rng.choice(PORTS)})"
+    if pick == 8:
+        return f"{column} BETWEEN {value} AND {value + 3000}"
+    if pick == 9:
+        return rng.choice([f"start >= epoch(TIMESTAMP '2024-11-25 00:00:00' + INTERVAL '{rng.randrange(40)} hours')",
+                           f"to_timestamp(start) < TIMESTAMP '2024-11-26 01:02:03.5'", f"start > {T0}.5 + 3600 * {rng.randrange(40)}",
+                           f"{address} IS NULL", f"srcaddr < dstaddr", f"bytes / packets > 40", "start > epoch(now()) - 86400 * 10000"])
+    if pick < 12:
+        return f"({condition(rng, depth + 1)} AND {condition(rng, depth + 1)})"
+    if pick == 12:
+        return f"({condition(rng, depth + 1)} OR {condition(rng, depth + 1)})"
+    return f"NOT ({condition(rng, depth + 1)})"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_lifted_changes_no_answer(ask, archive, seed):
+    """Each WHERE twice: on the view itself, and on a subquery that nothing is lifted from."""
+    rng = random.Random(seed)
+    wheres = [condition(rng) for _ in range(12)]
+    for where in wheres:
+        columns = "count(*) AS n, coalesce(sum(bytes), 0) AS b, count(DISTINCT srcaddr) AS s, coalesce(min(start), 0) AS f"
+        plain, lifted = (ask(f"SELECT {columns} FROM {source} WHERE {where}", archive)
+                         for source in ("(SELECT * FROM flows OFFSET 0)", "flows AS f"))
+        assert lifted == plain, where
+
+
+def explained(flowlog, sql, *sources):
+    text = flowlog("query", f"EXPLAIN {sql}", *sources).stdout
+    assert "FLOWLOG_SCAN" in text.upper()
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("read by Flowlog where: "))
+    return lines[at].removeprefix("read by Flowlog where: "), lines[at + 1]
+
+
+@pytest.mark.parametrize("where,lifted", [
+    ("dstport = 22", True), ("22 = f.dstport", True), ("action = 'REJECT' OR bytes > 5", True), ("srcaddr LIKE '10.0.%'", True),
+    ("srcaddr LIKE '%.1'", False), ("dstport = 22 OR bytes / packets > 1", False), ("NOT (dstport = 22 AND bytes > 1)", False), ("x.dstport = 22", False),
+    ("cidr_match(dstaddr, '10.0.0.0/8')", True), ("random() < 0.5", False), ("start > epoch(now()) - 60", True), ("bytes = -5", False),
+    ("start < epoch(now())", False), ("srcaddr IN ('10.0.0.1', '10.0.0.2')", True), ("srcaddr = 'x'", False)])
+def test_explain_says_what_is_lifted(ask, flowlog, archive, where, lifted):
+    other = ", (SELECT 22 AS dstport) AS x" if where.startswith("x.") else ""
+    text, _ = explained(flowlog, f"SELECT count(*) FROM flows AS f{other} WHERE {where}", archive)
+    assert (text != "(every record)") == lifted
+
+
+def test_explain_counts_the_files_that_are_passed_over(ask, flowlog, archive):
+    where = f"start BETWEEN {T0 + 86400} AND {T0 + 86400 + 3599}"
+    _, files = explained(flowlog, f"SELECT count(*) FROM flows WHERE {where}", archive)
+    read, passed = (int(part.rsplit(" ", 1)[1]) for part in files.split("; "))
+    assert read + passed == 48 and 1 <= read <= 4
+    assert ask(f"SELECT count(*) AS n FROM flows WHERE {where}", archive) == [{"n": 200}]
+
+
+def test_a_name_that_only_the_select_gives_is_not_a_column(ask, tmp_path):
+    (tmp_path / "a.log").write_text("version srcaddr bytes\n5 10.0.0.1 5\n5 10.0.0.2 7\n")
+    assert ask("SELECT srcaddr, 22 AS dstport FROM flows WHERE dstport = 22 ORDER BY ALL", tmp_path / "a.log") == [
+        {"srcaddr": "10.0.0.1", "dstport": 22}, {"srcaddr": "10.0.0.2", "dstport": 22}]
+
+
+def test_references_of_one_statement_keep_their_own_conditions(ask, archive):
+    n = ask("SELECT count(*) AS n FROM flows WHERE dstport = 22", archive)[0]["n"]
+    m = ask("SELECT count(*) AS n FROM flows WHERE dstport = 53", archive)[0]["n"]
+    total = ask("SELECT count(*) AS n FROM flows", archive)[0]["n"]
+    assert total == 48 * 200 and 0 < n < total
+    assert ask("SELECT (SELECT count(*) FROM flows WHERE dstport = 22) AS n, (SELECT count(*) FROM flows WHERE dstport = 53) AS m", archive) == [
+        {"n": n, "m": m}]
+    assert ask("SELECT (SELECT count(*) FROM flows WHERE dstport = 22) AS n, (SELECT count(*) FROM flows) AS m", archive) == [
+        {"n": n, "m": total}]
+    assert ask("WITH flows AS (SELECT 1 AS dstport) SELECT count(*) AS n FROM flows WHERE dstport = 1", archive) == [{"n": 1}]
+    assert ask("SELECT count(*) AS n FROM flows a JOIN flows b USING (interface_id, srcaddr, dstaddr, srcport, dstport, start, bytes, protocol) "
+               "WHERE a.dstport = 22", archive)[0]["n"] >= n
+    done = ask("SELECT count(*) AS n FROM flows WHERE dstport = 22; SELECT count(*) AS n FROM flows WHERE dstport = 53", archive)
+    assert done == [{"n": n}, {"n": m}]
+    assert ask("CREATE VIEW mine AS SELECT * FROM flows; SELECT count(*) AS n FROM mine WHERE dstport = 22", archive) == [{"n": n}]
+
+
+def test_functions(ask, tmp_path):
+    (tmp_path / "a.log").write_text("version\n2\n")
+
+    def value(expression):
+        done = ask(f"SELECT {expression} AS v", tmp_path / "a.log", check=False)
+        return done[0]["v"] if isinstance(done, list) else done.stderr
+
+    assert value("cidr_match('10.1.2.3', '10.0.0.0/8')") is True
+    assert value("cidr_match('11.1.2.3', '10.0.0.0/8')") is False
+    assert value("cidr_match('2001:db8::1', '2001:db8::/32')") is True
+    assert value("cidr_match('10.1.2.3', '2001:db8::/32')") is False
+    assert value("cidr_match('10.1.2.3', '10.1.2.3')") is True
+    assert value("cidr_match('-', '10.0.0.0/8')") is None
+    assert value("cidr_match(NULL, '10.0.0.0/8')") is None
+    assert "no network" in value("cidr_match('10.1.2.3', 'x')")
+    assert "no network" in value("cidr_match('10.1.2.3', repeat('1', 5000))")
+    assert [value(f"is_private('{a}')") for a in ("10.0.0.1", "172.32.0.1", "192.168.0.1", "100.64.0.1", "fd00::1", "2001:db8::1", "x")] == [
+        True, False, True, True, True, False, None]
+    assert [value(f"protocol_name({n})") for n in (6, 17, 1, 58, 253, "NULL", 70000)] == ["tcp", "udp", "icmp", "icmpv6", "253", None, "70000"]
+    assert [value(f"tcp_flags_text({n})") for n in (0, 2, 18, 19, 4, -1, 256)] == ["", "SYN", "SYN|ACK", "FIN|SYN|ACK", "RST", None, None]
+
+
+def test_columns_have_the_types_of_the_athena_table(ask, archive):
+    kinds = {k["column_name"]: k["column_type"] for k in ask("SELECT column_name, column_type FROM (DESCRIBE flows)", archive)}
+    assert list(kinds)[:18] == V5.replace("-", "_").split()
+    assert {c for c, k in kinds.items() if k == "INTEGER"} == {"version", "srcport", "dstport", "protocol", "tcp_flags"}
+    assert {c for c, k in kinds.items() if k == "BIGINT"} == {"packets", "bytes", "start", "end"}
+
+
+# The statements of AWS's guide (destinations.md 6.3), as written there but for the dates.
+ATHENA = [
+    ("SELECT * FROM vpc_flow_logs WHERE date = DATE('2024-11-25') LIMIT 100", 100),
+    ("SELECT day_of_week(date) AS day, date, interface_id, srcaddr, action, protocol FROM vpc_flow_logs "
+     "WHERE action = 'REJECT' AND protocol = 6 LIMIT 100", 100),
+    ("SELECT SUM(packets) AS packetcount, dstaddr FROM vpc_flow_logs WHERE dstport = 443 AND date > current_date - interval '7' day "
+     "GROUP BY dstaddr ORDER BY packetcount DESC LIMIT 10", 0),
+    ("SELECT * FROM vpc_flow_logs WHERE date >= DATE('2024-11-25') AND date < DATE('2024-11-26') LIMIT 100", 100),
+    ("SELECT from_unixtime(start) AS start_time, from_unixtime(\"end\") AS end_time, * FROM vpc_flow_logs LIMIT 5", 5),
+    ("SELECT * FROM vpc_flow_logs WHERE srcaddr LIKE '10.0.%' LIMIT 20", 20),
+    ("SELECT * FROM vpc_flow_logs WHERE split_part(srcaddr, '.', 1) = '10' AND CAST(split_part(srcaddr, '.', 3) AS INTEGER) BETWEEN 0 AND 1 LIMIT 20", 20),
+    ("SELECT interface_id, log_status, count(*) AS n FROM vpc_flow_logs GROUP BY interface_id, log_status ORDER BY 1, 2", 8),
+    ("SELECT to_iso8601(from_unixtime(start)) AS t FROM vpc_flow_logs LIMIT 3", 3),
+]
+
+
+@pytest.mark.parametrize("sql,rows", ATHENA)
+def test_statements_of_the_athena_guide(ask, archive, sql, rows):
+    assert len(ask(sql, archive)) == rows
+
+
+def test_the_date_of_athena_passes_over_days(ask, flowlog, archive):
+    want = ask(f"SELECT count(*) AS n FROM flows WHERE start >= {T0 + 86400}", archive)
+    assert ask("SELECT count(*) AS n FROM vpc_flow_logs WHERE date = DATE '2024-11-26'", archive) == want
+    assert ask("SELECT count(*) AS n FROM vpc_flow_logs WHERE date > DATE '2024-11-25'", archive) == want
+    for where in ("date = DATE '2024-11-26'", "date > DATE '2024-11-25'", "date >= DATE '2024-11-26'"):
+        _, files = explained(flowlog, f"SELECT count(*) FROM vpc_flow_logs WHERE {where}", archive)
+        assert int(files.rsplit(" ", 1)[1]) >= 20, where
+
+
+@pytest.mark.parametrize("sql", [
+    "COPY (SELECT 1) TO '{0}/out.csv'", "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM '/etc/passwd'", "SELECT * FROM read_text('/etc/passwd')",
+    "SELECT * FROM glob('/etc/*')", "ATTACH '{0}/x.db'", "INSTALL httpfs", "LOAD '{0}/x'", "SET enable_external_access = true", "CREATE TABLE t(a INT)",
+    "PRAGMA enable_profiling", "SELECT 1; EXPORT DATABASE '{0}/e'", "EXPLAIN ANALYZE COPY (SELECT 1) TO '{0}/out.csv'",
+    "WITH a AS (SELECT * FROM read_blob('/etc/passwd')) SELECT * FROM a", "SELECT * FROM json_execute_serialized_sql('x')",
+    "SELECT * FROM read_parquet('/etc/passwd')", "SET lock_configuration = false", "RESET enable_external_access",
+    "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')"])
+def test_statements_of_strangers_reach_nothing_else(ask, flowlog, archive, tmp_path, sql):
+    done = flowlog("query", "--read-only", sql.format(tmp_path), archive, check=False)
+    assert done.returncode == 1 and done.stderr and "root:" not in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_statements_of_strangers_are_answered(ask, flowlog, archive):
+    assert ask("SELECT count(*) AS n FROM flows", "--read-only", archive) == [{"n": 48 * 200}]
+    assert "read by Flowlog" in flowlog("query", "--read-only", "EXPLAIN SELECT * FROM flows WHERE dstport = 1", archive).stdout
+
+
+def test_damage_is_told_and_the_rest_answered(ask, flowlog, tmp_path):
+    lines = "".join(f"2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 3 {i} 5 6 ACCEPT OK\n" for i in range(20000))
+    whole = gzip.compress(f"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n{lines}".encode())
+    (tmp_path / "cut.log.gz").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "good.log").write_text("2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 3 7 5 6 ACCEPT OK\n2 1 eni-1 short\n2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 3 8 5 6 ACCEPT OK")
+    done = flowlog("query", "-o", "json", "SELECT count(*) AS n, count(DISTINCT bytes) AS d FROM flows", tmp_path, check=False)
+    assert done.returncode == 1 and "cut.log.gz" in done.stderr and "good.log" in done.stderr
+    n = json.loads(done.stdout)["n"]
+    assert 1000 < n < 20002
