@@ -150,14 +150,13 @@ static int find_target(struct run *run, const char *what)
 
 static int begin(struct run *run, const struct conf *c)
 {
-	struct fl_policy_conf pc;
 	int r = fl_inventory_open(c->source.store, c->inventory, FL_INVENTORY_NOW, &run->net);
 
 	if (r)
 		return r;
 	fl_inventory_tell("suggest", run->net);
-	pc.enis = fl_network_enis(run->net, &pc.n_enis);
-	r = fl_policy_new(&run->policy, &pc);
+	run->s.net = run->net;
+	r = fl_policy_of(&run->policy, run->net);
 	r = r ? r : find_target(run, c->target);
 	r = r ? r : fl_roles_new(&run->roles);
 	if (r)
@@ -226,7 +225,8 @@ static const struct fl_option options[] = {
      "The inventory (describe output of the AWS CLI); without it the store's newest import.",
      offsetof(struct conf, inventory)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|aws|terraform",
-     "Form of the answer; aws is what describe-security-groups would print, to be tried with whatif --rules.",
+     "Form of the answer; aws is what describe-security-groups would print, and for an interface its own description "
+     "with the new group beside it, to be tried with whatif --rules.",
      offsetof(struct conf, output)},
     {"networks", 0, NULL, FL_OPT_U64, "N", "8", NULL,
      "At most so many networks a port range and IP version; more peers are joined into larger networks.",

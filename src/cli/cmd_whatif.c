@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "cli/cli.h"
+#include "cli/inventory_show.h"
 #include "cli/recorded.h"
 #include "cli/sources.h"
 #include "cli/whatif.h"
@@ -224,14 +225,6 @@ static int on_record(void *ctx, const struct fl_scanned *s)
 
 /* ---- the command ---- */
 
-static int compile(struct side *s)
-{
-	struct fl_policy_conf pc;
-
-	pc.enis = fl_network_enis(s->net, &pc.n_enis);
-	return fl_policy_new(&s->policy, &pc);
-}
-
 /* A wrong file would change nothing, and that would read as "nothing is rejected". */
 static int check_new(const char *rules)
 {
@@ -250,6 +243,7 @@ static int check_new(const char *rules)
 	COUNT(enis);
 	COUNT(subnets);
 	COUNT(vpcs);
+	COUNT(bpa_exclusions);
 	COUNT(problems); /* those are told */
 #undef COUNT
 	found++; /* rules without their groups are no nouns */
@@ -276,7 +270,9 @@ static int prepare(struct run *run, const struct conf *c)
 	else
 		r = fl_inventory_at(c->source.store, FL_INVENTORY_NOW, path, sizeof path);
 	r = r ? r : fl_network_read(&run->old.net, path);
-	r = r ? r : compile(&run->old);
+	if (!r)
+		fl_inventory_tell("whatif", run->old.net);
+	r = r ? r : fl_policy_of(&run->old.policy, run->old.net);
 	r = r ? r : fl_wrap(check_new(c->rules), "--rules");
 	return r ? r : fl_wrap(fl_network_read_over(&run->new.net, path, c->rules), "--rules");
 }
@@ -343,7 +339,7 @@ static int work(struct run *run, const struct conf *c, char *const *sources, int
 	struct fl_scan_report report;
 	int r = prepare(run, c);
 
-	r = r ? r : compile(&run->new);
+	r = r ? r : fl_policy_of(&run->new.policy, run->new.net);
 	if (!r)
 		tell_problems(run);
 	if (!r && run->old.net)

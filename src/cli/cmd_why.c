@@ -452,7 +452,6 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	struct fl_policy *policy FL_CLEANUP(fl_policy_free) = NULL;
 	struct fl_trace_question q;
 	char from[WHAT_MAX], to[WHAT_MAX];
-	struct fl_policy_conf pc;
 	int64_t at = FL_INVENTORY_NOW;
 	int r = 0;
 
@@ -471,8 +470,7 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	if (r)
 		return r;
 	fl_inventory_tell("why", net);
-	pc.enis = fl_network_enis(net, &pc.n_enis);
-	r = fl_policy_new(&policy, &pc);
+	r = fl_policy_of(&policy, net);
 	if (r || c->record)
 		return r ? r
 			 : fl_why_record(net, policy,
