@@ -17,7 +17,8 @@
 
 struct journal {
 	struct fl_store *store;
-	struct fl_format *format; /* the flow log's, then our own columns */
+	struct fl_format *format;  /* the flow log's, then our own columns */
+	struct fl_format *encoded; /* what of them is encoded */
 	struct fl_encoder *encoder;
 	struct fl_store_writer *writer;
 	struct fl_frame frame;
@@ -37,6 +38,7 @@ static void close_journal(struct fl_scan_reader *r, void *state)
 		fl_lines_end(r);
 	fl_store_writer_free(&j->writer);
 	fl_encoder_free(&j->encoder);
+	fl_format_free(&j->encoded);
 	fl_format_free(&j->format);
 	fl_buf_free(&j->text);
 	free(j->damage);
@@ -76,17 +78,17 @@ static int make_format(const struct fl_format *f, struct fl_format **ret)
 
 static int prepare(struct fl_scan_reader *r, struct journal *j)
 {
-	struct fl_format *log FL_CLEANUP(fl_format_free) = NULL, *f FL_CLEANUP(fl_format_free) = NULL;
+	struct fl_format *log FL_CLEANUP(fl_format_free) = NULL;
 	struct fl_buf fields FL_CLEANUP(fl_buf_free) = FL_BUF(FL_RECORD_MAX);
 	const char *text = fl_store_log(j->store)->format;
 	int result = fl_store_rewind(j->store);
 
 	result = result ? result : fl_format_parse(&log, fl_format_kind_of(text), text);
 	result = result ? result : add_asked(r, log, &fields);
-	result = result ? result : fl_format_parse(&f, fl_format_kind(log), fl_buf_cstr(&fields));
-	result = result ? result : fl_encoder_new(&j->encoder, f, FL_OUTPUT_TEXT);
-	result = result ? result : fl_store_writer_new(&j->writer, j->store, f, j->encoder);
-	result = result ? result : make_format(f, &j->format);
+	result = result ? result : fl_format_parse(&j->encoded, fl_format_kind(log), fl_buf_cstr(&fields));
+	result = result ? result : fl_encoder_new(&j->encoder, j->encoded, FL_OUTPUT_TEXT);
+	result = result ? result : fl_store_writer_new(&j->writer, j->store, j->encoded, j->encoder);
+	result = result ? result : make_format(j->encoded, &j->format);
 	if (!result) /* that of the flow log, whatever else was asked for */
 		for (size_t i = 0; i < fl_format_len(log); i++)
 			if (!strcmp(fl_format_name(log, i), "version"))
