@@ -17,7 +17,7 @@
 #include "scan/headers.h"
 #include "scan/kernels.h"
 
-#define STRIP_DELIMITERS 4096u /* of a strip: their positions take 16 KiB */
+#define STRIP_DELIMITERS 2048u /* of a strip: their positions take 8 KiB */
 #define STRIP_ROWS_MIN 32u
 #define WORDS(n) (((n) + 63) / 64)
 
