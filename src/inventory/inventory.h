@@ -162,6 +162,9 @@ struct fl_labels fl_discovery_labels(const struct fl_discovery *d, const struct 
 /* Looks at the files of whoever is named; everything: at who is behind each interface as well. true: the next list may
  * tell another name. */
 bool fl_discovery_look_again(struct fl_discovery *d, bool everything);
+/* Directories and files that names are looked for in, for whoever confines itself to them; ret: of max paths. */
+#define FL_NAMES_PLACES_MAX 256
+size_t fl_names_places(const char *root, char (*ret)[1024], size_t max);
 bool fl_discovery_is_named(const struct fl_interface *i); /* somebody's: a container's, a VM's */
 
 /* ---- translated addresses (Linux) ---- */
@@ -180,3 +183,19 @@ void fl_nat_poll(struct fl_nat *n);
 /* What stands behind dst of a tuple that came in on the wire in this namespace; in->iface is not looked at. */
 bool fl_nat_behind(const struct fl_nat *n, const char *netns, const struct fl_key *in, struct fl_addr *ret);
 uint64_t fl_nat_missed(const struct fl_nat *n); /* how often the kernel had more to tell than we took */
+
+/* ---- AWS's own services ---- */
+
+/* At addresses that are the same everywhere; filters let them pass, and flow logs leave most of them out. */
+enum fl_reserved {
+	FL_RESERVED_DNS,
+	FL_RESERVED_METADATA,
+	FL_RESERVED_TIME,
+	FL_RESERVED_TASKS, /* metadata and credentials of ECS tasks */
+	FL_RESERVED_ACTIVATION,
+	FL_RESERVED_N
+};
+/* The service with this address and port; negative: none. */
+int fl_reserved_at(const struct fl_addr *addr, uint8_t proto, uint16_t port);
+bool fl_is_dns(uint8_t proto, uint16_t port);
+bool fl_is_dhcp(const struct fl_key *key);
