@@ -160,7 +160,7 @@ static void plan_columns(struct fl_text *t, const struct fl_format *format, bool
 {
 	struct fl_batch *b = t->want.batch;
 
-	for (uint16_t i = 0; i < b->n_columns; i++) {
+	for (uint32_t i = 0; i < b->n_columns; i++) {
 		struct plan *p = &t->plan[t->n_plan];
 		bool needed = !t->want.filter || !t->want.of_filter || t->want.of_filter[i];
 
@@ -171,7 +171,7 @@ static void plan_columns(struct fl_text *t, const struct fl_format *format, bool
 			clear_values(&b->column[i]);
 			continue;
 		}
-		p->column = i;
+		p->column = (uint16_t)i;
 		t->early[i] = early;
 		if (b->column[i].def.type == FL_COLUMN_CODE)
 			fl_code_keys_set(&p->keys, b->column[i].def.codes, b->column[i].def.n_codes);
