@@ -46,7 +46,7 @@ struct fl_s3_options {
 	unsigned connections;     /* at once; 0: 32 */
 	unsigned attempts;        /* of one request; 0: AWS_MAX_ATTEMPTS, the profile's max_attempts, 5 */
 	unsigned stall_s;         /* without a byte before a connection is given up; 0: 20 */
-	const volatile sig_atomic_t *stop; /* when it becomes non-zero every call ends with -ECANCELED within 100 ms */
+	const volatile sig_atomic_t *stop; /* when it becomes non-zero every call ends with -EINTR within 100 ms */
 	fl_s3_progress_fn progress;
 	void *progress_ctx;
 	const struct fl_aws_host *host; /* NULL: this machine's */
@@ -111,6 +111,13 @@ int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char 
  * A file that this gave stays as it is when the cache forgets the object.
  */
 int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd);
+
+/*
+ * "This one will be fetched": threads of the client's own bring what was announced, in that order, some way ahead of
+ * the fl_s3_fetch that then finds it ready. One reader would wait for the network before each of many small objects.
+ * Announced and never fetched costs only the place it takes until fl_s3_free. -ENOMEM.
+ */
+int fl_s3_expect(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag);
 
 /* For messages: where requests go and as whom ("https://s3.eu-west-1.amazonaws.com, profile \"x\" of ~/.aws/..."). */
 int fl_s3_describe(struct fl_s3 *s, const char *bucket, struct fl_buf *out);

@@ -372,7 +372,7 @@ int fl_chain_get(struct fl_chain *c, const char *renew, struct fl_credentials *r
 	if (stale) {
 		r = renew_now(c, now);
 		/* What still holds for a while is good enough when its renewal fails. */
-		if (r && r != -ECANCELED && c->have && !renew && c->now.expires > now)
+		if (r && r != -EINTR && c->have && !renew && c->now.expires > now)
 			r = 0;
 	}
 	if (!r)

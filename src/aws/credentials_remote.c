@@ -158,7 +158,7 @@ static int open_instance(struct instance *m)
 	static const struct fl_pair ttl = {"x-aws-ec2-metadata-token-ttl-seconds", SESSION_S};
 	int r = ask_instance(m, "PUT", "/latest/api/token", &ttl);
 
-	if (r == -ECANCELED)
+	if (r == -EINTR)
 		return r;
 	if (r)
 		return fl_looked(m->l, "instance: %s", fl_error_text(r));

@@ -42,7 +42,7 @@ static void look_at(struct sso *s, const json_t *root)
 	}
 	if (*s->token && expires <= s->expires)
 		return;
-	strcpy(s->token, token);
+	snprintf(s->token, sizeof s->token, "%s", token);
 	s->expires = expires;
 }
 

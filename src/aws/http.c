@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +34,7 @@ struct fl_http {
 	pthread_cond_t freed;
 	struct slot *slots; /* the first `idle` are free, the most recently used last */
 	unsigned idle, made;
+	atomic_bool closed;
 };
 
 /* One request under way. */
@@ -48,12 +50,17 @@ struct transfer {
 
 bool fl_http_stopped(const struct fl_http *h)
 {
-	return h->options.stop && *h->options.stop;
+	return (h->options.stop && *h->options.stop) || atomic_load(&h->closed);
+}
+
+void fl_http_close(struct fl_http *h)
+{
+	atomic_store(&h->closed, true);
 }
 
 static int stopped(void)
 {
-	return fl_fail(-ECANCELED, "stopped");
+	return fl_fail(-EINTR, "stopped");
 }
 
 int fl_http_sleep(struct fl_http *h, uint64_t ms)
@@ -413,7 +420,7 @@ int fl_http_do(struct fl_http *h, const struct fl_http_request *request, struct 
 {
 	struct transfer t = {.http = h, .request = request, .answer = ret};
 	struct curl_slist *headers = NULL;
-	struct slot s;
+	struct slot s = {0};
 	curl_off_t length = -1;
 	int r;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "aws/ahead.h"
 #include "aws/cache.h"
 #include "aws/client.h"
 #include "aws/refusal.h"
@@ -72,6 +73,8 @@ int fl_s3_new(struct fl_s3 **ret, const struct fl_s3_options *options)
 		r = fl_http_new(&s->http, &http);
 	if (!r)
 		r = fl_chain_new(&s->chain, &s->settings, s->http);
+	if (!r)
+		r = fl_ahead_new(&s->ahead, s);
 	if (!r && !options->no_cache)
 		r = fl_cache_new(&s->cache, &s->settings, options);
 	if (r)
@@ -88,6 +91,9 @@ void fl_s3_free(struct fl_s3 **pointer)
 	*pointer = NULL;
 	if (!s)
 		return;
+	if (s->http)
+		fl_http_close(s->http);
+	fl_ahead_free(&s->ahead);
 	fl_cache_free(&s->cache);
 	fl_chain_free(&s->chain);
 	fl_http_free(&s->http);
@@ -148,6 +154,16 @@ static int64_t server_now(struct fl_s3 *s)
 	return (int64_t)(fl_now_ns(s->settings.host.clock) / FL_NS_PER_S) + skew;
 }
 
+/* An ETag came from a server and goes into a header. */
+static int check_etag(const struct fl_s3_call *c)
+{
+	for (const char *p = c->etag; p && *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return fl_fail(-EPROTO, "s3://%s/%s: its ETag has a control character in it", c->bucket,
+				       c->key);
+	return 0;
+}
+
 /* URL and headers, in that order of parts: base, path, key; what is signed is what is sent. */
 static int prepare(struct attempt *a)
 {
@@ -158,6 +174,8 @@ static int prepare(struct attempt *a)
 	a->headers_n = 0;
 	fl_buf_reset(&a->url);
 	fl_buf_reset(&a->auth);
+	if (!r)
+		r = check_etag(c);
 	if (!r)
 		r = fl_buf_adds(&path, a->place.path);
 	if (!r && (c->key || !path.len))
@@ -311,7 +329,7 @@ static bool mend(struct attempt *a, struct effort *e)
 	}
 	if (is_one_of(e->refusal.code, expired) && !e->renewed && !a->s->anonymous) {
 		e->renewed = true;
-		strcpy(e->renew, a->credentials.id);
+		snprintf(e->renew, sizeof e->renew, "%s", a->credentials.id);
 		return true;
 	}
 	if (!strcmp(e->refusal.code, "RequestTimeTooSkewed") && !e->skewed) {

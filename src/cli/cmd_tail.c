@@ -224,7 +224,8 @@ static int on_line(struct tail *t, const char *line, size_t n)
 		r = fl_buf_add(&t->text, line, n);
 		r = r ? r : fl_buf_add(&t->text, "\n", 1);
 	} else {
-		r = fl_encoder_set_eni(t->encoder, &eni);
+		/* without a flow, what the inventory knew of the interface is all that the line says */
+		r = fl_encoder_set_constants(t->encoder, &eni, record.status == FL_STATUS_OK ? NULL : &meta);
 		r = r ? r : fl_encode(t->encoder, &record, &meta, &t->text);
 	}
 	t->provisional = false;

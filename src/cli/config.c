@@ -454,7 +454,7 @@ int fl_flow_log_check_kind(struct fl_flow_log *log)
 
 	if (!log->interval)
 		log->interval = tgw ? 60 : 600; /* AWS's default is not allowed there */
-	if (tgw && log->interval != 60)
+	if (tgw && log->interval > 60)
 		return fl_fail(-EINVAL, "interval %u: a transit gateway's flow log has 60 seconds", log->interval);
 	if (tgw && log->traffic != FL_TRAFFIC_ALL)
 		return fl_fail(-EINVAL, "traffic_type: a transit gateway's flow log has none; leave the line out");

@@ -15,7 +15,6 @@
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
-#include "daemon/privilege.h"
 #include "daemon/store_dir.h"
 #include "record/record.h"
 
@@ -313,7 +312,7 @@ static int list_interfaces(const struct fl_run *run, bool terminal)
 	int r = fl_discovery_new(&d, &run->discovery);
 
 	if (!r)
-		r = fl_privilege_drop(FL_ROLE_NAMES, run->uid, run->gid);
+		r = fl_names_drop(run);
 	if (!r)
 		r = fl_discovery_list(d, &v, &n);
 	fl_discovery_free(&d);

@@ -69,6 +69,8 @@ struct fl_delivery_conf {
 	void *network_ctx;
 	/* Who else was found to be behind an interface; NULL: nobody. */
 	struct fl_identities *identities;
+	const char
+	    *inventory; /* the directory that network_at reads instead of imports, for readers of the journal; NULL */
 };
 int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *conf);
 void fl_delivery_close(struct fl_delivery **d);

@@ -112,6 +112,7 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		r = fl_object_columns_init(&l->columns, l->format);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
+	l->state.inventory = d->conf.inventory;
 	l->batch = (struct fl_intake){
 	    .log = conf, .encoder = l->encoder, .enricher = l->enricher, .conf = &d->conf, .seen = &l->state.seen};
 	l->batch.objects.columns = l->columns.text ? &l->columns : NULL;

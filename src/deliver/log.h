@@ -75,7 +75,8 @@ struct fl_log_state {
 	struct fl_position cursor;
 	struct fl_plan plan;
 	struct fl_seen seen;
-	int64_t newest_end; /* of the delivered windows */
+	int64_t newest_end;    /* of the delivered windows */
+	const char *inventory; /* borrowed: fl_delivery_conf's */
 	uint64_t lost_flows;
 	struct fl_count lost_delivery, lost_quota;
 };

@@ -253,6 +253,8 @@ int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *fo
 	fl_json_kstr(&j, "traffic_type", traffic_types[log->traffic]);
 	fl_json_kstr(&j, "file_format", fl_file_formats[log->file_format]);
 	fl_json_kbool(&j, "nodata_always", log->nodata_always);
+	if (s->inventory)
+		fl_json_kstr(&j, "inventory", s->inventory);
 	fl_json_key(&j, "tags");
 	fl_json_object(&j);
 	for (size_t i = 0; i < FL_TAG_FIELDS; i++)

@@ -187,5 +187,14 @@ struct fl_bpa_state fl_policy_bpa(const struct fl_net_eni *eni);
  */
 bool fl_subject_asks(const struct fl_subject *s);
 bool fl_subject_answers(const struct fl_subject *s);
+/* Of two flows of a conversation: did s begin it? The kernel's time is too coarse to tell of quick answers. 1: yes, -1:
+ * no, 0: who knows. */
+int fl_subject_asks_first(const struct fl_subject *s, const struct fl_subject *reverse);
+/* The same packet by packet, in their order: the last n questions are remembered. */
+struct fl_questions;
+int fl_questions_new(struct fl_questions **ret, size_t n, uint64_t seed);
+void fl_questions_free(struct fl_questions **q);
+/* true: it answers a question that was denied, for the first time. */
+bool fl_questions_note(struct fl_questions *q, const struct fl_subject *s, bool denied);
 /* The same flow the other way round: addresses, ports, direction, ICMP request for reply. */
 struct fl_subject fl_subject_reverse(const struct fl_subject *s);

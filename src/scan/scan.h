@@ -15,9 +15,10 @@
 
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
  * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, tags {tag field:
- * key}, switches {generic_path ...: true}, cursor {segment, offset} (all before it is delivered), plan (null, or {name,
- * names [keys], from {..}, to {..}, salt}: objects being written whose rows are still to be read from the journal),
- * lost {flows, delivery {packets, bytes}, journal-quota
+ * key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given instead of imports), cursor
+ * {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}:
+ * objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes},
+ * journal-quota
  * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
@@ -25,7 +26,8 @@ struct fl_store_log {
 	char *prefix_dir; /* directory of the objects below the state directory: s3/BUCKET/PREFIX/AWSLogs */
 	uint32_t interval;
 	struct fl_position cursor;
-	char *plan_name; /* NULL: no plan */
+	char *plan_name;       /* NULL: no plan */
+	const char *inventory; /* directory that delivery reads instead of imports; NULL: none */
 	struct fl_enrich_conf enrich;
 };
 struct fl_store;

@@ -307,6 +307,7 @@ static int take_state(struct fl_store *s, json_t *state)
 	for (size_t i = 0; i < FL_TAG_FIELDS; i++) /* the state's own strings */
 		l->enrich.tag_key[i] =
 		    json_string_value(json_object_get(json_object_get(state, "tags"), fl_tag_fields[i]));
+	l->inventory = json_string_value(json_object_get(state, "inventory"));
 	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++)
 		fl_enrich_put(
 		    &l->enrich, i,

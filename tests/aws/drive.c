@@ -59,6 +59,47 @@ static int copy_out(int fd)
 	return 0;
 }
 
+/* all s3://BUCKET/PREFIX: announces everything below it, then fetches one after the other, and prints sizes and keys.
+ */
+struct all {
+	struct fl_s3 *s;
+	const char *bucket;
+	struct fl_buf lines;
+};
+
+static int announce(void *ctx, const struct fl_s3_object *o)
+{
+	struct all *a = ctx;
+	int r = fl_s3_expect(a->s, a->bucket, o->key, o->size, o->etag);
+
+	return r ? r : fl_buf_printf(&a->lines, "%" PRIu64 "\t%s\t%s\n", o->size, o->etag, o->key);
+}
+
+static int fetch_all(struct fl_s3 *s, const char *bucket, const char *prefix)
+{
+	struct all a = {.s = s, .bucket = bucket, .lines = FL_BUF(64u << 20)};
+	int r = fl_s3_list(s, bucket, prefix, NULL, announce, &a);
+	char *next = (char *)fl_buf_cstr(&a.lines), *line;
+
+	while (!r && (line = strsep(&next, "\n")) && *line) {
+		char *size = strsep(&line, "\t"), *etag = strsep(&line, "\t");
+		char part[65536];
+		uint64_t total = 0;
+		ssize_t n;
+		int fd;
+
+		r = fl_s3_fetch(s, bucket, line, strtoull(size, NULL, 10), etag, &fd);
+		if (r)
+			break;
+		while ((n = read(fd, part, sizeof part)) > 0)
+			total += (uint64_t)n;
+		close(fd);
+		printf("%" PRIu64 "\t%s\n", total, line);
+	}
+	fl_buf_free(&a.lines);
+	return r;
+}
+
 static int run(struct fl_s3 *s, char **argv)
 {
 	char bucket[FL_S3_BUCKET_MAX], etag[FL_S3_ETAG_MAX] = "";
@@ -73,6 +114,8 @@ static int run(struct fl_s3 *s, char **argv)
 		return fl_s3_list(s, bucket, key, delimiter, show, NULL);
 	if (!strcmp(argv[0], "walk"))
 		return fl_s3_walk(s, bucket, key, enter, show, NULL);
+	if (!strcmp(argv[0], "all"))
+		return fetch_all(s, bucket, key);
 	if (!strcmp(argv[0], "who")) {
 		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
 

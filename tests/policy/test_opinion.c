@@ -120,7 +120,7 @@ static void block_public_access(void **state)
 	make_acl_open(&w);
 	make_route(&w, "0.0.0.0/0", FL_TARGET_INTERNET_GATEWAY, "igw-1");
 	make_group_in(&w, "all", "0.0.0.0/0");
-	w.vpc.bpa_ingress = true;
+	w.vpc.bpa.ingress = true;
 	engine();
 	o = fl_opinions_at(opinions, number(OUTSIDE, 40000, HOST, 80, SYN));
 	assert_string_equal(o->text, "block-public-access");

@@ -232,6 +232,9 @@ def test_an_object_that_changes(fake, client):
     assert "replaced" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 5, '"old"')
     assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 6, etag(b"hello"))
     assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 4, etag(b"hello"))
+    seen = len(fake.seen)
+    assert "control character" in client.fails(errno.EPROTO, "fetch", "s3://b/k", 5, '"x"\r\nX-Evil: 1')
+    assert len(fake.seen) == seen
     fake.reply = lambda q: Reply(200, BIG)
     assert "ignores Range" in client.fails(errno.EPROTO, "read", "s3://b/k", 5, 5)
     fake.reply = lambda q: Reply(206, b"hello", {"Content-Range": "bytes 0-4/5"})
@@ -258,7 +261,7 @@ def test_stop_is_at_once_and_leaves_nothing(fake, client):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert time.monotonic() - began < 1
-    assert process.returncode == errno.ECANCELED and b"stopped" in err
+    assert process.returncode == errno.EINTR and b"stopped" in err
     assert not list(client.cache.glob(".tmp*"))
 
 
@@ -271,7 +274,44 @@ def test_stop_during_a_pause_between_attempts(fake, client):
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert time.monotonic() - began < 1 and process.returncode == errno.ECANCELED
+    assert time.monotonic() - began < 1 and process.returncode == errno.EINTR
+
+
+# ---- ahead ----
+
+def slow(bucket, seconds):
+    def reply(q):
+        r = bucket(q)
+        r.pause = seconds if "list-type" not in q.query else 0
+        return r
+    return reply
+
+
+def test_announced_objects_come_ahead(fake, client):
+    objects = {f"k{i:03}": bytes([i % 256]) * (i + 1) for i in range(200)} | {"x-big": BIG}
+    fake.reply = slow(Bucket(objects), 0.1)
+    began = time.monotonic()
+    lines = client("all", "s3://b/").decode().splitlines()
+    assert time.monotonic() - began < 12  # 200 times 0.1 s one after the other: 20 s
+    assert lines == [f"{len(objects[k])}\t{k}" for k in sorted(objects)]
+    assert sum(not q.range for q in fake.seen) == 201  # one listing, and each object once
+
+
+def test_what_fails_ahead_fails_where_it_is_needed(fake, client):
+    bucket = Bucket({f"k{i:03}": b"x" * i for i in range(50)})
+    fake.reply = lambda q: error(403, "InvalidObjectState") if q.key.endswith("k030") else bucket(q)
+    status, out, err = client.run("all", "s3://b/")
+    assert status == errno.EACCES and "k030" in err and "archived" in err
+    assert len(out.splitlines()) == 30
+    # stopped in the middle, with objects ready, coming and waiting
+    fake.reply = slow(Bucket({f"k{i:03}": b"x" * 1000 for i in range(500)}), 0.5)
+    process = client.start("--no-cache", "all", "s3://b/")
+    while len(fake.seen) < 100:
+        time.sleep(0.01)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert time.monotonic() - began < 1.5 and process.returncode == errno.EINTR
 
 
 # ---- regions, endpoints, headers ----
@@ -632,7 +672,7 @@ def test_the_cache_keeps_its_ceiling(fake, client):
 
 
 def test_no_place_for_the_cache(fake, client):
-    fake.reply = Bucket({"k": b"hello"})
+    fake.reply = Bucket({"k": b"hello", "big": BIG})
     (client.home / ".cache").write_bytes(b"a file")
     assert client("fetch", "s3://b/k", 5, etag(b"hello")) == b"hello"
     (client.home / ".cache").unlink()
@@ -644,7 +684,7 @@ def test_no_place_for_the_cache(fake, client):
     assert client("fetch", "s3://b/k", 5, etag(b"hello"), env={"XDG_CACHE_HOME": str(xdg)}) == b"hello"
     assert len(list((xdg / "flowlog/s3").iterdir())) >= 1
     none = {"TMPDIR": str(client.home / "none")}
-    assert "TMPDIR" in client.fails(errno.ENOENT, "--no-cache", "fetch", "s3://b/k", 5, etag(b"hello"), env=none)
+    assert "TMPDIR" in client.fails(errno.ENOENT, "--no-cache", "fetch", "s3://b/big", len(BIG), etag(BIG), env=none)
 
 
 def test_several_processes_share_the_cache(fake, client):
