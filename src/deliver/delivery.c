@@ -108,11 +108,11 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		r = fl_log_state_load(d->statefd, conf, fl_format_text(l->format), &l->state);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
+	l->state.inventory = d->conf.inventory;
 	if (conf->file_format == FL_FILE_PARQUET)
 		r = fl_object_columns_init(&l->columns, l->format);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
-	l->state.inventory = d->conf.inventory;
 	l->batch = (struct fl_intake){
 	    .log = conf, .encoder = l->encoder, .enricher = l->enricher, .conf = &d->conf, .seen = &l->state.seen};
 	l->batch.objects.columns = l->columns.text ? &l->columns : NULL;
