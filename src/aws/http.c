@@ -286,10 +286,17 @@ static int set_headers(struct transfer *t, struct curl_slist **list)
 	const struct fl_curl *c = t->http->curl;
 	struct fl_buf line = FL_BUF(FL_SIGV4_TEXT_MAX);
 	struct curl_slist *more;
+	bool has_type = false;
 	int r = 0;
 
+	for (size_t i = 0; i < t->request->headers_n; i++)
+		has_type |= !strcasecmp(t->request->headers[i].name, "Content-Type");
 	/* Without this a body of 1 MiB and more waits for a "100 Continue" that some servers never send. */
 	*list = c->slist_append(NULL, "Expect:");
+	if (!has_type && *list) { /* or libcurl says that a body is a form */
+		more = c->slist_append(*list, "Content-Type:");
+		r = more ? 0 : -ENOMEM;
+	}
 	for (size_t i = 0; i < t->request->headers_n && !r && *list; i++) {
 		const struct fl_pair *p = &t->request->headers[i];
 
