@@ -143,7 +143,6 @@ void fl_opened_release(struct fl_opened **o)
 	fl_closep(&x->fd);
 	fl_parquet_close(&x->parquet);
 	fl_format_free(&x->format);
-	fl_parquet_close(&x->parquet);
 	free(x->path);
 	free(x->head);
 	free(x);
@@ -219,8 +218,6 @@ static int judge(const struct fl_scan *s, struct fl_opened *o)
 	o->packing = l.packing;
 	if (o->kind == FL_KIND_BINARY)
 		return fl_fail(-EINVAL, "%s: binary data that is no flow log, Parquet or capture file", o->path);
-	if (o->kind == FL_KIND_PARQUET)
-		return fl_opened_parquet(o);
 	return o->kind == FL_KIND_TEXT ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
 }
 
