@@ -279,8 +279,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	if (a->status / 100 == 2) {
 		t->error = fl_buf_add(&a->body, data, len);
 		if (t->error == -E2BIG)
-			t->error =
-			    fl_fail(-EPROTO, "the server's answer is longer than %u MiB", FL_HTTP_BODY_MAX >> 20);
+			t->error = too_long(t, "answer", FL_HTTP_BODY_MAX);
 		return t->error ? 0 : len;
 	}
 	room = a->body.len < FL_HTTP_ERROR_MAX ? FL_HTTP_ERROR_MAX - a->body.len : 0;
