@@ -371,15 +371,3 @@ void fl_judge(const struct fl_filter *f, struct fl_connections *c, const struct 
 	if (ret->accept && judge_acl(f, dir, s, ret) && fl_filter_bpa(f, s))
 		reject_by_bpa(ret);
 }
-
-/* ---- contradictions ---- */
-
-bool fl_subject_asks(const struct fl_subject *s)
-{
-	return s->key.proto != P_TCP || is_opener(s);
-}
-
-bool fl_subject_answers(const struct fl_subject *s)
-{
-	return s->key.proto != P_TCP || s->tcp & FL_TCP_SYNACK;
-}
