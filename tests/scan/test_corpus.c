@@ -19,6 +19,7 @@
 #include "scan/inflate.h"
 #include "scan/kernels.h"
 #include "scan/scan.h"
+#include "scan/set.h"
 #include "scan/text.h"
 
 static const char *corpus;
@@ -82,6 +83,7 @@ static json_t *end(struct reading *r, struct fl_text_counts *ret)
 
 static json_t *read_log(const char *name, struct fl_text_counts *ret)
 {
+	static struct fl_looked looked;
 	struct fl_blocks *b = NULL;
 	struct reading r = {0};
 	const char *data;
@@ -99,9 +101,8 @@ static json_t *read_log(const char *name, struct fl_text_counts *ret)
 		struct fl_format *f = NULL;
 
 		if (!r.format) {
-			assert_int_equal(
-			    fl_scan_first_line(path, data, (size_t)((char *)memchr(data, '\n', n) - data), &f, NULL),
-			    0);
+			fl_look(data, n, &looked);
+			assert_int_equal(fl_look_format(path, &looked, NULL, &f), 0);
 			begin(&r, f);
 		}
 		take(&r, data, n, last);
