@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
+#include "cli/sources.h"
 #include "cli/status.h"
 #include "cli/why.h"
 #include "scan/scan.h"
@@ -165,7 +166,6 @@ static int look(void *ctx, const struct fl_scanned *s)
 	const struct fl_addr *src = s->meta && s->meta->pkt_src ? s->meta->pkt_src : &r->key.src,
 			     *dst = s->meta && s->meta->pkt_dst ? s->meta->pkt_dst : &r->key.dst;
 
-	l->seen->records++;
 	if (r->key.proto != l->q->proto || r->key.dport != l->q->dport || r->start > l->at ||
 	    !is_end(&l->q->from, src) || !is_end(&l->q->to, dst))
 		return 0;
@@ -175,19 +175,46 @@ static int look(void *ctx, const struct fl_scanned *s)
 	if (r->end >= l->seen->last) {
 		l->seen->last = r->end;
 		l->seen->last_action = r->action;
+		l->seen->last_record = *r;
 		snprintf(l->seen->last_eni, sizeof l->seen->last_eni, "%s", s->eni->interface_id);
 	}
 	return 0;
+}
+
+/* What can be said without knowing the two ends. */
+static int filter_of(const struct fl_trace_question *q, int64_t at, struct fl_filter **ret)
+{
+	struct fl_filter *f = NULL;
+	int r = fl_filter_number(ret, "protocol", FL_OP_EQ, q->proto);
+
+	if (!r && q->dport) { /* 0 is - too */
+		r = fl_filter_number(&f, "dstport", FL_OP_EQ, q->dport);
+		r = r ? r : fl_filter_and(ret, *ret, f);
+	}
+	if (!r && at >= 0 && at < INT64_MAX) {
+		r = fl_filter_number(&f, "start", FL_OP_LE, (uint64_t)at);
+		r = r ? r : fl_filter_and(ret, *ret, f);
+	}
+	return r;
 }
 
 int fl_why_records(const struct fl_trace_question *q, const char *store, const char *flow_log, int64_t at,
 		   struct fl_why_seen *ret)
 {
 	struct looking l = {q, at, ret};
-	struct fl_scan_stats stats;
+	struct fl_source_conf source = {.store = store, .flow_log = flow_log};
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_scan_report report = {0};
+	int r = filter_of(q, at, &f), status;
 
 	*ret = (struct fl_why_seen){0};
-	return fl_scan(store, flow_log, look, &l, &stats);
+	r = r ? r
+	      : fl_source_records("why", &source, (char *const[]){(char *)(uintptr_t)store, NULL}, f, look, &l, &report,
+				  &status);
+	ret->records = report.records;
+	if (!r && ret->last)
+		fl_kept_find(store, flow_log, ret->last_eni, &ret->last_record, NULL, &ret->kept);
+	return r;
 }
 
 /* ---- printing ---- */
@@ -219,6 +246,36 @@ void fl_why_step_json(struct fl_json *j, const struct fl_step *s)
 	fl_json_end_object(j);
 }
 
+int fl_why_kept_text(struct fl_buf *out, const struct fl_kept *k)
+{
+	struct fl_verdict_values v;
+	int r = 0;
+
+	fl_kept_values(k, &v);
+	if (*v.value[FL_VALUE_CAUSE])
+		r = fl_buf_printf(out, "  decided by %s: %s\n", v.value[FL_VALUE_SOURCE], v.value[FL_VALUE_CAUSE]);
+	if (!r && !(k->flags & FL_WINDOW_POLICY) && *v.value[FL_VALUE_RULE])
+		r = fl_buf_printf(out, "  the rules, not in force there, said %s: %s\n", v.value[FL_VALUE_POLICY],
+				  v.value[FL_VALUE_RULE]);
+	return r;
+}
+
+void fl_why_kept_json(struct fl_json *j, const char *key, const struct fl_kept *k)
+{
+	struct fl_verdict_values v;
+
+	fl_json_key(j, key);
+	if (!k->found) {
+		fl_json_null(j);
+		return;
+	}
+	fl_kept_values(k, &v);
+	fl_json_object(j);
+	for (unsigned i = 0; i < FL_VERDICT_COLUMNS; i++)
+		fl_json_kstr(j, fl_verdict_sql_columns[i], *v.value[i] ? v.value[i] : NULL);
+	fl_json_end_object(j);
+}
+
 /* The answer is what AWS's rules say; the record is what happened on this host. "": they agree. */
 static const char *disagreement(const struct fl_trace *t, const struct fl_why_seen *seen)
 {
@@ -241,6 +298,7 @@ static int print_seen(struct fl_buf *out, const struct fl_trace *t, const struct
 	if (!r)
 		r = fl_buf_printf(out, "  last seen %s, %s at %s\n", fl_time_rfc3339(seen->last, when),
 				  actions[seen->last_action], seen->last_eni);
+	r = r ? r : fl_why_kept_text(out, &seen->kept);
 	if (!r && *disagreement(t, seen))
 		r = fl_buf_printf(out, "  %s\n", disagreement(t, seen));
 	for (unsigned a = 0; !r && a < FL_ACTION_N; a++)
@@ -302,6 +360,7 @@ static void json_seen(struct fl_json *j, const struct fl_trace *t, const struct 
 	fl_json_kstr(j, "last_seen", seen->last ? fl_time_rfc3339(seen->last, when) : NULL);
 	fl_json_kstr(j, "last_action", seen->last ? actions[seen->last_action] : NULL);
 	fl_json_kstr(j, "last_interface", seen->last ? seen->last_eni : NULL);
+	fl_why_kept_json(j, "last_decided", &seen->kept);
 	fl_json_kstr(j, "disagreement", disagreement(t, seen));
 	for (unsigned a = 0; a < FL_ACTION_N; a++) {
 		fl_json_key(j, actions[a]);
@@ -393,7 +452,6 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	struct fl_policy *policy FL_CLEANUP(fl_policy_free) = NULL;
 	struct fl_trace_question q;
 	char from[WHAT_MAX], to[WHAT_MAX];
-	struct fl_policy_conf pc;
 	int64_t at = FL_INVENTORY_NOW;
 	int r = 0;
 
@@ -412,10 +470,16 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	if (r)
 		return r;
 	fl_inventory_tell("why", net);
-	pc.enis = fl_network_enis(net, &pc.n_enis);
-	r = fl_policy_new(&policy, &pc);
+	r = fl_policy_of(&policy, net);
 	if (r || c->record)
-		return r ? r : fl_why_record(net, policy, c->format, c->record, c->output, out);
+		return r ? r
+			 : fl_why_record(net, policy,
+					 &(struct fl_why_record_conf){.format = c->format,
+								      .line = c->record,
+								      .store = c->store,
+								      .flow_log = c->flow_log,
+								      .json = c->output},
+					 out);
 	*ret_usage = true;
 	r = find_end(c, net, from, &q.from);
 	r = r ? r : find_end(c, net, to, &q.to);
@@ -460,7 +524,7 @@ static const struct fl_option options[] = {
      "The sender's port; 0: an ephemeral one (32768-60999; behind a NAT gateway 1024-65535).",
      offsetof(struct conf, sport)},
     {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "State directory, directory of log files or file whose records are shown beside the answer, when it is there.",
+     "State directory or other SOURCE (see flowlog query) whose records are shown beside the answer, when it is there.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
      "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
@@ -487,7 +551,8 @@ const struct fl_command fl_cmd_why = {
 	"what "
 	"it lacks. Without PORT and PROTOCOL the question is a ping; PROTOCOL is tcp, udp, icmp, icmp:TYPE:CODE or a "
 	"number, tcp when only a port is given.\n\n"
-	"With --record a recorded flow is held against the rules of the interface that recorded it.\n\n"
+	"With --record a recorded flow is held against the rules of the interface that recorded it. Where the journal "
+	"of the store still has the flow, the rule or drop that decided then stands beside it.\n\n"
 	"Exit status: 0 allowed, 1 blocked, 2 the question could not be answered.",
     .options = options,
     .conf_size = sizeof(struct conf),

@@ -296,7 +296,7 @@ static int set_id(struct fl_flow_log *log, const char *value)
 static int set_format(struct fl_flow_log *log, const char *value)
 {
 	struct fl_format *format = NULL;
-	int e = fl_format_parse(&format, FL_LOG_VPC, value);
+	int e = fl_format_parse(&format, fl_format_kind_of(value), value);
 
 	fl_format_free(&format);
 	log->format = value;
@@ -345,6 +345,16 @@ static int set_per_hour(struct fl_flow_log *log, const char *value)
 	return set_bool(&log->per_hour, "per_hour", value);
 }
 
+static int set_file_format(struct fl_flow_log *log, const char *value)
+{
+	for (unsigned i = 0; i < FL_FILE_N; i++)
+		if (!strcmp(fl_file_formats[i], value)) {
+			log->file_format = (enum fl_file_format)i;
+			return 0;
+		}
+	return fl_fail(-EINVAL, "file_format %s: plain-text or parquet", value);
+}
+
 #define TAG_KEY_MAX 128 /* api.md: TagFieldSpecifications */
 
 #define SET_TAG(name_, number_)                                                                                        \
@@ -362,6 +372,14 @@ SET_TAG(interface_tag_2, 3)
 SET_TAG(asg_tag, 4)
 SET_TAG(asg_tag_2, 5)
 
+#define FL_SWITCH(member, option, help)                                                                                \
+	static int set_##member(struct fl_flow_log *log, const char *value)                                            \
+	{                                                                                                              \
+		return set_bool(&log->enrich.member, #member, value);                                                  \
+	}
+FL_ENRICH_SWITCHES(FL_SWITCH)
+#undef FL_SWITCH
+
 static const struct {
 	const char *name;
 	int (*set)(struct fl_flow_log *log, const char *value);
@@ -372,13 +390,17 @@ static const struct {
     {"traffic_type", set_traffic},
     {"hive", set_hive},
     {"per_hour", set_per_hour},
+    {"file_format", set_file_format},
     {"instance_tag", set_instance_tag},
     {"instance_tag_2", set_instance_tag_2},
     {"interface_tag", set_interface_tag},
     {"interface_tag_2", set_interface_tag_2},
     {"asg_tag", set_asg_tag},
     {"asg_tag_2", set_asg_tag_2},
-    {"destination", fl_flow_log_set_destination},
+#define FL_SWITCH(member, option, help) {#member, set_##member},
+    FL_ENRICH_SWITCHES(FL_SWITCH)
+#undef FL_SWITCH
+	{"destination", fl_flow_log_set_destination},
 };
 
 static int find_member(const struct reader *r, const char *name, unsigned line, size_t *ret)
@@ -410,9 +432,14 @@ int fl_flow_log_derive_id(struct fl_flow_log *log)
 	int r = fl_buf_printf(&what, "%s/%s %u %d %d%d %s", log->bucket, log->prefix, log->interval, log->traffic,
 			      log->hive, log->per_hour, log->format);
 
+	if (!r && log->file_format)
+		r = fl_buf_printf(&what, " %s", fl_file_formats[log->file_format]);
 	for (size_t i = 0; !r && i < FL_TAG_FIELDS; i++)
 		if (keys[i])
 			r = fl_buf_printf(&what, " %zu=%s", i, keys[i]);
+	for (size_t i = 0; !r && i < FL_ENRICH_SWITCH_N; i++)
+		if (fl_enrich_get(&log->enrich, i))
+			r = fl_buf_printf(&what, " %s", fl_enrich_switches[i].key);
 	if (r)
 		return r;
 	fl_identity_defaults(&identity);
@@ -420,16 +447,32 @@ int fl_flow_log_derive_id(struct fl_flow_log *log)
 	return 0;
 }
 
+/* api.md, CreateFlowLogs: what a transit gateway's flow log cannot have. */
+int fl_flow_log_check_kind(struct fl_flow_log *log)
+{
+	bool tgw = fl_format_kind_of(log->format) == FL_LOG_TGW;
+
+	if (!log->interval)
+		log->interval = tgw ? 60 : 600; /* AWS's default is not allowed there */
+	if (tgw && log->interval > 60)
+		return fl_fail(-EINVAL, "interval %u: a transit gateway's flow log has 60 seconds", log->interval);
+	if (tgw && log->traffic != FL_TRAFFIC_ALL)
+		return fl_fail(-EINVAL, "traffic_type: a transit gateway's flow log has none; leave the line out");
+	return 0;
+}
+
 static int finish_flow_log(struct reader *r, struct fl_flow_log *log, unsigned line, unsigned seen)
 {
 	const struct fl_flow_log *logs = r->c->logs;
+	int r_kind;
 
 	if (!(seen & 1u << (FL_ARRAY_LEN(members) - 1)))
 		return fail_at(r, line, "a flow log needs a destination");
 	if (!log->format)
 		log->format = "default";
-	if (!log->interval)
-		log->interval = 600; /* AWS's default */
+	r_kind = fl_flow_log_check_kind(log);
+	if (r_kind)
+		return fl_fail(-EBADMSG, "%s:%u: %s", r->c->file, line, fl_error_text(r_kind));
 	if (!*log->id && fl_flow_log_derive_id(log))
 		return -ENOMEM;
 	for (size_t i = 0; i < r->c->n_logs; i++)

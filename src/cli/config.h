@@ -41,5 +41,8 @@ const struct fl_flow_log *fl_config_flow_logs(const struct fl_config *c, size_t 
  * files of the two are never mixed up. */
 int fl_flow_log_derive_id(struct fl_flow_log *log);
 
+/* Completes the interval, and refuses what AWS does for a format of this kind. */
+int fl_flow_log_check_kind(struct fl_flow_log *log);
+
 /* "arn:aws:s3:::bucket/prefix" or "bucket/prefix" into bucket and prefix, by AWS's rules. */
 int fl_flow_log_set_destination(struct fl_flow_log *log, const char *destination);

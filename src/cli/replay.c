@@ -13,14 +13,8 @@
 #include "policy/policy.h"
 
 #define CONNECTIONS (1u << 20)
-#define OPENERS (1u << 18) /* questions that are remembered, to see whether denied ones are answered */
+#define QUESTIONS (1u << 18) /* that are remembered, to see whether denied ones are answered */
 #define EXPIRE_BUDGET 65536
-
-/* The opening packet of a flow. An answer to one that the rules deny says that they were not in force. */
-struct opener {
-	struct fl_key key;
-	bool used, denied;
-};
 
 /* What decided about the flows of a window that is not written yet. */
 #define DECIDED_MAX ((size_t)1 << 22) /* flows of one window; of further ones nothing is said */
@@ -51,7 +45,7 @@ struct fl_replay {
 	uint64_t seed;
 	struct fl_count denied[FL_BY_N], judged, elsewhere;
 	uint64_t contradictions;
-	struct opener *opener;
+	struct fl_questions *questions;
 };
 
 /* ---- what decided ---- */
@@ -167,7 +161,7 @@ void fl_replay_free(struct fl_replay **p)
 	fl_opinions_free(&(*p)->opinions);
 	while ((*p)->decided)
 		forget(*p, (*p)->decided->window);
-	free((*p)->opener);
+	fl_questions_free(&(*p)->questions);
 	free(*p);
 	*p = NULL;
 }
@@ -175,7 +169,6 @@ void fl_replay_free(struct fl_replay **p)
 /* The table of connections is made with the first packet: its time is when the looking began. */
 static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 {
-	struct fl_policy_conf pc = {0};
 	int r = fl_network_read(&p->network, conf->inventory);
 
 	if (!r)
@@ -183,9 +176,17 @@ static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 	if (r)
 		return fl_wrap(r, "inventory");
 	fl_inventory_tell("meter", p->network);
-	pc.enis = fl_network_enis(p->network, &pc.n_enis);
 	fl_network_identity(p->network, p->eni, &p->identity);
-	r = fl_policy_new(&p->policy, &pc);
+	if (fl_format_kind(conf->format) == FL_LOG_TGW) {
+		if (!p->eni->attachment)
+			return fl_fail(-EINVAL,
+				       "--interface %s is of no transit gateway attachment in the inventory, and the "
+				       "format is that of a transit gateway's flow log",
+				       conf->interface);
+		if (conf->enforced)
+			return fl_fail(-EINVAL, "--enforced: transit gateway flow logs have no action");
+	}
+	r = fl_policy_of(&p->policy, p->network);
 	if (!r)
 		r = fl_policy_filter(p->policy, p->eni, &p->filter);
 	return r ? r : fl_enricher_new(&p->enricher, conf->format, &conf->enrich);
@@ -200,8 +201,9 @@ int fl_replay_new(struct fl_replay **ret, const struct fl_replay_conf *conf)
 		return -ENOMEM;
 	p->enforced = conf->enforced;
 	p->seed = fl_random_seed();
-	p->opener = calloc(OPENERS, sizeof *p->opener);
-	r = p->opener ? prepare(p, conf) : -ENOMEM;
+	r = fl_questions_new(&p->questions, QUESTIONS, p->seed);
+	if (!r)
+		r = prepare(p, conf);
 	if (!r && conf->verdicts)
 		r = fl_opinions_new(&p->opinions);
 	if (r)
@@ -244,6 +246,18 @@ static bool has_address(const struct fl_net_eni *e, const struct fl_addr *a)
 	return false;
 }
 
+/* A router's interface has the rest of the world behind it: what comes from the networks before it goes into it. */
+static enum fl_dir by_networks(const struct fl_replay *p, const struct fl_key *k)
+{
+	bool v6 = k->dirfam & FL_KEY_V6, from, to;
+
+	if (!p->eni->is_port && !p->eni->attachment)
+		return FL_DIR_NONE;
+	from = fl_network_is_before(p->network, p->eni, &k->src, v6);
+	to = fl_network_is_before(p->network, p->eni, &k->dst, v6);
+	return from == to ? FL_DIR_NONE : from ? FL_DIR_INGRESS : FL_DIR_EGRESS;
+}
+
 static enum fl_dir direction(const struct fl_replay *p, const struct fl_obs *o, const uint8_t *ethernet)
 {
 	if (ethernet && p->eni->has_mac && !memcmp(ethernet + 6, p->eni->mac, 6))
@@ -252,54 +266,9 @@ static enum fl_dir direction(const struct fl_replay *p, const struct fl_obs *o, 
 		return FL_DIR_INGRESS;
 	if (has_address(p->eni, &o->key.src))
 		return FL_DIR_EGRESS;
-	return has_address(p->eni, &o->key.dst) ? FL_DIR_INGRESS : FL_DIR_NONE;
-}
-
-static struct opener *opener_of(struct fl_replay *p, const struct fl_key *k)
-{
-	return &p->opener[fl_hash_bytes(k, sizeof *k, p->seed) % OPENERS];
-}
-
-static struct fl_key reversed(const struct fl_key *k)
-{
-	struct fl_key r = *k;
-
-	r.src = k->dst;
-	r.dst = k->src;
-	r.sport = k->dport;
-	r.dport = k->sport;
-	r.dirfam ^= FL_DIR_INGRESS | FL_DIR_EGRESS; /* one of the two bits is set */
-	return r;
-}
-
-static bool holds(const struct opener *x, const struct fl_key *k)
-{
-	return x->used && !memcmp(&x->key, k, sizeof *k);
-}
-
-/*
- * A question that the rules deny and that was answered: they were not in force. TCP says which is which; of the rest
- * the first that was seen is the question, and an answer that is denied asks for nothing.
- */
-static void note_question(struct fl_replay *p, const struct fl_obs *o, int icmp_type, bool denied)
-{
-	struct fl_key asked = reversed(&o->key);
-	struct opener *question = opener_of(p, &asked), *own;
-	bool tcp = o->key.proto == 6,
-	     echo_reply = (o->key.proto == 1 && icmp_type == 0) || (o->key.proto == 58 && icmp_type == 129);
-
-	if (tcp && !(o->tcp & 2))
-		return;
-	if (tcp ? o->tcp & FL_TCP_SYNACK : echo_reply || holds(question, &asked)) {
-		if (!holds(question, &asked) || !question->denied)
-			return;
-		p->contradictions++;
-		question->denied = false; /* one a flow */
-		return;
-	}
-	own = opener_of(p, &o->key);
-	if (!holds(own, &o->key) || tcp)
-		*own = (struct opener){.key = o->key, .used = true, .denied = denied};
+	if (has_address(p->eni, &o->key.dst))
+		return FL_DIR_INGRESS;
+	return by_networks(p, &o->key);
 }
 
 static void start(struct fl_replay *p, uint64_t time_ms)
@@ -330,7 +299,7 @@ void fl_replay_packet(struct fl_replay *p, struct fl_obs *o, const uint8_t *ethe
 	fl_judge(p->filter, p->connections, &s, &d);
 	p->judged.packets += o->packets;
 	p->judged.bytes += o->bytes;
-	note_question(p, o, icmp_type, !d.accept && d.by != FL_BY_CLOSED);
+	p->contradictions += fl_questions_note(p->questions, &s, !d.accept && d.by != FL_BY_CLOSED);
 	if (!d.accept) {
 		p->denied[d.by].packets += o->packets;
 		p->denied[d.by].bytes += o->bytes;
@@ -389,6 +358,12 @@ void fl_replay_tell(const struct fl_replay *p)
 			"were in "
 			"force (--enforced)\n",
 			p->eni->noun.id, (unsigned long long)denied, denied == 1 ? "" : "s");
+	if (p->not_kept)
+		fprintf(stderr,
+			"flowlog meter: what decided about %llu packets is not said: their windows have more flows "
+			"than are "
+			"remembered\n",
+			(unsigned long long)p->not_kept);
 	if (p->contradictions)
 		fprintf(stderr,
 			"flowlog meter: %llu flow%s that the rules deny %s answered all the same: these rules were not "

@@ -18,6 +18,7 @@ struct recorded {
 	struct fl_subject subject;
 	bool has_flags;
 	const char *reason; /* reject-reason, "" */
+	struct fl_kept kept;
 };
 
 static bool has(const struct fl_format *f, const char *name)
@@ -36,10 +37,8 @@ static int decode(const char *format, const char *line, struct recorded *ret)
 	struct fl_values values;
 	int r;
 
-	if (format && strchr(format, '$'))
+	if (format && (strchr(format, '$') || !strchr(format, ' '))) /* fields or a preset */
 		r = fl_format_parse(&f, FL_LOG_VPC, format);
-	else if (format && !strchr(format, ' '))
-		r = fl_format_parse(&f, FL_LOG_VPC, format); /* a preset */
 	else if (format)
 		r = fl_format_from_header(&f, format, strlen(format));
 	else if (end && end[1])
@@ -142,6 +141,7 @@ static int print_text(struct fl_buf *out, const struct recorded *rec, const stru
 	r = r ? r
 	      : fl_buf_printf(out, "  the rules: %s, by %s\n", d->accept ? "ACCEPT" : "REJECT",
 			      fl_decider_texts[d->by]);
+	r = r ? r : fl_why_kept_text(out, &rec->kept);
 	if (!r && *more)
 		r = fl_buf_printf(out, "  %s\n", more);
 	if (!r)
@@ -172,6 +172,7 @@ static int print_json(struct fl_buf *out, const struct recorded *rec, const stru
 	fl_json_kstr(&j, "recorded", rec->record.action == FL_ACTION_ACCEPT ? "ACCEPT" : "REJECT");
 	fl_json_kstr(&j, "rules", d->accept ? "ACCEPT" : "REJECT");
 	fl_json_kstr(&j, "by", fl_decider_names[d->by]);
+	fl_why_kept_json(&j, "decided", &rec->kept);
 	fl_json_kstr(&j, "note", difference(rec, d));
 	fl_json_key(&j, "steps");
 	fl_json_array(&j);
@@ -183,14 +184,14 @@ static int print_json(struct fl_buf *out, const struct recorded *rec, const stru
 	return r ? r : fl_buf_adds(out, "\n");
 }
 
-int fl_why_record(const struct fl_network *net, struct fl_policy *policy, const char *format, const char *line,
-		  bool json, struct fl_buf *out)
+int fl_why_record(const struct fl_network *net, struct fl_policy *policy, const struct fl_why_record_conf *conf,
+		  struct fl_buf *out)
 {
 	struct recorded rec = {0};
 	const struct fl_filter *f;
 	struct fl_decision d;
 	struct fl_step step[2];
-	int r = decode(format, line, &rec);
+	int r = decode(conf->format, conf->line, &rec);
 
 	r = r ? r : locate(net, &rec);
 	r = r ? r : fl_policy_filter(policy, rec.net, &f);
@@ -198,6 +199,7 @@ int fl_why_record(const struct fl_network *net, struct fl_policy *policy, const 
 		return r;
 	fl_judge(f, NULL, &rec.subject, &d);
 	r = explain(policy, &rec, &d, step);
-	r = r ? r : json ? print_json(out, &rec, &d, step) : print_text(out, &rec, &d, step);
+	fl_kept_find(conf->store, conf->flow_log, rec.eni.interface_id, &rec.record, &rec.subject.key, &rec.kept);
+	r = r ? r : conf->json ? print_json(out, &rec, &d, step) : print_text(out, &rec, &d, step);
 	return r ? r : !d.accept;
 }

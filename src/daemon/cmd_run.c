@@ -156,13 +156,16 @@ struct logs {
 static int default_log(const struct conf *c, struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
-	int r = fl_format_parse(&format, FL_LOG_VPC, c->format);
+	int r = fl_format_parse(&format, fl_format_kind_of(c->format), c->format);
 
 	fl_format_free(&format);
 	if (r < 0)
 		return located(c, "format", r);
 	log->format = c->format;
 	log->interval = (uint32_t)(c->interval_ns / FL_NS_PER_S);
+	r = fl_flow_log_check_kind(log);
+	if (r)
+		return located(c, "interval", r);
 	r = fl_flow_log_set_destination(log, c->destination);
 	if (r)
 		return located(c, "destination", r);
@@ -174,7 +177,9 @@ static void warn_of_format(const struct fl_flow_log *log)
 {
 	struct fl_format *format = NULL;
 
-	if (!fl_format_parse(&format, FL_LOG_VPC, log->format ? log->format : "default") && fl_format_warning(format))
+	const char *text = log->format ? log->format : "default";
+
+	if (!fl_format_parse(&format, fl_format_kind_of(text), text) && fl_format_warning(format))
 		fl_warn("flow log %s: format: %s", log->id, fl_format_warning(format));
 	fl_format_free(&format);
 }
@@ -185,7 +190,7 @@ static bool wants_packet_addresses(const struct fl_flow_log *log)
 	struct fl_format *format = NULL;
 	bool wants = false;
 
-	if (fl_format_parse(&format, FL_LOG_VPC, log->format) < 0)
+	if (fl_format_parse(&format, fl_format_kind_of(log->format), log->format) < 0)
 		return false;
 	for (size_t i = 0; i < fl_format_len(format); i++)
 		wants |= !strcmp(fl_format_name(format, i), "pkt-srcaddr") ||

@@ -21,7 +21,6 @@
 
 #define CONNECTIONS (1u << 18) /* 16 MiB, in the log too while they are all in use */
 #define EXPIRE_BUDGET 65536
-#define EPHEMERAL 32768 /* Linux's first port of those who ask */
 #define P_TCP 6
 #define TCP_ENDS 5 /* FIN, RST */
 
@@ -58,20 +57,6 @@ static struct fl_flow *reverse_of(const struct judged *j, const struct fl_subjec
 	return bsearch(&wanted, j->flow, j->n, sizeof wanted, fl_verdicts_by_tuple);
 }
 
-/* Did f begin before its reverse g? The kernel's time is too coarse to tell of quick answers. 1: yes, -1: no, 0: who
- * knows. */
-static int asks_first(const struct fl_flow *f, const struct fl_subject *sf, const struct fl_flow *g,
-		      const struct fl_subject *sg)
-{
-	if (f->key.proto == P_TCP && fl_subject_asks(sf) != fl_subject_asks(sg))
-		return fl_subject_asks(sf) ? 1 : -1;
-	if (f->first_ms != g->first_ms)
-		return f->first_ms < g->first_ms ? 1 : -1;
-	if ((f->key.sport >= EPHEMERAL) != (f->key.dport >= EPHEMERAL))
-		return f->key.sport >= EPHEMERAL ? 1 : -1;
-	return 0;
-}
-
 static void judge_one(struct judged *j, struct fl_flow *f, const struct fl_subject *s, struct fl_decision *ret)
 {
 	size_t i = (size_t)(f - j->flow);
@@ -97,7 +82,7 @@ static void judge_flow(struct judged *j, struct fl_flow *f)
 		return;
 	if (g) {
 		back = subject_of(j, g);
-		asks = asks_first(f, &s, g, &back);
+		asks = fl_subject_asks_first(&s, &back);
 	}
 	if (g && asks < 0 && !j->done[g - j->flow])
 		judge_one(j, g, &back, &before);
@@ -125,7 +110,7 @@ static void find_answers(struct judged *j)
 		back = subject_of(j, g);
 		/* A denied reply asks nothing of those who opened the connection, whichever came first in this window.
 		 */
-		if (fl_subject_answers(&back) && !j->goes_on[g - j->flow] && asks_first(f, &s, g, &back) > 0)
+		if (fl_subject_answers(&back) && !j->goes_on[g - j->flow] && fl_subject_asks_first(&s, &back) > 0)
 			g->action |= FL_STATE_ANSWERS;
 	}
 }

@@ -248,13 +248,8 @@ void fl_meter_inventory_bind(const struct fl_meter_inventory *i, struct fl_inter
 static int compile(struct fl_policy **p, const struct fl_network *net, const struct fl_net_eni *e,
 		   const struct fl_filter **ret)
 {
-	struct fl_policy_conf conf;
-	int r = 0;
+	int r = *p ? 0 : fl_policy_of(p, net);
 
-	if (!*p) {
-		conf.enis = fl_network_enis(net, &conf.n_enis);
-		r = fl_policy_new(p, &conf);
-	}
 	return r ? r : fl_policy_filter(*p, e, ret);
 }
 
@@ -269,7 +264,8 @@ const struct fl_filter *fl_meter_inventory_filter(struct fl_meter_inventory *i, 
 	int r;
 
 	*ret_enforced = false;
-	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) || strcmp(e->noun.id, eni->interface_id) != 0)
+	if (!net || !fl_network_bind(net, &bound, &e, ret_enforced) ||
+	    strcmp(bound.interface_id, eni->interface_id) != 0)
 		return NULL;
 	r = compile(before ? &i->previous_policy : &i->policy, net, e, &filter);
 	if (r)

@@ -68,16 +68,16 @@ static struct fl_object *object_at(struct fl_intake *b, int64_t end)
 }
 
 /* The records that come next are this interface's, as the inventory knew it at that time, and whoever was behind it in
- * a window. */
+ * a window. 1: the flow log does not cover it. */
 static int begin_interface(struct fl_intake *b, const struct fl_eni *eni, int64_t time, int64_t start, int64_t length)
 {
 	const struct fl_network *net = b->conf->network_at ? b->conf->network_at(b->conf->network_ctx, time) : NULL;
-
 	const struct fl_identity *who =
 	    b->conf->identities ? fl_identities_at(b->conf->identities, eni->interface_id, start, length) : NULL;
+	int r = fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL,
+				who ? &who->labels : NULL);
 
-	return fl_enricher_set(b->enricher, b->encoder, eni, net, net ? fl_network_eni(net, eni->interface_id) : NULL,
-			       who ? &who->labels : NULL);
+	return r ? r : !fl_enricher_covers(b->enricher);
 }
 
 static int line(struct fl_intake *b, const struct fl_flow_line *l)
@@ -130,6 +130,8 @@ static int direct(struct fl_intake *b, const struct fl_frame *f)
 	uint64_t before = b->objects.records;
 	int r = begin_interface(b, &f->eni, start, start, f->window.length);
 
+	if (r > 0)
+		return 0;
 	for (size_t i = 0; !r && i < f->n_flows; i++) {
 		const struct fl_flow *w = &f->flows[i];
 		struct fl_flow_line l = {
@@ -280,6 +282,8 @@ static int close_group_eni(struct fl_intake *b, int64_t start, struct fl_interva
 	/* Labels of its last window with traffic, inventory of the interval's end. */
 	int r = begin_interface(b, &g->eni, start + b->log->interval - 1, g->last, g->last_length);
 
+	if (r > 0)
+		return 0;
 	for (size_t i = 0; !r && i < g->n; i++) {
 		const struct fl_merged *m = &g->flow[i];
 		struct fl_flow_line l = {
@@ -332,6 +336,8 @@ static int gap_lines(struct fl_intake *b, const struct fl_eni *eni, int64_t star
 	int64_t step = b->log->interval;
 	int r = begin_interface(b, eni, start, start, end - start);
 
+	if (r > 0)
+		return 0;
 	while ((end - start) / step >= FL_GAP_LINES_MAX)
 		step *= 2;
 	for (int64_t t = floor_to(start, step); !r && t < end; t += step) {

@@ -116,8 +116,11 @@ static int check_same(const json_t *j, const struct fl_flow_log *log, const char
 	char bucket[FL_KEY_MAX], dir[FL_KEY_MAX];
 	const struct {
 		const char *key, *now;
-	} text[] = {
-	    {"format", format}, {"bucket_dir", bucket}, {"prefix", dir}, {"traffic_type", traffic_types[log->traffic]}};
+	} text[] = {{"format", format},
+		    {"bucket_dir", bucket},
+		    {"prefix", dir},
+		    {"traffic_type", traffic_types[log->traffic]},
+		    {"file_format", fl_file_formats[log->file_format]}};
 	const json_t *interval = json_object_get(j, "interval");
 
 	snprintf(bucket, sizeof bucket, "s3/%s", log->bucket);
@@ -125,6 +128,9 @@ static int check_same(const json_t *j, const struct fl_flow_log *log, const char
 	for (size_t i = 0; i < FL_ARRAY_LEN(text); i++) {
 		const char *before = json_string_value(json_object_get(j, text[i].key));
 
+		/* Written by a version that knew no other. */
+		if (!before && !strcmp(text[i].key, "file_format"))
+			before = fl_file_formats[FL_FILE_TEXT];
 		if (before && strcmp(before, text[i].now))
 			return fl_fail(
 			    -EINVAL,
@@ -148,6 +154,16 @@ static int check_same(const json_t *j, const struct fl_flow_log *log, const char
 				       "the tag key of its %s was \"%s\" and is to be \"%s\": a flow log does not "
 				       "change; give the new one another id, or none",
 				       fl_tag_fields[i], before ? before : "", now ? now : "");
+	}
+	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++) {
+		const struct fl_enrich_switch *x = &fl_enrich_switches[i];
+		bool before = json_is_true(json_object_get(json_object_get(j, "switches"), x->key));
+
+		if (json_object_get(j, "format") && before != fl_enrich_get(&log->enrich, i))
+			return fl_fail(-EINVAL,
+				       "its %s was %s and is to be %s: a flow log does not change; give the new one "
+				       "another id, or none",
+				       x->key, before ? "true" : "false", before ? "false" : "true");
 	}
 	return 0;
 }
@@ -235,12 +251,21 @@ int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *fo
 	fl_json_kstr(&j, "prefix", text);
 	fl_json_ku64(&j, "interval", log->interval);
 	fl_json_kstr(&j, "traffic_type", traffic_types[log->traffic]);
+	fl_json_kstr(&j, "file_format", fl_file_formats[log->file_format]);
 	fl_json_kbool(&j, "nodata_always", log->nodata_always);
+	if (s->inventory)
+		fl_json_kstr(&j, "inventory", s->inventory);
 	fl_json_key(&j, "tags");
 	fl_json_object(&j);
 	for (size_t i = 0; i < FL_TAG_FIELDS; i++)
 		if (log->enrich.tag_key[i])
 			fl_json_kstr(&j, fl_tag_fields[i], log->enrich.tag_key[i]);
+	fl_json_end_object(&j);
+	fl_json_key(&j, "switches");
+	fl_json_object(&j);
+	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++)
+		if (fl_enrich_get(&log->enrich, i))
+			fl_json_kbool(&j, fl_enrich_switches[i].key, true);
 	fl_json_end_object(&j);
 	put_position(&j, "cursor", s->cursor);
 	put_plan(&j, &s->plan);

@@ -183,3 +183,19 @@ void fl_nat_poll(struct fl_nat *n);
 /* What stands behind dst of a tuple that came in on the wire in this namespace; in->iface is not looked at. */
 bool fl_nat_behind(const struct fl_nat *n, const char *netns, const struct fl_key *in, struct fl_addr *ret);
 uint64_t fl_nat_missed(const struct fl_nat *n); /* how often the kernel had more to tell than we took */
+
+/* ---- AWS's own services ---- */
+
+/* At addresses that are the same everywhere; filters let them pass, and flow logs leave most of them out. */
+enum fl_reserved {
+	FL_RESERVED_DNS,
+	FL_RESERVED_METADATA,
+	FL_RESERVED_TIME,
+	FL_RESERVED_TASKS, /* metadata and credentials of ECS tasks */
+	FL_RESERVED_ACTIVATION,
+	FL_RESERVED_N
+};
+/* The service with this address and port; negative: none. */
+int fl_reserved_at(const struct fl_addr *addr, uint8_t proto, uint16_t port);
+bool fl_is_dns(uint8_t proto, uint16_t port);
+bool fl_is_dhcp(const struct fl_key *key);

@@ -51,10 +51,16 @@ static const struct fl_net_eni *eni_number(const struct fl_network *net, uint32_
 
 const struct fl_net_eni *fl_network_eni(const struct fl_network *net, const char *id)
 {
+	char whole[64];
 	const struct fl_net_eni *e = fl_network_by_id(net, FL_NOUN_ENI, id);
-	const struct fl_tgw_attachment *a = e ? NULL : fl_network_by_id(net, FL_NOUN_TGW_ATTACHMENT, id);
+	const struct fl_tgw_attachment *a;
 	const struct fl_nat_gateway *nat = e ? NULL : fl_network_by_id(net, FL_NOUN_NAT, id);
 
+	if (id && !strncmp(id, FL_ATTACHMENT_SHORT, strlen(FL_ATTACHMENT_SHORT))) {
+		snprintf(whole, sizeof whole, FL_ATTACHMENT_PREFIX "%.40s", id + strlen(FL_ATTACHMENT_SHORT));
+		id = whole;
+	}
+	a = e ? NULL : fl_network_by_id(net, FL_NOUN_TGW_ATTACHMENT, id);
 	return e ? e : a ? a->port : nat ? nat->port : NULL;
 }
 

@@ -229,6 +229,8 @@ struct fl_nat_gateway {
 	const struct fl_route_table *routes; /* a regional one's own */
 	const char *az;                      /* of an address of a regional one, "" */
 	struct fl_net_addr primary;
+	const struct fl_net_addr *addr; /* a regional one's public addresses */
+	size_t n_addrs;
 };
 struct fl_endpoint {
 	struct fl_noun noun;
@@ -305,6 +307,10 @@ struct fl_task {
 	const char *container_id, *second_container_id, *service_name, *definition_arn, *task_id;
 };
 
+/* An attachment's port has the short form as interface id of its identity: struct fl_eni has no room for more. */
+#define FL_ATTACHMENT_PREFIX "tgw-attach-"
+#define FL_ATTACHMENT_SHORT "att-"
+
 /* One row a kind of noun: FL_NOUN(enum, struct, accessor suffix, what people call it, id prefix). */
 #define FL_NOUNS(FL_NOUN)                                                                                              \
 	FL_NOUN(VPC, fl_vpc, vpcs, "VPC", "vpc-")                                                                      \
@@ -321,7 +327,8 @@ struct fl_task {
 	FL_NOUN(GATEWAY, fl_gateway, gateways, "gateway", "")                                                          \
 	FL_NOUN(TGW, fl_tgw, tgws, "transit gateway", "tgw-")                                                          \
 	FL_NOUN(TGW_TABLE, fl_tgw_table, tgw_tables, "transit gateway route table", "tgw-rtb-")                        \
-	FL_NOUN(TGW_ATTACHMENT, fl_tgw_attachment, tgw_attachments, "transit gateway attachment", "tgw-attach-")       \
+	FL_NOUN(TGW_ATTACHMENT, fl_tgw_attachment, tgw_attachments, "transit gateway attachment",                      \
+		FL_ATTACHMENT_PREFIX)                                                                                  \
 	FL_NOUN(VPN, fl_vpn, vpns, "VPN connection", "vpn-")                                                           \
 	FL_NOUN(BPA_EXCLUSION, fl_bpa_exclusion, bpa_exclusions, "Block Public Access exclusion", "vpcbpa-exclude-")   \
 	FL_NOUN(TASK, fl_task, tasks, "ECS task", "arn:")
@@ -332,7 +339,7 @@ struct fl_task {
 FL_NOUNS(FL_NOUN)
 #undef FL_NOUN
 /* By id; NULL when there is none. One such function a noun would be a dozen: fl_network_find's says what it is.
- * Ports answer to the id of what they stand for. */
+ * Ports answer to the id of what they stand for, and to its short form. */
 const struct fl_net_eni *fl_network_eni(const struct fl_network *, const char *id);
 /* Interfaces have an index below this, ports included. */
 size_t fl_network_index_end(const struct fl_network *);
@@ -356,6 +363,10 @@ const struct fl_tgw_route *fl_tgw_route_find(const struct fl_tgw_table *, const 
 const struct fl_tgw_table *fl_tgw_table_of(const struct fl_tgw_attachment *a, const char *tgw_id);
 /* Its interface in the zone; else its only one, or its port; NULL: cannot be told. */
 const struct fl_net_eni *fl_tgw_interface(const struct fl_tgw_attachment *a, const char *az, const char *az_id);
+
+/* Is the address on the near side of a router's interface or port: in its VPC, else where its gateway's tables lead to
+ * this attachment. */
+bool fl_network_is_before(const struct fl_network *, const struct fl_net_eni *e, const struct fl_addr *a, bool v6);
 
 /*
  * What a transit gateway does with a packet that one of its interfaces (or ports) sees: in by one attachment, looked up

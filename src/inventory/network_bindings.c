@@ -140,7 +140,12 @@ const struct fl_binding *fl_network_bindings(const struct fl_network *net, size_
 void fl_network_identity(const struct fl_network *net, const struct fl_net_eni *e, struct fl_eni *ret)
 {
 	PUT(ret->account_id, e->noun.owner);
-	PUT(ret->interface_id, e->noun.id);
+	if (e->is_port && e->attachment) /* the whole id is longer than an interface's */
+		snprintf(ret->interface_id, sizeof ret->interface_id, FL_ATTACHMENT_SHORT "%.*s",
+			 (int)(sizeof ret->interface_id - sizeof FL_ATTACHMENT_SHORT),
+			 e->noun.id + strlen(FL_ATTACHMENT_PREFIX));
+	else
+		PUT(ret->interface_id, e->noun.id);
 	PUT(ret->vpc_id, e->vpc_id);
 	PUT(ret->subnet_id, e->subnet_id);
 	PUT(ret->instance_id, e->instance_id);

@@ -56,6 +56,12 @@ static void nat_address(struct fl_reader *r, const json_t *item, void *into)
 	if (fl_is(a.status, "failed"))
 		return;
 	fl_side_add(r, FL_SIDE_ENI_NAT, a.eni_id, p->nat->nat.noun.id, (struct fl_tag){0}, NULL);
+	if (p->nat->nat.regional && a.public_ip) {
+		struct fl_net_addr *more = FL_APPEND(&r->net->arena, p->nat->nat.addr, p->nat->nat.n_addrs);
+
+		if (more && fl_addr_parse(a.public_ip, strlen(a.public_ip), &more->addr, &more->v6))
+			p->nat->nat.n_addrs--;
+	}
 	if (p->eni_id && (p->flagged || !a.primary))
 		return; /* AWS flags one; else the first is it */
 	if (a.private_ip && fl_addr_parse(a.private_ip, strlen(a.private_ip), &na.addr, &na.v6))

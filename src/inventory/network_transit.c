@@ -599,6 +599,8 @@ void fl_ports_finish(struct fl_reader *r)
 		p->nat_gateway_id = g->noun.id;
 		p->nat = g;
 		p->routes = g->routes;
+		p->addr = g->addr;
+		p->n_addrs = g->n_addrs;
 		g->port = p;
 	}
 }

@@ -85,6 +85,23 @@ static bool has_address(const struct fl_vpc *vpc, const struct fl_addr *a, bool 
 	return false;
 }
 
+bool fl_network_is_before(const struct fl_network *net, const struct fl_net_eni *e, const struct fl_addr *a, bool v6)
+{
+	size_t n;
+	const struct fl_tgw_table *t = fl_network_tgw_tables(net, &n);
+
+	if (e->vpc || !e->attachment)
+		return has_address(e->vpc, a, v6);
+	for (size_t i = 0; i < n; i++) {
+		const struct fl_tgw_route *route =
+		    strcmp(t[i].tgw_id, e->attachment->tgw_id) ? NULL : fl_tgw_route_find(&t[i], a, v6);
+
+		if (route && route->attachment == e->attachment)
+			return true;
+	}
+	return false;
+}
+
 static bool may_lead_to(const struct fl_tgw_attachment *from, const struct fl_tgw_attachment *to,
 			const struct fl_addr *dst, bool v6)
 {

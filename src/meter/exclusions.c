@@ -10,34 +10,18 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "inventory/inventory.h"
 
-#define V4(a, b, c, d)                                                                                                 \
-	{                                                                                                              \
-		{                                                                                                      \
-			[10] = 0xff, [11] = 0xff, [12] = a, [13] = b, [14] = c, [15] = d                               \
-		}                                                                                                      \
-	}
-#define FD00_EC2(last)                                                                                                 \
-	{                                                                                                              \
-		{                                                                                                      \
-			0xfd, 0x00, 0x0e, 0xc2, [14] = (last) >> 8, [15] = (last)&0xff                                 \
-		}                                                                                                      \
-	}
+#define P_ICMPV6 58
 
-static const struct fl_addr dns_v4 = V4(169, 254, 169, 253), dns_v6 = FD00_EC2(0x253),
-			    activation[] = {V4(169, 254, 169, 250), V4(169, 254, 169, 251)},
-			    metadata[] = {V4(169, 254, 169, 254), FD00_EC2(0x254)},
-			    time_sync[] = {V4(169, 254, 169, 123), FD00_EC2(0x123)};
-
-enum { P_ICMPV6 = 58, P_TCP = 6, P_UDP = 17 };
-
-static bool is_one_of(const struct fl_addr *a, const struct fl_addr *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (fl_addr_equal(a, &list[i]))
-			return true;
-	return false;
-}
+/* By enum fl_reserved; negative: flow logs have it. */
+static const int rule_of[FL_RESERVED_N] = {
+    [FL_RESERVED_DNS] = FL_RULE_AMAZON_DNS,
+    [FL_RESERVED_METADATA] = FL_RULE_INSTANCE_METADATA,
+    [FL_RESERVED_TIME] = FL_RULE_TIME_SYNC,
+    [FL_RESERVED_TASKS] = -1,
+    [FL_RESERVED_ACTIVATION] = FL_RULE_WINDOWS_ACTIVATION,
+};
 
 static bool is_set(const struct fl_addr *a)
 {
@@ -46,54 +30,33 @@ static bool is_set(const struct fl_addr *a)
 	return !fl_addr_equal(a, &none);
 }
 
-/* One side of the flow is the server. */
-struct side {
-	const struct fl_addr *addr;
-	uint16_t port;
-};
-
-static bool matches_side(const struct fl_exclusions *x, enum fl_rule rule, const struct fl_key *key, struct side s)
+/* One side of the flow is the server: the rules that say so, a bit each. */
+static uint32_t rules_of_side(const struct fl_exclusions *x, const struct fl_addr *addr, uint8_t proto, uint16_t port)
 {
-	switch (rule) {
-	case FL_RULE_AMAZON_DNS:
-		return s.port == 53 && (key->proto == P_UDP || key->proto == P_TCP) &&
-		       (fl_addr_equal(s.addr, &dns_v4) || fl_addr_equal(s.addr, &dns_v6) ||
-			(is_set(&x->dns) && fl_addr_equal(s.addr, &x->dns)));
-	case FL_RULE_WINDOWS_ACTIVATION:
-		return s.port == 1688 && key->proto == P_TCP && is_one_of(s.addr, activation, FL_ARRAY_LEN(activation));
-	case FL_RULE_INSTANCE_METADATA:
-		return is_one_of(s.addr, metadata, FL_ARRAY_LEN(metadata));
-	case FL_RULE_TIME_SYNC:
-		return is_one_of(s.addr, time_sync, FL_ARRAY_LEN(time_sync));
-	case FL_RULE_DEFAULT_ROUTER:
-		return is_set(&x->router) && fl_addr_equal(s.addr, &x->router);
-	default:
-		return false;
-	}
-}
+	int service = fl_reserved_at(addr, proto, port);
+	uint32_t rules = service >= 0 && rule_of[service] >= 0 ? 1u << rule_of[service] : 0;
 
-static bool is_dhcp_pair(uint16_t a, uint16_t b)
-{
-	/* A relay speaks from and to 67 (RFC 2131 section 4.1); DHCPv6 has 546 and 547 (RFC 8415 section 7.2). */
-	return ((a == 67 || a == 68) && (b == 67 || b == 68)) || ((a == 546 || a == 547) && (b == 546 || b == 547));
-}
-
-static bool matches(const struct fl_exclusions *x, enum fl_rule rule, const struct fl_key *key, int icmp_type)
-{
-	if (rule == FL_RULE_DHCP)
-		return key->proto == P_UDP && is_dhcp_pair(key->sport, key->dport);
-	if (rule == FL_RULE_NEIGHBOUR_DISCOVERY)
-		return key->proto == P_ICMPV6 && icmp_type >= 133 && icmp_type <= 137;
-	return matches_side(x, rule, key, (struct side){&key->dst, key->dport}) ||
-	       matches_side(x, rule, key, (struct side){&key->src, key->sport});
+	if (fl_is_dns(proto, port) && is_set(&x->dns) && fl_addr_equal(addr, &x->dns))
+		rules |= 1u << FL_RULE_AMAZON_DNS;
+	if (is_set(&x->router) && fl_addr_equal(addr, &x->router))
+		rules |= 1u << FL_RULE_DEFAULT_ROUTER;
+	return rules;
 }
 
 int fl_exclusions_match(const struct fl_exclusions *x, const struct fl_key *key, int icmp_type)
 {
-	for (unsigned rule = 0; x->on && rule < FL_RULE_AWS_N; rule++)
-		if (x->on & 1u << rule && matches(x, (enum fl_rule)rule, key, icmp_type))
-			return (int)rule;
-	return -1;
+	uint32_t rules;
+
+	if (!x->on)
+		return -1;
+	rules =
+	    rules_of_side(x, &key->dst, key->proto, key->dport) | rules_of_side(x, &key->src, key->proto, key->sport);
+	if (fl_is_dhcp(key))
+		rules |= 1u << FL_RULE_DHCP;
+	if (key->proto == P_ICMPV6 && icmp_type >= 133 && icmp_type <= 137)
+		rules |= 1u << FL_RULE_NEIGHBOUR_DISCOVERY;
+	rules &= x->on & ((1u << FL_RULE_AWS_N) - 1);
+	return rules ? __builtin_ctz(rules) : -1; /* the first of several */
 }
 
 static int rule_number(const char *name, size_t n)

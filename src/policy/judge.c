@@ -6,18 +6,6 @@
 #define P_UDP 17
 #define P_ICMPV6 58
 #define TCP_SYN 2
-#define V4(a, b, c, d)                                                                                                 \
-	{                                                                                                              \
-		{                                                                                                      \
-			[10] = 0xff, [11] = 0xff, [12] = a, [13] = b, [14] = c, [15] = d                               \
-		}                                                                                                      \
-	}
-#define FD00_EC2(last)                                                                                                 \
-	{                                                                                                              \
-		{                                                                                                      \
-			0xfd, 0x00, 0x0e, 0xc2, [14] = (last) >> 8, [15] = (last)&0xff                                 \
-		}                                                                                                      \
-	}
 
 /* ---- one end and the other ---- */
 
@@ -83,52 +71,19 @@ static uint32_t service_of(const struct fl_subject *s)
 
 /* ---- what AWS does not filter (semantics.md 4.1) ---- */
 
-struct unfiltered {
-	struct fl_addr addr;
-	uint8_t proto; /* 0: any */
-	uint16_t port;
-};
-static const struct unfiltered unfiltered[] = {
-    {V4(169, 254, 169, 253), P_UDP, 53},   {V4(169, 254, 169, 253), P_TCP, 53},
-    {FD00_EC2(0x253), P_UDP, 53},          {FD00_EC2(0x253), P_TCP, 53},
-    {V4(169, 254, 169, 254), 0, 0},        {FD00_EC2(0x254), 0, 0},
-    {V4(169, 254, 169, 123), 0, 0},        {FD00_EC2(0x123), 0, 0},
-    {V4(169, 254, 170, 2), 0, 0},          {V4(169, 254, 169, 250), P_TCP, 1688},
-    {V4(169, 254, 169, 251), P_TCP, 1688},
-};
-
-static bool is_link_local_service(const struct fl_addr *a)
-{
-	static const uint8_t v6[14] = {0xfd, 0x00, 0x0e, 0xc2};
-
-	return (a->b[12] == 169 && a->b[13] == 254 && fl_addr_is_mapped_v4(a)) || !memcmp(a->b, v6, sizeof v6);
-}
-
-static bool is_dhcp(uint16_t a, uint16_t b)
-{
-	return ((a == 67 || a == 68) && (b == 67 || b == 68)) || ((a == 546 || a == 547) && (b == 546 || b == 547));
-}
-
 bool fl_filter_unfiltered(const struct fl_filter *f, const struct fl_subject *s)
 {
 	const struct fl_key *k = &s->key;
 	const struct fl_addr *peer = peer_of(s, fl_key_dir(k));
 	uint16_t port = fl_key_dir(k) == FL_DIR_INGRESS ? k->sport : k->dport;
-	bool dns = port == 53 && (k->proto == P_UDP || k->proto == P_TCP);
 
-	if (k->proto == P_UDP && is_dhcp(k->sport, k->dport))
+	if (fl_is_dhcp(k) || fl_reserved_at(peer, k->proto, port) >= 0)
 		return true;
-	for (size_t i = 0; dns && i < f->n_dns; i++)
-		if (fl_addr_equal(peer, &f->dns[i]))
+	for (size_t n = 0; n < f->n_dns && fl_is_dns(k->proto, port); n++)
+		if (fl_addr_equal(peer, &f->dns[n]))
 			return true;
-	for (size_t i = 0; i < f->n_routers; i++)
-		if (fl_addr_equal(peer, &f->router[i]))
-			return true;
-	if (!is_link_local_service(peer))
-		return false;
-	for (size_t i = 0; i < FL_ARRAY_LEN(unfiltered); i++)
-		if (fl_addr_equal(peer, &unfiltered[i].addr) &&
-		    (!unfiltered[i].proto || (unfiltered[i].proto == k->proto && unfiltered[i].port == port)))
+	for (size_t n = 0; n < f->n_routers; n++)
+		if (fl_addr_equal(peer, &f->router[n]))
 			return true;
 	return false;
 }
@@ -415,16 +370,4 @@ void fl_judge(const struct fl_filter *f, struct fl_connections *c, const struct 
 	judge_groups(f, c, s, ret);
 	if (ret->accept && judge_acl(f, dir, s, ret) && fl_filter_bpa(f, s))
 		reject_by_bpa(ret);
-}
-
-/* ---- contradictions ---- */
-
-bool fl_subject_asks(const struct fl_subject *s)
-{
-	return s->key.proto != P_TCP || is_opener(s);
-}
-
-bool fl_subject_answers(const struct fl_subject *s)
-{
-	return s->key.proto != P_TCP || s->tcp & FL_TCP_SYNACK;
 }

@@ -82,6 +82,7 @@ struct fl_policy_conf {
 	size_t n_enis;
 };
 int fl_policy_new(struct fl_policy **ret, const struct fl_policy_conf *conf);
+int fl_policy_of(struct fl_policy **ret, const struct fl_network *net); /* of all its interfaces */
 void fl_policy_free(struct fl_policy **p);
 
 struct fl_filter; /* everything about one interface; the policy's */
@@ -149,11 +150,11 @@ bool fl_filter_bpa(const struct fl_filter *f, const struct fl_subject *s);
 /* ---- decisions by name ---- */
 
 /*
- * One word for what decided: "sg-1/inbound/sgr-2" is a rule (without an id its text), "sg-1+sg-2/inbound/none" says that
- * no rule of these groups lets it pass, "acl-1/outbound/100" is a rule of the ACL, with a star for the number the last
- * one. What goes on in a tracked connection has the rule that lets its opener pass, "sg-1/inbound/sgr-2/connection", or
- * "connection" when there is none any more. "late" is what comes after a connection has closed, the rest are
- * fl_decider_names.
+ * One word for what decided: "sg-1/inbound/sgr-2" is a rule (without an id its text), "sg-1+sg-2/inbound/none" says
+ * that no rule of these groups lets it pass, "acl-1/outbound/100" is a rule of the ACL, with a star for the number the
+ * last one. What goes on in a tracked connection has the rule that lets its opener pass,
+ * "sg-1/inbound/sgr-2/connection", or "connection" when there is none any more. "late" is what comes after a connection
+ * has closed, the rest are fl_decider_names.
  */
 #define FL_OPINION_TEXT 128
 struct fl_opinion {
@@ -187,5 +188,14 @@ struct fl_bpa_state fl_policy_bpa(const struct fl_net_eni *eni);
  */
 bool fl_subject_asks(const struct fl_subject *s);
 bool fl_subject_answers(const struct fl_subject *s);
+/* Of two flows of a conversation: did s begin it? The kernel's time is too coarse to tell of quick answers. 1: yes, -1:
+ * no, 0: who knows. */
+int fl_subject_asks_first(const struct fl_subject *s, const struct fl_subject *reverse);
+/* The same packet by packet, in their order: the last n questions are remembered. */
+struct fl_questions;
+int fl_questions_new(struct fl_questions **ret, size_t n, uint64_t seed);
+void fl_questions_free(struct fl_questions **q);
+/* true: it answers a question that was denied, for the first time. */
+bool fl_questions_note(struct fl_questions *q, const struct fl_subject *s, bool denied);
 /* The same flow the other way round: addresses, ports, direction, ICMP request for reply. */
 struct fl_subject fl_subject_reverse(const struct fl_subject *s);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "record/fields.h"
+#include "record/transit.h"
 
 #define TAG_VALUE_MAX 256 /* characters; three bytes each when percent-encoded */
 #define HOPS 256          /* remembered ways to an address */
@@ -64,10 +65,27 @@ struct fl_enricher {
 	char tag[FL_TAG_FIELDS][3 * TAG_VALUE_MAX + 1];
 	struct hop hop[HOPS];
 	struct fl_record_meta meta;
+	struct fl_transit *transit; /* of a transit gateway's flow log; its rows are not those above */
+};
+
+const struct fl_enrich_switch fl_enrich_switches[FL_ENRICH_SWITCH_N] = {
+#define FL_SWITCH(member, option, help) {#member, option, help, offsetof(struct fl_enrich_conf, member)},
+    FL_ENRICH_SWITCHES(FL_SWITCH)
+#undef FL_SWITCH
 };
 
 const char *const fl_tag_fields[FL_TAG_FIELDS] = {"instance-tag",    "instance-tag-2", "interface-tag",
 						  "interface-tag-2", "asg-tag",        "asg-tag-2"};
+
+bool fl_enrich_get(const struct fl_enrich_conf *conf, size_t i)
+{
+	return *(const bool *)((const char *)conf + fl_enrich_switches[i].at);
+}
+
+void fl_enrich_put(struct fl_enrich_conf *conf, size_t i, bool on)
+{
+	*(bool *)((char *)conf + fl_enrich_switches[i].at) = on;
+}
 
 static const char *of_task(const struct fl_net_eni *e, size_t offset)
 {
@@ -137,6 +155,11 @@ static const char *percent_encode(const char *s, char *ret)
 	return ret;
 }
 
+static bool is_regional(const struct fl_net_eni *eni)
+{
+	return !strcmp(eni->record_type, "regional_nat_gateway");
+}
+
 static bool same_owner(const struct fl_net_eni *eni, const char *owner)
 {
 	return !*owner || !*eni->noun.owner || !strcmp(owner, eni->noun.owner);
@@ -173,7 +196,7 @@ static const char *eni_text(struct fl_enricher *x, const struct fl_net_eni *eni,
 	case ROW_SUBLOCATION_ID:
 		return eni->subnet ? eni->subnet->sublocation_id : "";
 	case ROW_RESOURCE_ID:
-		return !strcmp(eni->record_type, "regional_nat_gateway") ? eni->nat_gateway_id : "";
+		return is_regional(eni) ? eni->nat_gateway_id : "";
 	case ROW_INTERFACE_TYPE:
 		return eni->record_type;
 	default:
@@ -302,7 +325,7 @@ static void follow(const struct fl_enricher *x, const struct fl_route *r, struct
 static const struct hop *hop_to(struct fl_enricher *x, const struct fl_addr *addr, bool v6, bool egress)
 {
 	struct hop *h = &x->hop[fl_hash_bytes(addr, sizeof *addr, egress) % HOPS];
-	const struct fl_route_table *routes = x->eni->subnet ? x->eni->subnet->routes : NULL;
+	const struct fl_route_table *routes = x->eni->routes;
 	const struct fl_route *r;
 
 	if (h->used && h->egress == egress && h->v6 == v6 && fl_addr_equal(&h->addr, addr))
@@ -349,8 +372,7 @@ static void rewrite(const struct fl_enricher *x, struct fl_key *key, enum fl_dir
 {
 	struct fl_addr *own = dir == FL_DIR_EGRESS ? &key->src : &key->dst;
 
-	if (!x->primary || key->dirfam & FL_KEY_V6 || dir == FL_DIR_NONE ||
-	    !strcmp(x->eni->record_type, "regional_nat_gateway"))
+	if (!x->primary || key->dirfam & FL_KEY_V6 || dir == FL_DIR_NONE || is_regional(x->eni))
 		return;
 	if (dir == FL_DIR_EGRESS && x->conf.keep_secondary && is_own(x->eni, own))
 		return;
@@ -377,6 +399,10 @@ int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_
 		if (x->number[ROW_REJECT_REASON] >= 0)
 			meta.text[x->number[ROW_REJECT_REASON]] = x->meta.text[x->number[ROW_REJECT_REASON]];
 		return fl_encode_line_meta(e, l, &meta, out);
+	}
+	if (x->transit) {
+		fl_transit_flow(x->transit, &x->conf, l, &x->meta, &logged);
+		return fl_encode_line_meta(e, &logged, &x->meta, out);
 	}
 	rewrite(x, &key, dir);
 	logged.key = &key;
@@ -418,13 +444,23 @@ static int set_labels(struct fl_enricher *x, struct fl_encoder *e, const struct 
 int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl_eni *eni, const struct fl_network *net,
 		    const struct fl_net_eni *net_eni, const struct fl_labels *labels)
 {
-	struct fl_record_meta constant = {0};
+	struct fl_record_meta constants = {0};
+
+	struct fl_eni identity;
 
 	x->net = net;
 	x->eni = net_eni;
 	x->primary = NULL;
 	if (!net_eni)
 		return labels && labels->n ? set_labels(x, e, eni, labels) : fl_encoder_set_eni(e, eni);
+	identity = *eni;
+	if (x->transit) {
+		fl_transit_set(x->transit, net, net_eni, &identity, &constants);
+		return fl_encoder_set_constants(e, &identity, &constants);
+	}
+	/* what has no interface of its own: its records name none (records.md 2, fields 3, 16 and 17) */
+	if (net_eni->is_port || is_regional(net_eni))
+		*identity.interface_id = *identity.subnet_id = *identity.instance_id = '\0';
 	memset(x->hop, 0, sizeof x->hop);
 	for (size_t i = 0; !x->primary && i < net_eni->n_addrs; i++)
 		if (!net_eni->addr[i].v6)
@@ -433,33 +469,45 @@ int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl
 		const char *s = x->number[row] < 0 ? "" : eni_text(x, net_eni, (enum row)row);
 
 		if (*s)
-			constant.text[x->number[row]] = (struct fl_str){s, strlen(s)};
+			constants.text[x->number[row]] = (struct fl_str){s, strlen(s)};
 	}
-	return fl_encoder_set_constants(e, eni, &constant);
+	return fl_encoder_set_constants(e, &identity, &constants);
+}
+
+bool fl_enricher_covers(const struct fl_enricher *x)
+{
+	return !x->transit || (x->eni && x->eni->attachment);
 }
 
 void fl_enricher_free(struct fl_enricher **x)
 {
+	if (*x)
+		fl_transit_free(&(*x)->transit);
 	free(*x);
 	*x = NULL;
 }
 
 int fl_enricher_new(struct fl_enricher **ret, const struct fl_format *format, const struct fl_enrich_conf *conf)
 {
-	struct fl_enricher *x = calloc(1, sizeof *x);
+	FL_CLEANUP(fl_enricher_free) struct fl_enricher *x = calloc(1, sizeof *x);
+	bool vpc = fl_format_kind(format) == FL_LOG_VPC;
 
 	if (!x)
 		return -ENOMEM;
 	x->conf = *conf;
+	x->transit = vpc ? NULL : fl_transit_new(format);
+	if (!vpc && !x->transit)
+		return -ENOMEM;
 	for (unsigned row = 0; row < ROW_N; row++) {
 		const char *name = sources[row].field;
 
 		x->number[row] = -1;
-		for (size_t i = 0; i < fl_format_len(format); i++)
+		for (size_t i = 0; vpc && i < fl_format_len(format); i++)
 			if (fl_format_field(format, i) && !strcmp(fl_format_name(format, i), name))
 				x->number[row] = (int16_t)fl_field_number(fl_format_field(format, i));
 		x->by_flow |= row > ROW_REJECT_REASON && x->number[row] >= 0;
 	}
 	*ret = x;
+	x = NULL;
 	return 0;
 }

@@ -20,7 +20,29 @@ struct fl_enrich_conf {
 	/* records.md 2.2: editions differ on egress from a secondary address. false: the primary one is logged (2023)
 	 */
 	bool keep_secondary;
+	/* records.md 5.1, not documented: packets that a transit gateway drops are in packets-lost-* alone. false: in
+	 * packets and bytes as well */
+	bool lost_apart;
 };
+/* The switches by the names that configuration, options and state files have for them. */
+#define FL_ENRICH_SWITCHES(FL_SWITCH)                                                                                  \
+	FL_SWITCH(                                                                                                     \
+	    generic_path, "generic-path",                                                                              \
+	    "Write traffic-path 2 for internet gateways and gateway endpoints, not 8 and 7; AWS documents both.")      \
+	FL_SWITCH(keep_secondary, "keep-secondary",                                                                    \
+		  "Log an interface's secondary address as source where it sends from it; AWS's editions differ, the " \
+		  "default is the primary one.")                                                                       \
+	FL_SWITCH(lost_apart, "lost-apart",                                                                            \
+		  "Count what a transit gateway drops in packets-lost-* only, not in packets and bytes as well; AWS "  \
+		  "does not say.")
+struct fl_enrich_switch {
+	const char *key, *option, *help;
+	size_t at; /* of the bool in struct fl_enrich_conf */
+};
+#define FL_ENRICH_SWITCH_N 3
+extern const struct fl_enrich_switch fl_enrich_switches[FL_ENRICH_SWITCH_N];
+bool fl_enrich_get(const struct fl_enrich_conf *conf, size_t i);
+void fl_enrich_put(struct fl_enrich_conf *conf, size_t i, bool on);
 
 struct fl_enricher;
 int fl_enricher_new(struct fl_enricher **ret, const struct fl_format *format, const struct fl_enrich_conf *conf);
@@ -33,4 +55,6 @@ void fl_enricher_free(struct fl_enricher **x);
  */
 int fl_enricher_set(struct fl_enricher *x, struct fl_encoder *e, const struct fl_eni *eni, const struct fl_network *net,
 		    const struct fl_net_eni *net_eni, const struct fl_labels *labels);
+/* Whether the flow log has records of this interface: one of a transit gateway only of the gateway's. */
+bool fl_enricher_covers(const struct fl_enricher *x);
 int fl_enrich_line(struct fl_enricher *x, struct fl_encoder *e, const struct fl_flow_line *l, struct fl_buf *out);

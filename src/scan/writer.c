@@ -36,7 +36,7 @@ int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, 
 	w->encoder = encoder;
 	r = fl_enricher_new(&w->enricher, format, &fl_store_log(s)->enrich);
 	if (!r)
-		r = fl_network_times_new(&w->times, fl_store_dir(s), NULL);
+		r = fl_network_times_new(&w->times, fl_store_dir(s), fl_store_log(s)->inventory);
 	if (!r)
 		r = fl_identities_new(&w->identities, fl_store_dir(s));
 	if (r)
@@ -52,8 +52,10 @@ int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *fram
 	const struct fl_identity *who =
 	    fl_identities_at(w->identities, frame->eni.interface_id, frame->window.start, frame->window.length);
 
-	return fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
-			       net ? fl_network_eni(net, frame->eni.interface_id) : NULL, who ? &who->labels : NULL);
+	int r = fl_enricher_set(w->enricher, w->encoder, &frame->eni, net,
+				net ? fl_network_eni(net, frame->eni.interface_id) : NULL, who ? &who->labels : NULL);
+
+	return r || fl_enricher_covers(w->enricher) ? r : FL_STORE_OTHER_INTERFACE;
 }
 
 int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,

@@ -26,7 +26,7 @@
 #define ENIS 2
 #define FLOWS 5
 
-enum kind { GOOD, UNBALANCED, WRONG_SUM };
+enum kind { GOOD, UNBALANCED, WRONG_SUM, DECIDED };
 
 static const struct fl_flow_log flow_log = {
     .id = "fl-0123456789abcdef0",
@@ -37,6 +37,13 @@ static const struct fl_flow_log flow_log = {
     .bucket = "flowlogs",
     .publish_every_s = 60,
 };
+
+/* The last flow is the one that is rejected: by the host, whatever the rules say. */
+static const struct fl_ground grounds[] = {
+    {.rule = "sg-1/outbound/sgr-1", .opinion = FL_OPINION_ACCEPT},
+    {.drop = "NETFILTER_DROP", .rule = "acl-1/outbound/100", .opinion = FL_OPINION_ACCEPT},
+};
+static const uint16_t ground[FLOWS] = {1, 1, 0, 1, 2};
 
 static void fill(struct fl_frame *f, struct fl_flow flows[FLOWS], unsigned eni, uint32_t window, enum kind kind)
 {
@@ -74,6 +81,12 @@ static void fill(struct fl_frame *f, struct fl_flow flows[FLOWS], unsigned eni, 
 		flows[0].packets++;
 	f->flows = flows;
 	f->n_flows = FLOWS;
+	if (kind == DECIDED) {
+		f->window.flags = FL_WINDOW_VERDICTS | FL_WINDOW_POLICY;
+		f->grounds = grounds;
+		f->n_grounds = FL_ARRAY_LEN(grounds);
+		f->ground = ground;
+	}
 }
 
 static int append(int dirfd, uint32_t window, enum kind kind)
@@ -134,6 +147,8 @@ static int step(int dirfd, const char *what, const char *arg)
 
 	if (!strcmp(what, "window"))
 		return append(dirfd, window, GOOD);
+	if (!strcmp(what, "decided"))
+		return append(dirfd, window, DECIDED);
 	if (!strcmp(what, "unbalanced"))
 		return append(dirfd, window, UNBALANCED);
 	if (!strcmp(what, "wrong-sum"))

@@ -13,7 +13,7 @@
 #include "../policy/make.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "daemon/wal.h"
+#include "daemon/engine_state.h"
 #include "record/record.h"
 
 #define S FL_NS_PER_S
@@ -465,6 +465,59 @@ static void opinions_of_what_is_not_in_force(void **state)
 	finish();
 }
 
+/* A frame has room for so many names; of further rules the verdict is kept, and what it is about is counted. */
+static void more_rules_than_a_frame_names(void **state)
+{
+	enum { N = FL_GROUNDS_MAX + 50 };
+	static struct fl_verdict_cause cause[N];
+	static struct fl_flow rows[N];
+	static struct fl_ground table[FL_GROUNDS_MAX];
+	static uint16_t ground[N];
+	static struct fl_group_rule rules[N];
+	static struct fl_acl_rule entries[N];
+	struct fl_ledger sums[FL_DIR_N] = {0};
+	struct fl_subject s = {.key = {.dirfam = FL_DIR_INGRESS}};
+	struct fl_opinions *opinions = NULL;
+	uint32_t n;
+
+	begin();
+	assert_int_equal(fl_opinions_new(&opinions), 0);
+	for (unsigned i = 0; i < N; i++) {
+		struct fl_decision d = {.accept = i & 1,
+					.by = i & 1 ? FL_BY_GROUP : FL_BY_ACL,
+					.opener = FL_DIR_INGRESS,
+					.group = &open_world.group,
+					.group_rule = &rules[i],
+					.acl_rule = &entries[i]};
+
+		rules[i].id = "sgr-1";
+		cause[i].opinion = fl_opinions_add(opinions, open_world.filter, &s, &d);
+		cause[i].dropped = i % 5 == 0;
+		rows[i].key.dirfam = FL_DIR_INGRESS;
+		rows[i].packets = 2;
+		rows[i].bytes = 100;
+	}
+	cause[3] = (struct fl_verdict_cause){0};
+	assert_int_equal(fl_verdicts_grounds(opinions, cause, rows, N, table, &n, ground, sums), 0);
+	assert_in_range(n, FL_GROUNDS_MAX - 4, FL_GROUNDS_MAX);
+	assert_int_equal(ground[3], 0);
+	for (unsigned i = 0; i < N; i++) {
+		const struct fl_ground *g = ground[i] ? &table[ground[i] - 1] : NULL;
+		bool other = g && !strcmp(g->rule, "other");
+
+		if (i == 3)
+			continue;
+		assert_in_range(ground[i], 1, n);
+		assert_int_equal(g->opinion, i & 1 ? FL_OPINION_ACCEPT : FL_OPINION_REJECT);
+		assert_string_equal(g->drop, i % 5 ? "" : "NETFILTER_DROP");
+		assert_int_equal(other, i > FL_GROUNDS_MAX - 4);
+	}
+	assert_int_equal(sums[FL_DIR_INGRESS].verdict[FL_VERDICT_UNNAMED].packets, 2 * (N - FL_GROUNDS_MAX + 3));
+	assert_int_equal(sums[FL_DIR_INGRESS].verdict[FL_VERDICT_UNNAMED].bytes, 100 * (N - FL_GROUNDS_MAX + 3));
+	fl_opinions_free(&opinions);
+	finish();
+}
+
 static void connect_and_close_rules(void)
 {
 	begin();
@@ -657,6 +710,7 @@ int main(void)
 	    cmocka_unit_test(what_decided_is_kept),
 	    cmocka_unit_test(late_and_gone_rules),
 	    cmocka_unit_test(opinions_of_what_is_not_in_force),
+	    cmocka_unit_test(more_rules_than_a_frame_names),
 	    cmocka_unit_test(drops_of_what_is_denied),
 	    cmocka_unit_test(connections_survive_a_kill),
 	    cmocka_unit_test(connections_survive_a_stop),

@@ -185,6 +185,112 @@ def addresses():
            (1, frame(2, True) / IP(src=b, dst=a) / TCP(sport=443, dport=5000, flags="SA"))])
 
 
+def transit():
+    """A transit gateway between two VPCs, an office behind a VPN, and what has no way."""
+    n = lambda prefix, digit: f"{prefix}-0{digit * 16}"
+    a, b, t, table = n("tgw-attach", "a"), n("tgw-attach", "b"), "tgw-0a1b2c3d4e5f60718", "tgw-rtb-0a1b2c3d4e5f60718"
+    other = "444455556666"
+    attachment = lambda i, kind, resource, owner: {"TransitGatewayAttachmentId": i, "TransitGatewayId": t, "TransitGatewayOwnerId": "111122223333",
+        "ResourceOwnerId": owner, "ResourceType": kind, "ResourceId": resource, "State": "available", "Tags": [],
+        "Association": {"TransitGatewayRouteTableId": table, "State": "associated"}}
+    leads = lambda cidr, i, kind, resource, how="propagated": {"DestinationCidrBlock": cidr, "Type": how, "State": "active",
+        "TransitGatewayAttachments": [{"TransitGatewayAttachmentId": i, "ResourceType": kind, "ResourceId": resource}]}
+
+    def side(digit, cidrs, zone, addresses, owner):
+        v = {**vpc(0, cidrs[0]), "VpcId": n("vpc", digit), "OwnerId": owner}
+        subnets, enis = [], []
+        for i, (cidr, address) in enumerate(zip(cidrs[1:], addresses)):
+            d = digit if not i else {"a": "e", "b": "f"}[digit]
+            az = f"us-east-1{'abc'[zone - 1 + i]}"
+            subnets.append({**subnet(0, v["VpcId"], cidr), "SubnetId": n("subnet", d), "OwnerId": owner, "AvailabilityZone": az,
+                            "AvailabilityZoneId": f"use1-az{zone + i}"})
+            enis.append({**eni(0, n("subnet", d), v["VpcId"], [address], kind="transit_gateway"), "NetworkInterfaceId": n("eni", d), "OwnerId": owner,
+                         "MacAddress": f"02:00:00:00:{zone:02x}:{i:02x}", "AvailabilityZone": az, "AvailabilityZoneId": f"use1-az{zone + i}",
+                         "Description": f"Network Interface for Transit Gateway Attachment {n('tgw-attach', digit)}"})
+        return v, subnets, enis
+
+    def inventory(one, two):
+        return {"TransitGateways": [{"TransitGatewayId": t, "TransitGatewayArn": f"arn:aws:ec2:us-east-1:111122223333:transit-gateway/{t}",
+                                     "OwnerId": "111122223333", "State": "available", "Tags": []}],
+                "TransitGatewayRouteTables": [{"TransitGatewayRouteTableId": table, "TransitGatewayId": t, "State": "available", "Tags": []}],
+                "TransitGatewayAttachments": [attachment(a, "vpc", one[0]["VpcId"], "111122223333"), attachment(b, "vpc", two[0]["VpcId"], other),
+                                              attachment(n("tgw-attach", "c"), "vpn", n("vpn", "c"), "111122223333")],
+                "TransitGatewayVpcAttachments": [
+                    {"TransitGatewayAttachmentId": i, "TransitGatewayId": t, "VpcId": s[0]["VpcId"], "VpcOwnerId": s[0]["OwnerId"], "State": "available",
+                     "SubnetIds": [x["SubnetId"] for x in s[1]], "Options": {"ApplianceModeSupport": "disable"}, "Tags": []} for i, s in ((a, one), (b, two))],
+                "Vpcs": [one[0], two[0]], "Subnets": one[1] + two[1], "NetworkInterfaces": one[2] + two[2]}
+
+    def write_transit(case, note, interface, sides, cidrs, packets, fields="tgw-default"):
+        write(case, note, ["--interface", interface, "--format", fields], inventory(*sides), packets)
+        (HERE / case / f"inventory/{table}.json").write_text(json.dumps({"Routes": [
+            leads(cidrs[0], a, "vpc", n("vpc", "a")), leads(cidrs[1], b, "vpc", n("vpc", "b")),
+            leads("172.20.0.0/16", n("tgw-attach", "c"), "vpn", n("vpn", "c")),
+            {"DestinationCidrBlock": "10.3.0.0/16", "Type": "static", "State": "blackhole"}], "AdditionalRoutesAvailable": False}, indent=1) + "\n")
+
+    def talk(start, src, dst, sport, dport, flags, sizes, mac=None, out=False):
+        own = "02:00:00:00:01:00" if mac is None else mac
+        ether = Ether(src=own, dst="02:ff:00:00:00:01") if out else Ether(src="02:ff:00:00:00:01", dst=own)
+        for i, (flag, size) in enumerate(zip(flags, sizes)):
+            yield start + i, ether / IP(src=src, dst=dst) / TCP(sport=sport, dport=dport, flags=flag) / (b"x" * size)
+
+    pair = (side("a", ["10.1.0.0/16", "10.1.0.0/24"], 1, ["10.1.0.4"], "111122223333"), side("b", ["10.2.0.0/16", "10.2.0.0/24"], 2, ["10.2.0.4"], other))
+    # 12 packets of 3400 bytes in all, SYN-ACK and FIN among them
+    flags, sizes = ["SA"] + ["A"] * 10 + ["FA"], [0, 0, 0] + [320] * 8 + [3400 - 12 * 40 - 8 * 320]
+    write_transit("transit-gateway-flow-log", "records.md 5.2: the documented record, its answer, a blackhole and no route. Whether a time to live expired is not seen.",
+                  n("eni", "a"), pair, ("10.1.0.0/16", "10.2.0.0/16"),
+                  list(talk(0, "10.1.0.10", "10.2.0.20", 49152, 443, flags, sizes)) + list(talk(1, "10.2.0.20", "10.1.0.10", 443, 49152, ["A"] * 4, [10] * 4, out=True))
+                  + list(talk(2, "10.1.0.10", "10.3.0.9", 49153, 443, ["S"] * 3, [0] * 3)) + list(talk(3, "10.1.0.10", "10.9.0.9", 49154, 443, ["S"] * 2, [0] * 2)))
+    way = (side("a", ["10.20.0.0/16", "10.20.33.0/24", "10.20.34.0/24"], 1, ["10.20.33.4", "10.20.34.4"], "111122223333"),
+           side("b", ["10.40.0.0/16", "10.40.1.0/24", "10.40.2.0/24"], 1, ["10.40.1.175", "10.40.2.31"], other))
+    fields = " ".join(f"${{{f}}}" for f in ("tgw-attachment-id tgw-src-vpc-id tgw-dst-vpc-id tgw-src-eni tgw-dst-eni tgw-src-az-id tgw-dst-az-id "
+                                            "tgw-pair-attachment-id srcaddr dstaddr packets-lost-no-route packets-lost-mtu-exceeded flow-direction").split())
+    client, server = "10.20.33.164", "10.40.2.236"
+    write_transit("transit-gateway-request", "semantics.md 5: the request leaves the gateway in the zone it came in by, under the packet's own addresses.",
+                  n("eni", "b"), way, ("10.20.0.0/16", "10.40.0.0/16"), list(talk(0, client, server, 5000, 443, ["S"], [0], out=True)), fields)
+    write_transit("transit-gateway-reply", "semantics.md 5: the reply enters by the gateway's interface in the server's zone; in the client's VPC it leaves in the same one.",
+                  n("eni", "f"), (way[0][:1] + ([way[0][1][0]], [way[0][2][0]]), way[1]), ("10.20.0.0/16", "10.40.0.0/16"),
+                  list(talk(0, server, client, 443, 5000, ["SA"], [0], mac="02:00:00:00:01:01")), fields)
+    write_transit("transit-gateway-vpn", "An office behind a VPN attachment, which has no interface: sides that are no VPC are -.",
+                  n("tgw-attach", "c"), pair, ("10.1.0.0/16", "10.2.0.0/16"),
+                  list(talk(0, "172.20.8.1", "10.1.0.10", 5000, 443, ["S"], [0], mac="02:00:00:00:09:09")) +
+                  list(talk(1, "10.1.0.10", "172.20.8.1", 443, 5000, ["SA"], [0], mac="02:00:00:00:09:09")) +
+                  list(talk(2, "172.20.8.1", "192.0.2.1", 5000, 443, ["S"], [0], mac="02:00:00:00:09:09")), fields)
+
+
+def regional():
+    host, client, public = "203.0.113.5", "10.0.1.5", "192.0.2.10"
+    local = {"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local"}
+    inventory = {"Vpcs": [vpc(1, "10.0.0.0/16")], "Subnets": [subnet(2, V, "10.0.1.0/24")],
+                 "NetworkInterfaces": [eni(2, f"subnet-{2:017x}", V, [client], [f"sg-{1:017x}"])],
+                 "SecurityGroups": [group(1, V, [], [permission("-1", 0, 0)])],
+                 "NatGateways": [{"NatGatewayId": "nat-0a1b2c3d4e5f60718", "VpcId": V, "State": "available", "ConnectivityType": "public",
+                                  "AvailabilityMode": "regional", "RouteTableId": f"rtb-{1:017x}", "Tags": [],
+                                  "NatGatewayAddresses": [{"PublicIp": public, "Status": "succeeded", "AvailabilityZone": "us-east-1a",
+                                                           "AvailabilityZoneId": "use1-az1"}]}],
+                 "RouteTables": [routes(1, V, [], local, {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-00000000000000001"}),
+                                 routes(2, V, [f"subnet-{2:017x}"], local, {"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-0a1b2c3d4e5f60718"})]}
+    packet = lambda src, dst, sport, dport, flags: Ether(src="02:ff:00:00:00:01", dst="02:ff:00:00:00:02") / IP(src=src, dst=dst) / TCP(sport=sport, dport=dport, flags=flags)
+    write("regional-nat-gateway", "records.md 4: the four steps through a regional NAT gateway, which has no interface: nothing is rewritten, its public address appears.",
+          ["--interface", "nat-0a1b2c3d4e5f60718", "--format", "${resource-id} ${instance-id} ${interface-id} ${subnet-id} ${srcaddr} ${dstaddr} ${pkt-srcaddr} "
+           "${pkt-dstaddr} ${vpc-id} ${region} ${interface-type} ${flow-direction} ${traffic-path}"], inventory,
+          [(0, packet(client, host, 5000, 443, "S")), (1, packet(public, host, 1024, 443, "S")), (2, packet(host, public, 443, 1024, "SA")),
+           (3, packet(host, client, 443, 5000, "SA"))])
+
+
+def exclusions():
+    """Block Public Access of both directions, and what an exclusion leaves of it."""
+    everything = [permission("-1", 0, 0)]
+    fields = ["--format", "${srcaddr} ${dstaddr} ${bytes} ${action} ${reject-reason}"]
+    for case, mode, note in (("bpa-exclusion", "allow-bidirectional", "An excluded VPC: nothing is blocked."),
+                             ("bpa-exclusion-egress", "allow-egress", "Excluded for what goes out: what comes in is still REJECT with the reason BPA.")):
+        inventory = instance(everything, everything, OPEN_ACL)
+        inventory["VpcBlockPublicAccessOptions"] = {"AwsAccountId": ACCOUNT, "AwsRegion": REGION, "InternetGatewayBlockMode": "block-bidirectional"}
+        inventory["VpcBlockPublicAccessExclusions"] = [{"ExclusionId": "vpcbpa-exclude-00000000000000001", "State": "create-complete", "Tags": [],
+            "ResourceArn": f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/{V}", "InternetGatewayExclusionMode": mode}]
+        write(case, f"semantics.md 4.4, VpcBlockPublicAccessExclusion: {note}", DEFAULT + fields, inventory,
+              [(0, tcp(False, "S")), (1, tcp(True, "S", own=50000, peer=443))])
+
+
 def paths():
     local = {"DestinationCidrBlock": "10.20.0.0/16", "GatewayId": "local"}
     table = [local, {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-00000000000000001"},
@@ -226,4 +332,7 @@ def paths():
 if __name__ == "__main__":
     verdicts()
     addresses()
+    transit()
+    regional()
+    exclusions()
     paths()

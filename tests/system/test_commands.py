@@ -106,7 +106,31 @@ def test_query_keeps_types_and_nulls(duckdb, store):
     path = store("window", 1, "deliver", "window", 2)
     kinds = duckdb("SELECT column_name, column_type FROM (DESCRIBE flows)", "--store", path)
     assert {k["column_name"]: k["column_type"] for k in kinds}["bytes"] == "BIGINT"
-    assert [k["column_name"] for k in kinds] == HEADER.replace("-", "_").split()
+    assert [k["column_name"] for k in kinds] == HEADER.replace("-", "_").split() + DECIDED
+
+
+DECIDED = ["verdict_source", "verdict_cause", "policy_action", "policy_cause"]
+
+
+def test_what_decided_stands_beside_each_row(duckdb, flowlog, store):
+    path = store("deliver", "decided", 1, "window", 2)
+    sql = f"SELECT {', '.join(DECIDED)}, count(*) AS n, min(action) AS action FROM flows GROUP BY ALL ORDER BY ALL NULLS LAST"
+    want = [("kernel", "NETFILTER_DROP", "ACCEPT", "acl-1/outbound/100", 2, "REJECT"), ("kernel+policy", "sg-1/outbound/sgr-1", "ACCEPT", "sg-1/outbound/sgr-1", 6, "ACCEPT"),
+            ("kernel+policy", None, None, None, 2, "ACCEPT"), ("none", None, None, None, 10, "ACCEPT")]
+
+    def ask(*args):
+        return [tuple(row.values()) for row in duckdb(sql, "--store", path, *args)]
+
+    assert ask() == ask("--verdicts") == want
+    text = flowlog("tail", "--store", path, "-n", 100, "--verdicts", "--action", "REJECT").stdout.splitlines()
+    assert text[0] == f"{HEADER} {' '.join(DECIDED).replace('_', '-')}"
+    assert [line.split()[-4:] for line in text[1:]] == [["kernel", "NETFILTER_DROP", "ACCEPT", "acl-1/outbound/100"]] * 2 + [["none", "-", "-", "-"]] * 2
+    rows = [json.loads(line) for line in flowlog("tail", "--store", path, "-n", 100, "--verdicts", "-o", "json").stdout.splitlines()]
+    assert sorted((r["verdict-source"], r["verdict-cause"] or "") for r in rows)[:2] == [("kernel", "NETFILTER_DROP")] * 2
+    # Objects have no room for it; the journal has it as long as it holds the window.
+    store("deliver")
+    assert ask() == [(None, None, None, None, 20, "ACCEPT")] and ask("--verdicts") == want
+    assert flowlog("tail", "--store", path, "-n", 100, "--verdicts", "--action", "REJECT").stdout.splitlines() == text
 
 
 def test_query_joins_formats_by_name_and_finds_files_in_directories(duckdb, tmp_path):

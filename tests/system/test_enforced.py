@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from aws_inventory import ANY, group, interface, open_acl, permission, subnet, vpc
+from aws_inventory import ANY, group, interface, open_acl, permission, route, subnet, table, vpc
 from test_run import FAST, daemon, pair  # noqa: F401 (fixtures)
 
 FORMAT = "${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${action} ${flow-direction} ${log-status}"
@@ -36,17 +36,22 @@ for _ in range(n):
 """
 
 
-def write_rules(where, allowed, enforced=True):
-    """allowed: ports that come in. Nothing goes out of itself."""
+def write_rules(where, allowed, enforced=True, blocked=False):
+    """allowed: ports that come in. Nothing goes out of itself. blocked: the peer is on the internet, and Block Public Access keeps it out."""
     where.mkdir(exist_ok=True)
+    network = "10.77.0.0/31" if blocked else "10.77.0.0/24"
     answers = {
-        "Vpcs": [vpc("vpc-0e", "10.77.0.0/16")],
-        "Subnets": [subnet("subnet-0e", "vpc-0e", "10.77.0.0/24", "us-east-1a")],
+        "Vpcs": [vpc("vpc-0e", network)],
+        "Subnets": [subnet("subnet-0e", "vpc-0e", network, "us-east-1a")],
+        "RouteTables": [table("rtb-0e", "vpc-0e", ["subnet-0e"], route(network, GatewayId="local"), route(ANY, GatewayId="igw-0e"))],
+        "InternetGateways": [{"InternetGatewayId": "igw-0e", "OwnerId": "111122223333", "Tags": [], "Attachments": [{"VpcId": "vpc-0e", "State": "available"}]}],
         "NetworkAcls": [open_acl("acl-0e", "vpc-0e", ["subnet-0e"])],
         "SecurityGroups": [group("sg-0e", "e", "vpc-0e", [permission("tcp", (port, port), ANY) for port in allowed], [])],
         "NetworkInterfaces": [interface(ENI, "worker", "vpc-0e", "subnet-0e", HOST, ["sg-0e"])],
         "Bindings": [{"NetworkInterfaceId": ENI, "Interface": "v0", "End": "guest", "Enforced": enforced}],
     }
+    if blocked:
+        answers["Vpcs"][0]["BlockPublicAccessStates"] = {"InternetGatewayBlockMode": "block-ingress"}
     for top, rows in answers.items():
         # in its place at once: a meter may be looking
         new = where / ("." + top)
@@ -163,3 +168,47 @@ def test_connections_outlive_the_meter_and_answers_are_named(daemon, pair, flowl
     assert code == 1
     assert any("worker" in f["text"] and "Enforced" in f["text"] for f in found if f["kind"] == "finding"), found
     assert all(f["kind"] != "finding" or "answer what the rules" in f["text"] for f in found), found
+
+
+def test_block_public_access_is_named_in_the_record(daemon, pair, flowlog, tmp_path):  # noqa: F811
+    """reject-reason live: from the rules through the journal into the delivered object, where such a record has no bytes."""
+    fields = "${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} ${packets} ${bytes} ${action} ${flow-direction} ${reject-reason} ${log-status}"
+    args = [*FAST, "--inventory", write_rules(tmp_path / "aws", [80], blocked=True), "--exclusions", "none"]
+    d = daemon(pair.a, *args, "--format", fields)
+    assert here(d)["enforced"]
+    for i in range(3):
+        connect(pair.b, 80, 8200 + i)
+    d.wait_for(lambda: here(d)["ledger"]["ingress"]["recorded"]["packets"] >= 3)
+    time.sleep(2.2)
+    kept = [r for r in causes(flowlog, d) if r["action"] == "REJECT"]
+    assert kept and all(r["verdict-cause"] == "block-public-access" and r["verdict-source"] == "policy" and r["reject-reason"] == "BPA" for r in kept)
+    assert all(r["bytes"] is None for r in kept)
+    assert d.stop() == 0
+    code, found = audit(flowlog, d)  # journal and objects agree, without the bytes too
+    assert code == 0, found
+    inbound = [r for r in d.records() if r["log-status"] == "OK" and r["flow-direction"] == "ingress" and r["protocol"] == "6"]
+    assert {r["srcport"] for r in inbound} == {"8200", "8201", "8202"}
+    assert all((r["action"], r["reject-reason"], r["bytes"]) == ("REJECT", "BPA", "-") for r in inbound), inbound
+
+
+def test_a_recorded_flow_is_explained_by_what_was_kept(daemon, pair, flowlog, server, tmp_path):  # noqa: F811
+    where = write_rules(tmp_path / "aws", [80])
+    d = daemon(pair.a, *FAST, "--inventory", where, "--exclusions", "none")
+    connect(pair.b, 81, 8300)
+    connect(pair.b, 80, 8301)
+    d.wait_for(lambda: here(d)["ledger"]["ingress"]["recorded"]["packets"] >= 4)
+    time.sleep(2.2)
+    assert d.stop() == 0
+    lines = flowlog("tail", "--store", d.store, "-n", "1000").stdout.splitlines()
+    line = next(r for r in lines if f" {PEER} {HOST} 8300 81 6 " in r)
+    # Today the rules let it pass; what decided then is still there.
+    write_rules(where, [80, 81])
+    why = ["why", "--inventory", where, "--store", d.store]
+    answer = json.loads(flowlog(*why, "-o", "json", "--record", line, check=False).stdout)
+    assert answer["rules"] == "ACCEPT" and answer["recorded"] == "REJECT"
+    assert answer["decided"] == {"verdict_source": "policy", "verdict_cause": "sg-0e/inbound/none", "policy_action": "REJECT", "policy_cause": "sg-0e/inbound/none"}
+    assert "decided by policy: sg-0e/inbound/none" in flowlog(*why, "--record", line, check=False).stdout
+    assert json.loads(flowlog(*why[:3], "--store", tmp_path, "-o", "json", "--record", line, check=False).stdout)["decided"] is None
+    for port, cause in ((81, "sg-0e/inbound/none"), (80, "sg-0e/inbound/tcp_80_from_0.0.0.0/0")):
+        answer = json.loads(flowlog(*why, "-o", "json", PEER, f"{HOST}:{port}", check=False).stdout)
+        assert answer["records"]["last_decided"]["verdict_cause"].startswith(cause), answer
