@@ -16,7 +16,8 @@
 
 struct journal {
 	struct fl_store *store;
-	struct fl_format *format; /* the flow log's, then our own columns */
+	struct fl_format *format;  /* the flow log's, then our own columns */
+	struct fl_format *written; /* the flow log's, which the encoder looks at */
 	struct fl_encoder *encoder;
 	struct fl_store_writer *writer;
 	struct fl_frame frame;
@@ -36,6 +37,7 @@ static void close_journal(struct fl_scan_reader *r, void *state)
 	fl_store_writer_free(&j->writer);
 	fl_encoder_free(&j->encoder);
 	fl_format_free(&j->format);
+	fl_format_free(&j->written);
 	fl_buf_free(&j->text);
 	free(j->damage);
 	free(j);
@@ -56,14 +58,13 @@ static int make_format(const struct fl_format *f, struct fl_format **ret)
 
 static int prepare(struct journal *j)
 {
-	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
 	const char *text = fl_store_log(j->store)->format;
 	int r = fl_store_rewind(j->store);
 
-	r = r ? r : fl_format_parse(&f, fl_format_kind_of(text), text);
-	r = r ? r : fl_encoder_new(&j->encoder, f, FL_OUTPUT_TEXT);
-	r = r ? r : fl_store_writer_new(&j->writer, j->store, f, j->encoder);
-	return r ? r : make_format(f, &j->format);
+	r = r ? r : fl_format_parse(&j->written, fl_format_kind_of(text), text);
+	r = r ? r : fl_encoder_new(&j->encoder, j->written, FL_OUTPUT_TEXT);
+	r = r ? r : fl_store_writer_new(&j->writer, j->store, j->written, j->encoder);
+	return r ? r : make_format(j->written, &j->format);
 }
 
 static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
