@@ -219,8 +219,6 @@ static int judge(const struct fl_scan *s, struct fl_opened *o)
 	o->packing = l.packing;
 	if (o->kind == FL_KIND_BINARY)
 		return fl_fail(-EINVAL, "%s: binary data that is no flow log, Parquet or capture file", o->path);
-	if (o->kind == FL_KIND_PARQUET)
-		return fl_opened_parquet(o);
 	return o->kind == FL_KIND_TEXT ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
 }
 
