@@ -38,6 +38,7 @@ FACES = {
     "record/columns.h",  # records by column
     "record/parquet.h",  # batches as a Parquet file
     "record/parquet_format.h",  # numbers of the file format, for the reader
+    "scan/text.h",  # lines as batches of columns
     "scan/reader.h",  # sources as batches of columns
     "scan/metered.h",  # captures through the meter
     "scan/filter.h",

@@ -112,12 +112,5 @@ int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char 
  */
 int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd);
 
-/*
- * "This one will be fetched": threads of the client's own bring what was announced, in that order, some way ahead of
- * the fl_s3_fetch that then finds it ready. One reader would wait for the network before each of many small objects.
- * Announced and never fetched costs only the place it takes until fl_s3_free. -ENOMEM.
- */
-int fl_s3_expect(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag);
-
 /* For messages: where requests go and as whom ("https://s3.eu-west-1.amazonaws.com, profile \"x\" of ~/.aws/..."). */
 int fl_s3_describe(struct fl_s3 *s, const char *bucket, struct fl_buf *out);

@@ -13,14 +13,12 @@
 #define FL_S3_REGIONS_MAX 64 /* buckets whose region is remembered */
 
 struct fl_cache;
-struct fl_ahead;
 
 struct fl_s3 {
 	struct fl_aws_settings settings;
 	struct fl_http *http;
 	struct fl_chain *chain;
 	struct fl_cache *cache; /* NULL: none */
-	struct fl_ahead *ahead;
 	bool anonymous, requester_pays;
 	unsigned connections;
 	fl_s3_progress_fn progress;
@@ -64,7 +62,5 @@ struct fl_s3_place {
 int fl_s3_place(struct fl_s3 *s, const char *bucket, struct fl_s3_place *ret);
 void fl_s3_count(struct fl_s3 *s, uint64_t bytes, bool from_cache);
 int fl_s3_check_names(const char *bucket, const char *key);
-/* As fl_s3_fetch, of names that are good, with an ETag that may be "". */
-int fl_s3_fetch_now(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd);
 /* Runs fn(ctx) in up to n threads, this one among them, and waits for all. */
 void fl_s3_threads(unsigned n, void (*fn)(void *ctx), void *ctx);

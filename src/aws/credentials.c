@@ -117,8 +117,7 @@ int fl_keys_from_json(const char *what, const char *text, size_t n, const char *
 	return fl_wrap(r, "%s", what);
 }
 
-int fl_lookup_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts,
-		  struct fl_http_answer *ret)
+int fl_aws_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts, struct fl_http_answer *ret)
 {
 	unsigned limit = attempts ? attempts : l->settings->attempts;
 
@@ -135,13 +134,11 @@ int fl_lookup_ask(struct fl_lookup *l, const struct fl_http_request *request, un
 
 /* ---- the environment ---- */
 
-static int from_environment(struct fl_lookup *l, struct fl_credentials *ret)
+static int environment_keys(struct fl_lookup *l, struct fl_credentials *ret)
 {
 	const char *id = fl_aws_env(l->settings, "AWS_ACCESS_KEY_ID");
 	const char *secret = fl_aws_env(l->settings, "AWS_SECRET_ACCESS_KEY");
 
-	if (l->settings->profile_named)
-		return fl_looked(l, "environment: passed over, since a profile is named");
 	if (!id && !secret)
 		return fl_looked(l, "environment: AWS_ACCESS_KEY_ID is not set");
 	if (!id || !secret)
@@ -150,6 +147,13 @@ static int from_environment(struct fl_lookup *l, struct fl_credentials *ret)
 			       id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
 	snprintf(ret->from, sizeof ret->from, "AWS_ACCESS_KEY_ID of the environment");
 	return fl_wrap(fl_set_keys(ret, id, secret, fl_aws_env(l->settings, "AWS_SESSION_TOKEN")), "environment");
+}
+
+static int from_environment(struct fl_lookup *l, struct fl_credentials *ret)
+{
+	if (l->settings->profile_named)
+		return fl_looked(l, "environment: passed over, since a profile is named");
+	return environment_keys(l, ret);
 }
 
 static int from_web_identity(struct fl_lookup *l, struct fl_credentials *ret)
@@ -192,7 +196,7 @@ static int from_named_source(struct fl_lookup *l, const char *profile, const cha
 	int r = 1;
 
 	if (!strcmp(source, "Environment"))
-		r = from_environment(l, ret);
+		r = environment_keys(l, ret);
 	else if (!strcmp(source, "EcsContainer"))
 		r = fl_from_container(l, ret);
 	else if (!strcmp(source, "Ec2InstanceMetadata"))

@@ -4,7 +4,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -34,7 +33,6 @@ struct fl_http {
 	pthread_cond_t freed;
 	struct slot *slots; /* the first `idle` are free, the most recently used last */
 	unsigned idle, made;
-	atomic_bool closed;
 };
 
 /* One request under way. */
@@ -50,12 +48,7 @@ struct transfer {
 
 bool fl_http_stopped(const struct fl_http *h)
 {
-	return (h->options.stop && *h->options.stop) || atomic_load(&h->closed);
-}
-
-void fl_http_close(struct fl_http *h)
-{
-	atomic_store(&h->closed, true);
+	return h->options.stop && *h->options.stop;
 }
 
 static int stopped(void)

@@ -69,4 +69,3 @@ int fl_http_do(struct fl_http *h, const struct fl_http_request *request, struct 
 /* -EINTR when stopped meanwhile. */
 int fl_http_sleep(struct fl_http *h, uint64_t ms);
 bool fl_http_stopped(const struct fl_http *h);
-void fl_http_close(struct fl_http *h); /* from now on as if stopped: for those who wait for threads that are at it */

@@ -9,7 +9,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "aws/ahead.h"
 #include "aws/cache.h"
 #include "aws/client.h"
 #include "base/error.h"
@@ -195,23 +194,10 @@ static int fetch(struct fl_cache *cache, struct range *g, const char *name, int 
 	return r;
 }
 
-int fl_s3_fetch_now(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd)
-{
-	struct range g = {.s = s, .bucket = bucket, .key = key, .etag = etag, .n = size, .whole = true};
-	char name[FL_SHA256_HEX];
-
-	object_name(s, bucket, key, size, etag, name);
-	/* Without an ETag there is nothing to tell versions apart by: such an object is not kept. */
-	if (*etag && fl_cache_open(s->cache, name, size, 0, ret_fd)) {
-		fl_s3_count(s, size, true);
-		return 0;
-	}
-	return fetch(*etag ? s->cache : NULL, &g, name, ret_fd);
-}
-
 int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd)
 {
-	char found[FL_S3_ETAG_MAX];
+	char found[FL_S3_ETAG_MAX], name[FL_SHA256_HEX];
+	struct range g = {.s = s, .bucket = bucket, .key = key, .whole = true};
 	int r = check_object(bucket, key);
 
 	if (!r && !etag) {
@@ -222,14 +208,13 @@ int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t s
 		r = fl_fail(-EFBIG, "s3://%s/%s: no object is that long", bucket, key);
 	if (r)
 		return r;
-	if (fl_ahead_take(s->ahead, bucket, key, size, etag, ret_fd))
+	g.n = size;
+	g.etag = etag;
+	object_name(s, bucket, key, size, etag, name);
+	/* Without an ETag there is nothing to tell versions apart by: such an object is not kept. */
+	if (*etag && fl_cache_open(s->cache, name, size, 0, ret_fd)) {
+		fl_s3_count(s, size, true);
 		return 0;
-	return fl_s3_fetch_now(s, bucket, key, size, etag, ret_fd);
-}
-
-int fl_s3_expect(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag)
-{
-	int r = check_object(bucket, key);
-
-	return r ? r : fl_ahead_add(s->ahead, bucket, key, size, etag);
+	}
+	return fetch(*etag ? s->cache : NULL, &g, name, ret_fd);
 }

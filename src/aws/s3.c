@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "aws/ahead.h"
 #include "aws/cache.h"
 #include "aws/client.h"
 #include "aws/refusal.h"
@@ -73,8 +72,6 @@ int fl_s3_new(struct fl_s3 **ret, const struct fl_s3_options *options)
 		r = fl_http_new(&s->http, &http);
 	if (!r)
 		r = fl_chain_new(&s->chain, &s->settings, s->http);
-	if (!r)
-		r = fl_ahead_new(&s->ahead, s);
 	if (!r && !options->no_cache)
 		r = fl_cache_new(&s->cache, &s->settings, options);
 	if (r)
@@ -91,9 +88,6 @@ void fl_s3_free(struct fl_s3 **pointer)
 	*pointer = NULL;
 	if (!s)
 		return;
-	if (s->http)
-		fl_http_close(s->http);
-	fl_ahead_free(&s->ahead);
 	fl_cache_free(&s->cache);
 	fl_chain_free(&s->chain);
 	fl_http_free(&s->http);

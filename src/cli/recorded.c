@@ -41,14 +41,3 @@ int fl_recorded_locate(const struct fl_network *net, struct fl_policy *policy, c
 	at->filter = NULL;
 	return at->eni ? fl_policy_filter(policy, at->eni, &at->filter) : 0;
 }
-
-int fl_recorded_scan(const char *command, const char *source, const char *flow_log, fl_scan_fn fn, void *ctx)
-{
-	struct fl_scan_stats stats;
-	int r = fl_scan(source, flow_log, fn, ctx, &stats);
-
-	if (!r && stats.skipped_lines)
-		fprintf(stderr, "flowlog %s: %llu lines are no records of their file's format and were left out\n",
-			command, (unsigned long long)stats.skipped_lines);
-	return r;
-}

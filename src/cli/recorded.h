@@ -10,11 +10,6 @@
 void fl_recorded_subject(const struct fl_record *record, const struct fl_record_meta *meta,
 			 const struct fl_net_eni *eni, struct fl_subject *ret);
 
-/* Records of a source, one after the other; lines that are none are counted on standard error, in the command's name.
- */
-#define FL_RECORDED_ONE_SOURCE "one source at a time: a state directory, a directory of log files, or a file"
-int fl_recorded_scan(const char *command, const char *source, const char *flow_log, fl_scan_fn fn, void *ctx);
-
 /* Interface and filter of the last record, because the next one is mostly of the same. */
 struct fl_recorded_at {
 	char interface_id[24];

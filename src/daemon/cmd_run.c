@@ -343,6 +343,10 @@ static int say_interfaces(const struct fl_run *run, bool terminal)
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
+		struct fl_live *maps = run->privileged; /* with everybody's traffic: not for this process */
+
+		if (maps)
+			run->ops->close(&maps, false);
 		r = list_interfaces(run, terminal);
 		if (r)
 			fl_err("%s", fl_error_text(r));

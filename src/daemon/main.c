@@ -15,6 +15,7 @@ int main(int argc, char **argv)
 #endif
 		&fl_cmd_meter,
 		&fl_cmd_query,
+		&fl_cmd_convert,
 		&fl_cmd_tail,
 		&fl_cmd_top,
 		&fl_cmd_summary,

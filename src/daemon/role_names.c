@@ -122,12 +122,14 @@ static int on_look(void *ctx, uint64_t expirations)
 {
 	static const uint64_t after[] = {FL_NS_PER_S, 3 * FL_NS_PER_S, 10 * FL_NS_PER_S};
 	struct names *s = ctx;
+	uint64_t next;
 
 	(void)expirations;
 	look(s);
 	if (s->looks >= FL_ARRAY_LEN(after))
 		return 0;
-	return fl_source_set_timer(s->look, FL_MAX(after[s->looks++], LOOK_SHARE * s->look_ns), 0);
+	next = after[s->looks++];
+	return fl_source_set_timer(s->look, FL_MAX(next, LOOK_SHARE * s->look_ns), 0);
 }
 
 static int on_discovery(void *ctx, int fd, uint32_t events)

@@ -143,7 +143,6 @@ void fl_opened_release(struct fl_opened **o)
 	fl_closep(&x->fd);
 	fl_parquet_close(&x->parquet);
 	fl_format_free(&x->format);
-	fl_parquet_close(&x->parquet);
 	free(x->path);
 	free(x->head);
 	free(x);

@@ -16,7 +16,7 @@
 
 static volatile sig_atomic_t stop;
 static struct fl_s3_options options = {.stop = &stop};
-static const char *delimiter, *past, *skip;
+static const char *delimiter, *past, *skip, *take;
 static uint64_t from_network, from_cache;
 static pthread_mutex_t count_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned limit, seen;
@@ -39,11 +39,13 @@ static int show(void *ctx, const struct fl_s3_object *o)
 	return limit && ++seen == limit ? 7 : 0;
 }
 
-/* Descends; --skip TEXT leaves prefixes with it out, --past TEXT says that those with it are over. */
+/* Descends; --skip TEXT leaves prefixes with it out, --take TEXT goes no further, --past TEXT says that it is over. */
 static enum fl_s3_enter enter(void *ctx, const char *prefix)
 {
 	if (skip && strstr(prefix, skip))
 		return FL_S3_SKIP;
+	if (take && strstr(prefix, take))
+		return FL_S3_TAKE;
 	return past && strstr(prefix, past) ? FL_S3_TAKE_PAST : FL_S3_DESCEND;
 }
 
@@ -57,47 +59,6 @@ static int copy_out(int fd)
 			return -EIO;
 	close(fd);
 	return 0;
-}
-
-/* all s3://BUCKET/PREFIX: announces everything below it, then fetches one after the other, and prints sizes and keys.
- */
-struct all {
-	struct fl_s3 *s;
-	const char *bucket;
-	struct fl_buf lines;
-};
-
-static int announce(void *ctx, const struct fl_s3_object *o)
-{
-	struct all *a = ctx;
-	int r = fl_s3_expect(a->s, a->bucket, o->key, o->size, o->etag);
-
-	return r ? r : fl_buf_printf(&a->lines, "%" PRIu64 "\t%s\t%s\n", o->size, o->etag, o->key);
-}
-
-static int fetch_all(struct fl_s3 *s, const char *bucket, const char *prefix)
-{
-	struct all a = {.s = s, .bucket = bucket, .lines = FL_BUF(64u << 20)};
-	int r = fl_s3_list(s, bucket, prefix, NULL, announce, &a);
-	char *next = (char *)fl_buf_cstr(&a.lines), *line;
-
-	while (!r && (line = strsep(&next, "\n")) && *line) {
-		char *size = strsep(&line, "\t"), *etag = strsep(&line, "\t");
-		char part[65536];
-		uint64_t total = 0;
-		ssize_t n;
-		int fd;
-
-		r = fl_s3_fetch(s, bucket, line, strtoull(size, NULL, 10), etag, &fd);
-		if (r)
-			break;
-		while ((n = read(fd, part, sizeof part)) > 0)
-			total += (uint64_t)n;
-		close(fd);
-		printf("%" PRIu64 "\t%s\n", total, line);
-	}
-	fl_buf_free(&a.lines);
-	return r;
 }
 
 static int run(struct fl_s3 *s, char **argv)
@@ -114,8 +75,6 @@ static int run(struct fl_s3 *s, char **argv)
 		return fl_s3_list(s, bucket, key, delimiter, show, NULL);
 	if (!strcmp(argv[0], "walk"))
 		return fl_s3_walk(s, bucket, key, enter, show, NULL);
-	if (!strcmp(argv[0], "all"))
-		return fetch_all(s, bucket, key);
 	if (!strcmp(argv[0], "who")) {
 		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
 
@@ -178,6 +137,8 @@ static char **take_options(char **argv)
 			past = *++argv;
 		else if (!strcmp(name, "skip"))
 			skip = *++argv;
+		else if (!strcmp(name, "take"))
+			take = *++argv;
 		else if (!strcmp(name, "limit"))
 			limit = (unsigned)atoi(*++argv);
 	}

@@ -115,12 +115,13 @@ static void errors(void **state)
 
 static void flow_logs(void **state)
 {
-	static const char text[] = "flow_logs:\n"
-				   "  - id: fl-0123456789abcdef0\n    destination: "
-				   "arn:aws:s3:::my-bucket/a/b/\n    interval: 60\n"
-				   "    traffic_type: REJECT\n    hive: true\n    per_hour: true\n "
-				   "   format: ${version} ${srcaddr}\n"
-				   "  - destination: other\n";
+	static const char text[] =
+	    "flow_logs:\n"
+	    "  - id: fl-0123456789abcdef0\n    destination: "
+	    "arn:aws:s3:::my-bucket/a/b/\n    interval: 60\n"
+	    "    traffic_type: REJECT\n    hive: true\n    per_hour: true\n    file_format: parquet\n "
+	    "   format: ${version} ${srcaddr}\n"
+	    "  - destination: other\n";
 	struct fl_config *c = NULL;
 	const struct fl_flow_log *logs;
 	size_t n;
@@ -135,6 +136,8 @@ static void flow_logs(void **state)
 	assert_int_equal(logs[0].interval, 60);
 	assert_int_equal(logs[0].traffic, FL_TRAFFIC_REJECT);
 	assert_true(logs[0].hive && logs[0].per_hour);
+	assert_int_equal(logs[0].file_format, FL_FILE_PARQUET);
+	assert_int_equal(logs[1].file_format, FL_FILE_TEXT);
 	assert_string_equal(logs[0].format, "${version} ${srcaddr}");
 	assert_int_equal(logs[1].interval, 600);
 	assert_int_equal(strlen(logs[1].id), 20);

@@ -12,6 +12,8 @@
 
 #define BASE 1735689600 /* 2025-01-01 00:00:00 */
 
+static enum fl_file_format file_format; /* of the flow logs of a test */
+
 static struct fl_flow_log a_log(uint32_t interval)
 {
 	struct fl_flow_log l = {.id = LOG_ID,
@@ -19,6 +21,7 @@ static struct fl_flow_log a_log(uint32_t interval)
 				.region = "eu-central-1",
 				.format = FORMAT,
 				.interval = interval,
+				.file_format = file_format,
 				.bucket = "flow-logs",
 				.publish_every_s = 60};
 
@@ -174,6 +177,11 @@ static void golden_names(void **state)
 				 140),
 			 0);
 	l.per_hour = false;
+	l.file_format = FL_FILE_PARQUET;
+	assert_int_equal(fl_object_key(&l, BASE, 0, from, to, 0, key), 0);
+	assert_string_equal(key + strlen(key) - 12, ".log.parquet");
+	assert_int_equal(fl_object_time(strrchr(key, '/') + 1, LOG_ID), BASE);
+	l.file_format = FL_FILE_TEXT;
 	assert_int_equal(fl_object_key(&l, BASE, 0, from, to, 0, key), 0);
 	assert_non_null(strstr(key, "/day=01/123456789012_vpcflowlogs_"));
 }
@@ -826,17 +834,43 @@ static void last_tenth_of_the_disk(void **state)
 	temp_remove(&t);
 }
 
+/* The same as Parquet. */
+static int as_parquet(void **state)
+{
+	file_format = FL_FILE_PARQUET;
+	return 0;
+}
+
+static int as_text(void **state)
+{
+	file_format = FL_FILE_TEXT;
+	return 0;
+}
+#define BOTH(test)                                                                                                     \
+	cmocka_unit_test(test),                                                                                        \
+	{                                                                                                              \
+#test "_as_parquet", test, as_parquet, as_text, NULL                                                   \
+	}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(golden_names),           cmocka_unit_test(windows_become_files),
-	    cmocka_unit_test(skipdata_beside_flows),  cmocka_unit_test(traffic_types),
-	    cmocka_unit_test(publish_cycle),          cmocka_unit_test(clock_goes_back),
-	    cmocka_unit_test(ten_minutes_are_merged), cmocka_unit_test(labels_of_their_time),
-	    cmocka_unit_test(crash_at_every_call),    cmocka_unit_test(crash_in_every_write),
-	    cmocka_unit_test(crash_while_merging),    cmocka_unit_test(full_disk_for_a_while),
-	    cmocka_unit_test(journal_runs_over),      cmocka_unit_test(journal_runs_over_while_merging),
-	    cmocka_unit_test(keys_stay_inside),       cmocka_unit_test(retention),
+	    cmocka_unit_test(golden_names),
+	    BOTH(windows_become_files),
+	    BOTH(skipdata_beside_flows),
+	    cmocka_unit_test(traffic_types),
+	    cmocka_unit_test(publish_cycle),
+	    cmocka_unit_test(clock_goes_back),
+	    cmocka_unit_test(ten_minutes_are_merged),
+	    cmocka_unit_test(labels_of_their_time),
+	    BOTH(crash_at_every_call),
+	    cmocka_unit_test(crash_in_every_write),
+	    cmocka_unit_test(crash_while_merging),
+	    cmocka_unit_test(full_disk_for_a_while),
+	    cmocka_unit_test(journal_runs_over),
+	    cmocka_unit_test(journal_runs_over_while_merging),
+	    cmocka_unit_test(keys_stay_inside),
+	    cmocka_unit_test(retention),
 	    cmocka_unit_test(last_tenth_of_the_disk),
 	};
 

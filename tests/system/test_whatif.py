@@ -189,9 +189,9 @@ def test_a_whole_new_inventory_against_the_recorded_actions(flowlog, tmp_path):
     assert json.loads(done.stdout)["newly_rejected"]["records"] == 4
 
 
-@pytest.mark.parametrize("args, status, said", [([], 2, "--rules"), (["--rules", "none"], 1, "none"), (["--rules", "x", "a", "b"], 2, "one source")])
+@pytest.mark.parametrize("args, status, said", [([], 2, "--rules"), (["--rules", "none"], 1, "none")])
 def test_what_cannot_be_asked(flowlog, tmp_path, args, status, said):
-    done = flowlog("whatif", "--inventory", World().write(tmp_path / "aws"), *args, *([] if "b" in args or not args else [tmp_path]), check=False)
+    done = flowlog("whatif", "--inventory", World().write(tmp_path / "aws"), *args, *([tmp_path] if args else []), check=False)
     assert done.returncode == status and said in done.stderr
 
 
