@@ -16,7 +16,7 @@
 
 struct journal {
 	struct fl_store *store;
-	struct fl_format *format; /* the flow log's, then our own columns */
+	struct fl_format *own, *format; /* the flow log's; the same, then our own columns */
 	struct fl_encoder *encoder;
 	struct fl_store_writer *writer;
 	struct fl_frame frame;
@@ -36,6 +36,7 @@ static void close_journal(struct fl_scan_reader *r, void *state)
 	fl_store_writer_free(&j->writer);
 	fl_encoder_free(&j->encoder);
 	fl_format_free(&j->format);
+	fl_format_free(&j->own);
 	fl_buf_free(&j->text);
 	free(j->damage);
 	free(j);
@@ -56,14 +57,13 @@ static int make_format(const struct fl_format *f, struct fl_format **ret)
 
 static int prepare(struct journal *j)
 {
-	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
 	const char *text = fl_store_log(j->store)->format;
 	int r = fl_store_rewind(j->store);
 
-	r = r ? r : fl_format_parse(&f, fl_format_kind_of(text), text);
-	r = r ? r : fl_encoder_new(&j->encoder, f, FL_OUTPUT_TEXT);
-	r = r ? r : fl_store_writer_new(&j->writer, j->store, f, j->encoder);
-	return r ? r : make_format(f, &j->format);
+	r = r ? r : fl_format_parse(&j->own, fl_format_kind_of(text), text);
+	r = r ? r : fl_encoder_new(&j->encoder, j->own, FL_OUTPUT_TEXT);
+	r = r ? r : fl_store_writer_new(&j->writer, j->store, j->own, j->encoder);
+	return r ? r : make_format(j->own, &j->format);
 }
 
 static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
@@ -108,13 +108,16 @@ static int write_record(struct journal *j)
 	struct fl_frame *whole = &j->frame;
 	size_t n = whole->flows ? whole->n_flows : 0;
 	const struct fl_flow *flows = whole->flows;
+	const uint16_t *ground = whole->ground;
 	uint32_t flags = whole->window.flags;
 	size_t n_flows = whole->n_flows;
 	int r;
 
 	j->frame_open = j->next < n;
 	if (j->frame_open) {
-		whole->flows = flows + j->next++;
+		whole->flows = flows + j->next;
+		whole->ground = ground ? ground + j->next : NULL;
+		j->next++;
 		whole->n_flows = 1;
 		whole->window.flags &= ~FL_WINDOW_SKIPDATA;
 	} else {
@@ -122,6 +125,7 @@ static int write_record(struct journal *j)
 	}
 	r = fl_frame_records(whole, on_record, j);
 	whole->flows = flows;
+	whole->ground = ground;
 	whole->n_flows = n_flows;
 	whole->window.flags = flags;
 	return r;
