@@ -38,13 +38,18 @@ FACES = {
     "record/columns.h",  # records by column
     "record/parquet.h",  # batches as a Parquet file
     "record/parquet_format.h",  # numbers of the file format, for the reader
+    "scan/text.h",  # lines as batches of columns
     "scan/reader.h",  # sources as batches of columns
+    "scan/metered.h",  # captures through the meter
     "scan/filter.h",
     "scan/words.h",  # filters as people write them
     "record/enrich.h",  # fields that need the inventory
     "policy/replay.h",  # recorded flows against rules
     "policy/suggest.h",  # rules from recorded flows
     "policy/trace.h",  # explains the way of a connection; policy.h decides about packets
+    "query/ask.h",  # ready questions; query.h is SQL
+    "query/derive.h",
+    "query/group.h",
     "cli/config.h",  # the configuration file, read for `flowlog run` too
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')

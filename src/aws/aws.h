@@ -46,7 +46,7 @@ struct fl_s3_options {
 	unsigned connections;     /* at once; 0: 32 */
 	unsigned attempts;        /* of one request; 0: AWS_MAX_ATTEMPTS, the profile's max_attempts, 5 */
 	unsigned stall_s;         /* without a byte before a connection is given up; 0: 20 */
-	const volatile sig_atomic_t *stop; /* when it becomes non-zero every call ends with -ECANCELED within 100 ms */
+	const volatile sig_atomic_t *stop; /* when it becomes non-zero every call ends with -EINTR within 100 ms */
 	fl_s3_progress_fn progress;
 	void *progress_ctx;
 	const struct fl_aws_host *host; /* NULL: this machine's */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #define KEEP_OF_TEN 9 /* what stays when something has to go */
 #define ENTRIES_MAX 4000000u
 #define FILES_DIR_MODE 0700
+#define IN_MEMORY_MAX (256u << 10) /* of objects that are not kept: most of a bucket's are small */
 
 struct fl_cache {
 	char path[FL_AWS_PATH_MAX];
@@ -142,8 +144,10 @@ static int unnamed(uint64_t size)
 {
 	const char *dir = getenv("TMPDIR");
 	char path[FL_AWS_PATH_MAX];
-	int fd;
+	int fd = size <= IN_MEMORY_MAX ? memfd_create("flowlog", MFD_CLOEXEC) : -1;
 
+	if (fd >= 0)
+		return fd;
 	if (!dir || *dir != '/')
 		dir = "/var/tmp"; /* /tmp is often memory */
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -209,7 +213,7 @@ static bool note(int dir, const char *name, int64_t now, struct entry *ret)
 		unlinkat(dir, name, 0);
 	if (*name == '.' || strlen(name) >= sizeof ret->name)
 		return false;
-	strcpy(ret->name, name);
+	snprintf(ret->name, sizeof ret->name, "%s", name);
 	ret->used = FL_MAX(st.st_atime, st.st_mtime);
 	ret->size = (uint64_t)st.st_size;
 	return true;

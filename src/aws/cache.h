@@ -30,7 +30,7 @@ struct fl_cache_file {
 	char temporary[64];
 	int fd;
 };
-/* cache NULL, too big for it, or no place: a file without a name in TMPDIR. */
+/* cache NULL, too big for it, or no place: a file without a name, a small one in memory, others in TMPDIR. */
 int fl_cache_begin(struct fl_cache *c, uint64_t size, struct fl_cache_file *ret);
 /* Gives the file its name and returns it open for reading at its start. f is used up, also by an error. */
 int fl_cache_commit(struct fl_cache_file *f, const char *name, uint64_t size, bool durable, int *ret_fd);

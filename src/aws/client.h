@@ -46,7 +46,7 @@ struct fl_s3_call {
 	void *ctx;
 };
 /*
- * 0: the answer is good, with a sink all n bytes came. -ENOENT, -EACCES, -ESTALE (another etag), -ERANGE, -ECANCELED,
+ * 0: the answer is good, with a sink all n bytes came. -ENOENT, -EACCES, -ESTALE (another etag), -ERANGE, -EINTR,
  * -EPROTO ... with a sentence. ret as for fl_http_do.
  */
 int fl_s3_call(struct fl_s3 *s, struct fl_s3_call *call, struct fl_http_answer *ret);

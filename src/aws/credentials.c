@@ -117,7 +117,7 @@ int fl_keys_from_json(const char *what, const char *text, size_t n, const char *
 	return fl_wrap(r, "%s", what);
 }
 
-int fl_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts, struct fl_http_answer *ret)
+int fl_aws_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts, struct fl_http_answer *ret)
 {
 	unsigned limit = attempts ? attempts : l->settings->attempts;
 
@@ -134,13 +134,11 @@ int fl_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned 
 
 /* ---- the environment ---- */
 
-static int from_environment(struct fl_lookup *l, struct fl_credentials *ret)
+static int environment_keys(struct fl_lookup *l, struct fl_credentials *ret)
 {
 	const char *id = fl_aws_env(l->settings, "AWS_ACCESS_KEY_ID");
 	const char *secret = fl_aws_env(l->settings, "AWS_SECRET_ACCESS_KEY");
 
-	if (l->settings->profile_named)
-		return fl_looked(l, "environment: passed over, since a profile is named");
 	if (!id && !secret)
 		return fl_looked(l, "environment: AWS_ACCESS_KEY_ID is not set");
 	if (!id || !secret)
@@ -149,6 +147,13 @@ static int from_environment(struct fl_lookup *l, struct fl_credentials *ret)
 			       id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
 	snprintf(ret->from, sizeof ret->from, "AWS_ACCESS_KEY_ID of the environment");
 	return fl_wrap(fl_set_keys(ret, id, secret, fl_aws_env(l->settings, "AWS_SESSION_TOKEN")), "environment");
+}
+
+static int from_environment(struct fl_lookup *l, struct fl_credentials *ret)
+{
+	if (l->settings->profile_named)
+		return fl_looked(l, "environment: passed over, since a profile is named");
+	return environment_keys(l, ret);
 }
 
 static int from_web_identity(struct fl_lookup *l, struct fl_credentials *ret)
@@ -191,7 +196,7 @@ static int from_named_source(struct fl_lookup *l, const char *profile, const cha
 	int r = 1;
 
 	if (!strcmp(source, "Environment"))
-		r = from_environment(l, ret);
+		r = environment_keys(l, ret);
 	else if (!strcmp(source, "EcsContainer"))
 		r = fl_from_container(l, ret);
 	else if (!strcmp(source, "Ec2InstanceMetadata"))
@@ -372,7 +377,7 @@ int fl_chain_get(struct fl_chain *c, const char *renew, struct fl_credentials *r
 	if (stale) {
 		r = renew_now(c, now);
 		/* What still holds for a while is good enough when its renewal fails. */
-		if (r && r != -ECANCELED && c->have && !renew && c->now.expires > now)
+		if (r && r != -EINTR && c->have && !renew && c->now.expires > now)
 			r = 0;
 	}
 	if (!r)

@@ -19,9 +19,7 @@
 #define POLL_MS 50
 #define COMMAND_SHOWN 40
 
-extern char **environ;
-
-/* -ECANCELED, -ETIMEDOUT, -E2BIG; 0 at the end of the output. */
+/* -EINTR, -ETIMEDOUT, -E2BIG; 0 at the end of the output. */
 static int read_output(struct fl_lookup *l, int fd, struct fl_buf *out)
 {
 	for (unsigned waited = 0; waited < TIME_MS;) {
@@ -31,7 +29,7 @@ static int read_output(struct fl_lookup *l, int fd, struct fl_buf *out)
 		int r;
 
 		if (fl_http_stopped(l->http))
-			return fl_fail(-ECANCELED, "stopped");
+			return fl_fail(-EINTR, "stopped");
 		r = poll(&p, 1, POLL_MS);
 		if (r <= 0) {
 			waited += POLL_MS;
@@ -74,8 +72,8 @@ static int start(const char *command, int *ret_fd, pid_t *ret_pid)
 int fl_from_process(struct fl_lookup *l, const char *command, struct fl_credentials *ret)
 {
 	struct fl_buf out = FL_BUF(OUTPUT_MAX);
-	int fd, status = 0, r;
-	pid_t pid;
+	int fd = -1, status = 0, r;
+	pid_t pid = -1;
 
 	r = start(command, &fd, &pid);
 	if (r)

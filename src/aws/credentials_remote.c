@@ -93,7 +93,7 @@ int fl_from_container(struct fl_lookup *l, struct fl_credentials *ret)
 					    .total_ms = CONTAINER_MS,
 					    .no_proxy = true};
 
-		r = fl_wrap(fl_ask(l, &q, CONTAINER_ATTEMPTS, &answer), "the container's credentials");
+		r = fl_wrap(fl_aws_ask(l, &q, CONTAINER_ATTEMPTS, &answer), "the container's credentials");
 	}
 	if (!r && answer.status != 200)
 		r = fl_fail(-EACCES, "the container's credentials: %.100s answers %ld", url, answer.status);
@@ -136,7 +136,7 @@ static int ask_instance(struct instance *m, const char *method, const char *path
 	    .method = method, .url = url, .headers = header, .headers_n = 1, .total_ms = m->total_ms, .no_proxy = true};
 
 	snprintf(url, sizeof url, "%s%s", m->base, path);
-	return fl_ask(m->l, &q, m->attempts, &m->answer);
+	return fl_aws_ask(m->l, &q, m->attempts, &m->answer);
 }
 
 /* A word of one line, as tokens and names of roles are. */
@@ -158,7 +158,7 @@ static int open_instance(struct instance *m)
 	static const struct fl_pair ttl = {"x-aws-ec2-metadata-token-ttl-seconds", SESSION_S};
 	int r = ask_instance(m, "PUT", "/latest/api/token", &ttl);
 
-	if (r == -ECANCELED)
+	if (r == -EINTR)
 		return r;
 	if (r)
 		return fl_looked(m->l, "instance: %s", fl_error_text(r));

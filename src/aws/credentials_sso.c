@@ -42,7 +42,7 @@ static void look_at(struct sso *s, const json_t *root)
 	}
 	if (*s->token && expires <= s->expires)
 		return;
-	strcpy(s->token, token);
+	snprintf(s->token, sizeof s->token, "%s", token);
 	s->expires = expires;
 }
 
@@ -146,7 +146,7 @@ static int exchange(struct fl_lookup *l, const struct sso *s, struct fl_credenti
 		struct fl_http_request q = {
 		    .method = "GET", .url = fl_buf_cstr(&url), .headers = &header, .headers_n = 1};
 
-		r = fl_ask(l, &q, 0, &answer);
+		r = fl_aws_ask(l, &q, 0, &answer);
 	}
 	if (!r && answer.status != 200)
 		r = fl_fail(

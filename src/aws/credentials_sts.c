@@ -161,7 +161,7 @@ static int call(struct fl_lookup *l, struct call *c, struct fl_credentials *ret)
 					    .body = form.data,
 					    .body_n = form.len};
 
-		r = fl_ask(l, &q, 0, &answer);
+		r = fl_aws_ask(l, &q, 0, &answer);
 	}
 	if (!r)
 		r = read_answer(&answer, host, ret);

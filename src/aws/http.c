@@ -53,7 +53,7 @@ bool fl_http_stopped(const struct fl_http *h)
 
 static int stopped(void)
 {
-	return fl_fail(-ECANCELED, "stopped");
+	return fl_fail(-EINTR, "stopped");
 }
 
 int fl_http_sleep(struct fl_http *h, uint64_t ms)
@@ -413,7 +413,7 @@ int fl_http_do(struct fl_http *h, const struct fl_http_request *request, struct 
 {
 	struct transfer t = {.http = h, .request = request, .answer = ret};
 	struct curl_slist *headers = NULL;
-	struct slot s;
+	struct slot s = {0};
 	curl_off_t length = -1;
 	int r;
 

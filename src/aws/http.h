@@ -64,8 +64,8 @@ struct fl_http;
 int fl_http_new(struct fl_http **ret, const struct fl_http_options *options);
 void fl_http_free(struct fl_http **h);
 
-/* 0 with any status; -ECANCELED when stopped; else an error of the connection. ret: FL_HTTP_ANSWER or used before. */
+/* 0 with any status; -EINTR when stopped; else an error of the connection. ret: FL_HTTP_ANSWER or used before. */
 int fl_http_do(struct fl_http *h, const struct fl_http_request *request, struct fl_http_answer *ret);
-/* -ECANCELED when stopped meanwhile. */
+/* -EINTR when stopped meanwhile. */
 int fl_http_sleep(struct fl_http *h, uint64_t ms);
 bool fl_http_stopped(const struct fl_http *h);

@@ -62,7 +62,7 @@ static int pages(struct fl_s3 *s, const char *bucket, const char *prefix, const 
 				       empty > EMPTY_PAGES_MAX ? "one empty page after the other"
 				       : entries > OBJECTS_MAX ? "more objects than can be"
 							       : "the same page again");
-		strcpy(token, page->token);
+		memcpy(token, page->token, sizeof token);
 	}
 }
 
@@ -210,7 +210,7 @@ static int push(struct walk *w, const char *prefix, enum fl_s3_enter enter)
 		return -ENOMEM;
 	n->next = NULL;
 	n->enter = enter;
-	strcpy(n->prefix, prefix);
+	memcpy(n->prefix, prefix, strlen(prefix) + 1);
 	pthread_mutex_lock(&w->lock);
 	if (w->waiting == PREFIXES_MAX) {
 		r = fl_fail(-E2BIG, "s3://%s/%s: more than %u prefixes; name one below", w->bucket, prefix,

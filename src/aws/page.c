@@ -33,7 +33,7 @@ static int decode(const char *text, size_t n, bool encoded, bool plus, char ret[
 		if (encoded && c == '+' && plus)
 			c = ' ';
 		if (encoded && c == '%' && n - i > 2 && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
-			c = (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+			c = (char)(16 * hex_value(text[i + 1]) + hex_value(text[i + 2]));
 			i += 2;
 		}
 		if (!c || len + 1 == FL_S3_KEY_MAX)
@@ -107,7 +107,7 @@ static int on_top(struct fl_s3_page *p, const char *name, const char *text)
 		if (strlen(text) >= sizeof p->token)
 			return fl_fail(-EPROTO, "the listing's continuation token is longer than %zu bytes",
 				       sizeof p->token);
-		strcpy(p->token, text);
+		snprintf(p->token, sizeof p->token, "%s", text);
 	}
 	return 0;
 }

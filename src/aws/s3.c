@@ -148,6 +148,16 @@ static int64_t server_now(struct fl_s3 *s)
 	return (int64_t)(fl_now_ns(s->settings.host.clock) / FL_NS_PER_S) + skew;
 }
 
+/* An ETag came from a server and goes into a header. */
+static int check_etag(const struct fl_s3_call *c)
+{
+	for (const char *p = c->etag; p && *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			return fl_fail(-EPROTO, "s3://%s/%s: its ETag has a control character in it", c->bucket,
+				       c->key);
+	return 0;
+}
+
 /* URL and headers, in that order of parts: base, path, key; what is signed is what is sent. */
 static int prepare(struct attempt *a)
 {
@@ -158,6 +168,8 @@ static int prepare(struct attempt *a)
 	a->headers_n = 0;
 	fl_buf_reset(&a->url);
 	fl_buf_reset(&a->auth);
+	if (!r)
+		r = check_etag(c);
 	if (!r)
 		r = fl_buf_adds(&path, a->place.path);
 	if (!r && (c->key || !path.len))
@@ -311,7 +323,7 @@ static bool mend(struct attempt *a, struct effort *e)
 	}
 	if (is_one_of(e->refusal.code, expired) && !e->renewed && !a->s->anonymous) {
 		e->renewed = true;
-		strcpy(e->renew, a->credentials.id);
+		snprintf(e->renew, sizeof e->renew, "%s", a->credentials.id);
 		return true;
 	}
 	if (!strcmp(e->refusal.code, "RequestTimeTooSkewed") && !e->skewed) {

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -29,6 +28,8 @@ struct cell {
 };
 
 struct check {
+	const char *object; /* that is being read */
+	bool at_header;
 	struct fl_audit *a;
 	struct fl_store *store; /* NULL: nothing is delivered from this journal */
 	struct fl_format *format;
@@ -266,7 +267,7 @@ static int read_journal(struct check *c)
 
 /* ---- the objects ---- */
 
-static int on_line(struct check *c, const char *path, const char *line)
+static int on_line(struct check *c, const char *line, size_t n)
 {
 	struct fl_values values;
 	struct fl_record record;
@@ -274,9 +275,10 @@ static int on_line(struct check *c, const char *path, const char *line)
 	struct fl_eni eni;
 	struct cell *cell;
 
-	if (fl_decode_line(c->format, line, strlen(line), &values) != FL_LINE_OK ||
+	if (fl_decode_line(c->format, line, n, &values) != FL_LINE_OK ||
 	    fl_decode_record(c->format, &values, &record, &eni, &meta))
-		return fl_audit_finding(c->a, "%s: a line is no record of the flow log's format: %.60s", path, line);
+		return fl_audit_finding(c->a, "%s: a line is no record of the flow log's format: %.60s", c->object,
+					line);
 	if (!c->first_object || record.start < c->first_object)
 		c->first_object = record.start;
 	if (record.status != FL_STATUS_OK || record.start < c->first_start - c->first_start % c->interval)
@@ -289,26 +291,23 @@ static int on_line(struct check *c, const char *path, const char *line)
 	return 0;
 }
 
+static int on_object_line(void *ctx, char *line, size_t n)
+{
+	struct check *c = ctx;
+	int r = c->at_header ? 0 : on_line(c, line, n);
+
+	c->at_header = false;
+	return r;
+}
+
 static int read_object(struct check *c, const char *path)
 {
-	char line[FL_RECORD_MAX];
-	gzFile f = gzopen(path, "rbe");
-	bool header = true;
-	int code, r = 0;
-	const char *why;
+	int r;
 
-	if (!f)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno));
-	while (!r && gzgets(f, line, sizeof line)) {
-		if (!header)
-			r = on_line(c, path, line);
-		header = false;
-	}
-	why = gzerror(f, &code);
-	if (!r && code && code != Z_STREAM_END)
-		r = fl_audit_finding(c->a, "%s: %s", path, why);
-	gzclose(f);
-	return r;
+	c->object = path;
+	c->at_header = true;
+	r = fl_scan_lines(path, on_object_line, c);
+	return r == -EIO || r == -EBADMSG ? fl_audit_finding(c->a, "%s", fl_error_text(r)) : r;
 }
 
 /* What retention has removed is not missing: only intervals from the oldest object's on are

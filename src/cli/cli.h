@@ -53,9 +53,10 @@ const char *fl_cli_program(void);
 /* Dispatch: returns the exit status. commands ends with name NULL; `run` comes from daemon/. */
 int fl_cli_main(const struct fl_command *const *commands, int argc, char **argv);
 
-extern const struct fl_command fl_cmd_meter, fl_cmd_query, fl_cmd_tail, fl_cmd_top, fl_cmd_audit, fl_cmd_interfaces,
-    fl_cmd_status, fl_cmd_why, fl_cmd_whatif, fl_cmd_suggest, fl_cmd_detach, fl_cmd_demo, fl_cmd_fields,
-    fl_cmd_inventory, fl_cmd_help;
+extern const struct fl_command fl_cmd_convert, fl_cmd_meter, fl_cmd_query, fl_cmd_tail, fl_cmd_top, fl_cmd_audit,
+    fl_cmd_interfaces, fl_cmd_status, fl_cmd_why, fl_cmd_whatif, fl_cmd_suggest, fl_cmd_detach, fl_cmd_demo,
+    fl_cmd_fields, fl_cmd_inventory, fl_cmd_rejects, fl_cmd_ports, fl_cmd_series, fl_cmd_talks, fl_cmd_conversations,
+    fl_cmd_external, fl_cmd_summary, fl_cmd_help;
 
 /* The live view of the open window, drawn from status/meter.json: used by run and top --live. */
 struct fl_view;

@@ -19,18 +19,14 @@
 #include "cli/cli.h"
 #include "cli/columns.h"
 #include "cli/replay.h"
-#include "flow/decode_fast.h"
 #include "meter/meter.h"
 #include "record/record.h"
+#include "scan/metered.h"
 
-#define BATCH 128 /* packets read, decoded and added in turn; their observations stay in the first caches */
 #define OUT_BYTES (1u << 20)
 #define LOCALS_MAX 256
-#define INTERVAL_MAX 16777 /* seconds: times in a flow are 24 bits of milliseconds */
-#define GRACE_MS 2000      /* a capture's packets are hardly ever further out of order */
 #define PROGRESS_BYTES (64u << 20)
 #define LINK_TYPES 65536
-#define MEMORY_UNKNOWN (UINT64_C(1) << 30) /* when the system does not say how much it has */
 
 struct conf {
 	const char *format, *ledger, *exclusions, *inventory, *interface;
@@ -49,15 +45,12 @@ struct run {
 	struct fl_format *format;
 	struct fl_encoder *encoder;
 	struct fl_replay *replay; /* NULL: no inventory */
-	struct fl_fragments *fragments;
-	struct fl_meter *meter;
+	struct fl_metered *metered;
+	struct fl_ledger *ledger; /* metered's */
+	const char *path;         /* of the file that is read */
 	struct fl_buf out;
-	struct fl_obs batch[BATCH];
-	size_t n;
-	uint64_t window_start_ns, window_ns; /* of the last packet */
-	uint32_t window, interval;           /* interval: seconds */
+	uint32_t interval; /* seconds */
 	uint64_t memory;
-	struct fl_ledger ledger;
 	uint64_t progress_at;
 	bool show_progress;
 	uint64_t unknown_link[LINK_TYPES / 64]; /* a bit a link type that was named already */
@@ -114,8 +107,8 @@ static int write_flow(void *ctx, const struct fl_flow *f)
 			   : fl_encode_line(r->encoder, &line, &r->out);
 	if (!result && r->conf->verdicts)
 		result = add_verdict(w, f);
-	r->ledger.recorded.packets += f->packets;
-	r->ledger.recorded.bytes += f->bytes;
+	r->ledger->recorded.packets += f->packets;
+	r->ledger->recorded.bytes += f->bytes;
 	return !result && r->out.len > OUT_BYTES - 2 * FL_RECORD_MAX ? flush(r) : result;
 }
 
@@ -123,15 +116,15 @@ static int write_flow(void *ctx, const struct fl_flow *f)
  * Windows without traffic write nothing: a capture says what was on the wire, not how long somebody listened, so NODATA
  * between two packets a year apart would be half a million lines that nobody measured.
  */
-static int on_window(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy)
+static int on_window(void *ctx, int64_t start, const struct fl_table *flows, bool lossy)
 {
 	struct run *r = ctx;
-	struct window_ctx w = {.run = r, .window = window, .start = (int64_t)window * r->interval};
+	struct window_ctx w = {.run = r, .window = (uint32_t)(start / r->interval), .start = start};
 	struct fl_record skip = {.start = w.start, .end = w.start + r->interval - 1, .status = FL_STATUS_SKIPDATA};
 	int result = fl_table_each(flows, write_flow, &w);
 
 	if (r->replay)
-		fl_replay_window(r->replay, window, (uint64_t)w.start * 1000);
+		fl_replay_window(r->replay, w.window, (uint64_t)start * 1000);
 	if (result || !lossy)
 		return result;
 	result = fl_encode(r->encoder, &skip, NULL, &r->out);
@@ -154,14 +147,6 @@ static enum fl_dir direction(const struct run *r, const struct fl_key *key)
 	return is_local(r, &key->dst) ? FL_DIR_INGRESS : FL_DIR_NONE;
 }
 
-static int drain(struct run *r)
-{
-	int result = fl_meter_add(r->meter, r->batch, r->n);
-
-	r->n = 0;
-	return result;
-}
-
 static bool excluded(struct run *r, const struct fl_obs *o, int icmp_type)
 {
 	for (size_t i = 0; i < r->n_exclusions; i++) {
@@ -169,83 +154,35 @@ static bool excluded(struct run *r, const struct fl_obs *o, int icmp_type)
 
 		if (rule < 0)
 			continue;
-		r->ledger.excluded[rule].packets += o->packets;
-		r->ledger.excluded[rule].bytes += o->bytes;
+		r->ledger->excluded[rule].packets += o->packets;
+		r->ledger->excluded[rule].bytes += o->bytes;
 		return true;
 	}
 	return false;
 }
 
-/* false: there is no packet to meter; the ledger knows why. */
-static bool decode(struct run *r, const struct fl_pcap_packet *in, struct fl_obs *o, int16_t *ret_icmp_type)
+/* What is asked about each packet, when something is. */
+static bool on_packet(void *ctx, struct fl_obs *o, const struct fl_pcap_packet *in, int icmp_type)
 {
-	struct fl_frame_meta meta = {.wire_len = in->wire_len, .time_ns = in->time_ns};
-	struct fl_packet p;
+	struct run *r = ctx;
 
-	switch (fl_decode(in->link, in->data, in->caplen, &meta, r->conf->inner, r->fragments, &p)) {
-	case FL_DECODED_NOT_IP:
-		r->ledger.not_ip.packets++;
-		r->ledger.not_ip.bytes += in->wire_len;
-		return false;
-	case FL_DECODED_TRUNCATED:
-		r->ledger.seen.packets++;
-		r->ledger.seen.bytes += p.bytes;
-		r->ledger.lost[FL_LOSS_TRUNCATED].packets++;
-		r->ledger.lost[FL_LOSS_TRUNCATED].bytes += p.bytes;
-		return false;
-	default:
-		break;
-	}
-	o->key = p.key;
-	o->bytes = p.bytes;
-	o->packets = p.packets;
-	o->tcp = p.tcp;
-	*ret_icmp_type = p.icmp_type;
-	return true;
-}
-
-/* The window of a time. Neighbours are nearly always in the same one. */
-static void find_window(struct run *r, uint64_t time_ns)
-{
-	uint64_t number = time_ns / r->window_ns;
-
-	r->window = (uint32_t)FL_MIN(number, (uint64_t)UINT32_MAX);
-	r->window_start_ns = number * r->window_ns;
-}
-
-static inline int add_packet(struct run *r, const struct fl_pcap_packet *in)
-{
-	struct fl_obs *o = &r->batch[r->n];
-	int16_t icmp_type = -1;
-	bool fast = in->link == FL_LINK_ETHERNET && !r->conf->inner;
-
-	if (fl_unlikely(!(fast && fl_decode_fast(in->data, in->caplen, o, &icmp_type)) &&
-			!decode(r, in, o, &icmp_type)))
-		return 0;
-	if (fl_unlikely(in->time_ns - r->window_start_ns >= r->window_ns))
-		find_window(r, in->time_ns);
-	o->window = r->window;
-	o->first_ms = o->last_ms = (uint32_t)((in->time_ns - r->window_start_ns) / 1000000);
-	r->ledger.seen.packets += o->packets;
-	r->ledger.seen.bytes += o->bytes;
 	if (r->replay)
 		fl_replay_packet(r->replay, o, in->link == FL_LINK_ETHERNET && in->caplen >= 14 ? in->data : NULL,
 				 icmp_type, in->time_ns / 1000000);
 	else if (r->n_local)
 		o->key.dirfam |= direction(r, &o->key);
-	if (r->n_exclusions && excluded(r, o, icmp_type))
-		return 0;
-	return ++r->n == BATCH ? drain(r) : 0;
+	return !r->n_exclusions || !excluded(r, o, icmp_type);
 }
 
-static void name_link(struct run *r, const char *path, uint16_t type)
+static void name_link(void *ctx, uint16_t type)
 {
+	struct run *r = ctx;
 	uint64_t bit = UINT64_C(1) << (type & 63);
 
 	if (r->unknown_link[type / 64] & bit)
 		return;
 	r->unknown_link[type / 64] |= bit;
-	fprintf(stderr, "flowlog meter: %s: link type %u is not decoded; its frames are counted as not_ip\n", path,
+	fprintf(stderr, "flowlog meter: %s: link type %u is not decoded; its frames are counted as not_ip\n", r->path,
 		type);
 }
 
@@ -257,34 +194,28 @@ static void progress(struct run *r, const char *path, const struct fl_pcap *pcap
 		return;
 	r->progress_at = at + PROGRESS_BYTES;
 	fprintf(stderr, "\r%s: %llu MiB, %llu packets ", path, (unsigned long long)(at >> 20),
-		(unsigned long long)(r->ledger.seen.packets + r->ledger.not_ip.packets));
+		(unsigned long long)(r->ledger->seen.packets + r->ledger->not_ip.packets));
 }
 
 /* *ret_fault: the file is damaged or cannot be read; what was good before counts. */
 static int meter_file(struct run *r, const char *path, int *ret_fault)
 {
 	FL_CLEANUP(fl_pcap_close) struct fl_pcap *pcap = NULL;
-	struct fl_pcap_packet packet[BATCH];
-	size_t n = 0;
-	int result = 0, more = fl_pcap_open(&pcap, path);
+	bool damaged = false;
+	int result;
 
-	for (r->progress_at = PROGRESS_BYTES; more >= 0 && pcap;) {
-		more = fl_pcap_next_batch(pcap, packet, BATCH, &n);
-		r->ledger.skbs += n;
-		for (size_t i = 0; !result && i < n; i++) {
-			if (fl_unlikely(packet[i].link == FL_LINK_UNSUPPORTED))
-				name_link(r, path, packet[i].link_type);
-			result = add_packet(r, &packet[i]);
-		}
-		if (result || more <= 0)
-			break;
+	*ret_fault = fl_pcap_open(&pcap, path);
+	if (*ret_fault)
+		return 0;
+	r->path = path;
+	r->progress_at = PROGRESS_BYTES;
+	while ((result = fl_metered_read(r->metered, pcap, &damaged)) > 0)
 		if (r->show_progress)
 			progress(r, path, pcap);
-	}
 	if (r->show_progress && r->progress_at > PROGRESS_BYTES)
 		fprintf(stderr, "\r\033[K");
-	*ret_fault = more < 0 ? more : 0;
-	return result;
+	*ret_fault = damaged ? result : 0;
+	return damaged ? 0 : result;
 }
 
 /* A file appears whole or not at all. A device, a pipe or a link is written to: never replaced by a file. */
@@ -308,17 +239,15 @@ static int write_ledger(struct run *r)
 {
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 16);
 	struct fl_json j = FL_JSON(&buf);
-	struct fl_ledger metered;
 
-	fl_meter_ledger(r->meter, &metered);
-	r->ledger.lost[FL_LOSS_TABLE_FULL] = metered.lost[FL_LOSS_TABLE_FULL];
+	fl_metered_ledger(r->metered);
 	if (!r->conf->ledger)
 		return 0;
 	fl_json_object(&j);
-	fl_ledger_json(&j, &r->ledger);
+	fl_ledger_json(&j, r->ledger);
 	fl_json_key(&j, "not_ip");
 	fl_json_object(&j);
-	fl_json_ku64(&j, "packets", r->ledger.not_ip.packets);
+	fl_json_ku64(&j, "packets", r->ledger->not_ip.packets);
 	fl_json_end_object(&j);
 	if (r->replay)
 		fl_replay_json(r->replay, &j);
@@ -361,13 +290,6 @@ static int prepare_networks(struct run *r)
 	return 0;
 }
 
-static uint64_t half_of_memory(void)
-{
-	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && size > 0 ? (uint64_t)pages / 2 * (uint64_t)size : MEMORY_UNKNOWN;
-}
-
 static int prepare_replay(struct run *r)
 {
 	struct fl_replay_conf rc = {
@@ -397,11 +319,11 @@ static int prepare(struct run *r)
 {
 	int result;
 
-	r->interval = (uint32_t)FL_MIN(r->conf->interval_ns / FL_NS_PER_S, (uint64_t)INTERVAL_MAX + 1);
-	if (!r->interval || r->interval > INTERVAL_MAX || r->conf->interval_ns % FL_NS_PER_S)
+	r->interval = (uint32_t)FL_MIN(r->conf->interval_ns / FL_NS_PER_S, (uint64_t)FL_METERED_INTERVAL_MAX + 1);
+	if (!r->interval || r->interval > FL_METERED_INTERVAL_MAX || r->conf->interval_ns % FL_NS_PER_S)
 		return fl_fail(-EINVAL, "--interval: a window is 1 to %d whole seconds long (AWS has 60 and 600)",
-			       INTERVAL_MAX);
-	r->memory = r->conf->memory ? r->conf->memory : half_of_memory();
+			       FL_METERED_INTERVAL_MAX);
+	r->memory = r->conf->memory ? r->conf->memory : fl_metered_memory();
 	result = prepare_networks(r);
 	if (!result)
 		result = fl_format_parse(&r->format, fl_format_kind_of(r->conf->format), r->conf->format);
@@ -416,30 +338,25 @@ static int begin(struct run *r)
 {
 	struct fl_identity_conf identity;
 	struct fl_eni eni;
-	struct fl_meter_conf mc = {
+	struct fl_metered_conf mc = {
 	    .interval_s = r->interval,
-	    .memory_limit = r->memory,
-	    .seed = fl_random_seed(),
-	    .lateness = 1,
-	    .grace_ms = GRACE_MS,
-	    .on_window = on_window,
+	    .memory = r->memory,
+	    .inner = r->conf->inner,
+	    .packet = r->replay || r->n_local || r->n_exclusions ? on_packet : NULL,
+	    .window = on_window,
+	    .unknown_link = name_link,
 	    .ctx = r,
 	};
 	int result;
 
-	r->window_ns = r->interval * FL_NS_PER_S;
-	find_window(r, 0);
 	fl_identity_defaults(&identity);
 	fl_eni_for_capture(&identity, "capture", &eni);
 	result = r->replay ? fl_replay_begin(r->replay, r->encoder) : fl_encoder_set_eni(r->encoder, &eni);
 	if (!result)
-		result = fl_fragments_new(&r->fragments, FL_FRAGMENT_CAPACITY, FL_FRAGMENT_TIMEOUT_NS, mc.seed);
+		result = fl_metered_new(&r->metered, &mc);
 	if (!result)
-		result = fl_meter_new(&r->meter, &mc);
-	if (!result)
-		result = fl_encode_header(r->encoder, &r->out);
-	return result || !r->conf->verdicts ? result
-					    : fl_columns_add_verdict_header(&r->out, (enum fl_output)r->conf->output);
+		r->ledger = fl_metered_ledger(r->metered);
+	return result ? result : fl_encode_header(r->encoder, &r->out);
 }
 
 static void report(int error)
@@ -464,7 +381,7 @@ static int meter_files(struct run *r, const char *const *files, size_t n, bool *
 
 static void note_losses(const struct run *r)
 {
-	const struct fl_count *full = &r->ledger.lost[FL_LOSS_TABLE_FULL];
+	const struct fl_count *full = &r->ledger->lost[FL_LOSS_TABLE_FULL];
 	char bytes[16];
 
 	if (full->packets)
@@ -479,7 +396,7 @@ static void note_verdicts(const struct run *r)
 {
 	if (r->replay)
 		fl_replay_tell(r->replay);
-	else if (isatty(STDERR_FILENO) && r->ledger.recorded.packets)
+	else if (isatty(STDERR_FILENO) && r->ledger->recorded.packets)
 		fprintf(stderr, "flowlog meter: a capture holds no verdicts: ACCEPT means \"not seen rejected\"\n");
 }
 
@@ -497,9 +414,7 @@ static int run_prepared(struct run *r, int argc, char **argv)
 	if (!result)
 		result = meter_files(r, (const char *const *)argv, (size_t)argc, &fault);
 	if (!result)
-		result = drain(r);
-	if (!result)
-		result = fl_meter_finish(r->meter);
+		result = fl_metered_finish(r->metered);
 	if (!result)
 		result = flush(r);
 	if (!result)
@@ -508,7 +423,8 @@ static int run_prepared(struct run *r, int argc, char **argv)
 		report(result);
 	else
 		note_verdicts(r);
-	note_losses(r);
+	if (r->metered)
+		note_losses(r);
 	return result || fault ? 1 : 0;
 }
 
@@ -532,9 +448,8 @@ static int run(void *conf, int argc, char **argv)
 	} else {
 		status = run_prepared(r, argc, argv);
 	}
-	fl_meter_free(&r->meter);
+	fl_metered_free(&r->metered);
 	fl_replay_free(&r->replay);
-	fl_fragments_free(&r->fragments);
 	fl_encoder_free(&r->encoder);
 	fl_format_free(&r->format);
 	fl_buf_free(&r->out);

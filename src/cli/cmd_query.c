@@ -5,14 +5,15 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "cli/sources.h"
 #include "query/query.h"
 
 static const char *const outputs[] = {"table", "json", "csv", "text"};
 
 struct conf {
-	const char *store, *flow_log;
+	struct fl_source_conf source;
 	int output;
-	bool open_window, verdicts, read_only;
+	bool verdicts, read_only;
 };
 
 /* The answer stands; what it lacks is said beside it. Returns the exit status. */
@@ -30,8 +31,7 @@ static int tell(struct fl_query_told *told)
 static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
-	struct fl_scan_conf scan = {
-	    .store = c->store, .flow_log = c->flow_log, .open_window = c->open_window, .journal_alone = c->verdicts};
+	struct fl_scan_conf scan;
 	struct fl_query_conf q = {
 	    .scan = &scan, .read_only = c->read_only, .output = outputs[c->output], .out_fd = STDOUT_FILENO};
 	struct fl_query_told told;
@@ -44,8 +44,9 @@ static int run(void *conf, int argc, char **argv)
 		return 2;
 	}
 	q.sql = argv[0];
-	scan.paths = (const char *const *)argv + 1; /* argv ends with NULL */
-	argv[argc] = NULL;
+	argv[argc] = NULL; /* there is room for it */
+	fl_source_scan(&c->source, argv + 1, &scan);
+	scan.journal_alone = c->verdicts;
 	r = fl_query_run(&q, &told);
 	if (r)
 		fprintf(stderr, "flowlog query: %s\n", fl_error_text(r));
@@ -55,13 +56,8 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "The state directory that is read when no SOURCE is named.", offsetof(struct conf, store)},
-    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the first of the configuration.", offsetof(struct conf, flow_log)},
-    {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
-     "Add the open window; the column provisional is true there, and its numbers still grow.",
-     offsetof(struct conf, open_window)},
+#define FL_SOURCE_AT(member) offsetof(struct conf, source.member)
+#include "cli/source_options.def"
     {"verdicts", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Read the journals of stores alone, as far back as they reach: there every row has verdict_source, verdict_cause, "
      "policy_action and policy_cause, which delivered objects have no room for.",
@@ -79,20 +75,24 @@ const struct fl_command fl_cmd_query = {
     .summary = "SQL over the recorded flows",
     .synopsis = "[OPTION]... SQL [SOURCE]...",
     .description =
-	"Answers SQL over the view flows. It has a column for each field of the flow "
-	"log, hyphens written as underscores (\"end\" is a word of "
-	"SQL and needs its quotes); a field that is - is NULL. Rows of a store's journal also have "
-	"verdict_source (none, kernel, policy or both), verdict_cause (the rule or drop that decided), and "
-	"policy_action and policy_cause (what the inventory's rules say, in force or not); rows of delivered "
-	"objects have NULL there, whose format has no room for them: see --verdicts.\n\n"
-	"Without SOURCE the store is read: its delivered objects and the journal beyond "
-	"them, each record once. A SOURCE is a state directory, a "
-	"file of records with a header line, plain or gzip, or a directory that is "
-	"searched for .log and .log.gz. Files of different formats are "
-	"joined by the names of their columns.\n\n"
-	"The engine is DuckDB, 1.4 or later, looked for in FL_DUCKDB, beside the "
-	"program, in ../lib/flowlog, in /usr/local/lib and on the "
-	"loader's path. Nothing else of Flowlog needs it.",
+	"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as "
+	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL. Addresses are text. "
+	"flowlog_scan() is the same with the column source, where each record is from. Only the columns and files that "
+	"a "
+	"statement needs are read: conditions of its WHERE on single columns are applied while reading, and EXPLAIN "
+	"says "
+	"which.\n\n"
+	"Rows of a store's journal also have verdict_source (none, kernel, policy or both), verdict_cause (the rule or "
+	"drop that decided), and policy_action and policy_cause (what the inventory's rules say, in force or not); "
+	"rows "
+	"of delivered objects have NULL there, whose format has no room for them: see --verdicts. With --open the "
+	"column provisional is true in the open window.\n\n"
+	"Functions: cidr_match(address, '10.0.0.0/8'), is_private(address), protocol_name(protocol), "
+	"tcp_flags_text(tcp_flags). Statements of AWS's guide for Athena run as they are on the view vpc_flow_logs: it "
+	"is flows with the column date, the day of start in UTC (in Athena the day of delivery).\n\n" FL_SOURCE_TEXT
+	"\n\n"
+	"The engine is DuckDB, 1.4 or later, looked for in FL_DUCKDB, beside the program, in ../lib/flowlog, in "
+	"/usr/local/lib and on the loader's path. Nothing else of Flowlog needs it.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

@@ -11,13 +11,15 @@
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
 #include "cli/recorded.h"
+#include "cli/sources.h"
 #include "cli/suggest.h"
 
 #define OUT_MAX (64u << 20)
 #define NETWORKS_MAX 1000
 
 struct conf {
-	const char *inventory, *target, *store, *flow_log;
+	struct fl_source_conf source;
+	const char *inventory, *target;
 	uint64_t networks, world;
 	int output;
 };
@@ -148,14 +150,13 @@ static int find_target(struct run *run, const char *what)
 
 static int begin(struct run *run, const struct conf *c)
 {
-	struct fl_policy_conf pc;
-	int r = fl_inventory_open(c->store, c->inventory, FL_INVENTORY_NOW, &run->net);
+	int r = fl_inventory_open(c->source.store, c->inventory, FL_INVENTORY_NOW, &run->net);
 
 	if (r)
 		return r;
 	fl_inventory_tell("suggest", run->net);
-	pc.enis = fl_network_enis(run->net, &pc.n_enis);
-	r = fl_policy_new(&run->policy, &pc);
+	run->s.net = run->net;
+	r = fl_policy_of(&run->policy, run->net);
 	r = r ? r : find_target(run, c->target);
 	r = r ? r : fl_roles_new(&run->roles);
 	if (r)
@@ -171,21 +172,18 @@ static int begin(struct run *run, const struct conf *c)
 					     });
 }
 
-static int work(struct run *run, const struct conf *c, const char *source)
+static int work(struct run *run, const struct conf *c, char *const *sources, int *ret_status)
 {
 	static int (*const forms[])(const struct fl_suggestion *, struct fl_buf *) = {
 	    fl_suggestion_text, fl_suggestion_json, fl_suggestion_aws, fl_suggestion_terraform};
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(OUT_MAX);
-	struct fl_scan_stats stats;
+	struct fl_scan_report report;
 	int r = begin(run, c);
 
-	r = r ? r : fl_scan(source, c->flow_log, on_record, run, &stats);
-	if (!r && stats.skipped_lines)
-		fprintf(stderr, "flowlog suggest: %llu lines are no records of their file's format and were left out\n",
-			(unsigned long long)stats.skipped_lines);
+	r = r ? r : fl_source_records("suggest", &c->source, sources, NULL, on_record, run, &report, ret_status);
 	if (!r && !run->s.records)
 		r = fl_fail(-ENODATA, "%s: no record of %s's interfaces; without traffic every rule would seem unused",
-			    source, c->target);
+			    *sources ? *sources : c->source.store, c->target);
 	r = r ? r : fl_suggest_finish(run->suggest);
 	run->s.suggest = run->suggest;
 	r = r ? r : forms[c->output](&run->s, &out);
@@ -198,24 +196,24 @@ static int run_command(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
 	struct run run = {0};
-	const char *usage = argc > 1 ? "one source at a time: a state directory, a directory of log files, or a file"
-			    : !c->target ? "--for names a security group or an interface"
+	const char *usage = !c->target ? "--for names a security group or an interface"
 			    : !c->networks || c->networks > NETWORKS_MAX ? "--networks goes from 1 to 1000"
 									 : NULL;
-	int r;
+	int r, status = 0;
 
 	if (usage) {
 		fprintf(stderr, "flowlog suggest: %s\n", usage);
 		return 2;
 	}
-	r = work(&run, c, argc ? argv[0] : c->store);
+	argv[argc] = NULL; /* there is room for it */
+	r = work(&run, c, argv, &status);
 	if (r)
 		fprintf(stderr, "flowlog suggest: %s\n", fl_error_text(r));
 	fl_suggest_free(&run.suggest);
 	fl_roles_free(&run.roles);
 	fl_policy_free(&run.policy);
 	fl_network_free(&run.net);
-	return r ? 1 : 0;
+	return r ? 1 : status;
 }
 
 static const struct fl_option options[] = {
@@ -227,7 +225,8 @@ static const struct fl_option options[] = {
      "The inventory (describe output of the AWS CLI); without it the store's newest import.",
      offsetof(struct conf, inventory)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json|aws|terraform",
-     "Form of the answer; aws is what describe-security-groups would print, to be tried with whatif --rules.",
+     "Form of the answer; aws is what describe-security-groups would print, and for an interface its own description "
+     "with the new group beside it, to be tried with whatif --rules.",
      offsetof(struct conf, output)},
     {"networks", 0, NULL, FL_OPT_U64, "N", "8", NULL,
      "At most so many networks a port range and IP version; more peers are joined into larger networks.",
@@ -235,18 +234,15 @@ static const struct fl_option options[] = {
     {"world", 0, NULL, FL_OPT_U64, "N", "100", NULL,
      "So many public peers of one port are taken for everybody (0.0.0.0/0, ::/0); 0: never.",
      offsetof(struct conf, world)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "The state directory: source when none is named, and where imports of the inventory are.",
-     offsetof(struct conf, store)},
-    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
+#define FL_SOURCE_AT(member) offsetof(struct conf, source.member)
+#include "cli/source_options.def"
     {0},
 };
 
 const struct fl_command fl_cmd_suggest = {
     .name = "suggest",
     .summary = "the least rules that recorded traffic needs",
-    .synopsis = "[OPTION]... --for GROUP|ENI [SOURCE]",
+    .synopsis = "[OPTION]... --for GROUP|ENI [SOURCE]...",
     .description = "Writes the security group rules that cover the accepted traffic of a group's interfaces, or of one "
 		   "interface: peers "
 		   "become references to groups where those hold them, else networks; neighbouring ports with the same "
@@ -255,7 +251,7 @@ const struct fl_command fl_cmd_suggest = {
 		   "used, and what "
 		   "would no longer be allowed. Traffic that was not recorded is not covered: choose a source that is "
 		   "long enough.\n\n"
-		   "A record holds no ICMP type, so ICMP rules are for all types.",
+		   "A record holds no ICMP type, so ICMP rules are for all types.\n\n" FL_SOURCE_TEXT,
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run_command,

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/addr.h"
 #include "base/error.h"
@@ -47,7 +46,7 @@ struct tail {
 	struct line *ring; /* the newest conf->n records */
 	size_t at, held;
 	char damage[DAMAGE_MAX]; /* the last damaged place that was passed over */
-	bool provisional, direct;
+	bool provisional, direct, at_header;
 	bool noted; /* that verdicts are missing */ /* direct: written at once, past the ring */
 };
 
@@ -223,8 +222,10 @@ static int on_line(struct tail *t, const char *line, size_t n)
 	fl_buf_reset(&t->text);
 	if (t->conf->output == FL_OUTPUT_TEXT) {
 		r = fl_buf_add(&t->text, line, n);
+		r = r ? r : fl_buf_add(&t->text, "\n", 1);
 	} else {
-		r = fl_encoder_set_eni(t->encoder, &eni);
+		/* without a flow, what the inventory knew of the interface is all that the line says */
+		r = fl_encoder_set_constants(t->encoder, &eni, record.status == FL_STATUS_OK ? NULL : &meta);
 		r = r ? r : fl_encode(t->encoder, &record, &meta, &t->text);
 	}
 	t->provisional = false;
@@ -232,26 +233,21 @@ static int on_line(struct tail *t, const char *line, size_t n)
 	return r ? r : keep(t);
 }
 
+static int on_object_line(void *ctx, char *line, size_t n)
+{
+	struct tail *t = ctx;
+	int r = 0;
+
+	if (!t->at_header)
+		r = on_line(t, line, n);
+	t->at_header = false;
+	return r;
+}
+
 static int read_object(struct tail *t, const char *path)
 {
-	char line[FL_RECORD_MAX];
-	gzFile f = gzopen(path, "rbe");
-	bool header = true;
-	int r = 0, code;
-	const char *why;
-
-	if (!f)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno));
-	while (!r && gzgets(f, line, sizeof line)) {
-		if (!header)
-			r = on_line(t, line, strlen(line));
-		header = false;
-	}
-	why = gzerror(f, &code);
-	if (!r && code && code != Z_STREAM_END)
-		r = fl_fail(-EIO, "%s: %s", path, why);
-	gzclose(f);
-	return r;
+	t->at_header = true;
+	return fl_scan_lines(path, on_object_line, t);
 }
 
 /* ---- the newest ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flowlog top: the open window, once or live. */
+/* flowlog top: the open window, once or live; with a source, a filter or a choice the largest of recorded flows. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -11,16 +11,19 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "cli/cli.h"
+#include "cli/ask.h"
+#include "query/ask.h"
 
 #define REDRAW_MS 1000 /* the status is rewritten each second */
 #define SCREEN_ENTER "\033[?1049h\033[?25l\033[H\033[2J"
 #define SCREEN_LEAVE "\033[?25h\033[?1049l"
 
 struct conf {
-	const char *store;
+	struct fl_ask_options ask;
 	bool live;
 };
+/* --of: the open window, or a row of query/questions.def. */
+static const char *const choices[] = {NULL, "talkers", "destinations", "pairs", "ports", "services", "interfaces"};
 
 static volatile sig_atomic_t ended;
 
@@ -91,18 +94,11 @@ static int live(struct fl_view *view)
 	return r;
 }
 
-static int run(void *conf, int argc, char **argv)
+static int open_window(const struct conf *c)
 {
-	const struct conf *c = conf;
 	struct fl_view *view = NULL;
-	int r;
+	int r = fl_view_new(&view, c->ask.where.store, c->ask.where.store, STDOUT_FILENO);
 
-	if (argc) {
-		fprintf(stderr, "flowlog top: %s: top takes no operands; name a state directory with --store\n",
-			argv[0]);
-		return 2;
-	}
-	r = fl_view_new(&view, c->store, c->store, STDOUT_FILENO);
 	if (!r && c->live && isatty(STDOUT_FILENO)) {
 		r = live(view);
 	} else if (!r) {
@@ -115,24 +111,66 @@ static int run(void *conf, int argc, char **argv)
 	return r ? 1 : 0;
 }
 
+/* Whether anything was asked that the open window's status cannot answer. */
+static bool of_records(const struct fl_ask_options *o, int argc)
+{
+	const struct fl_where_conf *w = &o->where;
+
+	return argc || o->choice || o->by || o->output || o->limit || o->all || o->open_window || o->flow_log ||
+	       o->format || w->since || w->until || w->eni || w->vpc || w->subnet || w->instance || w->src || w->dst ||
+	       w->port || w->protocol || w->words || w->action;
+}
+
+static int run(void *conf, int argc, char **argv)
+{
+	const struct conf *c = conf;
+
+	if (!of_records(&c->ask, argc))
+		return open_window(c);
+	if (c->live) {
+		fputs("flowlog top: --live shows the open window alone: without SOURCE, filter and choice\n", stderr);
+		return 2;
+	}
+	return fl_ask_run("top", choices[c->ask.choice], &c->ask, argc, argv);
+}
+
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL, "The state directory of the running daemon.",
-     offsetof(struct conf, store)},
+    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
+     "The state directory of the running daemon; it is read when no SOURCE is named.",
+     FL_ASK_AT(struct conf, where.store)},
     {"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.", offsetof(struct conf, live)},
+    {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "window", "window|talkers|destinations|pairs|ports|services|interfaces",
+     "What is compared. window: the open window, or talkers where there is a SOURCE or a filter. talkers: sources. "
+     "ports: "
+     "destination ports. services: the port of the end that is the server by its number, both directions together.",
+     FL_ASK_AT(struct conf, choice)},
+    {"by", 0, NULL, FL_OPT_ENUM, "WHAT", "auto", "auto|bytes|packets|flows", "What the order goes by; auto: bytes.",
+     FL_ASK_AT(struct conf, by)},
+    FL_ASK_ROWS(struct conf),
+    FL_ASK_FILTERS(struct conf),
+    FL_ASK_SOURCES(struct conf),
+    FL_ASK_OUTPUT(struct conf, "table|csv|json"),
     {0},
 };
 
 const struct fl_command fl_cmd_top = {
     .name = "top",
-    .summary = "who is talking to whom in the open window",
-    .synopsis = "[OPTION]...",
-    .description = "Shows the largest flows of the window that is still open: who opened the "
-		   "connection, to whom, bytes, packets and the interface. The "
-		   "numbers are provisional: they still grow. Below them stand the ledger of the "
-		   "window that closed last and of all windows.",
+    .summary = "who is talking to whom: in the open window, or in any records",
+    .synopsis = "[OPTION]... [SOURCE]...",
+    .description =
+	"Without SOURCE, filter and choice shows the largest flows of the window that is still open: who opened the "
+	"connection, to whom, bytes, packets and the interface. The "
+	"numbers are provisional: they still grow. Below them stand the ledger of the "
+	"window that closed last and of all windows.\n\n"
+	"With a SOURCE (a state directory, a directory, a file of records, a capture, or - for standard "
+	"input), a filter or --of, the largest of the records there; without SOURCE those of the "
+	"store. Records are counted as they are: what two recorded interfaces saw counts twice.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,
-    .examples = "flowlog top --live\n  keep looking; q ends\n",
+    .examples = "flowlog top --live\n  keep looking; q ends\n"
+		"flowlog top logs/\n  who sent most, of delivered flow logs\n"
+		"flowlog top --of pairs --by flows --since 1h -w 'not port https' logs/\n  pairs with most flows of "
+		"the last hour\n",
 };

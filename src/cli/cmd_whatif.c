@@ -10,14 +10,17 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "cli/cli.h"
+#include "cli/inventory_show.h"
 #include "cli/recorded.h"
+#include "cli/sources.h"
 #include "cli/whatif.h"
 
 #define OUT_MAX (64u << 20)
 #define PROBLEMS_TOLD 20
 
 struct conf {
-	const char *inventory, *rules, *store, *flow_log;
+	struct fl_source_conf source;
+	const char *inventory, *rules;
 	int output;
 	bool check, complete;
 };
@@ -222,14 +225,6 @@ static int on_record(void *ctx, const struct fl_scanned *s)
 
 /* ---- the command ---- */
 
-static int compile(struct side *s)
-{
-	struct fl_policy_conf pc;
-
-	pc.enis = fl_network_enis(s->net, &pc.n_enis);
-	return fl_policy_new(&s->policy, &pc);
-}
-
 /* A wrong file would change nothing, and that would read as "nothing is rejected". */
 static int check_new(const char *rules)
 {
@@ -248,6 +243,7 @@ static int check_new(const char *rules)
 	COUNT(enis);
 	COUNT(subnets);
 	COUNT(vpcs);
+	COUNT(bpa_exclusions);
 	COUNT(problems); /* those are told */
 #undef COUNT
 	found++; /* rules without their groups are no nouns */
@@ -272,9 +268,11 @@ static int prepare(struct run *run, const struct conf *c)
 	if (c->inventory)
 		snprintf(path, sizeof path, "%s", c->inventory);
 	else
-		r = fl_inventory_at(c->store, FL_INVENTORY_NOW, path, sizeof path);
+		r = fl_inventory_at(c->source.store, FL_INVENTORY_NOW, path, sizeof path);
 	r = r ? r : fl_network_read(&run->old.net, path);
-	r = r ? r : compile(&run->old);
+	if (!r)
+		fl_inventory_tell("whatif", run->old.net);
+	r = r ? r : fl_policy_of(&run->old.policy, run->old.net);
 	r = r ? r : fl_wrap(check_new(c->rules), "--rules");
 	return r ? r : fl_wrap(fl_network_read_over(&run->new.net, path, c->rules), "--rules");
 }
@@ -335,28 +333,25 @@ static void tell_problems(const struct run *run)
 		fprintf(stderr, "flowlog whatif: and %zu more\n", told - PROBLEMS_TOLD);
 }
 
-static int work(struct run *run, const struct conf *c, const char *source)
+static int work(struct run *run, const struct conf *c, char *const *sources, int *ret_status)
 {
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(OUT_MAX);
-	struct fl_scan_stats stats;
+	struct fl_scan_report report;
 	int r = prepare(run, c);
 
-	r = r ? r : compile(&run->new);
+	r = r ? r : fl_policy_of(&run->new.policy, run->new.net);
 	if (!r)
 		tell_problems(run);
 	if (!r && run->old.net)
 		tell_unused(run);
 	r = r ? r : fl_roles_new(&run->roles);
-	r = r ? r : fl_scan(source, c->flow_log, on_record, run, &stats);
+	r = r ? r : fl_source_records("whatif", &c->source, sources, NULL, on_record, run, &report, ret_status);
 	if (r)
 		return r;
-	if (stats.skipped_lines)
-		fprintf(stderr, "flowlog whatif: %llu lines are no records of their file's format and were left out\n",
-			(unsigned long long)stats.skipped_lines);
 	if (run->w.records == run->w.unknown_interface)
 		return fl_fail(-ENODATA,
 			       "%s: no record of an interface of the inventory; nothing can be said of the rules",
-			       source);
+			       *sources ? *sources : c->source.store);
 	r = c->output ? fl_whatif_json(&run->w, &out) : fl_whatif_text(&run->w, &out);
 	if (!r)
 		r = fl_write_all(STDOUT_FILENO, out.data, out.len);
@@ -367,21 +362,21 @@ static int run_command(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
 	struct run run = {0};
-	int r;
+	int r, status = 0;
 
-	if (argc > 1 || !c->rules) {
-		fprintf(stderr, "flowlog whatif: %s\n",
-			argc > 1 ? "one source at a time: a state directory, a directory of log files, or a file"
-				 : "--rules names the changed groups, ACLs or routes, as the AWS CLI prints them");
+	if (!c->rules) {
+		fputs("flowlog whatif: --rules names the changed groups, ACLs or routes, as the AWS CLI prints them\n",
+		      stderr);
 		return 2;
 	}
-	r = work(&run, c, argc ? argv[0] : c->store);
+	argv[argc] = NULL; /* there is room for it */
+	r = work(&run, c, argv, &status);
 	if (r)
 		fprintf(stderr, "flowlog whatif: %s\n", fl_error_text(r));
 	else if (c->check && run.w.changed[1])
 		r = 1;
 	release(&run);
-	return r ? 1 : 0;
+	return r ? 1 : status;
 }
 
 static const struct fl_option options[] = {
@@ -399,28 +394,24 @@ static const struct fl_option options[] = {
      "Exit with status 1 when traffic that was accepted would be rejected.", offsetof(struct conf, check)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "text", "text|json", "Form of the answer.",
      offsetof(struct conf, output)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "The state directory: source when none is named, and where imports of the inventory are.",
-     offsetof(struct conf, store)},
-    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},
+#define FL_SOURCE_AT(member) offsetof(struct conf, source.member)
+#include "cli/source_options.def"
     {0},
 };
 
 const struct fl_command fl_cmd_whatif = {
     .name = "whatif",
     .summary = "what other rules would have done to recorded traffic",
-    .synopsis = "[OPTION]... --rules NEW [SOURCE]",
+    .synopsis = "[OPTION]... --rules NEW [SOURCE]...",
     .description =
 	"Replays recorded flows against changed security groups, network ACLs and routes, and says by rule what would "
 	"newly "
-	"be rejected or accepted: records, packets, bytes and peers. SOURCE is a state directory, a directory with "
-	".log or "
-	".log.gz files, or a file. An answer passes a security group when its question does; who asked is told by the "
+	"be rejected or accepted: records, packets, bytes and peers. An answer passes a security group when its "
+	"question does; who asked is told by the "
 	"TCP "
 	"flags, else by the lower port; an ICMP record does not tell, and passes when either reading of it would. What "
 	"the rules of the inventory do not explain (packets that came after their "
-	"connection was closed, rules that were others then) is counted apart.",
+	"connection was closed, rules that were others then) is counted apart.\n\n" FL_SOURCE_TEXT,
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run_command,

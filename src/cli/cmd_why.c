@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
+#include "cli/sources.h"
 #include "cli/status.h"
 #include "cli/why.h"
 #include "scan/scan.h"
@@ -165,7 +166,6 @@ static int look(void *ctx, const struct fl_scanned *s)
 	const struct fl_addr *src = s->meta && s->meta->pkt_src ? s->meta->pkt_src : &r->key.src,
 			     *dst = s->meta && s->meta->pkt_dst ? s->meta->pkt_dst : &r->key.dst;
 
-	l->seen->records++;
 	if (r->key.proto != l->q->proto || r->key.dport != l->q->dport || r->start > l->at ||
 	    !is_end(&l->q->from, src) || !is_end(&l->q->to, dst))
 		return 0;
@@ -181,16 +181,37 @@ static int look(void *ctx, const struct fl_scanned *s)
 	return 0;
 }
 
+/* What can be said without knowing the two ends. */
+static int filter_of(const struct fl_trace_question *q, int64_t at, struct fl_filter **ret)
+{
+	struct fl_filter *f = NULL;
+	int r = fl_filter_number(ret, "protocol", FL_OP_EQ, q->proto);
+
+	if (!r && q->dport) { /* 0 is - too */
+		r = fl_filter_number(&f, "dstport", FL_OP_EQ, q->dport);
+		r = r ? r : fl_filter_and(ret, *ret, f);
+	}
+	if (!r && at >= 0 && at < INT64_MAX) {
+		r = fl_filter_number(&f, "start", FL_OP_LE, (uint64_t)at);
+		r = r ? r : fl_filter_and(ret, *ret, f);
+	}
+	return r;
+}
+
 int fl_why_records(const struct fl_trace_question *q, const char *store, const char *flow_log, int64_t at,
 		   struct fl_why_seen *ret)
 {
 	struct looking l = {q, at, ret};
-	struct fl_scan_stats stats;
-
-	int r;
+	struct fl_source_conf source = {.store = store, .flow_log = flow_log};
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_scan_report report = {0};
+	int r = filter_of(q, at, &f), status;
 
 	*ret = (struct fl_why_seen){0};
-	r = fl_scan(store, flow_log, look, &l, &stats);
+	r = r ? r
+	      : fl_source_records("why", &source, (char *const[]){(char *)(uintptr_t)store, NULL}, f, look, &l, &report,
+				  &status);
+	ret->records = report.records;
 	if (!r && ret->last)
 		fl_kept_find(store, flow_log, ret->last_eni, &ret->last_record, NULL, &ret->kept);
 	return r;
@@ -431,7 +452,6 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	struct fl_policy *policy FL_CLEANUP(fl_policy_free) = NULL;
 	struct fl_trace_question q;
 	char from[WHAT_MAX], to[WHAT_MAX];
-	struct fl_policy_conf pc;
 	int64_t at = FL_INVENTORY_NOW;
 	int r = 0;
 
@@ -450,8 +470,7 @@ static int work(const struct conf *c, int argc, char **argv, struct fl_buf *out,
 	if (r)
 		return r;
 	fl_inventory_tell("why", net);
-	pc.enis = fl_network_enis(net, &pc.n_enis);
-	r = fl_policy_new(&policy, &pc);
+	r = fl_policy_of(&policy, net);
 	if (r || c->record)
 		return r ? r
 			 : fl_why_record(net, policy,
@@ -505,7 +524,7 @@ static const struct fl_option options[] = {
      "The sender's port; 0: an ephemeral one (32768-60999; behind a NAT gateway 1024-65535).",
      offsetof(struct conf, sport)},
     {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "State directory, directory of log files or file whose records are shown beside the answer, when it is there.",
+     "State directory or other SOURCE (see flowlog query) whose records are shown beside the answer, when it is there.",
      offsetof(struct conf, store)},
     {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
      "The flow log of the store; without it the only or first one.", offsetof(struct conf, flow_log)},

@@ -345,6 +345,16 @@ static int set_per_hour(struct fl_flow_log *log, const char *value)
 	return set_bool(&log->per_hour, "per_hour", value);
 }
 
+static int set_file_format(struct fl_flow_log *log, const char *value)
+{
+	for (unsigned i = 0; i < FL_FILE_N; i++)
+		if (!strcmp(fl_file_formats[i], value)) {
+			log->file_format = (enum fl_file_format)i;
+			return 0;
+		}
+	return fl_fail(-EINVAL, "file_format %s: plain-text or parquet", value);
+}
+
 #define TAG_KEY_MAX 128 /* api.md: TagFieldSpecifications */
 
 #define SET_TAG(name_, number_)                                                                                        \
@@ -380,6 +390,7 @@ static const struct {
     {"traffic_type", set_traffic},
     {"hive", set_hive},
     {"per_hour", set_per_hour},
+    {"file_format", set_file_format},
     {"instance_tag", set_instance_tag},
     {"instance_tag_2", set_instance_tag_2},
     {"interface_tag", set_interface_tag},
@@ -421,6 +432,8 @@ int fl_flow_log_derive_id(struct fl_flow_log *log)
 	int r = fl_buf_printf(&what, "%s/%s %u %d %d%d %s", log->bucket, log->prefix, log->interval, log->traffic,
 			      log->hive, log->per_hour, log->format);
 
+	if (!r && log->file_format)
+		r = fl_buf_printf(&what, " %s", fl_file_formats[log->file_format]);
 	for (size_t i = 0; !r && i < FL_TAG_FIELDS; i++)
 		if (keys[i])
 			r = fl_buf_printf(&what, " %zu=%s", i, keys[i]);
@@ -441,7 +454,7 @@ int fl_flow_log_check_kind(struct fl_flow_log *log)
 
 	if (!log->interval)
 		log->interval = tgw ? 60 : 600; /* AWS's default is not allowed there */
-	if (tgw && log->interval != 60)
+	if (tgw && log->interval > 60)
 		return fl_fail(-EINVAL, "interval %u: a transit gateway's flow log has 60 seconds", log->interval);
 	if (tgw && log->traffic != FL_TRAFFIC_ALL)
 		return fl_fail(-EINVAL, "traffic_type: a transit gateway's flow log has none; leave the line out");

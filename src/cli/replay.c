@@ -169,7 +169,6 @@ void fl_replay_free(struct fl_replay **p)
 /* The table of connections is made with the first packet: its time is when the looking began. */
 static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 {
-	struct fl_policy_conf pc = {0};
 	int r = fl_network_read(&p->network, conf->inventory);
 
 	if (!r)
@@ -177,7 +176,6 @@ static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 	if (r)
 		return fl_wrap(r, "inventory");
 	fl_inventory_tell("meter", p->network);
-	pc.enis = fl_network_enis(p->network, &pc.n_enis);
 	fl_network_identity(p->network, p->eni, &p->identity);
 	if (fl_format_kind(conf->format) == FL_LOG_TGW) {
 		if (!p->eni->attachment)
@@ -188,7 +186,7 @@ static int prepare(struct fl_replay *p, const struct fl_replay_conf *conf)
 		if (conf->enforced)
 			return fl_fail(-EINVAL, "--enforced: transit gateway flow logs have no action");
 	}
-	r = fl_policy_new(&p->policy, &pc);
+	r = fl_policy_of(&p->policy, p->network);
 	if (!r)
 		r = fl_policy_filter(p->policy, p->eni, &p->filter);
 	return r ? r : fl_enricher_new(&p->enricher, conf->format, &conf->enrich);

@@ -7,6 +7,7 @@
 
 struct fl_suggestion {
 	const struct fl_suggest *suggest;
+	const struct fl_network *net;
 	const struct fl_group *group; /* that it is for; NULL: for an interface, a group of its own */
 	const struct fl_net_eni *eni;
 	const struct fl_vpc *vpc;

@@ -103,6 +103,39 @@ static int print_uses(const struct fl_suggestion *s, struct fl_buf *out)
 	return r;
 }
 
+static bool refers_to(const struct fl_group_rule *rule, size_t n, const struct fl_net_eni *e, const char **ret_id)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < e->n_groups; k++)
+			if (rule[i].group && rule[i].group == e->group[k]) {
+				*ret_id = e->group[k]->noun.id;
+				return true;
+			}
+	return false;
+}
+
+/* Rules elsewhere that mean the interface by a group which it would leave. */
+static int print_references(const struct fl_suggestion *s, struct fl_buf *out)
+{
+	size_t n;
+	const struct fl_group *g = fl_network_groups(s->net, &n);
+	const char *left;
+	int r = 0;
+
+	for (size_t i = 0; s->eni && !r && i < n; i++) {
+		bool other = true;
+
+		for (size_t k = 0; k < s->eni->n_groups; k++)
+			other &= s->eni->group[k] != &g[i];
+		if (other && (refers_to(g[i].in.rule, g[i].in.n, s->eni, &left) ||
+			      refers_to(g[i].out.rule, g[i].out.n, s->eni, &left)))
+			r = fl_buf_printf(out,
+					  "  %s has rules for members of %s: it needs them for the new group too\n",
+					  g[i].noun.id, left);
+	}
+	return r;
+}
+
 int fl_suggestion_text(const struct fl_suggestion *s, struct fl_buf *out)
 {
 	char from[24], to[24];
@@ -122,6 +155,7 @@ int fl_suggestion_text(const struct fl_suggestion *s, struct fl_buf *out)
 	for (size_t i = 0; !r && s->eni && i < s->eni->n_groups; i++)
 		r = fl_buf_printf(out, "%s%s%s", i ? ", " : "  for a group of its own in place of ",
 				  s->eni->group[i]->noun.id, i + 1 < s->eni->n_groups ? "" : "\n");
+	r = r ? r : print_references(s, out);
 	if (!r && s->unexplained)
 		r = fl_buf_printf(out, "  %llu accepted ones that no rule of the inventory explains; not covered\n",
 				  (unsigned long long)s->unexplained);
@@ -232,6 +266,109 @@ static void aws_group(struct fl_json *j, const struct fl_suggestion *s)
 	fl_json_end_object(j);
 }
 
+static void aws_addresses(struct fl_json *j, const struct fl_net_eni *e, bool v6)
+{
+	char text[FL_ADDR_TEXT_MAX + 1];
+
+	fl_json_key(j, v6 ? "Ipv6Addresses" : "PrivateIpAddresses");
+	fl_json_array(j);
+	for (size_t i = 0; i < e->n_addrs; i++) {
+		const struct fl_net_addr *a = &e->addr[i];
+
+		if (a->v6 != v6)
+			continue;
+		fl_json_object(j);
+		*fl_addr_print(text, &a->addr, v6) = '\0';
+		fl_json_kstr(j, v6 ? "Ipv6Address" : "PrivateIpAddress", text);
+		fl_json_kbool(j, v6 ? "IsPrimaryIpv6" : "Primary", !i || e->addr[i - 1].v6 != v6);
+		if (a->has_public) {
+			*fl_addr_print(text, &a->public, !fl_addr_is_mapped_v4(&a->public)) = '\0';
+			fl_json_key(j, "Association");
+			fl_json_object(j);
+			fl_json_kstr(j, "PublicIp", text);
+			fl_json_end_object(j);
+		}
+		fl_json_end_object(j);
+	}
+	fl_json_end_array(j);
+}
+
+static void aws_prefixes(struct fl_json *j, const struct fl_net_eni *e, bool v6)
+{
+	char text[FL_ADDR_TEXT_MAX + 5];
+
+	fl_json_key(j, v6 ? "Ipv6Prefixes" : "Ipv4Prefixes");
+	fl_json_array(j);
+	for (size_t i = 0; i < e->prefixes.n; i++) {
+		const struct fl_cidr *c = &e->prefixes.cidr[i];
+
+		if (fl_cidr_is_v4(c) == v6)
+			continue;
+		snprintf(fl_addr_print(text, &c->base, v6), 5, "/%u", (unsigned)(v6 ? c->bits : c->bits - 96));
+		fl_json_object(j);
+		fl_json_kstr(j, v6 ? "Ipv6Prefix" : "Ipv4Prefix", text);
+		fl_json_end_object(j);
+	}
+	fl_json_end_array(j);
+}
+
+/* The interface with its new group: all of it, for what whatif --rules reads takes the place of what there was. */
+static void aws_interface(struct fl_json *j, const struct fl_suggestion *s)
+{
+	const struct fl_net_eni *e = s->eni;
+	const char *const text[][2] = {
+	    {"NetworkInterfaceId", e->noun.id}, {"OwnerId", e->noun.owner},  {"VpcId", e->vpc_id},
+	    {"SubnetId", e->subnet_id},         {"AvailabilityZone", e->az}, {"InterfaceType", e->type},
+	    {"Description", e->description}};
+	char mac[18];
+
+	fl_json_object(j);
+	for (size_t i = 0; i < FL_ARRAY_LEN(text); i++)
+		if (*text[i][1])
+			fl_json_kstr(j, text[i][0], text[i][1]);
+	snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", e->mac[0], e->mac[1], e->mac[2], e->mac[3],
+		 e->mac[4], e->mac[5]);
+	if (e->has_mac)
+		fl_json_kstr(j, "MacAddress", mac);
+	fl_json_kbool(j, "RequesterManaged", e->requester_managed);
+	fl_json_kbool(j, "SourceDestCheck", e->source_dest_check);
+	aws_addresses(j, e, false);
+	aws_addresses(j, e, true);
+	aws_prefixes(j, e, false);
+	aws_prefixes(j, e, true);
+	if (*e->instance_id) {
+		fl_json_key(j, "Attachment");
+		fl_json_object(j);
+		fl_json_kstr(j, "InstanceId", e->instance_id);
+		fl_json_ku64(j, "DeviceIndex", e->device_index);
+		fl_json_kstr(j, "Status", "attached");
+		fl_json_end_object(j);
+	}
+	fl_json_key(j, "ConnectionTrackingConfiguration");
+	fl_json_object(j);
+	fl_json_ku64(j, "TcpEstablishedTimeout", e->tcp_timeout_s);
+	fl_json_ku64(j, "UdpTimeout", e->udp_timeout_s);
+	fl_json_ku64(j, "UdpStreamTimeout", e->udp_stream_timeout_s);
+	fl_json_end_object(j);
+	fl_json_key(j, "Groups");
+	fl_json_array(j);
+	fl_json_object(j);
+	fl_json_kstr(j, "GroupId", s->group_id);
+	fl_json_kstr(j, "GroupName", s->group_name);
+	fl_json_end_object(j);
+	fl_json_end_array(j);
+	fl_json_key(j, "TagSet");
+	fl_json_array(j);
+	for (size_t i = 0; i < e->noun.tags.n; i++) {
+		fl_json_object(j);
+		fl_json_kstr(j, "Key", e->noun.tags.tag[i].key);
+		fl_json_kstr(j, "Value", e->noun.tags.tag[i].value);
+		fl_json_end_object(j);
+	}
+	fl_json_end_array(j);
+	fl_json_end_object(j);
+}
+
 int fl_suggestion_aws(const struct fl_suggestion *s, struct fl_buf *out)
 {
 	struct fl_json j = FL_JSON(out);
@@ -243,6 +380,12 @@ int fl_suggestion_aws(const struct fl_suggestion *s, struct fl_buf *out)
 	fl_json_array(&j);
 	aws_group(&j, s);
 	fl_json_end_array(&j);
+	if (s->eni) {
+		fl_json_key(&j, "NetworkInterfaces");
+		fl_json_array(&j);
+		aws_interface(&j, s);
+		fl_json_end_array(&j);
+	}
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);
 	return r ? r : fl_buf_adds(out, "\n");

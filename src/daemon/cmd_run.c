@@ -15,7 +15,6 @@
 #include "base/units.h"
 #include "cli/config.h"
 #include "daemon/daemon.h"
-#include "daemon/privilege.h"
 #include "daemon/store_dir.h"
 #include "record/record.h"
 
@@ -313,7 +312,7 @@ static int list_interfaces(const struct fl_run *run, bool terminal)
 	int r = fl_discovery_new(&d, &run->discovery);
 
 	if (!r)
-		r = fl_privilege_drop(FL_ROLE_NAMES, run->uid, run->gid);
+		r = fl_names_drop(run);
 	if (!r)
 		r = fl_discovery_list(d, &v, &n);
 	fl_discovery_free(&d);
@@ -344,6 +343,10 @@ static int say_interfaces(const struct fl_run *run, bool terminal)
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
+		struct fl_live *maps = run->privileged; /* with everybody's traffic: not for this process */
+
+		if (maps)
+			run->ops->close(&maps, false);
 		r = list_interfaces(run, terminal);
 		if (r)
 			fl_err("%s", fl_error_text(r));

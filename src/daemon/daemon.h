@@ -66,6 +66,8 @@ int fl_run_open_netns(const struct fl_run *run, const char *name);
 /* Bodies of the roles: called in the forked child, return its exit status. */
 int fl_role_meter(const struct fl_run *run, int channel);
 int fl_role_names(const struct fl_run *run);
+/* Becomes an ordinary user who may read the files that names come from, and write the store. */
+int fl_names_drop(const struct fl_run *run);
 int fl_role_deliver(const struct fl_run *run);
 
 /* Runs until SIGTERM or SIGINT; exit status. view: draw the live view on the terminal. */

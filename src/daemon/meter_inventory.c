@@ -248,13 +248,8 @@ void fl_meter_inventory_bind(const struct fl_meter_inventory *i, struct fl_inter
 static int compile(struct fl_policy **p, const struct fl_network *net, const struct fl_net_eni *e,
 		   const struct fl_filter **ret)
 {
-	struct fl_policy_conf conf;
-	int r = 0;
+	int r = *p ? 0 : fl_policy_of(p, net);
 
-	if (!*p) {
-		conf.enis = fl_network_enis(net, &conf.n_enis);
-		r = fl_policy_new(p, &conf);
-	}
 	return r ? r : fl_policy_filter(*p, e, ret);
 }
 

@@ -12,7 +12,7 @@ enum fl_privilege_role {
 	FL_ROLE_METER,                /* maps come as file descriptors */
 	FL_ROLE_METER_AFPACKET,       /* opens packet sockets as interfaces appear */
 	FL_ROLE_METER_AFPACKET_NETNS, /* the same, also in other network namespaces */
-	FL_ROLE_NAMES,                /* reads every file: those of container runtimes are root's */
+	FL_ROLE_NAMES,                /* reads files of root, those of container runtimes (confine.h says where) */
 	FL_ROLE_DELIVER,
 	FL_ROLE_VIEW,
 	FL_ROLE_N

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +120,7 @@ int fl_role_deliver(const struct fl_run *run)
 	char store[64], dir[64] = "";
 	int dirfd FL_CLEANUP(fl_closep) =
 	    run->inventory && *run->inventory ? open(run->inventory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	char *inventory FL_CLEANUP(fl_freep) = dirfd >= 0 ? realpath(run->inventory, NULL) : NULL;
 	uint32_t wait_ms;
 	int r = fl_privilege_drop(FL_ROLE_DELIVER, run->uid, run->gid);
 
@@ -131,6 +133,7 @@ int fl_role_deliver(const struct fl_run *run)
 	conf.network_ctx = times;
 	if (!r)
 		r = fl_identities_new(&conf.identities, store);
+	conf.inventory = inventory;
 	if (!r)
 		r = fl_mkdirs(run->statefd, "status", 0750);
 	if (!r)

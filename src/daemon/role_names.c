@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/privilege.h"
 
@@ -121,12 +122,14 @@ static int on_look(void *ctx, uint64_t expirations)
 {
 	static const uint64_t after[] = {FL_NS_PER_S, 3 * FL_NS_PER_S, 10 * FL_NS_PER_S};
 	struct names *s = ctx;
+	uint64_t next;
 
 	(void)expirations;
 	look(s);
 	if (s->looks >= FL_ARRAY_LEN(after))
 		return 0;
-	return fl_source_set_timer(s->look, FL_MAX(after[s->looks++], LOOK_SHARE * s->look_ns), 0);
+	next = after[s->looks++];
+	return fl_source_set_timer(s->look, FL_MAX(next, LOOK_SHARE * s->look_ns), 0);
 }
 
 static int on_discovery(void *ctx, int fd, uint32_t events)
@@ -181,13 +184,29 @@ static int run_loop(struct names *s)
 	return r ? r : fl_loop_run(s->loop);
 }
 
+int fl_names_drop(const struct fl_run *run)
+{
+	char(*places)[1024] FL_CLEANUP(fl_freep) = calloc(FL_NAMES_PLACES_MAX, sizeof *places);
+	const char *readable[FL_NAMES_PLACES_MAX];
+	size_t n = places ? fl_names_places("", places, FL_NAMES_PLACES_MAX) : 0;
+	int r = places ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n; i++)
+		readable[i] = places[i];
+	if (!r)
+		r = fl_confine_files(readable, n, run->statefd);
+	if (r == FL_CONFINE_UNAVAILABLE)
+		fl_debug("the kernel has no Landlock: the role that finds names may read all files");
+	return r < 0 ? r : fl_privilege_drop(FL_ROLE_NAMES, run->uid, run->gid);
+}
+
 int fl_role_names(const struct fl_run *run)
 {
 	struct names s = {.run = run};
 	int r = fl_discovery_new(&s.discovery, &run->discovery);
 
 	if (!r)
-		r = fl_privilege_drop(FL_ROLE_NAMES, run->uid, run->gid);
+		r = fl_names_drop(run);
 	if (!r)
 		r = fl_mkdirs(run->statefd, "status", 0750);
 	if (!r)

@@ -17,6 +17,8 @@
 #include "record/enrich.h"
 #include "record/record.h"
 
+enum fl_file_format { FL_FILE_TEXT = 0, FL_FILE_PARQUET, FL_FILE_N };
+extern const char *const fl_file_formats[FL_FILE_N]; /* as AWS names them: plain-text, parquet */
 enum fl_traffic { FL_TRAFFIC_ALL = 0, FL_TRAFFIC_ACCEPT, FL_TRAFFIC_REJECT };
 
 struct fl_flow_log { /* immutable */
@@ -28,12 +30,19 @@ struct fl_flow_log { /* immutable */
 	enum fl_traffic traffic;
 	char bucket[64], prefix[256];
 	bool hive, per_hour;
+	enum fl_file_format file_format;
 	uint32_t publish_every_s; /* at most 300: how soon an object is written; AWS's own cycle is 300 */
 	/* false, as AWS (inferred, semantics.md section 1): NODATA begins after an interface's first record; true: at
 	 * once */
 	bool nodata_always;
 	uint64_t max_age_s, max_bytes; /* of the embedded store; 0: no limit. Never takes the last 10 % of the disk. */
 };
+
+/* Key of an object whose records end in the five minutes from slot on. hash: the last part of its name, ending:
+ * ".log.gz",
+ * ".log.parquet", ... */
+int fl_object_name(const struct fl_flow_log *log, int64_t slot, const char *hash, const char *ending, char *ret,
+		   size_t size);
 
 /* A sink is a small table of functions; `file` is the embedded stand-in for S3. */
 struct fl_sink_ops {
@@ -60,6 +69,8 @@ struct fl_delivery_conf {
 	void *network_ctx;
 	/* Who else was found to be behind an interface; NULL: nobody. */
 	struct fl_identities *identities;
+	const char
+	    *inventory; /* the directory that network_at reads instead of imports, for readers of the journal; NULL */
 };
 int fl_delivery_open(struct fl_delivery **ret, const struct fl_delivery_conf *conf);
 void fl_delivery_close(struct fl_delivery **d);

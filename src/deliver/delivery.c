@@ -31,6 +31,7 @@ struct log {
 	struct fl_format *format;
 	struct fl_encoder *encoder;
 	struct fl_enricher *enricher;
+	struct fl_object_columns columns;
 	struct fl_log_state state;
 	struct fl_reader *reader, *ahead;
 	struct fl_position batch_end; /* behind the newest window's end mark in the batch */
@@ -66,6 +67,7 @@ static void log_free(struct log *l)
 	fl_reader_close(&l->reader);
 	fl_reader_close(&l->ahead);
 	fl_intake_free(&l->batch);
+	fl_object_columns_free(&l->columns);
 	fl_log_state_free(&l->state);
 	fl_encoder_free(&l->encoder);
 	fl_enricher_free(&l->enricher);
@@ -106,8 +108,14 @@ static int log_open(struct fl_delivery *d, struct log *l, const struct fl_flow_l
 		r = fl_log_state_load(d->statefd, conf, fl_format_text(l->format), &l->state);
 	if (r)
 		return fl_wrap(r, "flow log %s", conf->id);
+	l->state.inventory = d->conf.inventory;
+	if (conf->file_format == FL_FILE_PARQUET)
+		r = fl_object_columns_init(&l->columns, l->format);
+	if (r)
+		return fl_wrap(r, "flow log %s", conf->id);
 	l->batch = (struct fl_intake){
 	    .log = conf, .encoder = l->encoder, .enricher = l->enricher, .conf = &d->conf, .seen = &l->state.seen};
+	l->batch.objects.columns = l->columns.text ? &l->columns : NULL;
 	l->resuming = l->state.plan.on;
 	l->batch_end = l->held_from = l->state.cursor;
 	r = fl_reader_open(&l->reader, d->journalfd, l->state.cursor);
@@ -441,13 +449,13 @@ static int put_objects(struct fl_delivery *d, struct log *l)
 			continue;
 		}
 		l->stats.attempts++;
-		r = fl_sink_file.put(d->sink, l->conf->bucket, x->key, x->gz.data, x->gz.len);
+		r = fl_sink_file.put(d->sink, l->conf->bucket, x->key, x->body.data, x->body.len);
 		if (r)
 			break;
 		x->put = true;
 		l->stats.objects++;
 		l->stats.records += x->records;
-		l->stats.bytes += x->gz.len;
+		l->stats.bytes += x->body.len;
 		snprintf(l->stats.last_object, sizeof l->stats.last_object, "%s", strrchr(x->key, '/') + 1);
 	}
 	return r;

@@ -4,7 +4,10 @@
 
 #include <jansson.h>
 
+#include "base/gz.h"
 #include "deliver/deliver.h"
+#include "record/parquet.h"
+#include "scan/text.h"
 
 #define FL_SLOT_S                                                                                                      \
 	300                            /* destinations.md 1.2: a file holds records whose end lies in five minutes     \
@@ -14,23 +17,29 @@
 #define FL_SEEN_MAX 4096      /* interfaces of which we remember that they had a record */
 #define FL_GAP_LINES_MAX 1440 /* SKIPDATA lines an interface and gap */
 
-/* ---- gz.c: one gzip stream ---- */
-struct fl_gz;
-int fl_gz_new(struct fl_gz **ret);
-void fl_gz_free(struct fl_gz **g);
-int fl_gz_add(struct fl_gz *g, const void *data, size_t n, bool end, struct fl_buf *out);
-
 /* ---- object.c: records of one slot on their way into a file ---- */
 struct fl_object {
 	int64_t slot;
 	unsigned part; /* a slot's text over FL_OBJECT_MAX goes on in another object */
 	uint64_t records;
-	struct fl_buf text, gz;
+	struct fl_buf text, body; /* records that are still text; the object's bytes */
 	struct fl_gz *stream;
+	struct fl_parquet_writer *parquet;
 	bool full, put;
 	char key[FL_KEY_MAX];
 };
+/* What all objects of a flow log have in common, when they are Parquet. */
+struct fl_object_columns {
+	struct fl_text *text; /* lines as columns; NULL: objects are text */
+	const struct fl_format *format;
+	struct fl_batch *batch;
+	struct fl_parquet_conf conf;
+	struct fl_column_def def[FL_BATCH_COLUMNS];
+};
+int fl_object_columns_init(struct fl_object_columns *c, const struct fl_format *format);
+void fl_object_columns_free(struct fl_object_columns *c);
 struct fl_objects {
+	struct fl_object_columns *columns;
 	struct fl_object **object;
 	size_t n;
 	uint64_t records, bytes;
@@ -66,7 +75,8 @@ struct fl_log_state {
 	struct fl_position cursor;
 	struct fl_plan plan;
 	struct fl_seen seen;
-	int64_t newest_end; /* of the delivered windows */
+	int64_t newest_end;    /* of the delivered windows */
+	const char *inventory; /* borrowed: fl_delivery_conf's */
 	uint64_t lost_flows;
 	struct fl_count lost_delivery, lost_quota;
 };

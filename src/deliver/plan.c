@@ -116,8 +116,11 @@ static int check_same(const json_t *j, const struct fl_flow_log *log, const char
 	char bucket[FL_KEY_MAX], dir[FL_KEY_MAX];
 	const struct {
 		const char *key, *now;
-	} text[] = {
-	    {"format", format}, {"bucket_dir", bucket}, {"prefix", dir}, {"traffic_type", traffic_types[log->traffic]}};
+	} text[] = {{"format", format},
+		    {"bucket_dir", bucket},
+		    {"prefix", dir},
+		    {"traffic_type", traffic_types[log->traffic]},
+		    {"file_format", fl_file_formats[log->file_format]}};
 	const json_t *interval = json_object_get(j, "interval");
 
 	snprintf(bucket, sizeof bucket, "s3/%s", log->bucket);
@@ -125,6 +128,9 @@ static int check_same(const json_t *j, const struct fl_flow_log *log, const char
 	for (size_t i = 0; i < FL_ARRAY_LEN(text); i++) {
 		const char *before = json_string_value(json_object_get(j, text[i].key));
 
+		/* Written by a version that knew no other. */
+		if (!before && !strcmp(text[i].key, "file_format"))
+			before = fl_file_formats[FL_FILE_TEXT];
 		if (before && strcmp(before, text[i].now))
 			return fl_fail(
 			    -EINVAL,
@@ -245,7 +251,10 @@ int fl_log_state_save(int statefd, const struct fl_flow_log *log, const char *fo
 	fl_json_kstr(&j, "prefix", text);
 	fl_json_ku64(&j, "interval", log->interval);
 	fl_json_kstr(&j, "traffic_type", traffic_types[log->traffic]);
+	fl_json_kstr(&j, "file_format", fl_file_formats[log->file_format]);
 	fl_json_kbool(&j, "nodata_always", log->nodata_always);
+	if (s->inventory)
+		fl_json_kstr(&j, "inventory", s->inventory);
 	fl_json_key(&j, "tags");
 	fl_json_object(&j);
 	for (size_t i = 0; i < FL_TAG_FIELDS; i++)

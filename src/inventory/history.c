@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #include "base/file.h"
 #include "base/owner.h"
 #include "base/units.h"
-#include "inventory/network.h"
+#include "inventory/network_build.h"
 
 #define NAME_FORMAT "%Y%m%dT%H%M%SZ"
 #define VERSIONS_MAX 100000
@@ -129,12 +130,48 @@ int fl_inventory_open(const char *store, const char *dir, int64_t at, struct fl_
 
 /* ---- import ---- */
 
+#define LEFT_OUT 1 /* of copy: this file could not be read; the others still can */
+#define LEFT_OUT_MAX 1000
+
+struct left_out {
+	char *file, *why;
+};
 struct import {
 	int dirfd;
 	uid_t uid;
 	gid_t gid;
 	size_t files;
+	struct left_out *left_out;
+	size_t n_left_out;
 };
+
+/* Keeps the sentence of an error for the import's problems. */
+static int leave_out(struct import *im, const char *file, int r)
+{
+	struct left_out *more;
+
+	if (im->n_left_out == LEFT_OUT_MAX)
+		return fl_fail(-EFBIG, "more than %d files cannot be read", LEFT_OUT_MAX);
+	more = realloc(im->left_out, (im->n_left_out + 1) * sizeof *more);
+	if (!more)
+		return -ENOMEM;
+	im->left_out = more;
+	more[im->n_left_out] = (struct left_out){strdup(file), strdup(fl_error_text(r))};
+	im->n_left_out++;
+	fl_error_clear();
+	return more[im->n_left_out - 1].file && more[im->n_left_out - 1].why ? LEFT_OUT : -ENOMEM;
+}
+
+static void import_free(struct import *im)
+{
+	for (size_t i = 0; i < im->n_left_out; i++) {
+		free(im->left_out[i].file);
+		free(im->left_out[i].why);
+	}
+	free(im->left_out);
+	im->left_out = NULL;
+	im->n_left_out = 0;
+}
 
 /* root writes with the rights of whom the store belongs to: a link in it must not lead root elsewhere. */
 static void enter(const struct import *im)
@@ -154,28 +191,39 @@ static void leave(void)
 }
 
 /* vpcs.json, vpcs.2.json, ...: two directories may have files of one name. */
-static int create_owned(const struct import *im, const char *name)
+static int create_owned(const struct import *im, const char *name, char ret_name[NAME_MAX + 1])
 {
 	size_t stem = strcspn(name, ".");
-	char other[256];
+	char *other = ret_name;
 	int fd = openat(im->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 
 	for (unsigned i = 2; fd < 0 && errno == EEXIST && i < 1000; i++) {
-		if ((size_t)snprintf(other, sizeof other, "%.*s.%u%s", (int)stem, name, i, name + stem) >= sizeof other)
+		if (snprintf(other, NAME_MAX + 1, "%.*s.%u%s", (int)stem, name, i, name + stem) > NAME_MAX)
 			return fl_fail(-ENAMETOOLONG, "%s: the name is too long", name);
 		fd = openat(im->dirfd, other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	}
 	return fd < 0 ? fl_fail(-errno, "%s: %m", name) : fd;
 }
 
-static int create(const struct import *im, const char *name)
+static int create(const struct import *im, const char *name, char ret_name[NAME_MAX + 1])
 {
 	int fd;
 
+	snprintf(ret_name, NAME_MAX + 1, "%s", name);
 	enter(im);
-	fd = create_owned(im, name);
+	fd = create_owned(im, name, ret_name);
 	leave();
 	return fd;
+}
+
+/* Half of a file would be read as if it were the whole. */
+static int take_back(struct import *im, const char *made, const char *name, int r)
+{
+	enter(im);
+	unlinkat(im->dirfd, made, 0);
+	leave();
+	im->files--;
+	return leave_out(im, name, r);
 }
 
 static int copy(struct import *im, int fromfd, const char *path, const char *name)
@@ -183,29 +231,33 @@ static int copy(struct import *im, int fromfd, const char *path, const char *nam
 	int from FL_CLEANUP(fl_closep) = openat(fromfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int to FL_CLEANUP(fl_closep) = -1;
 	char *step FL_CLEANUP(fl_freep) = malloc(COPY_STEP);
+	char made[NAME_MAX + 1];
 	struct stat st;
 	uint64_t total = 0;
 	ssize_t n;
 
-	if (from < 0 || fstat(from, &st))
-		return fl_fail(-errno, "%s: %m", path);
 	if (!step)
 		return -ENOMEM;
+	if (from < 0 || fstat(from, &st))
+		return leave_out(im, name, fl_fail(-errno, "%m"));
 	if (!S_ISREG(st.st_mode))
-		return fl_fail(-EINVAL, "%s: not a regular file", path);
+		return leave_out(im, name, fl_fail(-EINVAL, "not a regular file"));
 	if (im->files++ >= IMPORT_FILES_MAX)
 		return fl_fail(-EFBIG, "more than %d files", IMPORT_FILES_MAX);
-	to = create(im, name);
+	to = create(im, name, made);
 	if (to < 0)
 		return to;
 	while ((n = read(from, step, COPY_STEP))) {
-		int r = n < 0 ? -errno : fl_write_all(to, step, (size_t)n);
+		int r = n < 0 ? 0 : fl_write_all(to, step, (size_t)n);
 
+		if (n < 0)
+			return take_back(im, made, name, fl_fail(-errno, "%m"));
 		if (r)
 			return fl_fail(r, "%s: %s", path, strerror(-r));
 		total += (uint64_t)n;
 		if (total > FL_NETWORK_FILE_MAX)
-			return fl_fail(-EFBIG, "%s: larger than %llu bytes", path, FL_NETWORK_FILE_MAX);
+			return take_back(im, made, name,
+					 fl_fail(-EFBIG, "larger than %llu bytes", FL_NETWORK_FILE_MAX));
 	}
 	return fsync(to) ? fl_fail(-errno, "%s: %m", name) : 0;
 }
@@ -224,19 +276,19 @@ static int copy_all(struct import *im, const char *path)
 	int n, r = 0;
 
 	if (fd < 0 || fstat(fd, &st))
-		return fl_fail(-errno, "%s: %m", path);
+		return leave_out(im, path, fl_fail(-errno, "%m"));
 	if (!S_ISDIR(st.st_mode))
 		return copy(im, AT_FDCWD, path, name ? name + 1 : path);
 	n = scandirat(fd, ".", &list, visible, alphasort);
 	if (n < 0)
-		return fl_fail(-errno, "%s: %m", path);
+		return leave_out(im, path, fl_fail(-errno, "%m"));
 	for (int i = 0; i < n; i++) {
-		if (!r && (fstatat(fd, list[i]->d_name, &st, 0) || S_ISREG(st.st_mode)))
-			r = fl_wrap(copy(im, fd, list[i]->d_name, list[i]->d_name), "%s", path);
+		if (r >= 0 && (fstatat(fd, list[i]->d_name, &st, 0) || S_ISREG(st.st_mode)))
+			r = copy(im, fd, list[i]->d_name, list[i]->d_name);
 		free(list[i]);
 	}
 	free(list);
-	return r;
+	return r < 0 ? fl_wrap(r, "%s", path) : 0;
 }
 
 static void remove_all(int parent, const char *name)
@@ -343,25 +395,31 @@ int fl_inventory_import(const char *store, char *const *paths, size_t n, int64_t
 		return imports;
 	snprintf(staged, sizeof staged, ".new-%ld", (long)getpid());
 	r = stage(&im, imports, staged);
-	for (size_t i = 0; !r && i < n; i++)
+	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = copy_all(&im, paths[i]);
+	r = r > 0 ? 0 : r;
 	if (!r && fsync(im.dirfd))
 		r = fl_fail(-errno, "%s: %m", staged);
 	fl_closep(&im.dirfd);
 	snprintf(path, sizeof path, "%s/" FL_INVENTORY_DIR "/%s", store, staged);
-	if (!r && !im.files)
+	if (!r && !im.files && im.n_left_out)
+		r = fl_fail(-ENOENT, "%s: %s", im.left_out[0].file, im.left_out[0].why);
+	else if (!r && !im.files)
 		r = fl_fail(-ENOENT,
 			    "%s%s: no files; expected the output of aws ec2 describe-network-interfaces and its like, "
 			    "a file each",
 			    paths[0], n > 1 ? " ..." : "");
 	if (!r)
 		r = fl_network_read(ret, path);
+	for (size_t i = 0; !r && i < im.n_left_out; i++)
+		fl_network_add_problem(*ret, im.left_out[i].file, im.left_out[i].why);
 	if (!r && usable(*ret))
 		r = keep(&im, imports, staged, store, now, ret_path, size);
 	enter(&im);
 	if (r || !*ret_path)
 		remove_all(imports, staged);
 	leave();
+	import_free(&im);
 	if (r)
 		fl_network_free(ret);
 	return r;

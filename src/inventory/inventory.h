@@ -162,6 +162,9 @@ struct fl_labels fl_discovery_labels(const struct fl_discovery *d, const struct 
 /* Looks at the files of whoever is named; everything: at who is behind each interface as well. true: the next list may
  * tell another name. */
 bool fl_discovery_look_again(struct fl_discovery *d, bool everything);
+/* Directories and files that names are looked for in, for whoever confines itself to them; ret: of max paths. */
+#define FL_NAMES_PLACES_MAX 256
+size_t fl_names_places(const char *root, char (*ret)[1024], size_t max);
 bool fl_discovery_is_named(const struct fl_interface *i); /* somebody's: a container's, a VM's */
 
 /* ---- translated addresses (Linux) ---- */

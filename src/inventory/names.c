@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,6 +189,31 @@ static void storage_places(const char *root, int32_t uid, struct places *ret)
 	}
 }
 
+size_t fl_names_places(const char *root, char (*ret)[1024], size_t max)
+{
+	static const char *const always[] = {
+	    "/proc", "/run", "/var/lib", "/var/snap", "/etc/docker", "/etc/containers", "/etc/libvirt", "/etc/passwd"};
+	struct places moved = {.n = 0};
+	char pattern[PATH_LIMIT];
+	glob_t homes;
+	size_t n = 0;
+
+	for (size_t i = 0; i < FL_ARRAY_LEN(always) && n < max; i++)
+		snprintf(ret[n++], sizeof *ret, "%.900s%s", root, always[i]);
+	docker_places(root, -1, &moved);
+	storage_places(root, -1, &moved);
+	for (size_t i = 0; i < moved.n && n < max; i++)
+		snprintf(ret[n++], sizeof *ret, "%.500s%.500s", root, moved.dir[i]);
+	snprintf(pattern, sizeof pattern, "%s/home/*/.local/share", root);
+	if (glob(pattern, GLOB_NOSORT, NULL, &homes))
+		return n;
+	for (size_t i = 0; i < homes.gl_pathc && n < max; i++)
+		if (strlen(homes.gl_pathv[i]) < sizeof *ret)
+			snprintf(ret[n++], sizeof *ret, "%s", homes.gl_pathv[i]);
+	globfree(&homes);
+	return n;
+}
+
 /* ---- a container by its id ---- */
 
 static bool docker(const char *root, const struct fl_cgroup *c, struct fl_who *ret)
@@ -204,37 +230,44 @@ static bool docker(const char *root, const struct fl_cgroup *c, struct fl_who *r
 	return false;
 }
 
+/* One file of containers/storage, in whichever place and of whichever driver it is. */
+static bool find_stored(const char *root, const struct places *places, const char *name, enum fl_names_file file,
+			const char *id, struct fl_who *ret)
+{
+	static const char *const drivers[] = {"overlay", "vfs", "btrfs", "zfs"};
+	char path[PATH_LIMIT];
+
+	for (size_t i = 0; i < places->n; i++)
+		for (size_t k = 0; k < FL_ARRAY_LEN(drivers); k++) {
+			snprintf(path, sizeof path, "%s%s/%s-containers/%s", root, places->dir[i], drivers[k], name);
+			if (parse_file(path, file, id, NULL, ret))
+				return true;
+		}
+	return false;
+}
+
 /* Podman's and CRI-O's: the list has the names, the bundle the annotations. */
 static bool storage(const char *root, const struct fl_cgroup *c, struct fl_who *ret)
 {
-	static const char *const drivers[] = {"overlay", "vfs", "btrfs", "zfs"}, *const lists[] = {
-										     "containers.json",
-										     "volatile-containers.json"};
 	struct places places = {.n = 0};
-	bool found = false;
-	char path[PATH_LIMIT];
+	char bundle[FL_CONTAINER_ID_MAX + 32], list_path[sizeof ret->path];
+	uint64_t list_stamp;
+	bool listed;
 
 	storage_places(root, c->uid, &places);
-	for (size_t i = 0; i < places.n * FL_ARRAY_LEN(drivers); i++) {
-		const char *dir = places.dir[i / FL_ARRAY_LEN(drivers)], *driver = drivers[i % FL_ARRAY_LEN(drivers)];
-		struct fl_who from_list;
-
-		for (size_t k = 0; !found && k < FL_ARRAY_LEN(lists); k++) {
-			snprintf(path, sizeof path, "%s%s/%s-containers/%s", root, dir, driver, lists[k]);
-			found = parse_file(path, FL_NAMES_PODMAN, c->id, NULL, ret);
-		}
-		from_list = *ret;
-		snprintf(path, sizeof path, "%s%s/%s-containers/%s/userdata/config.json", root, dir, driver, c->id);
-		if (parse_file(path, FL_NAMES_OCI, NULL, NULL, ret) && found) {
-			/* A rename changes the list; the bundle stays as it was made. */
-			memcpy(ret->path, from_list.path, sizeof ret->path);
-			ret->stamp = from_list.stamp;
-		}
-		if (*ret->path && found + (ret->labels.n > 0) == 2)
-			return true;
-		found |= *ret->name != '\0';
+	listed = find_stored(root, &places, "containers.json", FL_NAMES_PODMAN, c->id, ret) ||
+		 find_stored(root, &places, "volatile-containers.json", FL_NAMES_PODMAN, c->id, ret);
+	memcpy(list_path, ret->path, sizeof list_path);
+	list_stamp = ret->stamp;
+	snprintf(bundle, sizeof bundle, "%s/userdata/config.json", c->id);
+	if (!find_stored(root, &places, bundle, FL_NAMES_OCI, NULL, ret))
+		return listed;
+	if (listed) {
+		/* A rename changes the list; the bundle stays as it was made. */
+		memcpy(ret->path, list_path, sizeof ret->path);
+		ret->stamp = list_stamp;
 	}
-	return found;
+	return true;
 }
 
 /* The OCI bundle of a task. */

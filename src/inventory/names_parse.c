@@ -128,8 +128,11 @@ static void unescape(const char *p, size_t n, char ret[FL_NAME_MAX])
 	size_t at = 0;
 
 	for (size_t i = 0; i < n && at < sizeof plain - 1; i++) {
-		if (i + 3 < n && p[i] == '\\' && p[i + 1] == 'x' && hex(p[i + 2]) >= 0 && hex(p[i + 3]) >= 0) {
-			plain[at++] = (char)(hex(p[i + 2]) << 4 | hex(p[i + 3]));
+		bool escape = i + 3 < n && p[i] == '\\' && p[i + 1] == 'x';
+		int high = escape ? hex(p[i + 2]) : -1, low = escape ? hex(p[i + 3]) : -1;
+
+		if (high >= 0 && low >= 0) {
+			plain[at++] = (char)(high << 4 | low);
 			i += 3;
 		} else {
 			plain[at++] = p[i];

@@ -396,5 +396,8 @@ int fl_network_finish(struct fl_reader *r);
 void fl_network_check(struct fl_reader *r); /* contradictions between nouns that are well by themselves */
 void fl_network_say_missing(struct fl_reader *r);
 
+/* A file that never came as far as the reader. */
+void fl_network_add_problem(struct fl_network *net, const char *file, const char *why);
+
 /* A file from memory: what fl_network_read does for each file, for the fuzz target. */
 int fl_network_from_text(struct fl_network **ret, const char *file, const char *text, size_t n);

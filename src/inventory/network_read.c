@@ -87,6 +87,15 @@ void fl_problem(struct fl_reader *r, bool fatal, const char *fmt, ...)
 	add_problem(r, r->file, r->path, fatal, text);
 }
 
+void fl_network_add_problem(struct fl_network *net, const char *file, const char *why)
+{
+	struct fl_reader r = {.net = net};
+	char text[512];
+
+	snprintf(text, sizeof text, "%s; left out", why);
+	add_problem(&r, fl_network_intern(net, file, SIZE_MAX), "", true, text);
+}
+
 /* ---- cutting ---- */
 
 struct span {

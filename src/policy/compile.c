@@ -116,6 +116,14 @@ int fl_policy_new(struct fl_policy **ret, const struct fl_policy_conf *conf)
 	return 0;
 }
 
+int fl_policy_of(struct fl_policy **ret, const struct fl_network *net)
+{
+	struct fl_policy_conf conf;
+
+	conf.enis = fl_network_enis(net, &conf.n_enis);
+	return fl_policy_new(ret, &conf);
+}
+
 static void free_shared(void *node)
 {
 	struct shared *s = node;

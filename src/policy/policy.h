@@ -82,6 +82,7 @@ struct fl_policy_conf {
 	size_t n_enis;
 };
 int fl_policy_new(struct fl_policy **ret, const struct fl_policy_conf *conf);
+int fl_policy_of(struct fl_policy **ret, const struct fl_network *net); /* of all its interfaces */
 void fl_policy_free(struct fl_policy **p);
 
 struct fl_filter; /* everything about one interface; the policy's */

@@ -72,6 +72,8 @@ int fl_trace_end(const struct fl_network *net, const char *what, struct fl_trace
 	}
 	if (r)
 		return fl_network_lookup(net, what, &ret->eni); /* its sentence */
+	if (ret->eni->is_port)
+		return fl_fail(-EINVAL, "\"%.64s\" has no address of its own; ask about one behind it", what);
 	for (size_t i = 0; !ret->any && i < ret->eni->n_addrs; i++)
 		ret->is_public |= ret->eni->addr[i].has_public && fl_addr_equal(&ret->eni->addr[i].public, &ret->addr);
 	return 0;
@@ -184,6 +186,8 @@ static bool walk_there(struct walker *w)
 	if (!same_subnet(q))
 		walk_filter(w, FL_STEP_ACL_IN, q->to.eni, &in, NULL, NULL);
 	walk_filter(w, FL_STEP_GROUP_IN, q->to.eni, &in, NULL, NULL);
+	if (!strcmp(q->to.eni->record_type, "vpc_endpoint"))
+		walk_encryption(w, q->to.eni);
 	return true;
 }
 
@@ -206,6 +210,23 @@ static struct fl_subject between(const struct fl_subject *s, const struct fl_add
 	r.key.dst = *dst;
 	r.key.dirfam = (uint8_t)((r.key.dirfam & ~FL_KEY_DIR) | dir);
 	return r;
+}
+
+/* A NAT gateway in another VPC sends the answer on by its own subnet's route. */
+static bool home_from_nat(struct walker *w, const struct fl_addr *server)
+{
+	const struct fl_nat_gateway *nat = w->nat;
+	const struct fl_net_eni *at = nat->eni ? nat->eni : nat->port;
+	bool arrives;
+
+	if (!at)
+		return true;
+	w->s = between(&w->s, server, &w->q->from.addr, FL_DIR_EGRESS);
+	w->to = &w->q->from;
+	w->nat = NULL; /* the answer does not go through one again */
+	arrives = walk_route(w, at);
+	w->nat = nat;
+	return arrives;
 }
 
 /* The answer is back at the sender's side: server as it was asked for, the last hops to the sender. */
@@ -232,6 +253,8 @@ static void walk_home(struct walker *w, const struct fl_addr *server, const stru
 			walk_filter(w, FL_STEP_ACL_OUT, nat->eni, &s, needed, wished);
 		}
 	}
+	if (nat && nat->vpc && nat->vpc != client->vpc && !home_from_nat(w, server))
+		return;
 	if (!same_subnet(w->q)) {
 		s = between(&w->s, server, &w->q->from.addr, FL_DIR_INGRESS);
 		walk_filter(w, FL_STEP_ACL_IN, client, &s, needed, wished);
@@ -261,6 +284,8 @@ static void walk_back(struct walker *w)
 	struct fl_addr server = q->to.addr;
 
 	w->leg = FL_LEG_BACK;
+	w->needed = needed;
+	w->wished = wished;
 	w->depth = 0;
 	w->to = &q->from;
 	w->s = fl_subject_reverse(&asked);

@@ -80,6 +80,14 @@ extern const char *const fl_area_names[FL_AREA_N];
 	FL_CAUSE(ATTACHMENT_STATE, GATEWAY, "transit-gateway-attachment-state", "the attachment is not available")     \
 	FL_CAUSE(ATTACHMENT_ZONE, GATEWAY, "transit-gateway-zone",                                                     \
 		 "the attachment has no subnet in the Availability Zone of the sender")                                \
+	FL_CAUSE(TGW_NOT_ASSOCIATED, GATEWAY, "transit-gateway-not-associated",                                        \
+		 "the transit gateway attachment is associated with no route table")                                   \
+	FL_CAUSE(TGW_NO_ROUTE, ROUTE, "transit-gateway-no-route",                                                      \
+		 "the transit gateway's route table has no route for this")                                            \
+	FL_CAUSE(TGW_BLACKHOLE, ROUTE, "transit-gateway-blackhole", "the transit gateway's route is a blackhole")      \
+	FL_CAUSE(TGW_ELSEWHERE, ROUTE, "transit-gateway-elsewhere",                                                    \
+		 "the transit gateway's route leads to another attachment")                                            \
+	FL_CAUSE(VPN_DOWN, GATEWAY, "vpn-down", "the VPN connection is down")                                          \
 	FL_CAUSE(ENDPOINT, GATEWAY, "endpoint-state", "the VPC endpoint is not available")                             \
 	FL_CAUSE(PUBLIC_ADDRESS, ADDRESS, "no-public-address", "an internet gateway needs a public address")           \
 	FL_CAUSE(PRIVATE_BEYOND, ADDRESS, "private-address-to-internet",                                               \

@@ -6,11 +6,6 @@
 
 #define DEPTH_MAX 6 /* middleboxes and NAT gateways one behind the other */
 
-static bool is_v6(const struct walker *w)
-{
-	return w->s.key.dirfam & FL_KEY_V6;
-}
-
 static bool in_cidrs(const struct fl_cidrs *list, const struct fl_addr *a, bool v6)
 {
 	for (size_t i = 0; i < list->n; i++)
@@ -19,7 +14,7 @@ static bool in_cidrs(const struct fl_cidrs *list, const struct fl_addr *a, bool 
 	return false;
 }
 
-static bool block(struct fl_step *s, enum fl_cause cause)
+bool walk_block(struct fl_step *s, enum fl_cause cause)
 {
 	step_block(s, cause);
 	return false;
@@ -65,7 +60,7 @@ static bool enter_gateway(struct walker *w, struct fl_step *s, const struct fl_v
 	step_text(s, "%s %s is attached to %s, not to %s", people, g->noun.id, *g->vpc_id ? g->vpc_id : "no VPC",
 		  vpc->noun.id);
 	step_fix(s, "attach %s to %s", g->noun.id, vpc->noun.id);
-	return block(s, FL_CAUSE_DETACHED);
+	return walk_block(s, FL_CAUSE_DETACHED);
 }
 
 bool walk_bpa(struct walker *w, const struct fl_net_eni *eni, bool inbound)
@@ -105,7 +100,7 @@ static bool translate_source(struct walker *w, struct fl_step *s, const struct f
 	const struct fl_net_addr *row = row_of(eni, &w->s.key.src, false);
 	char private[FL_ADDR_TEXT_MAX + 1], public[FL_ADDR_TEXT_MAX + 1];
 
-	if (is_v6(w))
+	if (walk_is_v6(w))
 		return true;
 	addr_text(&w->s.key.src, false, private);
 	if (w->nat && !w->nat->is_private && w->nat->primary.has_public) {
@@ -113,7 +108,7 @@ static bool translate_source(struct walker *w, struct fl_step *s, const struct f
 	} else if (w->nat) {
 		step_text(s, "%s has no Elastic IP address", w->nat->noun.id);
 		step_fix(s, "use a public NAT gateway");
-		return block(s, FL_CAUSE_NAT_ADDRESS);
+		return walk_block(s, FL_CAUSE_NAT_ADDRESS);
 	} else if (row && row->has_public) {
 		w->s.key.src = row->public;
 	} else {
@@ -121,7 +116,7 @@ static bool translate_source(struct walker *w, struct fl_step *s, const struct f
 			  "%s has no public IPv4 address, and an internet gateway translates only those that have one",
 			  private);
 		step_fix(s, "give %s an Elastic IP address, or route through a NAT gateway", eni->noun.id);
-		return block(s, FL_CAUSE_PUBLIC_ADDRESS);
+		return walk_block(s, FL_CAUSE_PUBLIC_ADDRESS);
 	}
 	step_text(s, "internet gateway; %s goes out as %s", private, addr_text(&w->s.key.src, false, public));
 	return true;
@@ -146,11 +141,11 @@ static bool via_internet(struct walker *w, const struct fl_net_eni *eni, const s
 
 	if (!enter_gateway(w, s, eni->vpc, route))
 		return false;
-	if (fl_addr_is_private(&w->s.key.dst, is_v6(w))) {
+	if (fl_addr_is_private(&w->s.key.dst, walk_is_v6(w))) {
 		step_text(s, "%s is a private address; behind an internet gateway nobody has it",
-			  addr_text(&w->s.key.dst, is_v6(w), text));
+			  addr_text(&w->s.key.dst, walk_is_v6(w), text));
 		step_fix(s, "add a route for it through a peering connection, a transit gateway or a VPN");
-		return block(s, FL_CAUSE_PRIVATE_BEYOND);
+		return walk_block(s, FL_CAUSE_PRIVATE_BEYOND);
 	}
 	if (!translate_source(w, s, eni))
 		return false;
@@ -167,10 +162,10 @@ static bool via_egress_only(struct walker *w, const struct fl_net_eni *eni, cons
 
 	if (!enter_gateway(w, s, eni->vpc, route))
 		return false;
-	if (!is_v6(w)) {
+	if (!walk_is_v6(w)) {
 		step_text(s, "an egress-only internet gateway carries IPv6 alone");
 		step_fix(s, "route IPv4 through a NAT gateway");
-		return block(s, FL_CAUSE_EGRESS_ONLY_V4);
+		return walk_block(s, FL_CAUSE_EGRESS_ONLY_V4);
 	}
 	return !walk_bpa(w, eni, false);
 }
@@ -195,19 +190,34 @@ static bool nat_is_usable(struct walker *w, struct fl_step *s, const struct fl_n
 	if (w->leg == FL_LEG_BACK) {
 		step_text(s, "the answer would go through a NAT gateway that the question did not come through");
 		step_fix(s, "route the answer by the way of the question");
-		return block(s, FL_CAUSE_ROUTE_BACK);
+		return walk_block(s, FL_CAUSE_ROUTE_BACK);
 	}
-	if (is_v6(w) && memcmp(w->s.key.dst.b, nat64, sizeof nat64) != 0) {
+	if (walk_is_v6(w) && memcmp(w->s.key.dst.b, nat64, sizeof nat64) != 0) {
 		step_text(s, "a NAT gateway translates IPv6 only towards 64:ff9b::/96");
 		step_fix(s, "route IPv6 through an egress-only internet gateway");
-		return block(s, FL_CAUSE_NAT_V6);
+		return walk_block(s, FL_CAUSE_NAT_V6);
 	}
 	if (*nat->state && strcmp(nat->state, "available") != 0) {
 		step_text(s, "%s is %s", nat->noun.id, nat->state);
 		step_fix(s, "make a NAT gateway that is available the route's target");
-		return block(s, FL_CAUSE_NAT_STATE);
+		return walk_block(s, FL_CAUSE_NAT_STATE);
 	}
 	return true;
+}
+
+/* In no subnet: no network ACL, and a route table of its own. */
+static bool via_regional_nat(struct walker *w, struct fl_step *s, const struct fl_nat_gateway *nat)
+{
+	const struct fl_net_eni *at = nat->port ? nat->port : nat->eni;
+
+	w->nat = nat;
+	if (!at || !at->routes) {
+		step_text(s, "regional NAT gateway; its own route table is not in the inventory");
+		s->outcome = FL_NOT_KNOWN;
+		return true;
+	}
+	step_text(s, "regional NAT gateway");
+	return walk_route(w, at);
 }
 
 static bool via_nat(struct walker *w, const struct fl_net_eni *eni, const struct fl_route *route)
@@ -222,31 +232,27 @@ static bool via_nat(struct walker *w, const struct fl_net_eni *eni, const struct
 	if (!nat) {
 		step_text(s, "NAT gateway %s is not in the inventory", route->target_id);
 		step_fix(s, "make a NAT gateway that exists the route's target");
-		return block(s, FL_CAUSE_NAT_UNKNOWN);
+		return walk_block(s, FL_CAUSE_NAT_UNKNOWN);
 	}
 	step_at(s, &nat->noun);
 	if (!nat_is_usable(w, s, nat))
 		return false;
-	if (!nat->eni || !nat->subnet) { /* regional: it has neither */
-		step_text(s, "NAT gateway; it is regional, and its own route is not followed");
-		s->outcome = FL_NOT_KNOWN;
-		w->nat = nat;
-		return true;
-	}
+	if (!nat->eni || !nat->subnet) /* regional: it has neither */
+		return via_regional_nat(w, s, nat);
 	step_text(s, "NAT gateway; goes on as %s", addr_text(&nat->primary.addr, false, text));
 	in = w->s;
 	if (nat->subnet != eni->subnet) {
 		in.key.dirfam ^= FL_KEY_DIR;
 		walk_filter(w, FL_STEP_ACL_IN, nat->eni, &in, NULL, NULL);
 	}
-	on = nat->subnet->routes ? fl_route_find(nat->subnet->routes, &w->s.key.dst, is_v6(w)) : NULL;
+	on = nat->subnet->routes ? fl_route_find(nat->subnet->routes, &w->s.key.dst, walk_is_v6(w)) : NULL;
 	if (nat->subnet->routes && (!on || (on->target == FL_TARGET_NAT_GATEWAY))) {
 		s = walk_step(w, FL_STEP_ROUTE);
 		step_at(s, &nat->subnet->routes->noun);
 		step_text(s, "the NAT gateway's own subnet %s %s", nat->subnet->noun.id,
 			  on ? "routes this to a NAT gateway again" : "has no route for this");
 		step_fix(s, "put the NAT gateway into a subnet whose route leads to an internet gateway");
-		return block(s, on ? FL_CAUSE_LOOP : FL_CAUSE_NAT_NO_ROUTE);
+		return walk_block(s, on ? FL_CAUSE_LOOP : FL_CAUSE_NAT_NO_ROUTE);
 	}
 	w->nat = nat;
 	w->s.key.src = nat->primary.addr;
@@ -266,8 +272,8 @@ static bool arrives_in(struct walker *w, struct fl_step *s, const char *vpc_id)
 	}
 	if (w->to->eni && !strcmp(w->to->eni->vpc_id, vpc_id))
 		return true;
-	step_text(s, "no interface in %s has the address %s", vpc_id, addr_text(&w->s.key.dst, is_v6(w), text));
-	return block(s, FL_CAUSE_NO_INTERFACE);
+	step_text(s, "no interface in %s has the address %s", vpc_id, addr_text(&w->s.key.dst, walk_is_v6(w), text));
+	return walk_block(s, FL_CAUSE_NO_INTERFACE);
 }
 
 static bool via_peering(struct walker *w, const struct fl_net_eni *eni, const struct fl_route *route)
@@ -288,7 +294,7 @@ static bool via_peering(struct walker *w, const struct fl_net_eni *eni, const st
 			    : "this peering connection is not in the inventory; the route is of %s",
 			  eni->vpc->noun.id);
 		step_fix(s, "make a peering connection of both VPCs the route's target");
-		return block(s, FL_CAUSE_PEERING_UNKNOWN);
+		return walk_block(s, FL_CAUSE_PEERING_UNKNOWN);
 	}
 	step_at(s, &p->noun);
 	far = !strcmp(p->vpc_id[0], eni->vpc->noun.id);
@@ -297,70 +303,34 @@ static bool via_peering(struct walker *w, const struct fl_net_eni *eni, const st
 		step_fix(s, "%s",
 			 !strcmp(p->status, "pending-acceptance") ? "have its other owner accept it"
 								  : "make a new peering connection");
-		return block(s, FL_CAUSE_PEERING_INACTIVE);
+		return walk_block(s, FL_CAUSE_PEERING_INACTIVE);
 	}
-	if (p->cidrs[far].n && !in_cidrs(&p->cidrs[far], &w->s.key.dst, is_v6(w))) {
+	if (p->cidrs[far].n && !in_cidrs(&p->cidrs[far], &w->s.key.dst, walk_is_v6(w))) {
 		step_text(s, "%s is not in %s, and a peering connection leads no further (not transitive)",
-			  addr_text(&w->s.key.dst, is_v6(w), text), p->vpc_id[far]);
+			  addr_text(&w->s.key.dst, walk_is_v6(w), text), p->vpc_id[far]);
 		step_fix(s, "peer with the VPC that has the address, or use a transit gateway");
-		return block(s, FL_CAUSE_PEERING_BEYOND);
+		return walk_block(s, FL_CAUSE_PEERING_BEYOND);
 	}
 	step_text(s, "peering connection with %s", p->vpc_id[far]);
 	return arrives_in(w, s, p->vpc_id[far]);
 }
 
-static bool has_zone(const struct fl_tgw_attachment *a, const struct fl_subnet *subnet)
+/* The facts say that an endpoint rejects what is not encrypted; which packets are is in no inventory and in no header.
+ */
+void walk_encryption(struct walker *w, const struct fl_net_eni *eni)
 {
-	for (size_t i = 0; i < a->n_subnets; i++)
-		if (!a->subnet[i] || !subnet || !strcmp(a->subnet[i]->az, subnet->az))
-			return true;
-	return !a->n_subnets;
-}
+	struct fl_step *s;
 
-static bool check_attachment(struct walker *w, struct fl_step *s, const char *tgw, const struct fl_vpc *vpc,
-			     const struct fl_subnet *from)
-{
-	size_t n;
-	const struct fl_tgw_attachment *all = fl_network_tgw_attachments(w->net, &n), *a = NULL;
-
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(all[i].tgw_id, tgw) && all[i].vpc == vpc)
-			a = &all[i];
-	if (!n)
-		return true;
-	if (!a) {
-		step_text(s, "%s is not attached to transit gateway %s", vpc->noun.id, tgw);
-		step_fix(s, "attach %s to %s", vpc->noun.id, tgw);
-		return block(s, FL_CAUSE_ATTACHMENT);
-	}
-	if (*a->state && strcmp(a->state, "available") != 0) {
-		step_text(s, "attachment %s of %s is %s", a->noun.id, vpc->noun.id, a->state);
-		step_fix(s, "wait for the attachment, or accept it");
-		return block(s, FL_CAUSE_ATTACHMENT_STATE);
-	}
-	if (from && !has_zone(a, from)) {
-		step_text(s, "attachment %s has no subnet in %s, where %s is", a->noun.id, from->az, from->noun.id);
-		step_fix(s, "add a subnet of %s to the attachment", from->az);
-		return block(s, FL_CAUSE_ATTACHMENT_ZONE);
-	}
-	return true;
-}
-
-static bool via_transit(struct walker *w, const struct fl_net_eni *eni, const struct fl_route *route)
-{
-	struct fl_step *s = walk_step(w, FL_STEP_HOP);
-
-	snprintf(s->at, sizeof s->at, "%s", route->target_id);
-	if (!check_attachment(w, s, route->target_id, eni->vpc, eni->subnet))
-		return false;
-	if (w->to->eni && w->to->eni->vpc && !check_attachment(w, s, route->target_id, w->to->eni->vpc, NULL))
-		return false;
+	if (!eni->vpc || !eni->vpc->encryption_enforced)
+		return;
+	s = walk_step(w, FL_STEP_HOP);
+	step_at(s, &eni->vpc->noun);
 	s->outcome = FL_NOT_KNOWN;
-	step_text(s, "transit gateway; its own route tables are not part of the inventory");
-	return true;
+	step_text(s, "encryption in transit is enforced; whether the endpoint rejects this (reject-reason EC) does not "
+		     "follow from addresses and ports");
 }
 
-static bool via_endpoint(struct walker *w, const struct fl_route *route)
+static bool via_endpoint(struct walker *w, const struct fl_net_eni *eni, const struct fl_route *route)
 {
 	size_t n;
 	const struct fl_endpoint *all = fl_network_endpoints(w->net, &n);
@@ -376,12 +346,13 @@ static bool via_endpoint(struct walker *w, const struct fl_route *route)
 		if (*all[i].state && strcasecmp(all[i].state, "available") != 0) {
 			step_text(s, "the endpoint for %s is %s", all[i].service, all[i].state);
 			step_fix(s, "make the endpoint available, or remove its route");
-			return block(s, FL_CAUSE_ENDPOINT);
+			return walk_block(s, FL_CAUSE_ENDPOINT);
 		}
 		s->outcome = route->target == FL_TARGET_GATEWAY_ENDPOINT ? FL_PASSES : FL_NOT_KNOWN;
 		step_text(s, "%s for %s%s", fl_target_names[route->target], all[i].service,
 			  s->outcome == FL_PASSES ? "" : "; what stands behind it is not known");
 	}
+	walk_encryption(w, eni);
 	return true;
 }
 
@@ -405,17 +376,17 @@ static bool via_interface(struct walker *w, const struct fl_net_eni *eni, const 
 	if (box->source_dest_check) {
 		step_text(s, "forwards what is not for itself, and its source/destination check drops that");
 		step_fix(s, "turn the source/destination check of %s off", box->noun.id);
-		return block(s, FL_CAUSE_CHECK);
+		return walk_block(s, FL_CAUSE_CHECK);
 	}
 	step_text(s, "an appliance that forwards");
 	in.key.dirfam ^= FL_KEY_DIR;
 	if (box->subnet != eni->subnet)
-		walk_filter(w, FL_STEP_ACL_IN, box, &in, NULL, NULL);
+		walk_filter(w, FL_STEP_ACL_IN, box, &in, w->needed, w->wished);
 	if (w->leg == FL_LEG_THERE) {
 		walk_filter(w, FL_STEP_GROUP_IN, box, &in, NULL, NULL);
 		walk_filter(w, FL_STEP_GROUP_OUT, box, &w->s, NULL, NULL);
 	}
-	walk_filter(w, FL_STEP_ACL_OUT, box, &w->s, NULL, NULL);
+	walk_filter(w, FL_STEP_ACL_OUT, box, &w->s, w->needed, w->wished);
 	return walk_route(w, box);
 }
 
@@ -430,14 +401,14 @@ static bool via_local(struct walker *w, const struct fl_net_eni *eni)
 		return true;
 	s = walk_step(w, FL_STEP_HOP);
 	step_at(s, &eni->vpc->noun);
-	addr_text(&w->s.key.dst, is_v6(w), text);
+	addr_text(&w->s.key.dst, walk_is_v6(w), text);
 	if (w->to->eni)
 		step_text(s, "%s is in the range of %s as well, and its local route keeps it; the receiver is in %s",
 			  text, eni->vpc->noun.id, w->to->eni->vpc_id);
 	else
 		step_text(s, "%s is in %s, and no interface has it", text, eni->vpc->noun.id);
 	step_fix(s, "ask for an address that an interface has");
-	return block(s, FL_CAUSE_NO_INTERFACE);
+	return walk_block(s, FL_CAUSE_NO_INTERFACE);
 }
 
 static bool via(struct walker *w, const struct fl_net_eni *eni, const struct fl_route *route)
@@ -456,16 +427,16 @@ static bool via(struct walker *w, const struct fl_net_eni *eni, const struct fl_
 	case FL_TARGET_PEERING:
 		return via_peering(w, eni, route);
 	case FL_TARGET_TRANSIT_GATEWAY:
-		return via_transit(w, eni, route);
+		return walk_transit(w, eni, route);
 	case FL_TARGET_GATEWAY_ENDPOINT:
 	case FL_TARGET_LOAD_BALANCER_ENDPOINT:
-		return via_endpoint(w, route);
+		return via_endpoint(w, eni, route);
 	case FL_TARGET_INTERFACE:
 		return via_interface(w, eni, route);
 	case FL_TARGET_VPN_GATEWAY:
 	case FL_TARGET_CARRIER_GATEWAY:
 		s = walk_step(w, FL_STEP_HOP);
-		if (!enter_gateway(w, s, eni->vpc, route))
+		if (!enter_gateway(w, s, eni->vpc, route) || walk_vpn_is_down(w, s, route->target_id))
 			return false;
 		s->outcome = FL_NOT_KNOWN;
 		return true;
@@ -491,12 +462,12 @@ static void route_rule(struct fl_step *s, const struct fl_route *route)
 /* The step for the route that is taken; NULL when there is none that leads on. */
 static const struct fl_route *route_step(struct walker *w, const struct fl_net_eni *eni, const struct fl_addr *dst)
 {
-	const struct fl_route_table *t = eni->subnet ? eni->subnet->routes : NULL;
-	const struct fl_route *route = t ? fl_route_find(t, dst, is_v6(w)) : NULL;
+	const struct fl_route_table *t = eni->routes ? eni->routes : eni->subnet ? eni->subnet->routes : NULL;
+	const struct fl_route *route = t ? fl_route_find(t, dst, walk_is_v6(w)) : NULL;
 	struct fl_step *s = walk_step(w, FL_STEP_ROUTE);
 	char text[FL_ADDR_TEXT_MAX + 1];
 
-	addr_text(dst, is_v6(w), text);
+	addr_text(dst, walk_is_v6(w), text);
 	if (!t) {
 		step_at(s, &eni->noun);
 		step_text(s, "the route table of its subnet is not in the inventory");
@@ -505,7 +476,7 @@ static const struct fl_route *route_step(struct walker *w, const struct fl_net_e
 	}
 	step_at(s, &t->noun);
 	if (!route) {
-		step_text(s, "no route of %s covers %s", eni->subnet->noun.id, text);
+		step_text(s, "no route of %s covers %s", eni->subnet ? eni->subnet->noun.id : eni->noun.id, text);
 		step_fix(s, "add a route for %s to %s", text, t->noun.id);
 		step_block(s, FL_CAUSE_NO_ROUTE);
 		return NULL;
@@ -537,7 +508,7 @@ bool walk_route(struct walker *w, const struct fl_net_eni *eni)
 		s = walk_step(w, FL_STEP_ROUTE);
 		step_at(s, &eni->noun);
 		step_text(s, "after %d hops the packet is still under way", DEPTH_MAX);
-		return block(s, FL_CAUSE_LOOP);
+		return walk_block(s, FL_CAUSE_LOOP);
 	}
 	route = route_step(w, eni, &w->s.key.dst);
 	if (!route)
@@ -556,20 +527,20 @@ static bool inbound_by_internet(struct walker *w, const struct fl_net_eni *eni, 
 	if (!enter_gateway(w, s, eni->vpc, route))
 		return false;
 	w->by_internet = eni->vpc;
-	if (fl_addr_is_private(&w->s.key.src, is_v6(w))) {
+	if (fl_addr_is_private(&w->s.key.src, walk_is_v6(w))) {
 		step_text(s, "%s is a private address; it cannot come in by an internet gateway",
-			  addr_text(&w->s.key.src, is_v6(w), text));
+			  addr_text(&w->s.key.src, walk_is_v6(w), text));
 		step_fix(s, "add a route for it through a peering connection, a transit gateway or a VPN");
-		return block(s, FL_CAUSE_PRIVATE_BEYOND);
+		return walk_block(s, FL_CAUSE_PRIVATE_BEYOND);
 	}
 	translate_destination(w);
-	row = row_of(eni, &w->s.key.dst, is_v6(w));
-	if (!is_v6(w)) {
+	row = row_of(eni, &w->s.key.dst, walk_is_v6(w));
+	if (!walk_is_v6(w)) {
 		addr_text(&w->s.key.dst, false, text);
 		if (!row || !row->has_public) {
 			step_text(s, "%s has no public address by which the internet could reach it", text);
 			step_fix(s, "give %s an Elastic IP address, or put a load balancer before it", eni->noun.id);
-			return block(s, FL_CAUSE_PUBLIC_ADDRESS);
+			return walk_block(s, FL_CAUSE_PUBLIC_ADDRESS);
 		}
 		step_text(s, "internet gateway; %s comes in to %s", addr_text(&row->public, false, public), text);
 	}
@@ -596,19 +567,21 @@ bool walk_arrive(struct walker *w)
 		snprintf(s->at, sizeof s->at, "%s", route->target_id);
 		step_text(s, "%s is in a private subnet: a NAT gateway lets only answers in", eni->noun.id);
 		step_fix(s, "put a load balancer in a public subnet before it, or move it to one");
-		return block(s, FL_CAUSE_NAT_INBOUND);
+		return walk_block(s, FL_CAUSE_NAT_INBOUND);
 	case FL_TARGET_EGRESS_ONLY_GATEWAY:
 		s = walk_step(w, FL_STEP_HOP);
 		snprintf(s->at, sizeof s->at, "%s", route->target_id);
 		step_text(s, "an egress-only internet gateway lets only answers in");
 		step_fix(s, "route ::/0 to an internet gateway");
-		return block(s, FL_CAUSE_EGRESS_ONLY);
+		return walk_block(s, FL_CAUSE_EGRESS_ONLY);
 	case FL_TARGET_LOCAL:
 		s = walk_step(w, FL_STEP_HOP);
 		step_at(s, &eni->vpc->noun);
-		step_text(s, "%s is in %s, and no interface has it", addr_text(&w->s.key.src, is_v6(w), text),
+		step_text(s, "%s is in %s, and no interface has it", addr_text(&w->s.key.src, walk_is_v6(w), text),
 			  eni->vpc->noun.id);
-		return block(s, FL_CAUSE_NO_INTERFACE);
+		return walk_block(s, FL_CAUSE_NO_INTERFACE);
+	case FL_TARGET_TRANSIT_GATEWAY:
+		return walk_arrive_by_transit(w, eni, route);
 	default:
 		s = walk_step(w, FL_STEP_HOP);
 		snprintf(s->at, sizeof s->at, "%s", route->target_id);

@@ -110,6 +110,11 @@ int fl_groups_new(struct fl_groups **ret, const struct fl_group_conf *conf)
 	return 0;
 }
 
+const struct fl_group_conf *fl_groups_conf(const struct fl_groups *g)
+{
+	return &g->conf;
+}
+
 struct fl_group_worker *fl_groups_worker(struct fl_groups *g, unsigned thread)
 {
 	return g->worker[thread];
@@ -247,6 +252,9 @@ static inline __attribute__((always_inline)) void measure_rows(enum fl_measure_k
 		case FL_MEASURE_MAX:
 			*m = FL_MAX(*m, value[i]);
 			break;
+		case FL_MEASURE_OR:
+			*m |= value[i];
+			break;
 		case FL_MEASURE_DISTINCT:
 			break;
 		}
@@ -270,6 +278,7 @@ static void measure(enum fl_measure_kind kind, const struct fl_group_vector *v, 
 		MEASURE(FL_MEASURE_SUM)
 		MEASURE(FL_MEASURE_MIN)
 		MEASURE(FL_MEASURE_MAX)
+		MEASURE(FL_MEASURE_OR)
 	case FL_MEASURE_DISTINCT:
 		break;
 	}
@@ -354,17 +363,22 @@ size_t fl_groups_rows(const struct fl_groups *g)
 	return g->n_rows;
 }
 
-static const char *row_at(const struct fl_groups *g, size_t row)
+const char *fl_groups_row(const struct fl_groups *g, size_t row)
 {
 	return g->rows + row * g->out.row_bytes;
 }
 
-const uint64_t *fl_groups_measures(const struct fl_groups *g, size_t row)
+const uint64_t *fl_group_row_measures_of(const struct fl_groups *g, const char *row)
 {
-	return (const uint64_t *)(const void *)(row_at(g, row) + 8 + g->out.key_bytes);
+	return (const uint64_t *)(const void *)(row + 8 + g->out.key_bytes);
 }
 
-static void read_key(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret)
+const uint64_t *fl_groups_measures(const struct fl_groups *g, size_t row)
+{
+	return fl_group_row_measures_of(g, fl_groups_row(g, row));
+}
+
+void fl_group_row_key_of(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret)
 {
 	const char *at = row + 8 + g->out.offset[key];
 	uint32_t flags, narrow;
@@ -398,7 +412,7 @@ static void read_key(const struct fl_groups *g, const char *row, size_t key, str
 
 void fl_groups_key(const struct fl_groups *g, size_t row, size_t key, struct fl_group_value *ret)
 {
-	read_key(g, row_at(g, row), key, ret);
+	fl_group_row_key_of(g, fl_groups_row(g, row), key, ret);
 }
 
 static int compare_values(enum fl_group_type type, const struct fl_group_value *a, const struct fl_group_value *b)
@@ -439,8 +453,8 @@ int fl_group_compare(const struct fl_groups *g, const char *a, const char *b)
 		struct fl_group_value x, y;
 		int r;
 
-		read_key(g, a, k, &x);
-		read_key(g, b, k, &y);
+		fl_group_row_key_of(g, a, k, &x);
+		fl_group_row_key_of(g, b, k, &y);
 		r = compare_values((enum fl_group_type)g->out.type[k], &x, &y);
 		if (r)
 			return r;

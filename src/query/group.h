@@ -24,12 +24,21 @@ enum fl_group_type {
 	FL_GROUP_TEXT, /* struct fl_str */
 	FL_GROUP_CODE, /* uint8_t */
 };
-enum fl_measure_kind { FL_MEASURE_COUNT, FL_MEASURE_SUM, FL_MEASURE_MIN, FL_MEASURE_MAX, FL_MEASURE_DISTINCT };
+enum fl_measure_kind {
+	FL_MEASURE_COUNT,
+	FL_MEASURE_SUM,
+	FL_MEASURE_MIN,
+	FL_MEASURE_MAX,
+	FL_MEASURE_OR,
+	FL_MEASURE_DISTINCT
+};
 
 struct fl_group_measure {
 	enum fl_measure_kind kind;
 	enum fl_group_type type; /* DISTINCT: of the values */
 };
+
+struct fl_groups;
 
 /* Ordered by a measure, the greatest first, or by the keys; what is equal always by the keys. */
 #define FL_GROUP_BY_KEYS (-1)
@@ -44,6 +53,9 @@ struct fl_group_conf {
 	const char *tmp; /* directory of temporary files */
 	unsigned threads;
 	bool (*keep)(void *ctx, const uint64_t *measures); /* NULL: every group */
+	/* NULL: groups become rows of the answer. Else each is handed over by the thread that merged it, in no order,
+	 * and none is kept; row is for fl_group_row_*. */
+	int (*emit)(void *ctx, unsigned thread, const struct fl_groups *g, const char *row);
 	void *ctx;
 };
 
@@ -55,10 +67,10 @@ struct fl_group_vector {
 	const uint64_t *only; /* measures: bit set: counts here; NULL: all */
 };
 
-struct fl_groups;
 struct fl_group_worker; /* of one thread; belongs to its groups */
 int fl_groups_new(struct fl_groups **ret, const struct fl_group_conf *conf);
 void fl_groups_free(struct fl_groups **g);
+const struct fl_group_conf *fl_groups_conf(const struct fl_groups *g);
 struct fl_group_worker *fl_groups_worker(struct fl_groups *g, unsigned thread);
 /* -E2BIG: more texts than memory allows. */
 int fl_group_add(struct fl_group_worker *w, uint32_t n, const struct fl_group_vector *keys,
@@ -81,3 +93,6 @@ struct fl_group_value {
 	};
 };
 void fl_groups_key(const struct fl_groups *g, size_t row, size_t key, struct fl_group_value *ret);
+const char *fl_groups_row(const struct fl_groups *g, size_t row);
+void fl_group_row_key_of(const struct fl_groups *g, const char *row, size_t key, struct fl_group_value *ret);
+const uint64_t *fl_group_row_measures_of(const struct fl_groups *g, const char *row);

@@ -36,6 +36,7 @@ struct merge { /* of one thread */
 	uint64_t count, total[FL_GROUP_MEASURES];
 	size_t part_in; /* which table of the workers is merged */
 	unsigned pass, passes;
+	unsigned number; /* of the thread */
 	pthread_t thread;
 	bool started;
 };
@@ -129,7 +130,7 @@ static int emit(struct merge *m, const char *row)
 	for (size_t i = 0; i < g->out.n_measures; i++)
 		if (g->out.kind[i] == FL_MEASURE_SUM || g->out.kind[i] == FL_MEASURE_COUNT)
 			m->total[i] = fl_group_add_u64(m->total[i], measure[i]);
-	return keep_row(m, row);
+	return g->conf.emit ? g->conf.emit(g->conf.ctx, m->number, g, row) : keep_row(m, row);
 }
 
 /* ---- merging ---- */
@@ -166,6 +167,8 @@ static int to_group(struct merge *m, const char *row)
 			to[at] = FL_MIN(to[at], from[i]);
 		else if (in->kind[i] == FL_MEASURE_MAX)
 			to[at] = FL_MAX(to[at], from[i]);
+		else if (in->kind[i] == FL_MEASURE_OR)
+			to[at] |= from[i];
 		else
 			to[at] = fl_group_add_u64(to[at], from[i]);
 	}
@@ -345,7 +348,7 @@ int fl_groups_finish(struct fl_groups *g)
 		for (size_t t = 0; t < g->n_parts; t++)
 			rows += g->worker[i]->part[t].table.rows;
 	all.whole = g->conf.threads == 1 && !spilled;
-	if (rows > SMALL || spilled) {
+	if (!all.whole && (rows > SMALL || spilled)) {
 		all.parts = FL_GROUP_PARTS;
 		threads = FL_MIN(g->conf.threads, FL_GROUP_PARTS);
 	}
@@ -353,7 +356,7 @@ int fl_groups_finish(struct fl_groups *g)
 	if (!m)
 		return -ENOMEM;
 	for (unsigned i = 0; i < threads; i++)
-		m[i].all = &all;
+		m[i] = (struct merge){.all = &all, .number = i};
 	if (all.whole && !g->in[0].counts) {
 		r = take_rows(&m[0]);
 		threads = 1;

@@ -241,6 +241,9 @@ void fl_group_merge_measures(const struct fl_group_layout *l, uint64_t *to, cons
 		case FL_MEASURE_MAX:
 			to[i] = FL_MAX(to[i], from[i]);
 			break;
+		case FL_MEASURE_OR:
+			to[i] |= from[i];
+			break;
 		case FL_MEASURE_COUNT:
 		case FL_MEASURE_SUM:
 		case FL_MEASURE_DISTINCT:

@@ -206,6 +206,41 @@ uint32_t fl_batch_compact(struct fl_batch *b, const uint64_t keep[FL_BATCH_WORDS
 	return n;
 }
 
+static void gather_column(struct fl_column *to, const struct fl_column *from, const uint16_t *rows, uint32_t n)
+{
+	size_t size = value_size(to->def.type);
+	char *out = (char *)to->u64;
+
+	switch (size) {
+	case 8:
+		for (uint32_t i = 0; i < n; i++)
+			to->u64[i] = from->u64[rows[i]];
+		break;
+	case 16:
+		for (uint32_t i = 0; i < n; i++)
+			memcpy(out + 16 * i, (const char *)from->u64 + 16 * (size_t)rows[i], 16);
+		break;
+	default:
+		for (uint32_t i = 0; i < n; i++)
+			to->code[i] = from->code[rows[i]];
+	}
+	to->any_null = from->any_null;
+	for (uint32_t i = 0; i < n; i++) {
+		if (from->any_null)
+			to->null[i / 64] |= (from->null[rows[i] / 64] >> (rows[i] % 64) & 1) << (i % 64);
+		if (to->v6)
+			to->v6[i / 64] |= (from->v6[rows[i] / 64] >> (rows[i] % 64) & 1) << (i % 64);
+	}
+}
+
+void fl_batch_gather(struct fl_batch *to, const struct fl_batch *from, const uint16_t *rows, uint32_t n)
+{
+	fl_batch_clear(to);
+	for (uint32_t i = 0; i < to->n_columns; i++)
+		gather_column(&to->column[i], &from->column[i], rows, n);
+	to->n = n;
+}
+
 /* ---- values ---- */
 
 static bool number_from_text(const struct fl_column_def *d, const char *text, size_t n, uint64_t *ret)
@@ -274,6 +309,16 @@ bool fl_column_set_text(struct fl_column *c, uint32_t row, const char *text, siz
 	return false;
 }
 
+static int print_number(uint64_t v, struct fl_buf *out)
+{
+	char text[20], *p = text + sizeof text;
+
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	return fl_buf_add(out, p, (size_t)(text + sizeof text - p));
+}
+
 int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
 {
 	char text[FL_ADDR_TEXT_MAX], *end;
@@ -282,7 +327,7 @@ int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
 		return fl_buf_add(out, "-", 1);
 	switch ((enum fl_column_type)c->def.type) {
 	case FL_COLUMN_U64:
-		return fl_buf_printf(out, "%llu", (unsigned long long)c->u64[row]);
+		return print_number(c->u64[row], out);
 	case FL_COLUMN_ADDR:
 		end = fl_addr_print(text, &c->addr[row], c->v6[row / 64] >> (row % 64) & 1);
 		return fl_buf_add(out, text, (size_t)(end - text));
@@ -294,4 +339,22 @@ int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out)
 		break;
 	}
 	return -EINVAL;
+}
+
+const char *fl_column_title(const struct fl_column_def *d)
+{
+	return d->field ? d->field->name : d->name;
+}
+
+int fl_batch_print(const struct fl_batch *b, uint32_t row, size_t n_columns, char separator, struct fl_buf *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n_columns; i++) {
+		if (i)
+			r = fl_buf_add(out, &separator, 1);
+		if (!r)
+			r = fl_column_print(&b->column[i], row, out);
+	}
+	return r;
 }

@@ -82,6 +82,8 @@ void fl_batch_clear(struct fl_batch *b); /* no rows, no nulls */
 /* Rows whose bit in keep is set move to the front, in their order; returns their number. Only columns whose bit in
  * `which` (by position; NULL: all) is set are moved; b->n is set. */
 uint32_t fl_batch_compact(struct fl_batch *b, const uint64_t keep[FL_BATCH_WORDS], const bool *which);
+/* These rows of another batch, whose first columns are the same; text is not copied. */
+void fl_batch_gather(struct fl_batch *to, const struct fl_batch *from, const uint16_t *rows, uint32_t n);
 /* Sets a value from its text; "-" is null. False: not a value of this type (nothing is set then). text must outlive the
  * batch's rows when the column is TEXT. The one slow and obvious conversion that all fast ones must equal. */
 bool fl_column_set_text(struct fl_column *c, uint32_t row, const char *text, size_t n);
@@ -94,5 +96,9 @@ static inline void fl_column_set_null(struct fl_column *c, uint32_t row)
 	c->any_null = true;
 	c->null[row / 64] |= UINT64_C(1) << (row % 64);
 }
+/* Name as a header line has it: of a field with hyphens. */
+const char *fl_column_title(const struct fl_column_def *d);
+/* The first n_columns values of a row with a separator between them; no newline. */
+int fl_batch_print(const struct fl_batch *b, uint32_t row, size_t n_columns, char separator, struct fl_buf *out);
 /* Append the value as a record has it; "-" when null. */
 int fl_column_print(const struct fl_column *c, uint32_t row, struct fl_buf *out);

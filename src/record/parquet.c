@@ -76,7 +76,7 @@ int fl_parquet_writer_new(struct fl_parquet_writer **ret, const struct fl_parque
 	if (!w->chunk || (conf->log_format && !w->log_format))
 		return -ENOMEM;
 	for (size_t i = 0; i < conf->n_columns && !r; i++)
-		r = fl_chunk_init(&w->chunk[i], &conf->columns[i], conf->text_null, w->conf.group_rows);
+		r = fl_chunk_init(&w->chunk[i], &conf->columns[i], conf->text_null);
 	if (!r)
 		r = fl_pager_init(&w->pager, conf->codec, conf->level);
 	if (r)

@@ -19,17 +19,15 @@ static size_t value_size(const struct fl_chunk *c)
 					       : sizeof *c->u64;
 }
 
-int fl_chunk_init(struct fl_chunk *c, const struct fl_column_def *def, bool text_null, uint32_t group_rows)
+int fl_chunk_init(struct fl_chunk *c, const struct fl_column_def *def, bool text_null)
 {
 	*c = (struct fl_chunk){.def = *def, .text_null = text_null, .dash = FL_PARQUET_NULL, .text = FL_BUF(TEXT_MAX)};
 	c->int32 = def->type == FL_COLUMN_U64 && def->field && def->field->type == FL_TYPE_INT32;
 	c->type = def->type != FL_COLUMN_U64 ? FL_PARQUET_BYTE_ARRAY : c->int32 ? FL_PARQUET_INT32 : FL_PARQUET_INT64;
-	c->rows_cap = group_rows;
-	c->index = malloc(group_rows * sizeof *c->index);
 	c->table = calloc(TABLE_FIRST, sizeof *c->table);
 	c->table_mask = TABLE_FIRST - 1;
 	c->seed = fl_random_seed(); /* addresses come from the wire; numbers do not depend on it */
-	return c->index && c->table ? 0 : -ENOMEM;
+	return c->table ? 0 : -ENOMEM;
 }
 
 void fl_chunk_free(struct fl_chunk *c)
@@ -339,10 +337,27 @@ static int add_codes(struct fl_chunk *c, const struct fl_column *column, uint32_
 	return r;
 }
 
+static int room_for_rows(struct fl_chunk *c, uint32_t n)
+{
+	uint32_t cap = FL_MAX(2 * c->rows_cap, c->rows + n);
+	uint32_t *grown;
+
+	if (c->rows + n <= c->rows_cap)
+		return 0;
+	grown = realloc(c->index, cap * sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	c->index = grown;
+	c->rows_cap = cap;
+	return 0;
+}
+
 int fl_chunk_add(struct fl_chunk *c, const struct fl_column *column, uint32_t from, uint32_t n)
 {
-	int r;
+	int r = room_for_rows(c, n);
 
+	if (r)
+		return r;
 	switch ((enum fl_column_type)c->def.type) {
 	case FL_COLUMN_U64:
 		r = add_numbers(c, column, from, n);

@@ -36,7 +36,7 @@ struct fl_chunk {
 	uint32_t rows, nulls, rows_cap;
 };
 
-int fl_chunk_init(struct fl_chunk *c, const struct fl_column_def *def, bool text_null, uint32_t group_rows);
+int fl_chunk_init(struct fl_chunk *c, const struct fl_column_def *def, bool text_null);
 void fl_chunk_free(struct fl_chunk *c);
 void fl_chunk_reset(struct fl_chunk *c);
 int fl_chunk_add(struct fl_chunk *c, const struct fl_column *column, uint32_t from, uint32_t n);

@@ -299,6 +299,41 @@ int fl_filter_is_null(struct fl_filter **ret, const char *column)
 	return leaf(ret, FL_FILTER_IS_NULL, column);
 }
 
+int fl_filter_copy(struct fl_filter **ret, const struct fl_filter *f)
+{
+	struct fl_filter *c FL_CLEANUP(fl_filter_free) = NULL;
+
+	*ret = NULL;
+	if (!f)
+		return 0;
+	c = malloc(sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	*c = *f;
+	c->child = NULL;
+	c->n = c->cap = 0;
+	c->column = f->column ? strdup(f->column) : NULL;
+	c->def.name = c->column;
+	c->text = f->text ? malloc(f->text_n + 1) : NULL;
+	if ((f->column && !c->column) || (f->text && !c->text))
+		return -ENOMEM;
+	if (f->text)
+		memcpy(c->text, f->text, f->text_n + 1);
+	c->child = f->n ? calloc(f->n, sizeof(struct fl_filter *)) : NULL;
+	if (f->n && !c->child)
+		return -ENOMEM;
+	c->cap = f->n;
+	for (; c->n < f->n; c->n++) {
+		int r = fl_filter_copy(&c->child[c->n], f->child[c->n]);
+
+		if (r)
+			return r;
+	}
+	*ret = c;
+	c = NULL;
+	return 0;
+}
+
 static size_t collect(const struct fl_filter *f, const char *ret[FL_BATCH_COLUMNS], size_t n)
 {
 	if (f->column) {

@@ -34,6 +34,7 @@ int fl_filter_cidr(struct fl_filter **ret, const char *column, const struct fl_c
 int fl_filter_text(struct fl_filter **ret, const char *column, const char *text,
 		   size_t n); /* equal; also CODE columns */
 int fl_filter_is_null(struct fl_filter **ret, const char *column);
+int fl_filter_copy(struct fl_filter **ret, const struct fl_filter *f);
 void fl_filter_free(struct fl_filter **f);
 
 /* Columns that it looks at: names, each once. */

@@ -128,6 +128,19 @@ static void text_scalar(const struct fl_spans *spans, uint32_t n, struct fl_str 
 		      bad = end - s == 1 && *s == '-');
 }
 
+static bool is_literal(const char *s, size_t n, const struct fl_literals *l)
+{
+	for (uint32_t i = 0; i < l->count; i++)
+		if (n == l->n[i] && !memcmp(s, l->text[i], n))
+			return true;
+	return *s == ':' || *s == '0';
+}
+
+static void match_scalar(const struct fl_spans *spans, uint32_t n, const struct fl_literals *l, uint64_t *found)
+{
+	FL_EACH_VALUE(spans, n, found, bad = is_literal(s, (size_t)(end - s), l));
+}
+
 const struct fl_kernel fl_kernel_scalar = {
     .name = "scalar",
     .supported = always,
@@ -137,4 +150,5 @@ const struct fl_kernel fl_kernel_scalar = {
     .address = address_scalar,
     .code = code_scalar,
     .text = text_scalar,
+    .match = match_scalar,
 };

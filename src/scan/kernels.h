@@ -25,7 +25,7 @@ struct fl_index {
 	bool empty;        /* two delimiters side by side, or one at the front: a blank line or an empty value */
 };
 
-/* Value i of a column: the bytes between a delimiter before it and the one that ends it. */
+/* Value i of a column: the bytes between a delimiter before it and the one that ends it; at least one. */
 struct fl_spans {
 	const char *text;
 	const uint32_t *before, *end; /* positions in text; UINT32_MAX is the one before the first byte */
@@ -48,9 +48,18 @@ static inline const char *fl_span_end(const struct fl_spans *s, size_t i)
 #define FL_KERNEL_CODES 4
 struct fl_code_keys { /* names of at most 8 bytes as numbers, unused ones zero */
 	uint64_t key[FL_KERNEL_CODES];
-	uint8_t n[FL_KERNEL_CODES]; /* bytes */
+	uint8_t n[FL_KERNEL_CODES]; /* bytes; 0: unused */
 };
 void fl_code_keys_set(struct fl_code_keys *ret, const char *const *names, size_t n);
+
+/* IPv4 addresses as text, to find rows without converting addresses. */
+#define FL_KERNEL_LITERALS 8
+struct fl_literals {
+	char text[FL_KERNEL_LITERALS][16];
+	uint32_t bytes[FL_KERNEL_LITERALS]; /* bit k: text has a byte k */
+	uint8_t n[FL_KERNEL_LITERALS];
+	uint32_t count;
+};
 
 /*
  * Converters write n values, and set bit i of odd ((n + 63) / 64 words) when value i is not of the usual shape: what
@@ -69,6 +78,9 @@ struct fl_kernel {
 	void (*code)(const struct fl_spans *s, uint32_t n, const struct fl_code_keys *keys, uint8_t *values,
 		     uint64_t *odd);
 	void (*text)(const struct fl_spans *s, uint32_t n, struct fl_str *values, uint64_t *odd); /* not "-" */
+	/* Bit i of found: value i is one of the literals, or begins as an IPv6 address must that is an IPv4 one: with a
+	 * colon or a zero. */
+	void (*match)(const struct fl_spans *s, uint32_t n, const struct fl_literals *l, uint64_t *found);
 };
 
 extern const struct fl_kernel fl_kernel_scalar, fl_kernel_avx2, fl_kernel_avx512;

@@ -55,10 +55,12 @@ FL_AVX2 static struct fl_index index_avx2(const char *text, size_t from, size_t 
 		before = all >> 63;
 		r.newlines += (uint32_t)_mm_popcnt_u64(newlines);
 		r.n += (size_t)_mm_popcnt_u64(all);
-		/* Eight at a time, the last of them for nothing: their number is known too late to be foreseen. */
-		for (; all; p += 8)
-			for (unsigned k = 0; k < 8; k++, all = _blsr_u64(all))
+		/* Sixteen at a time, the last of them for nothing: their number is known too late to be foreseen. */
+		do {
+			for (unsigned k = 0; k < 16; k++, all = _blsr_u64(all))
 				p[k] = (uint32_t)(i + _tzcnt_u64(all));
+			p += 16;
+		} while (fl_unlikely(all));
 	}
 	r.stop = FL_MIN(i, to);
 	r.empty = doubled;
@@ -94,6 +96,11 @@ FL_AVX2 static void text_avx2(const struct fl_spans *spans, uint32_t n, struct f
 		      bad = end - s == 1 && *s == '-');
 }
 
+FL_AVX2 static void match_avx2(const struct fl_spans *spans, uint32_t n, const struct fl_literals *l, uint64_t *found)
+{
+	FL_EACH_VALUE(spans, n, found, bad = fl_sse_match(s, end, l));
+}
+
 const struct fl_kernel fl_kernel_avx2 = {
     .name = "avx2",
     .supported = has_avx2,
@@ -103,4 +110,5 @@ const struct fl_kernel fl_kernel_avx2 = {
     .address = address_avx2,
     .code = code_avx2,
     .text = text_avx2,
+    .match = match_avx2,
 };

@@ -237,18 +237,54 @@ FL_AVX512 static void address_avx512(const struct fl_spans *spans, uint32_t n, s
 	EACH_GROUP(spans, n, odd, 4, address4);
 }
 
+/* Eight names: masked to their bytes, and compared with one code's name after the other. */
+FL_AVX512_INLINE uint64_t code8(const struct fl_spans *sp, uint32_t i, uint32_t n, const struct fl_code_keys *keys,
+				uint8_t *values)
+{
+	__m512i x, codes = _mm512_setzero_si512();
+	uint64_t inside = 0;
+	uint32_t found = 0;
+	struct some v;
+	__m256i bytes;
+
+	get(&v, sp, i, n, 8);
+	for (uint32_t j = 0; j < 8; j++)
+		inside |= (uint64_t)_bzhi_u32(0xff, v.n[j]) << (8 * j);
+	bytes = _mm256_loadu_si256((const __m256i *)v.n);
+	x = _mm512_castsi128_si512(two(v.s[0], v.s[1]));
+	x = _mm512_inserti32x4(x, two(v.s[2], v.s[3]), 1);
+	x = _mm512_inserti32x4(x, two(v.s[4], v.s[5]), 2);
+	x = _mm512_maskz_mov_epi8(inside, _mm512_inserti32x4(x, two(v.s[6], v.s[7]), 3));
+	for (uint32_t k = 0; k < FL_KERNEL_CODES; k++) {
+		uint32_t same = _mm512_cmpeq_epi64_mask(x, _mm512_set1_epi64((int64_t)keys->key[k])) &
+				_mm256_cmpeq_epi32_mask(bytes, _mm256_set1_epi32(keys->n[k]));
+
+		codes = _mm512_mask_mov_epi64(codes, (__mmask8)same, _mm512_set1_epi64(k));
+		found |= same;
+	}
+	_mm_storel_epi64((__m128i *)(values + i), _mm512_cvtepi64_epi8(codes));
+	return ~found & 0xff;
+}
+#define CODE8(sp, i, n, values) code8(sp, i, n, &k, values)
+
 FL_AVX512 static void code_avx512(const struct fl_spans *spans, uint32_t n, const struct fl_code_keys *keys,
 				  uint8_t *values, uint64_t *odd)
 {
 	struct fl_code_keys k = *keys;
 
-	FL_EACH_VALUE(spans, n, odd, values[i] = (uint8_t)fl_swar_code(s, end, &k, &bad));
+	EACH_GROUP(spans, n, odd, 8, CODE8);
 }
 
 FL_AVX512 static void text_avx512(const struct fl_spans *spans, uint32_t n, struct fl_str *values, uint64_t *odd)
 {
 	FL_EACH_VALUE(spans, n, odd, values[i] = (struct fl_str){s, (size_t)(end - s)};
 		      bad = end - s == 1 && *s == '-');
+}
+
+FL_AVX512 static void match_avx512(const struct fl_spans *spans, uint32_t n, const struct fl_literals *l,
+				   uint64_t *found)
+{
+	FL_EACH_VALUE(spans, n, found, bad = fl_sse_match(s, end, l));
 }
 
 const struct fl_kernel fl_kernel_avx512 = {
@@ -260,4 +296,5 @@ const struct fl_kernel fl_kernel_avx512 = {
     .address = address_avx512,
     .code = code_avx512,
     .text = text_avx512,
+    .match = match_avx512,
 };

@@ -64,3 +64,18 @@ FL_AVX2_INLINE void fl_sse_address(const char *s, const char *end, struct fl_add
 	v = _mm_shuffle_epi8(v, _mm_set_epi8(12, 8, 4, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
 	_mm_storeu_si128((__m128i *)ret, _mm_or_si128(v, mapped));
 }
+
+FL_AVX2_INLINE uint64_t fl_sse_match(const char *s, const char *end, const struct fl_literals *l)
+{
+	size_t n = (size_t)(end - s);
+	__m128i x = _mm_loadu_si128((const __m128i *)s);
+	uint64_t found = (*s == ':') | (*s == '0');
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		__m128i literal = _mm_loadu_si128((const __m128i *)l->text[i]);
+		uint32_t other = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(x, literal)) ^ 0xffff;
+
+		found |= (n == l->n[i]) & !(other & l->bytes[i]);
+	}
+	return found;
+}

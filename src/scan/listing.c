@@ -20,6 +20,7 @@ void fl_place_free(struct fl_place *p)
 {
 	fl_buf_free(&p->names);
 	free(p->path);
+	free(p->bucket);
 	free(p->file);
 	free(p);
 }
@@ -123,8 +124,7 @@ struct listing {
 	char error[512];
 };
 
-/* What names and places say, against what is asked for. */
-static bool may_pass(const struct fl_scan *s, int64_t first, int64_t last)
+bool fl_scan_may_pass(const struct fl_scan *s, int64_t first, int64_t last)
 {
 	return !s->filter || (first == INT64_MIN && last == INT64_MAX) ||
 	       fl_filter_may_pass_time(s->filter, first, last);
@@ -139,7 +139,7 @@ static int add_file(struct fl_scan *s, struct fl_place *place, const char *path,
 		file.first = span.first;
 		file.last = span.last;
 	}
-	if (may_pass(s, file.first, file.last))
+	if (fl_scan_may_pass(s, file.first, file.last))
 		return fl_place_add(place, path, strlen(path), file);
 	place->pruned++;
 	return 0;
@@ -229,7 +229,7 @@ static int visit_dir(struct visit *v, const char *name)
 		return r;
 	sub = v->below;
 	fl_layout_of_dir(sub->path, &span);
-	if (may_pass(v->l->s, span.first, span.last))
+	if (fl_scan_may_pass(v->l->s, span.first, span.last))
 		return 0;
 	v->below = sub->next;
 	free(sub);
@@ -321,6 +321,12 @@ static int by_name(const void *a, const void *b, void *names)
 	return strcmp((const char *)names + x->name, (const char *)names + y->name);
 }
 
+void fl_place_sort(struct fl_place *p)
+{
+	if (p->n)
+		qsort_r(p->file, p->n, sizeof *p->file, by_name, p->names.data);
+}
+
 /* With the lock held: what was found becomes part of the set. */
 static int keep(struct visit *v)
 {
@@ -359,8 +365,7 @@ static int visit(struct listing *l, const struct todo *t)
 		return -ENOMEM;
 	fl_layout_of_dir(t->path, &v.span);
 	r = read_entries(&v);
-	if (v.place->n)
-		qsort_r(v.place->file, v.place->n, sizeof *v.place->file, by_name, v.place->names.data);
+	fl_place_sort(v.place);
 	if (t->depth)
 		r = told(l->s, r);
 	pthread_mutex_lock(&l->lock);
@@ -433,6 +438,8 @@ static int add_path(struct listing *l, const char *path)
 	struct stat st;
 	int r;
 
+	if (!strncmp(path, FL_S3_SCHEME, strlen(FL_S3_SCHEME)))
+		return fl_scan_list_s3(s, path, l->source);
 	if (!strcmp(path, "-"))
 		file.where = FL_WHERE_STDIN;
 	else if (stat(path, &st))

@@ -10,6 +10,8 @@
 #include <zstd.h>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
 #include "scan/set.h"
 
 #define HEAD_BYTES (8u << 10) /* read of a file to look at it */
@@ -139,6 +141,7 @@ void fl_opened_release(struct fl_opened **o)
 	if (!x || atomic_fetch_sub(&x->users, 1) > 1)
 		return;
 	fl_closep(&x->fd);
+	fl_parquet_close(&x->parquet);
 	fl_format_free(&x->format);
 	free(x->path);
 	free(x->head);
@@ -218,29 +221,89 @@ static int judge(const struct fl_scan *s, struct fl_opened *o)
 	return o->kind == FL_KIND_TEXT ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
 }
 
-int fl_opened_new(struct fl_opened **ret, const struct fl_scan *s, const struct fl_place *p,
-		  const struct fl_scan_file *f, struct stat *ret_st)
+/* Parquet is read from its end: what comes through a pipe goes into an unnamed file first. */
+static int spool(const struct fl_scan *s, struct fl_opened *o)
 {
-	struct fl_opened *o FL_CLEANUP(fl_opened_release) = calloc(1, sizeof *o);
-	bool standard = f->where == FL_WHERE_STDIN;
+	const char *tmp = getenv("TMPDIR"), *dir = tmp && *tmp ? tmp : "/tmp";
+	int fd FL_CLEANUP(fl_closep) = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char block[65536];
+	ssize_t n;
 	int r;
 
-	if (!o)
-		return -ENOMEM;
-	o->users = 1;
-	o->fd = -1;
-	o->path = standard ? strdup("standard input") : fl_place_path(p, f);
+	if (fd < 0)
+		return fl_fail(-errno, "%s: Parquet needs a file, and there can be none in %s (TMPDIR): %m", o->path,
+			       dir);
+	r = fl_write_all(fd, o->head, o->n_head);
+	o->size = o->n_head;
+	while (!r && (n = read_some(s, o, block, sizeof block, 0)) != 0) {
+		if (n < 0)
+			return (int)n;
+		r = fl_write_all(fd, block, (size_t)n);
+		o->size += (uint64_t)n;
+	}
+	if (r)
+		return fl_fail(r, "%s: in %s (TMPDIR): %s", o->path, dir, strerror(-r));
+	fl_closep(&o->fd);
+	o->fd = fd;
+	fd = -1;
+	o->regular = true;
+	return 0;
+}
+
+static int open_parquet(const struct fl_scan *s, struct fl_opened *o)
+{
+	struct fl_parquet_input in;
+	int r = o->regular ? 0 : spool(s, o);
+
+	r = r ? r : fl_parquet_input_fd(&in, o->fd);
+	return r ? r : fl_parquet_open(&o->parquet, &in, o->path);
+}
+
+/* Descriptor, path, and which file it is: an object by its key. */
+static int open_ticket(struct fl_scan *s, const struct fl_ticket *t, struct fl_opened *o, struct stat *ret_id)
+{
+	const struct fl_scan_file *f = t->file;
+	const char *name = t->place->names.data + f->name;
+	bool standard = f->where == FL_WHERE_STDIN;
+	int r = 0;
+
+	o->fd = t->fd;
+	o->path = standard ? strdup("standard input") : fl_place_path(t->place, f);
 	if (!o->path)
 		return -ENOMEM;
-	/* Nobody's pipe in a directory shall hold us up. */
-	o->fd = standard ? dup(STDIN_FILENO) : open(o->path, O_RDONLY | O_CLOEXEC | (f->named ? 0 : O_NONBLOCK));
-	if (o->fd < 0 || fstat(o->fd, ret_st))
+	if (f->where == FL_WHERE_S3 && o->fd < 0)
+		r = fl_s3_fetch(s->s3, t->place->bucket, name, f->size, name + strlen(name) + 1, &o->fd);
+	else if (o->fd < 0)
+		/* Nobody's pipe in a directory shall hold us up. */
+		o->fd =
+		    standard ? dup(STDIN_FILENO) : open(o->path, O_RDONLY | O_CLOEXEC | (f->named ? 0 : O_NONBLOCK));
+	if (r)
+		return r == -ECANCELED ? fl_fail(-EINTR, FL_SCAN_STOPPED) : r;
+	if (o->fd < 0 || fstat(o->fd, ret_id))
 		return fl_fail(-errno, "%s: %m", o->path);
-	o->regular = S_ISREG(ret_st->st_mode);
-	o->size = (uint64_t)ret_st->st_size;
-	if (!o->regular && !f->named)
-		return fl_fail(-EINVAL, "%s: neither a file nor a directory", o->path);
-	r = judge(s, o);
+	o->regular = S_ISREG(ret_id->st_mode);
+	o->size = (uint64_t)ret_id->st_size;
+	if (f->where == FL_WHERE_S3) {
+		ret_id->st_dev = (dev_t)fl_hash_bytes(o->path, strlen(o->path), 1);
+		ret_id->st_ino = (ino_t)fl_hash_bytes(o->path, strlen(o->path), 2) | 1;
+	}
+	return o->regular || f->named ? 0 : fl_fail(-EINVAL, "%s: neither a file nor a directory", o->path);
+}
+
+int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id)
+{
+	struct fl_opened *o FL_CLEANUP(fl_opened_release) = calloc(1, sizeof *o);
+	int r, fd = t->fd;
+
+	if (!o) {
+		fl_closep(&fd);
+		return -ENOMEM;
+	}
+	o->users = 1;
+	r = open_ticket(s, t, o, ret_id);
+	r = r ? r : judge(s, o);
+	if (!r && o->kind == FL_KIND_PARQUET)
+		r = open_parquet(s, o);
 	if (r)
 		return r;
 	*ret = o;

@@ -236,7 +236,11 @@ static struct fl_column_range range_of(void *ctx, const char *column)
 	const struct place *p = ctx;
 	const struct fl_pq_column *c = fl_pq_column_find(p->f, column);
 	const struct fl_pq_chunk *chunk = c ? &p->g->chunk[c->leaf] : NULL;
+	struct fl_column_def d;
 
+	/* Our own columns are put beside the file's. */
+	if (!c && fl_column_find(column, &d) && d.own != FL_OWN_NONE)
+		return (struct fl_column_range){.may_be_null = true};
 	if (!c || (chunk->nulls >= 0 && (uint64_t)chunk->nulls == chunk->values && chunk->values == p->g->rows))
 		return (struct fl_column_range){.known = true, .may_be_null = true, .all_null = true};
 	if (!chunk->has_range || chunk->type != c->type)

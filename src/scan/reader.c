@@ -57,7 +57,7 @@ static int look_at_named(struct fl_scan *s)
 
 			if (!f->named || f->where != FL_WHERE_FILE)
 				continue;
-			r = fl_opened_new(&o, s, s->places.place[i], f, &st);
+			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1}, &st);
 			fl_opened_release(&o);
 			if (r)
 				return r;
@@ -94,6 +94,8 @@ void fl_scan_close(struct fl_scan **scan)
 	*scan = NULL;
 	if (!s)
 		return;
+	fl_prefetch_stop(&s->pass.prefetch);
+	fl_s3_free(&s->s3);
 	fl_places_free(&s->places);
 	for (size_t i = 0; i < s->n_stores; i++)
 		fl_store_close(&s->store[i]);
@@ -151,13 +153,23 @@ static int add_format(struct fl_scan *s, const struct fl_format *f)
 	return r;
 }
 
-static int add_store_columns(struct fl_scan *s, const struct fl_store *store)
+static int add_preset(struct fl_scan *s, const char *text)
 {
-	const char *text = fl_store_log(store)->format;
 	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
 	int r = fl_format_parse(&f, fl_format_kind_of(text), text);
 
 	return r ? r : add_format(s, f);
+}
+
+static int add_schema(struct fl_scan *s, const struct fl_parquet_file *f)
+{
+	const struct fl_column_def *d;
+	size_t n = fl_parquet_columns(f, &d);
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = add_column(s, d[i].name);
+	return r;
 }
 
 static int columns_of(struct fl_scan *s, const struct fl_place *p, const struct fl_scan_file *f)
@@ -166,11 +178,15 @@ static int columns_of(struct fl_scan *s, const struct fl_place *p, const struct 
 	struct stat st;
 
 	if (f->where == FL_WHERE_JOURNAL)
-		return add_store_columns(s, s->store[f->store]);
+		return add_preset(s, fl_store_log(s->store[f->store])->format);
 	/* What is wrong with it is told when it is read. */
-	if (fl_opened_new(&o, s, p, f, &st) || !o->format)
+	if (fl_opened_new(&o, s, &(struct fl_ticket){p, f, -1}, &st))
 		return 0;
-	return add_format(s, o->format);
+	if (o->parquet)
+		return add_schema(s, o->parquet);
+	if (o->kind == FL_KIND_CAPTURE)
+		return add_preset(s, FL_CAPTURE_FORMAT);
+	return o->format ? add_format(s, o->format) : 0;
 }
 
 static int find_columns(struct fl_scan *s)
@@ -236,6 +252,7 @@ static int prepare_filter(struct fl_pass *p, const struct fl_filter *filter)
 int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_t n, const struct fl_filter *filter)
 {
 	struct fl_pass *p = &s->pass;
+	int r;
 
 	if (s->selected)
 		return fl_fail(-EBUSY, "sources are read once");
@@ -245,7 +262,8 @@ int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_
 	memcpy(p->column, columns, n * sizeof *columns);
 	p->n_columns = n;
 	p->report = s->listed;
-	return filter ? prepare_filter(p, filter) : 0;
+	r = filter ? prepare_filter(p, filter) : 0;
+	return r || !s->s3 ? r : fl_prefetch_start(s);
 }
 
 unsigned fl_scan_threads(const struct fl_scan *s)
@@ -255,97 +273,133 @@ unsigned fl_scan_threads(const struct fl_scan *s)
 
 /* ---- handing out ---- */
 
-struct ticket { /* what a thread got: a unit, or a file that is still to be looked at */
-	struct fl_unit *unit;
-	const struct fl_place *place;
-	const struct fl_scan_file *file;
-};
-
-/* The time in a name or place says that nothing in it is asked for. */
-static bool is_outside(const struct fl_pass *p, const struct fl_scan_file *f)
+bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f)
 {
-	return p->filter && (f->first != INT64_MIN || f->last != INT64_MAX) &&
-	       (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
+	bool prunes =
+	    p->filter && (f->first != INT64_MIN || f->last != INT64_MAX) &&
+	    (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
+
+	p->report.files_pruned += prunes;
+	if (prunes)
+		p->report.bytes_pruned += f->size;
+	return prunes;
 }
 
-static bool next_file(struct fl_scan *s, struct ticket *ret)
+static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
 {
 	struct fl_pass *p = &s->pass;
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
-		while (p->file < s->places.place[p->place]->n) {
-			ret->place = s->places.place[p->place];
+		while (!s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
+			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1};
 			ret->file = &ret->place->file[p->file++];
-			if (!is_outside(p, ret->file))
+			if (!fl_pass_prunes(p, ret->file))
 				return true;
-			p->report.files_pruned++;
 		}
 	return false;
 }
 
-/* 1: something; 0: nothing is left. */
-static int take(struct fl_scan *s, struct ticket *ret)
+/* With the lock held. 1: a file in *ret, or a unit in *ret_unit; 0: nothing is left; -EAGAIN: somebody else may yet
+ * find something; else what one object has wrong. */
+static int take_now(struct fl_scan *s, struct fl_ticket *ret, struct fl_unit **ret_unit)
 {
 	struct fl_pass *p = &s->pass;
 	int r = 0;
 
-	*ret = (struct ticket){0};
-	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		if (p->result) {
-			r = p->result;
-			break;
-		}
-		if (p->unit) {
-			ret->unit = p->unit;
-			p->unit = p->unit->next;
-			r = 1;
-			break;
-		}
-		if (next_file(s, ret)) {
-			p->openers++;
-			r = 1;
-			break;
-		}
-		if (!p->openers)
-			break;
-		pthread_cond_wait(&p->more, &p->lock);
+	if (p->result)
+		return p->result;
+	if (p->unit) {
+		*ret_unit = p->unit;
+		p->unit = p->unit->next;
+		return 1;
 	}
-	pthread_mutex_unlock(&p->lock);
+	if (next_file(s, ret))
+		r = 1;
+	else if (p->prefetch)
+		r = fl_prefetch_take(p->prefetch, ret);
+	if (r == 1)
+		p->openers++;
+	return !r && p->openers ? -EAGAIN : r;
+}
+
+static int take(struct fl_scan *s, struct fl_ticket *ret, struct fl_unit **ret_unit)
+{
+	int r;
+
+	*ret_unit = NULL;
+	pthread_mutex_lock(&s->pass.lock);
+	while ((r = take_now(s, ret, ret_unit)) == -EAGAIN)
+		pthread_cond_wait(&s->pass.more, &s->pass.lock);
+	pthread_mutex_unlock(&s->pass.lock);
 	return r;
 }
 
+/* With the lock held: a further unit of the file, to be handed out. */
+static int add_unit(struct fl_pass *p, struct fl_unit unit)
+{
+	struct fl_unit *x = malloc(sizeof *x);
+
+	if (!x)
+		return -ENOMEM;
+	*x = unit;
+	x->next = p->unit;
+	p->unit = x;
+	atomic_fetch_add(&x->opened->users, 1);
+	return 0;
+}
+
 /* The ranges of a plain file that is worth sharing; the first one is the caller's. */
-static int split(struct fl_pass *p, struct fl_unit *u)
+static int split_text(struct fl_pass *p, struct fl_unit *u)
 {
 	const struct fl_opened *o = u->opened;
-	struct fl_unit **end = &p->unit;
+	uint64_t at;
+	int r = 0;
 
 	u->from = 0;
 	u->to = o->size;
-	if (o->kind != FL_KIND_TEXT || o->packing || !o->regular || o->size < 2 * RANGE_BYTES)
+	if (o->packing || !o->regular || o->size < 2 * RANGE_BYTES)
 		return 0;
-	while (*end)
-		end = &(*end)->next;
 	u->to = RANGE_BYTES;
-	for (uint64_t at = RANGE_BYTES; at < o->size; at += RANGE_BYTES) {
-		struct fl_unit *x = calloc(1, sizeof *x);
-
-		if (!x)
-			return -ENOMEM;
-		*x = (struct fl_unit){.opened = u->opened, .from = at, .to = FL_MIN(at + RANGE_BYTES, o->size)};
-		atomic_fetch_add(&u->opened->users, 1);
-		*end = x;
-		end = &x->next;
+	for (uint64_t end = o->size; !r && end > RANGE_BYTES; end = at) {
+		at = (end - 1) / RANGE_BYTES * RANGE_BYTES;
+		r = add_unit(p, (struct fl_unit){.opened = u->opened, .from = at, .to = end});
 	}
-	return 0;
+	return r;
+}
+
+/* Row groups that may hold something. 1: there is none. */
+static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
+{
+	const struct fl_parquet_file *f = u->opened->parquet;
+	bool any = false;
+	int result = 0;
+
+	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
+		if (r->pass->filter && !fl_parquet_group_may_pass(f, i, r->pass->filter)) {
+			r->report.row_groups_pruned++;
+			r->report.bytes_pruned += fl_parquet_group_bytes(f, i);
+			continue;
+		}
+		if (any) {
+			pthread_mutex_lock(&r->pass->lock);
+			result = add_unit(r->pass, *u);
+			pthread_mutex_unlock(&r->pass->lock);
+		}
+		any = true;
+		u->group = i;
+	}
+	return result ? result : !any;
 }
 
 static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 {
-	if (!u->opened)
-		return &fl_unit_journal;
-	return u->opened->kind == FL_KIND_TEXT ? &fl_unit_text : NULL;
+	static const struct fl_unit_ops *const ops[] = {
+	    [FL_KIND_TEXT] = &fl_unit_text,
+	    [FL_KIND_PARQUET] = &fl_unit_parquet,
+	    [FL_KIND_CAPTURE] = &fl_unit_capture,
+	};
+
+	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
 }
 
 static void free_unit(struct fl_unit **u)
@@ -356,13 +410,52 @@ static void free_unit(struct fl_unit **u)
 	*u = NULL;
 }
 
-/* From a file to units. *ret NULL: there is nothing in it, or it is left out, and the report says why. */
-static int look_at(struct fl_scan_reader *r, const struct ticket *t, struct fl_unit **ret)
+static bool is_final(int r)
 {
-	struct fl_scan *s = r->s;
-	struct fl_pass *p = &s->pass;
+	return r == -EINTR || r == -ENOMEM;
+}
+
+/* What has happened to a file or unit, unless it is over for all. */
+static int tell_fault(struct fl_scan_reader *r, int result)
+{
+	if (!result || is_final(result))
+		return result;
+	fl_scan_add_fault(r->s, fl_error_text(result));
+	r->report.damaged_files++;
+	return 0;
+}
+
+/* Not read before under another name. */
+static int first_time(struct fl_pass *p, const struct stat *id)
+{
+	int r;
+
+	pthread_mutex_lock(&p->lock);
+	r = fl_ids_add(&p->seen, &p->n_seen, &p->cap_seen, id);
+	pthread_mutex_unlock(&p->lock);
+	return r;
+}
+
+/* 0: u is to be read; 1: nothing of it. */
+static int split(struct fl_scan_reader *r, struct fl_unit *u)
+{
+	int result;
+
+	if (u->opened->kind == FL_KIND_EMPTY)
+		return 1;
+	if (u->opened->parquet)
+		return split_parquet(r, u);
+	pthread_mutex_lock(&r->pass->lock);
+	result = u->opened->kind == FL_KIND_TEXT ? split_text(r->pass, u) : 0;
+	pthread_mutex_unlock(&r->pass->lock);
+	return result;
+}
+
+/* From a file to units. *ret NULL: there is nothing in it, or it is left out, and the report says why. */
+static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct fl_unit **ret)
+{
 	struct fl_unit *u FL_CLEANUP(free_unit) = calloc(1, sizeof *u);
-	struct stat st = {0};
+	struct stat id = {0};
 	int result = 0;
 
 	if (!u)
@@ -370,65 +463,61 @@ static int look_at(struct fl_scan_reader *r, const struct ticket *t, struct fl_u
 	if (t->file->where == FL_WHERE_JOURNAL) {
 		u->store = t->file->store;
 	} else {
-		result = fl_opened_new(&u->opened, s, t->place, t->file, &st);
-		if (result == -ENOMEM)
-			return result;
-		if (result) {
-			fl_scan_add_fault(s, fl_error_text(result));
-			r->report.damaged_files++;
-			return 0;
-		}
-		pthread_mutex_lock(&p->lock);
-		result = u->opened->regular ? fl_ids_add(&p->seen, &p->n_seen, &p->cap_seen, &st) : 1;
-		if (result > 0)
-			result = split(p, u);
-		else if (!result)
-			result = 1;
-		pthread_mutex_unlock(&p->lock);
+		result = fl_opened_new(&u->opened, r->s, t, &id);
 		if (result)
-			return result < 0 ? result : 0;
+			return tell_fault(r, result);
+		result = u->opened->regular ? first_time(r->pass, &id) : 1;
+		if (result <= 0)
+			return result;
 		r->report.files++;
-		if (u->opened->kind == FL_KIND_EMPTY)
-			return 0;
-		if (!ops_of(u)) {
-			fl_scan_add_fault(s, u->opened->path);
-			return 0;
-		}
+		result = split(r, u);
+		if (result)
+			return FL_MIN(result, 0);
 	}
 	*ret = u;
 	u = NULL;
 	return 0;
 }
 
+static int open_ticket(struct fl_scan_reader *r, const struct fl_ticket *t)
+{
+	int result = look_at(r, t, &r->unit);
+
+	pthread_mutex_lock(&r->pass->lock);
+	r->pass->openers--;
+	if (result)
+		r->pass->result = result;
+	pthread_cond_broadcast(&r->pass->more);
+	pthread_mutex_unlock(&r->pass->lock);
+	return result;
+}
+
+/* 1: a unit is open, or another one is to be tried; 0: nothing is left. */
 static int open_unit(struct fl_scan_reader *r)
 {
-	struct ticket t;
-	int result = take(r->s, &t), opened;
+	struct fl_ticket t;
+	int result = take(r->s, &t, &r->unit);
 
-	if (result <= 0)
-		return result;
-	r->unit = t.unit;
-	if (!t.unit) {
-		opened = look_at(r, &t, &r->unit);
-		pthread_mutex_lock(&r->pass->lock);
-		r->pass->openers--;
-		if (opened)
-			r->pass->result = opened;
-		pthread_cond_broadcast(&r->pass->more);
-		pthread_mutex_unlock(&r->pass->lock);
-		if (opened || !r->unit)
-			return opened ? opened : 1;
+	if (result < 0) {
+		result = tell_fault(r, result);
+		return result ? result : 1;
+	}
+	if (!result)
+		return 0;
+	if (!r->unit) {
+		result = open_ticket(r, &t);
+		if (result || !r->unit)
+			return result ? result : 1;
 	}
 	r->path = r->unit->opened ? r->unit->opened->path : fl_store_dir(r->s->store[r->unit->store]);
 	r->ops = ops_of(r->unit);
 	result = r->ops->open(r, r->unit, &r->state);
 	if (!result)
 		return 1;
-	fl_scan_add_fault(r->s, fl_error_text(result));
-	r->report.damaged_files++;
 	r->ops = NULL;
 	free_unit(&r->unit);
-	return result == -ENOMEM ? result : 1;
+	result = tell_fault(r, result);
+	return result ? result : 1;
 }
 
 static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report *x)
@@ -466,18 +555,6 @@ static void close_unit(struct fl_scan_reader *r)
 
 /* ---- rows ---- */
 
-/* What has happened to this unit, unless it is over for all. */
-static int end_unit(struct fl_scan_reader *r, int result)
-{
-	if (result && result != -EINTR && result != -ENOMEM) {
-		fl_scan_add_fault(r->s, fl_error_text(result));
-		r->report.damaged_files++;
-		result = 0;
-	}
-	close_unit(r);
-	return result;
-}
-
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 {
 	for (;;) {
@@ -496,7 +573,8 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 		*ret = r->batch;
 		if (result == 1)
 			return 1;
-		result = end_unit(r, result);
+		result = tell_fault(r, result);
+		close_unit(r);
 		if (result)
 			return result;
 	}

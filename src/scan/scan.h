@@ -15,9 +15,10 @@
 
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
  * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, tags {tag field:
- * key}, switches {generic_path ...: true}, cursor {segment, offset} (all before it is delivered), plan (null, or {name,
- * names [keys], from {..}, to {..}, salt}: objects being written whose rows are still to be read from the journal),
- * lost {flows, delivery {packets, bytes}, journal-quota
+ * key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given instead of imports), cursor
+ * {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}:
+ * objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes},
+ * journal-quota
  * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
@@ -25,7 +26,8 @@ struct fl_store_log {
 	char *prefix_dir; /* directory of the objects below the state directory: s3/BUCKET/PREFIX/AWSLogs */
 	uint32_t interval;
 	struct fl_position cursor;
-	char *plan_name; /* NULL: no plan */
+	char *plan_name;       /* NULL: no plan */
+	const char *inventory; /* directory that delivery reads instead of imports; NULL: none */
 	struct fl_enrich_conf enrich;
 };
 struct fl_store;
@@ -86,26 +88,23 @@ int fl_store_writer_frame(struct fl_store_writer *w, const struct fl_frame *fram
 int fl_store_writer_record(struct fl_store_writer *w, const struct fl_frame *frame, const struct fl_record *r,
 			   struct fl_buf *out);
 
-/* ---- any source of flow-log records ---- */
+/* ---- any source, record by record ---- */
 
 /* A record with what its carrier knew. Valid during the call. */
 struct fl_scanned {
-	const struct fl_record *record; /* status OK alone is passed on */
-	const struct fl_eni *eni;
-	const struct fl_record_meta *meta; /* NULL: from a journal */
+	const struct fl_record *record;    /* status OK alone is passed on; a value that is - is zero */
+	const struct fl_eni *eni;          /* its id */
+	const struct fl_record_meta *meta; /* addresses of packets alone */
 	bool has_flags;                    /* the carrier has tcp-flags */
 };
 typedef int (*fl_scan_fn)(void *ctx, const struct fl_scanned *s); /* not 0: ends the scan, and is its result */
-struct fl_scan_stats {
-	uint64_t records, files;
-	uint64_t skipped_lines; /* of another number of fields, or with a value that is none */
-};
-bool fl_scan_is_log_name(const char *name); /* *.log, *.log.gz */
+struct fl_scan;                                                   /* scan/reader.h */
+struct fl_filter;                                                 /* scan/filter.h */
+/* The records of an opened scan, by this thread, in the order of the sources and of the names of their files. */
+int fl_scan_records(struct fl_scan *s, const struct fl_filter *filter, fl_scan_fn fn, void *ctx);
+/* Each line of a flow log file: text, text in gzip, or Parquet as text with a header line. Lines end with NUL, without
+ * newline, and may be written to; not 0: ends it, and is its result. */
+typedef int (*fl_scan_line_fn)(void *ctx, char *line, size_t n);
+int fl_scan_lines(const char *path, fl_scan_line_fn fn, void *ctx);
 /* The format that a header line names; path is for the sentence. -EINVAL when it names no field at all. */
 int fl_scan_header(const char *path, const char *line, size_t n, struct fl_format **ret);
-/* The format of a file, from its first line: a header, or, when that begins with a digit, a record of the default
- * format. ret_has_header may be NULL. */
-int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_format **ret, bool *ret_has_header);
-/* path: a state directory (its flow log flow_log, NULL: the only or first one), a directory that is searched for log
- * files, or a file. Files of a directory in the order of their names. */
-int fl_scan(const char *path, const char *flow_log, fl_scan_fn fn, void *ctx, struct fl_scan_stats *stats);

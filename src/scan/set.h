@@ -10,10 +10,12 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "aws/aws.h"
 #include "base/mem.h"
 #include "record/record.h"
 #include "scan/reader.h"
 #include "scan/inflate.h"
+#include "scan/parquet.h"
 #include "scan/scan.h"
 #include "scan/text.h"
 
@@ -33,20 +35,22 @@ int fl_ids_add(struct fl_file_id **ids, size_t *n, size_t *cap, const struct sta
 
 /* ---- what there is ---- */
 
-enum fl_where { FL_WHERE_FILE, FL_WHERE_STDIN, FL_WHERE_JOURNAL };
+enum fl_where { FL_WHERE_FILE, FL_WHERE_STDIN, FL_WHERE_JOURNAL, FL_WHERE_S3 };
 
 /* Many: small. Names are in their place's `names`. */
 struct fl_scan_file {
 	uint32_t name;
 	uint32_t store;      /* FL_WHERE_JOURNAL: number in the set */
+	uint64_t size;       /* FL_WHERE_S3, whose name is the key, then behind its NUL the ETag */
 	int64_t first, last; /* records in it lie within, as its name or place tells; INT64_MIN, INT64_MAX: no bound */
 	uint8_t where;
 	bool named; /* by the user: what is wrong with it ends the scan */
 };
 
-/* A directory. */
+/* A directory, or a bucket: then the path is "s3://bucket/". */
 struct fl_place {
 	char *path; /* with the slash at its end; "": names are whole paths */
+	char *bucket;
 	struct fl_buf names;
 	struct fl_scan_file *file;
 	size_t n, cap;
@@ -80,12 +84,16 @@ struct fl_pass {
 	pthread_cond_t more;
 	size_t place, file; /* the next one to be handed out */
 	struct fl_unit *unit;
-	unsigned openers;        /* threads that hold a file whose units are not yet known */
-	struct fl_file_id *seen; /* files that were opened: one named twice is read once */
+	struct fl_prefetch *prefetch; /* NULL: there are no objects */
+	unsigned openers;             /* threads that hold a file whose units are not yet known */
+	struct fl_file_id *seen;      /* files that were opened: one named twice is read once */
 	size_t n_seen, cap_seen;
 	struct fl_scan_report report;
 	int result; /* negative: the scan is over for every thread */
 };
+
+/* The time in a name or place says that nothing in it is asked for; it is counted. */
+bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f);
 
 struct fl_scan {
 	struct fl_scan_conf conf;
@@ -94,6 +102,7 @@ struct fl_scan {
 	struct fl_places places;
 	struct fl_store **store;
 	size_t n_stores;
+	struct fl_s3 *s3;             /* made for the first s3:// */
 	struct fl_scan_report listed; /* what listing pruned */
 	struct fl_fault_list faults;
 	struct fl_column_def *column;
@@ -112,7 +121,25 @@ static inline bool fl_scan_stopped(const struct fl_scan *s)
 /* Keeps the sentence of fl_error_text(r), or its own. */
 void fl_scan_add_fault(struct fl_scan *s, const char *text);
 
+struct fl_ticket { /* a file that is still to be looked at */
+	const struct fl_place *place;
+	const struct fl_scan_file *file;
+	int fd; /* of an object that was fetched; else -1 */
+};
+
+/* ---- prefetch.c: objects are fetched ahead of those who read them ---- */
+int fl_prefetch_start(struct fl_scan *s);
+void fl_prefetch_stop(struct fl_prefetch **p);
+/* With the pass's lock held. 1: one is ready; 0: none is left; -EAGAIN: wait for pass->more; else what it has wrong. */
+int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret);
+
+/* ---- listing_s3.c ---- */
+int fl_scan_list_s3(struct fl_scan *s, const char *url, size_t source);
+
 /* ---- listing.c ---- */
+/* The time that a name or place gives, against what is asked for at listing. */
+bool fl_scan_may_pass(const struct fl_scan *s, int64_t first, int64_t last);
+void fl_place_sort(struct fl_place *p);
 int fl_scan_list(struct fl_scan *s);
 void fl_places_free(struct fl_places *p);
 struct fl_place *fl_place_alloc(const char *path, size_t source);
@@ -148,9 +175,10 @@ struct fl_opened {
 	char *head; /* of a pipe: what was read already */
 	size_t n_head;
 	struct fl_format *format; /* text */
+	struct fl_parquet_file *parquet;
 };
-int fl_opened_new(struct fl_opened **ret, const struct fl_scan *s, const struct fl_place *p,
-		  const struct fl_scan_file *f, struct stat *ret_st);
+/* The ticket's descriptor is taken, also when this fails. ret_id: which file it is. */
+int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id);
 void fl_opened_release(struct fl_opened **o);
 
 /* ---- units ---- */
@@ -160,6 +188,7 @@ struct fl_unit {
 	struct fl_opened *opened; /* NULL: a journal */
 	uint32_t store;
 	uint64_t from, to; /* of a plain file: lines that begin in it */
+	size_t group;      /* of Parquet */
 };
 
 struct fl_scan_reader;
@@ -170,7 +199,8 @@ struct fl_unit_ops {
 	int (*next)(struct fl_scan_reader *r, void *state);
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
-extern const struct fl_unit_ops fl_unit_text, fl_unit_journal;
+extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet;
+#define FL_CAPTURE_FORMAT "v5-all" /* fields of a capture's records */
 
 struct fl_scan_reader {
 	struct fl_scan *s;
@@ -187,7 +217,13 @@ struct fl_scan_reader {
 	struct fl_scan_report report;                    /* counted here, added up at the end of a unit */
 };
 
-/* Lines of this format from now on, into the reader's batch. own: the lines have our own columns, and no numbers. */
-int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, bool own);
+/* Lines of this format from now on, into the reader's batch. version: what the column of that name says; NULL: what the
+ * lines say. */
+enum fl_lines_of {
+	FL_LINES_READ,
+	FL_LINES_MADE, /* by us: their numbers say nothing */
+	FL_LINES_OWN,  /* made, with our own columns among their fields */
+};
+int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version);
 void fl_lines_end(struct fl_scan_reader *r);
 void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n);

@@ -1,35 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records from wherever they are: text files, directories of them, a store. */
+/* Records one by one, for those who judge each of them; and header lines. */
 #include <errno.h>
-#include <fts.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <zlib.h>
 
 #include "base/error.h"
+#include "record/columns.h"
+#include "scan/reader.h"
 #include "scan/scan.h"
-
-#define DEPTH_MAX 32
-#define GZ_BUFFER (256u << 10)
-
-struct scan {
-	fl_scan_fn fn;
-	void *ctx;
-	struct fl_scan_stats *stats;
-};
-
-bool fl_scan_is_log_name(const char *name)
-{
-	static const char *const endings[] = {".log", ".log.gz"};
-	size_t n = strlen(name);
-
-	for (size_t i = 0; i < FL_ARRAY_LEN(endings); i++)
-		if (n > strlen(endings[i]) && !strcmp(name + n - strlen(endings[i]), endings[i]))
-			return true;
-	return false;
-}
 
 int fl_scan_header(const char *path, const char *line, size_t n, struct fl_format **ret)
 {
@@ -49,154 +27,139 @@ int fl_scan_header(const char *path, const char *line, size_t n, struct fl_forma
 		       path);
 }
 
-int fl_scan_first_line(const char *path, const char *line, size_t n, struct fl_format **ret, bool *ret_has_header)
-{
-	bool header = !n || *line < '0' || *line > '9';
+/* ---- rows as records ---- */
 
-	if (ret_has_header)
-		*ret_has_header = header;
-	return header ? fl_scan_header(path, line, n, ret) : fl_format_parse(ret, FL_LOG_VPC, "default");
-}
+enum column {
+	COLUMN_INTERFACE,
+	COLUMN_SRC,
+	COLUMN_DST,
+	COLUMN_SPORT,
+	COLUMN_DPORT,
+	COLUMN_PROTOCOL,
+	COLUMN_PACKETS,
+	COLUMN_BYTES,
+	COLUMN_START,
+	COLUMN_END,
+	COLUMN_ACTION,
+	COLUMN_STATUS,
+	COLUMN_FLAGS,
+	COLUMN_PKT_SRC,
+	COLUMN_PKT_DST,
+	COLUMN_DIRECTION,
+	COLUMN_N
+};
+static const char *const names[COLUMN_N] = {
+    [COLUMN_INTERFACE] = "interface_id",
+    [COLUMN_SRC] = "srcaddr",
+    [COLUMN_DST] = "dstaddr",
+    [COLUMN_SPORT] = "srcport",
+    [COLUMN_DPORT] = "dstport",
+    [COLUMN_PROTOCOL] = "protocol",
+    [COLUMN_PACKETS] = "packets",
+    [COLUMN_BYTES] = "bytes",
+    [COLUMN_START] = "start",
+    [COLUMN_END] = "end",
+    [COLUMN_ACTION] = "action",
+    [COLUMN_STATUS] = "log_status",
+    [COLUMN_FLAGS] = "tcp_flags",
+    [COLUMN_PKT_SRC] = "pkt_srcaddr",
+    [COLUMN_PKT_DST] = "pkt_dstaddr",
+    [COLUMN_DIRECTION] = "flow_direction",
+};
 
-static bool has_field(const struct fl_format *f, const char *name)
-{
-	for (size_t i = 0; i < fl_format_len(f); i++)
-		if (!strcmp(fl_format_name(f, i), name))
-			return true;
-	return false;
-}
-
-static int on_line(struct scan *s, const struct fl_format *f, bool has_flags, const char *line, size_t n)
-{
-	struct fl_values values;
+struct row {
 	struct fl_record record;
-	struct fl_record_meta meta;
 	struct fl_eni eni;
+	struct fl_record_meta meta;
+};
 
-	while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-		n--;
-	if (!n)
-		return 0;
-	if (fl_decode_line(f, line, n, &values) != FL_LINE_OK || fl_decode_record(f, &values, &record, &eni, &meta)) {
-		s->stats->skipped_lines++;
-		return 0;
-	}
-	if (record.status != FL_STATUS_OK)
-		return 0;
-	s->stats->records++;
-	return s->fn(s->ctx, &(struct fl_scanned){&record, &eni, &meta, has_flags});
+static bool is_v6(const struct fl_column *c, uint32_t row)
+{
+	return !fl_column_is_null(c, row) &&
+	       (!fl_addr_is_mapped_v4(&c->addr[row]) || c->v6[row / 64] >> (row % 64) & 1);
 }
 
-static int read_lines(struct scan *s, gzFile file, const char *path)
+static const struct fl_addr *packet_address(const struct fl_column *c, uint32_t row, struct fl_addr *room)
 {
-	char line[FL_RECORD_MAX];
-	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
-	bool has_header = true, has_flags = false;
-	int r = 0, code;
-	const char *why;
-
-	while (!r && gzgets(file, line, sizeof line)) {
-		size_t n = strlen(line);
-
-		if (!f) {
-			r = fl_scan_first_line(path, line, strcspn(line, "\r\n"), &f, &has_header);
-			has_flags = !r && has_field(f, "tcp-flags");
-			if (r || has_header)
-				continue;
-		}
-		r = on_line(s, f, has_flags, line, n);
-	}
-	why = gzerror(file, &code);
-	if (!r && code && code != Z_STREAM_END)
-		return fl_fail(-EIO, "%s: %s", path, why);
-	return r;
+	if (fl_column_is_null(c, row))
+		return NULL;
+	*room = c->addr[row];
+	return room;
 }
 
-static int read_file(struct scan *s, const char *path)
+static uint8_t direction(struct fl_str s)
 {
-	gzFile file = gzopen(path, "rbe");
-	int r;
-
-	if (!file)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno ? errno : ENOMEM));
-	gzbuffer(file, GZ_BUFFER);
-	s->stats->files++;
-	r = read_lines(s, file, path);
-	gzclose(file);
-	return r;
+	return s.n == 6 && !memcmp(s.p, "egress", 6)    ? FL_DIR_EGRESS
+	       : s.n == 7 && !memcmp(s.p, "ingress", 7) ? FL_DIR_INGRESS
+							: FL_DIR_NONE;
 }
 
-static int by_name(const FTSENT **a, const FTSENT **b)
+static void set_interface(struct fl_eni *eni, struct fl_str id)
 {
-	return strcmp((*a)->fts_name, (*b)->fts_name);
+	size_t n = FL_MIN(id.n, sizeof eni->interface_id - 1);
+
+	if (n)
+		memcpy(eni->interface_id, id.p, n);
+	eni->interface_id[n] = '\0';
 }
 
-static int read_directory(struct scan *s, const char *path)
+/* False: it is no record of traffic. */
+static bool take_row(const struct fl_batch *b, uint32_t i, struct row *ret)
 {
-	char *roots[] = {(char *)(uintptr_t)path, NULL}; /* fts does not write to it */
-	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
-	FTSENT *e;
+	const struct fl_column *c = b->column;
+	struct fl_record *r = &ret->record;
+	uint64_t flags = c[COLUMN_FLAGS].u64[i];
+
+	if (!fl_column_is_null(&c[COLUMN_STATUS], i) && c[COLUMN_STATUS].code[i] != FL_STATUS_OK)
+		return false;
+	/* Null is zero. */
+	*r = (struct fl_record){
+	    .key = {.src = c[COLUMN_SRC].addr[i],
+		    .dst = c[COLUMN_DST].addr[i],
+		    .sport = (uint16_t)c[COLUMN_SPORT].u64[i],
+		    .dport = (uint16_t)c[COLUMN_DPORT].u64[i],
+		    .proto = (uint8_t)c[COLUMN_PROTOCOL].u64[i]},
+	    .packets = c[COLUMN_PACKETS].u64[i],
+	    .bytes = c[COLUMN_BYTES].u64[i],
+	    .start = (int64_t)c[COLUMN_START].u64[i],
+	    .end = (int64_t)c[COLUMN_END].u64[i],
+	    .action = c[COLUMN_ACTION].code[i],
+	    /* The accumulator that prints as this number */
+	    .tcp = (uint8_t)((flags & 63) | ((flags & 18) == 18 ? FL_TCP_SYNACK : 0)),
+	};
+	if (is_v6(&c[COLUMN_SRC], i) || is_v6(&c[COLUMN_DST], i))
+		r->key.dirfam |= FL_KEY_V6;
+	r->key.dirfam |= direction(c[COLUMN_DIRECTION].text[i]);
+	set_interface(&ret->eni, c[COLUMN_INTERFACE].text[i]);
+	ret->meta.pkt_src = packet_address(&c[COLUMN_PKT_SRC], i, &ret->meta.pkt_addr[0]);
+	ret->meta.pkt_dst = packet_address(&c[COLUMN_PKT_DST], i, &ret->meta.pkt_addr[1]);
+	return true;
+}
+
+static int take_batch(const struct fl_batch *b, struct row *row, fl_scan_fn fn, void *ctx)
+{
 	int r = 0;
 
-	if (!fts)
-		return fl_fail(-errno, "%s: %s", path, strerror(errno));
-	while (!r && (e = fts_read(fts))) {
-		if (e->fts_info == FTS_D && e->fts_level > DEPTH_MAX)
-			fts_set(fts, e, FTS_SKIP);
-		if (e->fts_info == FTS_F && fl_scan_is_log_name(e->fts_name))
-			r = read_file(s, e->fts_accpath);
-	}
-	fts_close(fts);
+	for (uint32_t i = 0; !r && i < b->n; i++)
+		if (take_row(b, i, row))
+			r = fn(ctx, &(struct fl_scanned){&row->record, &row->eni, &row->meta,
+							 !fl_column_is_null(&b->column[COLUMN_FLAGS], i)});
 	return r;
 }
 
-/* ---- a store ---- */
-
-static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_record *record)
+int fl_scan_records(struct fl_scan *s, const struct fl_filter *filter, fl_scan_fn fn, void *ctx)
 {
-	struct scan *s = ctx;
+	struct fl_column_def def[COLUMN_N];
+	struct fl_scan_reader *reader FL_CLEANUP(fl_scan_reader_free) = NULL;
+	struct row *row FL_CLEANUP(fl_freep) = calloc(1, sizeof *row);
+	const struct fl_batch *b;
+	int r = row ? 0 : -ENOMEM;
 
-	if (record->status != FL_STATUS_OK)
-		return 0;
-	s->stats->records++;
-	return s->fn(s->ctx, &(struct fl_scanned){record, &frame->eni, NULL, true});
-}
-
-static int read_store(struct scan *s, const char *dir, const char *flow_log)
-{
-	struct fl_store *store FL_CLEANUP(fl_store_close) = NULL;
-	struct fl_frame frame;
-	int r = fl_store_open(&store, dir, flow_log), got;
-
-	for (size_t i = 0; !r && i < fl_store_file_count(store); i++)
-		r = read_file(s, fl_store_file(store, i));
-	while (!r && (got = fl_store_next_frame(store, false, &frame)) != 0) {
-		if (got < 0)
-			return got;
-		if (got == 1)
-			r = fl_frame_records(&frame, on_record, s);
-	}
+	for (size_t i = 0; i < COLUMN_N; i++)
+		fl_column_find(names[i], &def[i]);
+	r = r ? r : fl_scan_select(s, def, COLUMN_N, filter);
+	r = r ? r : fl_scan_reader_new(&reader, s);
+	while (!r && (r = fl_scan_next(reader, &b)) == 1)
+		r = take_batch(b, row, fn, ctx);
 	return r;
-}
-
-static bool is_store(const char *dir)
-{
-	char path[4096];
-	struct stat st;
-
-	return (snprintf(path, sizeof path, "%s/journal", dir) < (int)sizeof path && !stat(path, &st)) ||
-	       (snprintf(path, sizeof path, "%s/deliver", dir) < (int)sizeof path && !stat(path, &st));
-}
-
-int fl_scan(const char *path, const char *flow_log, fl_scan_fn fn, void *ctx, struct fl_scan_stats *stats)
-{
-	struct scan s = {fn, ctx, stats};
-	struct stat st;
-
-	*stats = (struct fl_scan_stats){0};
-	if (stat(path, &st))
-		return fl_fail(-errno, "%s: %s", path, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return read_file(&s, path);
-	return is_store(path) ? read_store(&s, path, flow_log) : read_directory(&s, path);
 }

@@ -173,7 +173,7 @@ static bool in_plan(const json_t *state, const char *name)
 	return false;
 }
 
-/* ACCOUNT_vpcflowlogs_REGION_ID_YYYYMMDDTHHmmZ_HASH.log.gz: the part from the time on; NULL: not an
+/* ACCOUNT_vpcflowlogs_REGION_ID_YYYYMMDDTHHmmZ_HASH.log.gz or .log.parquet: the part from the time on; NULL: not an
  * object of this flow log. */
 static const char *object_time(const char *name, const char *id)
 {
@@ -181,7 +181,8 @@ static const char *object_time(const char *name, const char *id)
 	const char *at = strstr(name, "_vpcflowlogs_");
 
 	at = at ? strstr(at, id) : NULL;
-	if (!at || at[-1] != '_' || at[strlen(id)] != '_' || n < 7 || strcmp(name + n - 7, ".log.gz"))
+	if (!at || at[-1] != '_' || at[strlen(id)] != '_' ||
+	    ((n < 7 || strcmp(name + n - 7, ".log.gz")) && (n < 12 || strcmp(name + n - 12, ".log.parquet"))))
 		return NULL;
 	return at + strlen(id) + 1;
 }
@@ -306,6 +307,7 @@ static int take_state(struct fl_store *s, json_t *state)
 	for (size_t i = 0; i < FL_TAG_FIELDS; i++) /* the state's own strings */
 		l->enrich.tag_key[i] =
 		    json_string_value(json_object_get(json_object_get(state, "tags"), fl_tag_fields[i]));
+	l->inventory = json_string_value(json_object_get(state, "inventory"));
 	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++)
 		fl_enrich_put(
 		    &l->enrich, i,

@@ -44,6 +44,7 @@ struct fl_text {
 	struct plan plan[FL_BATCH_COLUMNS]; /* what the filter needs first */
 	size_t n_plan, n_early;
 	bool early[FL_BATCH_COLUMNS], missing[FL_BATCH_COLUMNS]; /* by position in the batch */
+	struct fl_literals literals;                             /* count 0: rows are not looked for */
 
 	bool skipping;         /* within a line that is too long */
 	uint64_t lines_before; /* of the block that is scanned */
@@ -127,10 +128,31 @@ static void set_all_null(struct fl_column *c, uint32_t n)
 		c->null[w] = n >= w * 64 + 64 ? ~UINT64_C(0) : n > w * 64 ? ~(~UINT64_C(0) << n % 64) : 0;
 }
 
+static void set_null(struct fl_column *c, uint32_t row)
+{
+	switch ((enum fl_column_type)c->def.type) {
+	case FL_COLUMN_U64:
+		c->u64[row] = 0;
+		break;
+	case FL_COLUMN_ADDR:
+		c->addr[row] = (struct fl_addr){0};
+		break;
+	case FL_COLUMN_TEXT:
+		c->text[row] = (struct fl_str){0};
+		break;
+	case FL_COLUMN_CODE:
+		c->code[row] = 0;
+		break;
+	case FL_COLUMN_TYPES:
+		break;
+	}
+	fl_column_set_null(c, row);
+}
+
 static void clear_values(struct fl_column *c)
 {
 	for (uint32_t row = 0; row < FL_BATCH_ROWS; row++)
-		fl_column_set_text(c, row, "-", 1);
+		set_null(c, row);
 }
 
 /* Columns of this format; early: those that the filter needs, or (with all) the others. */
@@ -187,6 +209,28 @@ static int use_format(struct fl_text *t, const struct fl_format *format)
 	return 0;
 }
 
+/* Only where all of them are written as IPv4 and can be looked for. */
+static void keep_literals(struct fl_text *t)
+{
+	struct fl_literals *l = &t->literals;
+
+	*l = (struct fl_literals){0};
+	if (t->want.n_literals > FL_KERNEL_LITERALS || !t->want.of_filter)
+		return;
+	for (size_t i = 0; i < t->want.n_literals; i++) {
+		char text[FL_ADDR_TEXT_MAX];
+
+		if (!fl_addr_is_mapped_v4(&t->want.literals[i])) {
+			l->count = 0;
+			return;
+		}
+		l->n[i] = (uint8_t)(fl_addr_print(text, &t->want.literals[i], false) - text);
+		memcpy(l->text[i], text, l->n[i]);
+		l->bytes[i] = (1u << l->n[i]) - 1;
+		l->count++;
+	}
+}
+
 int fl_text_begin(struct fl_text *t, const struct fl_format *format, const struct fl_text_want *want)
 {
 	t->want = *want;
@@ -198,6 +242,7 @@ int fl_text_begin(struct fl_text *t, const struct fl_format *format, const struc
 	for (uint32_t i = 0; want->constant && i < want->batch->n_columns; i++)
 		if (want->constant[i].p)
 			fill_constant(&want->batch->column[i], want->constant[i]);
+	keep_literals(t);
 	return use_format(t, format);
 }
 
@@ -285,6 +330,10 @@ static void settle(struct fl_text *t, const struct block *b, struct fl_column *c
 {
 	size_t n = (size_t)(end - s);
 
+	if (n == 1 && *s == '-') {
+		set_null(c, row);
+		return;
+	}
 	if (c->def.type == FL_COLUMN_ADDR && groups(s, end, &c->addr[row])) {
 		if (fl_addr_is_mapped_v4(&c->addr[row]))
 			c->v6[row / 64] |= UINT64_C(1) << (row % 64);
@@ -292,7 +341,7 @@ static void settle(struct fl_text *t, const struct block *b, struct fl_column *c
 	}
 	if (fl_column_set_text(c, row, s, n))
 		return;
-	fl_column_set_text(c, row, "-", 1);
+	set_null(c, row);
 	t->counts.bad_values++;
 	if (t->told < FL_TEXT_FAULTS)
 		tell(t, line_at(t, b, s), "%s: \"%.*s\" is not a value of this field; it is taken as \"-\"",
@@ -549,6 +598,32 @@ static int switch_format(struct fl_text *t, struct block *b)
 	return r < 0 ? r : 1;
 }
 
+/* Only rows of the strip in which an address that the filter looks at could be one of the literals. */
+static uint32_t keep_found(struct fl_text *t, const struct block *b, uint32_t *pos, uint32_t n)
+{
+	uint64_t found[FL_BATCH_WORDS] = {0}, here[FL_BATCH_WORDS];
+	size_t nf = t->n_fields;
+	uint32_t out = 0;
+
+	for (size_t i = 0; i < t->n_early; i++) {
+		struct fl_spans spans = spans_of(t, b, &t->plan[i], pos, t->n);
+
+		if (t->want.batch->column[t->plan[i].column].def.type != FL_COLUMN_ADDR)
+			continue;
+		t->kernel->match(&spans, n, &t->literals, here);
+		for (uint32_t w = 0; w < WORDS(n); w++)
+			found[w] |= here[w];
+	}
+	for (uint32_t w = 0; w < WORDS(n); w++)
+		for (uint64_t bits = found[w]; bits; bits &= bits - 1, out++) {
+			uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(bits);
+
+			memmove(pos + out * nf, pos + row * nf, nf * sizeof *pos);
+			t->before[t->n + out] = t->before[t->n + row];
+		}
+	return out;
+}
+
 /* One strip more. 1: go on; 0: no whole line is left, or the batch is full; -ENOMEM. */
 static int take_strip(struct fl_text *t, struct block *b)
 {
@@ -569,13 +644,15 @@ static int take_strip(struct fl_text *t, struct block *b)
 	} else {
 		rows = walk(t, b, pos, &ix, limit, &stop);
 	}
+	t->counts.records += rows;
+	if (t->literals.count)
+		rows = keep_found(t, b, pos, rows);
 	for (size_t i = 0; rows && i < t->n_early; i++) {
 		struct fl_spans spans = spans_of(t, b, &t->plan[i], pos, t->n);
 
 		convert(t, b, &t->plan[i], &spans, t->n, rows);
 	}
 	t->n += rows;
-	t->counts.records += rows;
 	if (stop == LINE_MORE)
 		return pass_over(t, b);
 	if (stop == LINE_HEADER)

@@ -77,7 +77,7 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 	j->store = r->s->store[u->store];
 	result = prepare(j);
 	result = result ? result : fl_buf_reserve(&j->text, BLOCK_MAX);
-	result = result ? result : fl_lines_begin(r, j->format, true);
+	result = result ? result : fl_lines_begin(r, j->format, FL_LINES_OWN, NULL);
 	if (result) {
 		close_journal(r, j);
 		return result;
@@ -151,21 +151,17 @@ static int next_frame(struct fl_scan_reader *r, struct journal *j)
 	return got;
 }
 
-/* The next frame or gap. */
+/* The next frame or gap that the flow log has records of. */
 static int begin_frame(struct fl_scan_reader *r, struct journal *j)
 {
-	int got;
+	int got, other;
 
 	do {
-		do
-			got = next_frame(r, j);
-		while (got == FL_READER_WINDOW_END);
-		if (got <= 0)
-			return got;
-		got = fl_store_writer_frame(j->writer, &j->frame);
-	} while (got == FL_STORE_OTHER_INTERFACE);
-	if (got)
-		return got;
+		got = next_frame(r, j);
+		other = got <= 0 || got == FL_READER_WINDOW_END ? 0 : fl_store_writer_frame(j->writer, &j->frame);
+	} while (got == FL_READER_WINDOW_END || other > 0);
+	if (got <= 0 || other < 0)
+		return other < 0 ? other : got;
 	j->frame_open = true;
 	j->next = 0;
 	r->report.verdicts_observed |= !!(j->frame.window.flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY));

@@ -28,7 +28,7 @@ static void tell(void *ctx, uint64_t line, const char *what)
 	fl_scan_add_fault(r->s, text);
 }
 
-int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, bool own)
+int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version)
 {
 	struct fl_str constant[FL_BATCH_COLUMNS] = {0};
 	struct fl_text_want want = {
@@ -43,12 +43,17 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, boo
 	};
 	int result = r->text ? 0 : fl_text_new(&r->text, r->s->conf.kernel);
 
-	for (uint32_t i = 0; i < r->batch->n_columns; i++)
-		if (r->batch->column[i].def.own == FL_OWN_SOURCE)
+	for (uint32_t i = 0; i < r->batch->n_columns; i++) {
+		const struct fl_column_def *d = &r->batch->column[i].def;
+
+		if (d->own == FL_OWN_SOURCE)
 			constant[i] = (struct fl_str){r->path, strlen(r->path)};
-		else if (!own && r->batch->column[i].def.own == FL_OWN_PROVISIONAL)
+		else if (of != FL_LINES_OWN && d->own == FL_OWN_PROVISIONAL)
 			constant[i] = (struct fl_str){"0", 1};
-	r->no_lines = own;
+		else if (version && !strcmp(d->name, "version"))
+			constant[i] = (struct fl_str){version, strlen(version)};
+	}
+	r->no_lines = of != FL_LINES_READ;
 	return result ? result : fl_text_begin(r->text, format, &want);
 }
 
@@ -134,7 +139,7 @@ static int open_text(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 {
 	struct fl_opened *o = u->opened;
 	struct text *t = calloc(1, sizeof *t);
-	int result = t ? fl_lines_begin(r, o->format, false) : -ENOMEM;
+	int result = t ? fl_lines_begin(r, o->format, FL_LINES_READ, NULL) : -ENOMEM;
 
 	if (!result && !r->blocks)
 		result = fl_blocks_new(&r->blocks, 0);

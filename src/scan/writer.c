@@ -36,7 +36,7 @@ int fl_store_writer_new(struct fl_store_writer **ret, const struct fl_store *s, 
 	w->encoder = encoder;
 	r = fl_enricher_new(&w->enricher, format, &fl_store_log(s)->enrich);
 	if (!r)
-		r = fl_network_times_new(&w->times, fl_store_dir(s), NULL);
+		r = fl_network_times_new(&w->times, fl_store_dir(s), fl_store_log(s)->inventory);
 	if (!r)
 		r = fl_identities_new(&w->identities, fl_store_dir(s));
 	if (r)

@@ -16,7 +16,7 @@
 
 static volatile sig_atomic_t stop;
 static struct fl_s3_options options = {.stop = &stop};
-static const char *delimiter, *past, *skip;
+static const char *delimiter, *past, *skip, *take;
 static uint64_t from_network, from_cache;
 static pthread_mutex_t count_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned limit, seen;
@@ -39,11 +39,13 @@ static int show(void *ctx, const struct fl_s3_object *o)
 	return limit && ++seen == limit ? 7 : 0;
 }
 
-/* Descends; --skip TEXT leaves prefixes with it out, --past TEXT says that those with it are over. */
+/* Descends; --skip TEXT leaves prefixes with it out, --take TEXT goes no further, --past TEXT says that it is over. */
 static enum fl_s3_enter enter(void *ctx, const char *prefix)
 {
 	if (skip && strstr(prefix, skip))
 		return FL_S3_SKIP;
+	if (take && strstr(prefix, take))
+		return FL_S3_TAKE;
 	return past && strstr(prefix, past) ? FL_S3_TAKE_PAST : FL_S3_DESCEND;
 }
 
@@ -135,6 +137,8 @@ static char **take_options(char **argv)
 			past = *++argv;
 		else if (!strcmp(name, "skip"))
 			skip = *++argv;
+		else if (!strcmp(name, "take"))
+			take = *++argv;
 		else if (!strcmp(name, "limit"))
 			limit = (unsigned)atoi(*++argv);
 	}

@@ -194,6 +194,21 @@ static void kept_listings_come_back(void **state)
 	assert_false(fl_s3_listing_check(text.data, text.len));
 }
 
+static void kept_listings_are_refused(void **state)
+{
+	static const char *const bad[] = {"x",       "x\n",      "1\n",         "1 2\n",
+					  "1 2 3\n", "1 2 3 \n", "1 2 3 %00\n", "1 x 3 4\n"};
+
+	(void)state;
+	for (size_t i = 0; i < FL_ARRAY_LEN(bad); i++) {
+		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096), out FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+
+		assert_int_equal(fl_buf_adds(&text, bad[i]) || fl_s3_listing_end(&text), 0);
+		assert_true(fl_s3_listing_check(text.data, text.len));
+		assert_int_equal(fl_s3_listing_read(text.data, text.len, show, &out), -EPROTO);
+	}
+}
+
 /* ---- shared files ---- */
 
 static void shared_files(void **state)
@@ -306,6 +321,7 @@ int main(void)
 	    cmocka_unit_test(pages_are_read),
 	    cmocka_unit_test(pages_are_refused),
 	    cmocka_unit_test(kept_listings_come_back),
+	    cmocka_unit_test(kept_listings_are_refused),
 	    cmocka_unit_test(shared_files),
 	    cmocka_unit_test(shared_files_are_refused),
 	    cmocka_unit_test(expiry),

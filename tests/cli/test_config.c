@@ -89,6 +89,12 @@ static void errors(void **state)
 	     "f.yaml:3: id \"fl-1\" is no flow log id (fl- and 17 hexadecimal digits)"},
 	    {"flow_logs:\n- destination: bbb\n- destination: bbb\n", "f.yaml:3: flow log fl-"},
 	    {"flow_logs:\n- destination: bbb\n  format: ${srcadr}\n", "f.yaml:3: format: "},
+	    {"flow_logs:\n- destination: bbb\n  format: ${tgw-id} ${action}\n", "f.yaml:3: format: "},
+	    {"flow_logs:\n- destination: bbb\n  format: tgw-default\n  interval: 600\n",
+	     "f.yaml:2: interval 600: a transit gateway's flow log has 60 seconds"},
+	    {"flow_logs:\n- destination: bbb\n  format: tgw-default\n  traffic_type: ACCEPT\n",
+	     "f.yaml:2: traffic_type: a transit gateway's flow log has none"},
+	    {"flow_logs:\n- destination: bbb\n  lost_apart: yes\n", "f.yaml:3: lost_apart yes: true or false"},
 	    {"flow_logs: x\n", "f.yaml:1: flow_logs is a list; [] for none"},
 	    {"store: [\n", "f.yaml:"},
 	    {"store: \xff\n", "f.yaml:"},
@@ -109,12 +115,13 @@ static void errors(void **state)
 
 static void flow_logs(void **state)
 {
-	static const char text[] = "flow_logs:\n"
-				   "  - id: fl-0123456789abcdef0\n    destination: "
-				   "arn:aws:s3:::my-bucket/a/b/\n    interval: 60\n"
-				   "    traffic_type: REJECT\n    hive: true\n    per_hour: true\n "
-				   "   format: ${version} ${srcaddr}\n"
-				   "  - destination: other\n";
+	static const char text[] =
+	    "flow_logs:\n"
+	    "  - id: fl-0123456789abcdef0\n    destination: "
+	    "arn:aws:s3:::my-bucket/a/b/\n    interval: 60\n"
+	    "    traffic_type: REJECT\n    hive: true\n    per_hour: true\n    file_format: parquet\n "
+	    "   format: ${version} ${srcaddr}\n"
+	    "  - destination: other\n";
 	struct fl_config *c = NULL;
 	const struct fl_flow_log *logs;
 	size_t n;
@@ -129,6 +136,8 @@ static void flow_logs(void **state)
 	assert_int_equal(logs[0].interval, 60);
 	assert_int_equal(logs[0].traffic, FL_TRAFFIC_REJECT);
 	assert_true(logs[0].hive && logs[0].per_hour);
+	assert_int_equal(logs[0].file_format, FL_FILE_PARQUET);
+	assert_int_equal(logs[1].file_format, FL_FILE_TEXT);
 	assert_string_equal(logs[0].format, "${version} ${srcaddr}");
 	assert_int_equal(logs[1].interval, 600);
 	assert_int_equal(strlen(logs[1].id), 20);
@@ -140,6 +149,29 @@ static void flow_logs(void **state)
 	fl_config_free(&c);
 	assert_int_equal(fl_config_parse(&c, options, "f", "store: x", 8), 0);
 	assert_null(fl_config_flow_logs(c, &n));
+	fl_config_free(&c);
+}
+
+/* A transit gateway's flow log, and what AWS does not document: each switch makes another flow log. */
+static void kinds_and_switches(void **state)
+{
+	struct fl_config *c = NULL;
+	const struct fl_flow_log *logs;
+	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 16);
+	size_t n;
+
+	(void)state;
+	fl_buf_adds(&text, "flow_logs:\n- {destination: bbb, format: tgw-default}\n- {destination: bbb}\n");
+	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++)
+		fl_buf_printf(&text, "- {destination: bbb, %s: true}\n", fl_enrich_switches[i].key);
+	assert_int_equal(fl_config_parse(&c, options, "f", text.data, text.len), 0);
+	logs = fl_config_flow_logs(c, &n);
+	assert_int_equal(n, 2 + FL_ENRICH_SWITCH_N); /* none is "there twice" */
+	assert_int_equal(logs[0].interval, 60);
+	assert_int_equal(logs[1].interval, 600);
+	for (size_t i = 0; i < FL_ENRICH_SWITCH_N; i++)
+		for (size_t k = 0; k < FL_ENRICH_SWITCH_N; k++)
+			assert_int_equal(fl_enrich_get(&logs[2 + i].enrich, k), i == k);
 	fl_config_free(&c);
 }
 
@@ -215,7 +247,8 @@ static void precedence(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(errors), cmocka_unit_test(flow_logs),
-					   cmocka_unit_test(ceilings), cmocka_unit_test(precedence)};
+					   cmocka_unit_test(kinds_and_switches), cmocka_unit_test(ceilings),
+					   cmocka_unit_test(precedence)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

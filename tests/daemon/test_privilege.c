@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/owner.h"
+#include "daemon/confine.h"
 #include "daemon/privilege.h"
 
 #define UID 65534
@@ -113,7 +114,7 @@ static const struct {
     {"fork", do_fork, 0},
     {"setuid(0)", do_setuid, 0},
     {"ptrace", do_ptrace, 0},
-    {"/etc/shadow", do_shadow, 0},
+    {"/etc/shadow", do_shadow, M(FL_ROLE_NAMES)}, /* but for confinement */
     {"executable memory", do_code, 0},
     {"setns", do_setns, M(FL_ROLE_METER_AFPACKET_NETNS)},
     {"open", do_file, EVERYONE},
@@ -172,6 +173,57 @@ static void each_role(void **state)
 	close(prepared);
 }
 
+/* Below a directory of root's, a file in it, and what is beside; the status says which went wrong. */
+static int confined(const char *readable, int writable)
+{
+	const char *const places[] = {"/proc", readable, "/no/such/place"};
+	int r = fl_confine_files(places, 3, writable);
+
+	if (r == FL_CONFINE_UNAVAILABLE)
+		return 77;
+	if (r || fl_privilege_drop(FL_ROLE_NAMES, UID, UID))
+		return 1;
+	if (!refused(do_shadow()) || !refused(open("/etc/passwd", O_RDONLY)) || !refused(open("/", O_RDONLY)))
+		return 2;
+	if (open(readable, O_RDONLY) < 0 || open("/proc/1/cgroup", O_RDONLY) < 0)
+		return 3;
+	if (!refused(open(readable, O_WRONLY)) || !refused(mkdir("/tmp/fl-privilege-dir", 0700)))
+		return 4;
+	if (mkdirat(writable, "d", 0700) || openat(writable, "f", O_WRONLY | O_CREAT | O_EXCL, 0600) < 0 ||
+	    renameat(writable, "f", writable, "g") || unlinkat(writable, "d", AT_REMOVEDIR) ||
+	    unlinkat(writable, "g", 0))
+		return 5;
+	return 0;
+}
+
+static void names_are_confined(void **state)
+{
+	char dir[] = "/tmp/fl-confined-XXXXXX", file[64];
+	int status, fd;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chown(dir, UID, UID), 0);
+	snprintf(file, sizeof file, "/tmp/fl-readable-%d", (int)getpid());
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid = fork();
+	if (!pid)
+		_exit(confined(file, fd));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(fd);
+	unlink(file);
+	rmdir(dir);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		print_message("CONFIG_SECURITY_LANDLOCK: this kernel cannot confine\n");
+	else
+		assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void owners(void **state)
 {
 	char dir[] = "/tmp/fl-owner-XXXXXX";
@@ -201,7 +253,8 @@ static void owners(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(each_role), cmocka_unit_test(owners)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(each_role), cmocka_unit_test(names_are_confined),
+					   cmocka_unit_test(owners)};
 
 	if (geteuid()) {
 		puts("SKIP: needs root to drop privilege");

@@ -61,9 +61,8 @@ static inline bool lines_equal(const struct lines *got, const struct lines *want
 	return true;
 }
 
-/* The lines of one object without its header. Checks the header, that records belong to the slot,
- * and the last newline. */
-static inline void lines_of_object(struct lines *l, const char *path)
+/* The lines of one object without its header. Checks the header, and the last newline. */
+static inline void lines_of_gzip(struct lines *l, const char *path)
 {
 	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
 	struct fl_buf gz = FL_BUF(100u << 20);
@@ -89,6 +88,27 @@ static inline void lines_of_object(struct lines *l, const char *path)
 	libdeflate_free_decompressor(d);
 	fl_buf_free(&gz);
 	free(text);
+}
+
+static inline int parquet_line(void *ctx, char *line, size_t n)
+{
+	struct lines *l = ctx;
+
+	if (strncmp(line, "interface-id ", 13)) /* the header */
+		lines_add(l, line, n);
+	return 0;
+}
+
+static inline void lines_of_object(struct lines *l, const char *path)
+{
+	size_t length = strlen(path);
+
+	if (length > 12 && !strcmp(path + length - 12, ".log.parquet")) {
+		if (fl_scan_lines(path, parquet_line, l))
+			fail_msg("%s", fl_error_text(-EBADMSG));
+		return;
+	}
+	lines_of_gzip(l, path);
 }
 
 struct to_lines {

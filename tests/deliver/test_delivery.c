@@ -12,6 +12,8 @@
 
 #define BASE 1735689600 /* 2025-01-01 00:00:00 */
 
+static enum fl_file_format file_format; /* of the flow logs of a test */
+
 static struct fl_flow_log a_log(uint32_t interval)
 {
 	struct fl_flow_log l = {.id = LOG_ID,
@@ -19,6 +21,7 @@ static struct fl_flow_log a_log(uint32_t interval)
 				.region = "eu-central-1",
 				.format = FORMAT,
 				.interval = interval,
+				.file_format = file_format,
 				.bucket = "flow-logs",
 				.publish_every_s = 60};
 
@@ -32,12 +35,16 @@ struct rig {
 	struct fl_clock_sim now;
 	struct fl_flow_log log;
 	struct fl_delivery *d;
+	struct fl_identities *identities;
 };
 
 static void rig_deliver(struct rig *r)
 {
 	struct fl_delivery_conf conf = {r->t.fd, &r->log, 1, fl_clock_sim(&r->now)};
-	int e = fl_delivery_open(&r->d, &conf);
+	int e;
+
+	conf.identities = r->identities;
+	e = fl_delivery_open(&r->d, &conf);
 
 	if (e)
 		fail_msg("%s", fl_error_text(e));
@@ -170,6 +177,11 @@ static void golden_names(void **state)
 				 140),
 			 0);
 	l.per_hour = false;
+	l.file_format = FL_FILE_PARQUET;
+	assert_int_equal(fl_object_key(&l, BASE, 0, from, to, 0, key), 0);
+	assert_string_equal(key + strlen(key) - 12, ".log.parquet");
+	assert_int_equal(fl_object_time(strrchr(key, '/') + 1, LOG_ID), BASE);
+	l.file_format = FL_FILE_TEXT;
 	assert_int_equal(fl_object_key(&l, BASE, 0, from, to, 0, key), 0);
 	assert_non_null(strstr(key, "/day=01/123456789012_vpcflowlogs_"));
 }
@@ -499,6 +511,81 @@ static void ten_minutes_are_merged(void **state)
 	temp_remove(&r.t);
 }
 
+/* ---- labels ---- */
+
+static void become(struct fl_identity_log *l, const char *team, int64_t at_s)
+{
+	struct fl_label_buf labels = {.n = 0};
+	struct fl_identity who = {.kind = "container", .name = "web-1", .device = "veth1"};
+	struct fl_eni e = make_eni(1);
+
+	fl_label_add(&labels, "Team", team);
+	memcpy(who.interface_id, e.interface_id, sizeof who.interface_id);
+	who.labels = (struct fl_labels){labels.text, labels.n};
+	assert_int_equal(fl_identity_log_set(l, &who, at_s * 1000), 0);
+}
+
+/* The team of interface 1 is blue from the first window, red from the fourth, and from the eighth on it is nobody's.
+ * Its traffic is in windows 1, 2 and 4. */
+static void check_teams(uint32_t interval, const char *const *want)
+{
+	static const char none[1][22];
+	struct fl_flow_log log = a_log(interval);
+	struct fl_identity_log *l;
+	struct lines got = {0};
+	unsigned seen = 0;
+	struct rig r;
+
+	log.format = "${interface-id} ${start} ${end} ${interface-tag} ${instance-tag-2} ${asg-tag} ${log-status}";
+	log.enrich.tag_key[2] = log.enrich.tag_key[1] = log.enrich.tag_key[4] = "Team";
+	rig_open(&r, temp_new(), log, 1 << 20, 0);
+	fl_delivery_close(&r.d);
+	assert_int_equal(fl_identities_new(&r.identities, r.t.path), 0);
+	rig_deliver(&r);
+	assert_int_equal(fl_identity_log_new(&l, r.t.fd), 0);
+	become(l, "blue", BASE + 10);
+	become(l, "red", BASE + 130);
+	assert_int_equal(fl_identity_log_only(l, none, 0, (BASE + 400) * 1000ll), 0);
+	fl_identity_log_free(&l);
+	for (uint32_t w = 0; w < 10; w++)
+		append(r.j, w, 60, 0);
+	assert_int_equal(rig_run(&r, BASE + 700, true), 0);
+	lines_of_store(&got, r.t.path, false, NULL);
+	for (size_t i = 0; i < got.n; i++) {
+		char eni[32], team[16], instance[16], asg[16];
+		long start, end;
+		struct fl_eni e = make_eni(1);
+
+		assert_int_equal(
+		    sscanf(got.line[i], "%31s %ld %ld %15s %15s %15s", eni, &start, &end, team, instance, asg), 6);
+		assert_string_equal(team, instance);
+		assert_string_equal(asg, "-");
+		if (strcmp(eni, e.interface_id) != 0) {
+			assert_string_equal(team, "-");
+			continue;
+		}
+		seen |= 1u << (start - BASE) / 60;
+		if (interval == 60)
+			assert_string_equal(team, want[(start - BASE) / 60]);
+		else
+			assert_string_equal(team, *want);
+	}
+	assert_int_equal(seen & (interval == 60 ? 0x16 : 2), interval == 60 ? 0x16 : 2);
+	lines_free(&got);
+	rig_close(&r);
+	fl_identities_free(&r.identities);
+	temp_remove(&r.t);
+}
+
+static void labels_of_their_time(void **state)
+{
+	static const char *const by_window[] = {"blue", "blue", "blue", "red", "red", "red", "red", "-", "-", "-"},
+				 *const merged[] = {"red"};
+
+	check_teams(60, by_window);
+	check_teams(600, merged);
+}
+
 /* ---- a crash at every system call ---- */
 
 static uint32_t closed_windows(const struct temp *t)
@@ -808,17 +895,44 @@ static void last_tenth_of_the_disk(void **state)
 	temp_remove(&t);
 }
 
+/* The same as Parquet. */
+static int as_parquet(void **state)
+{
+	file_format = FL_FILE_PARQUET;
+	return 0;
+}
+
+static int as_text(void **state)
+{
+	file_format = FL_FILE_TEXT;
+	return 0;
+}
+#define BOTH(test)                                                                                                     \
+	cmocka_unit_test(test),                                                                                        \
+	{                                                                                                              \
+#test "_as_parquet", test, as_parquet, as_text, NULL                                                   \
+	}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(golden_names),           cmocka_unit_test(windows_become_files),
-	    cmocka_unit_test(skipdata_beside_flows),  cmocka_unit_test(traffic_types),
-	    cmocka_unit_test(publish_cycle),          cmocka_unit_test(reasons),
-	    cmocka_unit_test(clock_goes_back),        cmocka_unit_test(ten_minutes_are_merged),
-	    cmocka_unit_test(crash_at_every_call),    cmocka_unit_test(crash_in_every_write),
-	    cmocka_unit_test(crash_while_merging),    cmocka_unit_test(full_disk_for_a_while),
-	    cmocka_unit_test(journal_runs_over),      cmocka_unit_test(journal_runs_over_while_merging),
-	    cmocka_unit_test(keys_stay_inside),       cmocka_unit_test(retention),
+	    cmocka_unit_test(golden_names),
+	    BOTH(windows_become_files),
+	    BOTH(skipdata_beside_flows),
+	    cmocka_unit_test(traffic_types),
+	    cmocka_unit_test(publish_cycle),
+	    cmocka_unit_test(reasons),
+	    cmocka_unit_test(clock_goes_back),
+	    cmocka_unit_test(ten_minutes_are_merged),
+	    cmocka_unit_test(labels_of_their_time),
+	    BOTH(crash_at_every_call),
+	    cmocka_unit_test(crash_in_every_write),
+	    cmocka_unit_test(crash_while_merging),
+	    cmocka_unit_test(full_disk_for_a_while),
+	    cmocka_unit_test(journal_runs_over),
+	    cmocka_unit_test(journal_runs_over_while_merging),
+	    cmocka_unit_test(keys_stay_inside),
+	    cmocka_unit_test(retention),
 	    cmocka_unit_test(last_tenth_of_the_disk),
 	};
 

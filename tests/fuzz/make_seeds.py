@@ -160,6 +160,31 @@ def captures():
     put("pcap", "sections.pcapng", ng + ng)
 
 
+def scans():
+    """Flow-log text for the columns (a byte of options in front), and files for the unpacker (a byte: bytes a read)."""
+    v2 = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+    row = "2 111122223333 eni-0a1b2c3d4e5f60718 10.0.0.1 10.20.4.9 51512 443 6 25 10240 1735689600 1735689655 ACCEPT OK"
+    two = "srcaddr bytes\n10.0.0.1 5\n10.0.0.256 5\n::ffff:10.0.0.1 99999999\n1:2::8 123456789\n01.2.3.4 1a\n- -\n"
+    for name, choice, text in (
+            ("default", 0, f"{v2}\n{row}\n{row}\n"), ("crlf", 0x10, f"{v2}\r\n{row}\r\n\r\n{row}\r\n"), ("no-newline", 0x40, f"{row}\n{row}"),
+            ("literal", 0x24, f"{v2}\n{row}\n{row.replace('10.0.0.1', '10.0.0.2')}\n{row.replace('10.0.0.1', '::ffff:a00:1')}\n"),
+            ("spaces", 0x80, f" {row}\n{row} \n{row.replace(' 6 ', '  6 ')}\n\n{row}\n{row} x\n"), ("two", 1, two), ("two-cut", 0x31, two),
+            ("other-header", 1, two + "bytes dstaddr srcaddr\n7 10.0.0.2 10.0.0.3\n" + two), ("twice-named", 1, two + "srcaddr srcaddr\n1.1.1.1 2\n"),
+            ("one", 2, "OK\nNODATA\nSKIPDATA\n-\nok\nlog-status\n\n"), ("one-status", 0x1e, "OK\nNODATA\nSKIPDATA\n-\n"),
+            ("text-first", 0xc3, "vpc-0123 10.0.0.1 6 19 1735689600\nvpc-0123 :: 256 63 -\nvpc-id version\nvpc-1 5\n"),
+            ("long", 2, "x" * 20000 + "\nOK\n"), ("binary", 0x52, "\0\x01 \x7f\r\r\n\n \n")):
+        put("text", name, bytes((choice,)) + text.encode("latin-1"))
+    plain = (f"{v2}\n" + f"{row}\n" * 40).encode()
+    member = gzip.compress(plain, mtime=0)
+    named = member[:3] + b"\x1e" + member[4:10] + b"\3\0abcname\0comment\0\0\0" + member[10:]
+    zstd = bytes.fromhex("28b52ffd2005290000") + plain[:5]  # one raw block
+    for name, data in (("plain", plain), ("gzip", member), ("members", member + gzip.compress(b"", mtime=0) + named), ("padded", member + bytes(9)),
+                       ("garbage", member + b"garbage"), ("cut", member[:60]), ("checksum", member[:-8] + b"1234" + member[-4:]), ("zstd", zstd),
+                       ("frames", zstd + b"\x50\x2a\x4d\x18\2\0\0\0xy" + zstd), ("zstd-garbage", zstd + b"what"), ("magic", b"\x1f\x8b"), ("none", b"")):
+        put("inflate", name, b"\7" + data)
+    put("inflate", "quick", b"\xff" + member + member)
+
+
 def main():
     for number, (name, frame) in enumerate(FRAMES.items()):
         put("decode", name, bytes((0, number & 7)) + bytes(frame))
@@ -187,6 +212,7 @@ def main():
             "tgw": "version resource-type tgw-id packets-lost-no-route tcp-flags srcaddr\n6 TransitGateway tgw-1 7 24 10.0.0.1\n"}.items():
         put("record", name, text.encode())
     connections()
+    scans()
     words()
     names()
     identities()

@@ -186,6 +186,8 @@ static uint64_t slow_measure(const struct spec *s, size_t m, const uint32_t *row
 			v = FL_MIN(v, c->u64[rows[i]]);
 		else if (s->measure[m].kind == FL_MEASURE_MAX)
 			v = FL_MAX(v, c->u64[rows[i]]);
+		else if (s->measure[m].kind == FL_MEASURE_OR)
+			v |= c->u64[rows[i]];
 		else
 			print_value(c, rows[i], seen[n_seen++], 64);
 	}
@@ -392,7 +394,7 @@ static void random_spec(struct spec *s)
 
 		for (size_t i = 0; i < m; i++)
 			distinct += s->measure[i].kind == FL_MEASURE_DISTINCT;
-		s->measure[m].kind = random_below(distinct < FL_GROUP_DISTINCT ? 5 : 4);
+		s->measure[m].kind = random_below(distinct < FL_GROUP_DISTINCT ? 6 : 5);
 		s->measure[m].column =
 		    s->measure[m].kind == FL_MEASURE_DISTINCT ? random_below(8) : 6 + random_below(2);
 		s->measure[m].some = random_below(3) == 0;

@@ -310,13 +310,16 @@ static void assert_nothing_hidden(const struct fl_filter *f, const struct part *
 static void check_tree(const struct fl_batch *b, const struct fl_column_def *defs, const struct part *p)
 {
 	static const char *const kernels[] = {"scalar", "avx2", "avx512"};
-	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL, *copy;
 	struct tree *t = build(random_below(6), &f);
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(1 << 20);
 	uint64_t bits[FL_BATCH_WORDS];
 	uint32_t passed = 0;
 
-	assert_int_equal(fl_filter_print(f, &text), 0);
+	assert_int_equal(fl_filter_copy(&copy, f), 0);
+	assert_int_equal(fl_filter_print(copy, &text), 0);
+	fl_filter_free(&f);
+	f = copy;
 	for (size_t k = 0; k < FL_ARRAY_LEN(kernels); k++) {
 		struct fl_filter_bound *bound FL_CLEANUP(fl_filter_bound_free) = NULL;
 		uint32_t expected = 0;

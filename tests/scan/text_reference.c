@@ -79,6 +79,16 @@ static bool is_current(const struct fl_format *f, const char *line, size_t n)
 	return b.len == n && !memcmp(b.data, line, n);
 }
 
+/* Columns have underscores where the names of fields have hyphens. */
+static bool is_named(const char *column, const char *name)
+{
+	while (*column && (*column == *name || (*column == '_' && *name == '-'))) {
+		column++;
+		name++;
+	}
+	return *column == *name;
+}
+
 static void reference_row(struct reference *r, const struct fl_values *v)
 {
 	uint64_t keep[FL_BATCH_WORDS];
@@ -90,9 +100,7 @@ static void reference_row(struct reference *r, const struct fl_values *v)
 		struct fl_str value = {"-", 1};
 
 		for (size_t f = 0; f < fl_format_len(r->format); f++) {
-			const struct fl_field *known = fl_format_field(r->format, f);
-
-			if (!strcmp(known ? known->column : fl_format_name(r->format, f), c->def.name))
+			if (is_named(c->def.name, fl_format_name(r->format, f)))
 				value = v->value[f];
 		}
 		if (r->c->constant && r->c->constant[i].p)

@@ -153,6 +153,41 @@ class World:
                       {"PrefixListId": "pl-0office", "PrefixListName": "office", "State": "create-complete"}]
         self.entries = {"pl-0s3": ["52.216.0.0/15"], "pl-0office": ["10.0.1.0/24", "203.0.113.0/24"]}
 
+        self.more = {}  # file: content, as it stands
+
+    def hub(self):
+        """The transit gateway with its route tables: VPC a with a subnet for it, VPC c behind it, an office behind a VPN."""
+        a, c, main = "vpc-0a", "vpc-0c", "tgw-rtb-0main"
+        self.subnets += [subnet("subnet-0tgwa", a, "10.0.9.0/28", "us-east-1a"), subnet("subnet-0tgwc", c, "10.2.9.0/28", "us-east-1a")]
+        self.acls += [open_acl("acl-0tgwa", a, ["subnet-0tgwa"]), open_acl("acl-0tgwc", c, ["subnet-0tgwc"])]
+        self.tables += [table("rtb-0tgwa", a, ["subnet-0tgwa"], route("10.0.0.0/16", GatewayId="local"), route(ANY, NatGatewayId="nat-0a")),
+                        table("rtb-0tgwc", c, ["subnet-0tgwc"], route("10.2.0.0/16", GatewayId="local"))]
+        self.find("rtb-0private")["Routes"].append(route("172.16.0.0/12", TransitGatewayId="tgw-0"))
+        self.find("rtb-0public")["Routes"].append(route("10.2.0.0/16", TransitGatewayId="tgw-0"))
+        self.find("rtb-0c")["Routes"].append(route(ANY, TransitGatewayId="tgw-0"))
+        for x, v, s, address in (("a", a, "subnet-0tgwa", "10.0.9.4"), ("c", c, "subnet-0tgwc", "10.2.9.4")):
+            self.interfaces.append(interface(f"eni-0tgw{x}", "", v, s, address, [], InterfaceType="transit_gateway", RequesterManaged=True,
+                                             SourceDestCheck=False, MacAddress=f"02:00:00:00:01:0{x}",
+                                             Description=f"Network Interface for Transit Gateway Attachment tgw-attach-0{x}"))
+        for x, s in zip(self.attachments, ("subnet-0tgwa", "subnet-0tgwc")):
+            x["SubnetIds"] = [s]
+        self.tgw = [{"TransitGatewayAttachmentId": i, "TransitGatewayId": "tgw-0", "TransitGatewayOwnerId": "111122223333", "ResourceOwnerId": "111122223333",
+                     "ResourceType": kind, "ResourceId": resource, "State": "available", "Tags": [],
+                     "Association": {"TransitGatewayRouteTableId": main, "State": "associated"}}
+                    for i, kind, resource in (("tgw-attach-0a", "vpc", a), ("tgw-attach-0c", "vpc", c), ("tgw-attach-0v", "vpn", "vpn-0v"))]
+        self.tgw_routes = {main: [self.tgw_route("10.0.0.0/16", "a", "propagated"), self.tgw_route("10.2.0.0/16", "c", "propagated"),
+                                  self.tgw_route("172.16.0.0/12", "v"), self.tgw_route(ANY, "a")]}
+        self.tgw_propagations = {main: ["a", "c"]}
+        self.vpns = [{"VpnConnectionId": "vpn-0v", "State": "available", "TransitGatewayId": "tgw-0", "Tags": [],
+                      "VgwTelemetry": [{"OutsideIpAddress": "198.51.100.77", "Status": "UP"}, {"OutsideIpAddress": "198.51.100.78", "Status": "UP"}]}]
+
+    @staticmethod
+    def tgw_route(cidr, attachment, how="static"):
+        kind, resource = {"a": ("vpc", "vpc-0a"), "c": ("vpc", "vpc-0c"), "v": ("vpn", "vpn-0v"), "": ("", "")}[attachment]
+        return {"DestinationCidrBlock": cidr, "Type": how, "State": "active" if attachment else "blackhole",
+                **({"TransitGatewayAttachments": [{"TransitGatewayAttachmentId": "tgw-attach-0" + attachment, "ResourceType": kind, "ResourceId": resource}]}
+                   if attachment else {})}
+
     def copy(self):
         return copy.deepcopy(self)
 
@@ -176,6 +211,18 @@ class World:
         path.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (path / f"{name}.json").write_text(json.dumps(content))
+        for name, content in self.more.items():
+            (path / f"{name}.json").write_text(json.dumps(content))
+        if hasattr(self, "tgw"):
+            (path / "tgw-attachments.json").write_text(json.dumps({"TransitGatewayAttachments": self.tgw}))
+            (path / "vpns.json").write_text(json.dumps({"VpnConnections": self.vpns}))
+            (path / "tgw-tables.json").write_text(json.dumps({"TransitGatewayRouteTables": [
+                {"TransitGatewayRouteTableId": t, "TransitGatewayId": "tgw-0", "State": "available", "Tags": []} for t in self.tgw_routes]}))
+            for t, routes in self.tgw_routes.items():
+                (path / f"{t}.json").write_text(json.dumps({"Routes": routes, "AdditionalRoutesAvailable": False}))
+            for t in self.tgw_propagations:
+                (path / f"{t}.propagations.json").write_text(json.dumps({"TransitGatewayRouteTablePropagations": [
+                    {"TransitGatewayAttachmentId": "tgw-attach-0" + a, "State": "enabled"} for a in self.tgw_propagations[t]]}))
         for name, cidrs in self.entries.items():
             (path / f"{name}.json").write_text(json.dumps({"Entries": [{"Cidr": c} for c in cidrs]}))
         return path

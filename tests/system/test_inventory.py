@@ -129,6 +129,24 @@ def test_show(flowlog, tmp_path):
     assert done.returncode == 1 and "eni-1 in vpc-1, eni-2 in vpc-2; name one by its id" in done.stderr
 
 
+def test_an_import_goes_on_behind_what_it_cannot_read(flowlog, store, tmp_path):
+    """A link that leads nowhere, a directory that is not there: named, and the others are taken."""
+    where = tmp_path / "aws"
+    where.mkdir()
+    (where / "a.json").symlink_to(tmp_path / "gone")
+    (where / "vpcs.json").write_text('{"Vpcs": [{"VpcId": "vpc-1"}]}')
+    (tmp_path / "big.json").write_text("x")
+    os.truncate(tmp_path / "big.json", (1 << 30) + 1)
+    said = json.loads(flowlog("inventory", "import", "-o", "json", "--store", store, tmp_path / "none", where, tmp_path / "big.json").stdout)
+    assert said["import"] and said["read"]["VPC"] == 1
+    found = {p["file"]: (p["text"], p["left_out"]) for p in said["problems"]}
+    assert found == {"a.json": ("No such file or directory; left out", True), f"{tmp_path}/none": ("No such file or directory; left out", True),
+                     "big.json": ("larger than 1073741824 bytes; left out", True)}
+    assert os.listdir(f"{store}/inventory/{imports(store)[-1]}") == ["vpcs.json"]
+    done = flowlog("inventory", "import", "--store", store, tmp_path / "none", where / "a.json", check=False)
+    assert done.returncode == 1 and "none: No such file" in done.stderr
+
+
 def test_commands_make_what_an_import_misses(flowlog, store):
     commands = flowlog("inventory", "commands").stdout.splitlines()
     (store.parent / "v.json").write_text('{"Vpcs": [{"VpcId": "vpc-1"}]}')

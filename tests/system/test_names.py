@@ -7,6 +7,9 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
+import subprocess
+import tempfile
 import time
 
 import pytest
@@ -292,3 +295,43 @@ def test_followed_namespaces_are_named(daemon, pair, containers, conf, flowlog, 
     time.sleep(1.5)
     assert tags(tail(flowlog, d), v1()["eni"]) == [("blue", "-")]
     assert d.stop() == 0
+
+
+BUSYBOX = shutil.which("busybox")
+
+if shutil.which("podman") and BUSYBOX and b"statically" in subprocess.run(["file", "-L", BUSYBOX], stdout=subprocess.PIPE).stdout:
+
+    def test_a_real_podman(daemon, pair, containers, conf, flowlog, tmp_path):  # noqa: F811
+        """Where Podman is installed: a container of its own making, its rename and its end."""
+        short = tempfile.mkdtemp(prefix="fl-", dir="/tmp")  # podman wants less than 50 characters
+        (tmp_path / "image/bin").mkdir(parents=True)
+        shutil.copy(BUSYBOX, tmp_path / "image/bin/sh")
+        runtime = ["--runtime", "runc"] if shutil.which("runc") else []
+
+        def podman(*args, **kw):
+            # Not "ip netns exec", whose /sys has no cgroups.
+            return sh("nsenter", f"--net=/run/netns/{pair.a.name}", "podman", "--root", containers.var / "containers/storage", "--runroot", short,
+                      "--cgroup-manager", "cgroupfs", "--storage-driver", "vfs", *runtime, *args, **kw)
+
+        sh("tar", "-C", tmp_path / "image", "-cf", tmp_path / "image.tar", "bin")
+        podman("import", tmp_path / "image.tar", "box")
+        d = daemon(pair.a, "-c", str(conf), inside=containers.inside(pair.a))
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+        made = podman("run", "-d", "--name", "shop", "--annotation", "Team=blue", *limits, "localhost/box", "/bin/sh", "-c", "while true; do sleep 1; done",
+                      check=False)
+        if made.returncode:
+            pytest.skip(f"podman cannot run a container here: {made.stderr.strip()}")
+        try:
+            def names():
+                return [i["name"] for i in d.status("meter")["interfaces"] if i["kind"] == "container" and i["metered"]]
+
+            d.wait_for(lambda: names() == ["shop"])
+            listed = [json.loads(line) for line in flowlog("interfaces", "--store", d.store, "-o", "json").stdout.splitlines()]
+            assert [i["labels"]["Team"] for i in listed if i.get("owner") == "shop"] == ["blue"]
+            podman("rename", "shop", "store")
+            d.wait_for(lambda: names() == ["store"])
+        finally:
+            podman("rm", "-f", "-t", "0", "-a", check=False)
+            shutil.rmtree(short, ignore_errors=True)
+        d.wait_for(lambda: names() == [])
+        assert d.stop() == 0

@@ -331,7 +331,7 @@ def test_status_and_detach_know_at_once_that_it_has_ended(daemon, flowlog, pair)
     assert re.findall(r"^(\w+) +running ", flowlog("status", "--store", d.store).stdout, re.M) == ["supervisor", "meter", "names", "deliver"]
     assert "is running (pid" in flowlog("detach", "--store", d.store, check=False).stderr
     assert d.stop() == 0
-    assert len(re.findall(r"^\w+ +not running ", flowlog("status", "--store", d.store).stdout, re.M)) == 3
+    assert len(re.findall(r"^\w+ +not running ", flowlog("status", "--store", d.store).stdout, re.M)) == 4
     assert flowlog("detach", "--store", d.store).stdout == "0 links detached\n"
     assert "the meter does not run" in flowlog("top", "--store", d.store).stdout
 

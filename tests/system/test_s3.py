@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -111,6 +112,25 @@ def test_delimited_and_pruned(fake, client):
     fake.seen.clear()
     assert client.keys("--skip", "/2026/", "walk", "s3://b/") == ["AWSLogs/x"]
     assert all("/2026/" not in q.query["prefix"] for q in fake.seen)
+
+
+def test_a_walk_ends_with_its_first_error(fake, client):
+    bucket = Bucket({f"d{i:02}/{j}": b"x" for i in range(20) for j in range(5)} | {"top": b"x"})
+    fake.reply = bucket
+    assert client.keys("--take", "d", "walk", "s3://b/d07/") == [f"d07/{j}" for j in range(5)]
+    assert len(client.keys("--connections", 2, "--take", "d", "walk", "s3://b/")) == 101
+    assert client.run("--limit", 3, "walk", "s3://b/")[0] == 7  # what the caller's function returned
+    fake.reply = lambda q: error(403, "AccessDenied") if q.query.get("prefix") == "d11/" else bucket(q)
+    assert "s3://b/: access is denied" in client.fails(errno.EACCES, "walk", "s3://b/")
+    fake.reply = lambda q: Reply(pause=30, body=b"x") if q.query.get("prefix") == "d11/" else bucket(q)
+    process = client.start("walk", "s3://b/")
+    while len(fake.seen) < 40:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert time.monotonic() - began < 1 and process.returncode == errno.EINTR
 
 
 def test_a_past_listing_is_kept(fake, client):
@@ -232,6 +252,9 @@ def test_an_object_that_changes(fake, client):
     assert "replaced" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 5, '"old"')
     assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 6, etag(b"hello"))
     assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 4, etag(b"hello"))
+    seen = len(fake.seen)
+    assert "control character" in client.fails(errno.EPROTO, "fetch", "s3://b/k", 5, '"x"\r\nX-Evil: 1')
+    assert len(fake.seen) == seen
     fake.reply = lambda q: Reply(200, BIG)
     assert "ignores Range" in client.fails(errno.EPROTO, "read", "s3://b/k", 5, 5)
     fake.reply = lambda q: Reply(206, b"hello", {"Content-Range": "bytes 0-4/5"})
@@ -258,7 +281,7 @@ def test_stop_is_at_once_and_leaves_nothing(fake, client):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert time.monotonic() - began < 1
-    assert process.returncode == errno.ECANCELED and b"stopped" in err
+    assert process.returncode == errno.EINTR and b"stopped" in err
     assert not list(client.cache.glob(".tmp*"))
 
 
@@ -271,7 +294,7 @@ def test_stop_during_a_pause_between_attempts(fake, client):
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert time.monotonic() - began < 1 and process.returncode == errno.ECANCELED
+    assert time.monotonic() - began < 1 and process.returncode == errno.EINTR
 
 
 # ---- regions, endpoints, headers ----
@@ -439,6 +462,8 @@ def test_roles(fake, client):
            "[profile second]\nrole_arn = arn:aws:iam::123456789012:role/S\nsource_profile = role\n"
            "[profile own]\nrole_arn = arn:aws:iam::123456789012:role/O\nsource_profile = own\naws_access_key_id = AKIDOWN\naws_secret_access_key = x\n"
            "[profile env]\nrole_arn = arn:aws:iam::123456789012:role/E\ncredential_source = Environment\n"
+           "[profile ec2]\nrole_arn = x\ncredential_source = Ec2InstanceMetadata\n[profile ecs]\nrole_arn = x\ncredential_source = EcsContainer\n"
+           "[profile moon]\nrole_arn = x\ncredential_source = Moon\n"
            "[profile loop]\nrole_arn = arn:aws:iam::123456789012:role/L\nsource_profile = pool\n[profile pool]\nrole_arn = x\nsource_profile = loop\n"
            "[profile mfa]\nrole_arn = x\nsource_profile = base\nmfa_serial = y\n[profile lone]\nrole_arn = x\n[profile gone]\nrole_arn = x\nsource_profile = z\n")
     seen = signer(fake, client, "--profile", "role", "--region", "eu-west-1")
@@ -456,6 +481,13 @@ def test_roles(fake, client):
     fake.seen.clear()
     signer(fake, client, env={"AWS_PROFILE": "env"})
     assert fake.seen[-1].signer[0] == KEY  # the environment comes first in the chain itself
+    fake.seen.clear()
+    assert signer(fake, client, "--profile", "env").signer[0] == "ASIAROLE"
+    assert [q.signer[0] for q in fake.seen if q.method == "POST"] == [KEY]
+    assert "Environment has no" in client.fails(errno.ENOENT, "--profile", "env", "list", "s3://b/", **NO_KEYS)
+    assert "Ec2InstanceMetadata has no" in client.fails(errno.ENOENT, "--profile", "ec2", "list", "s3://b/")
+    assert "EcsContainer has no" in client.fails(errno.ENOENT, "--profile", "ecs", "list", "s3://b/")
+    assert '"Moon"' in client.fails(errno.EINVAL, "--profile", "moon", "list", "s3://b/")
     for profile, number, says in (("loop", errno.ELOOP, "leads through"), ("mfa", errno.EOPNOTSUPP, "export-credentials"),
                                   ("lone", errno.EINVAL, "source_profile"), ("gone", errno.ENOENT, '"z"')):
         assert says in client.fails(number, "--profile", profile, "list", "s3://b/")
@@ -577,6 +609,15 @@ def test_expired_keys_are_renewed_once(fake, client):
     assert "expired" in client.fails(errno.EKEYEXPIRED, "list", "s3://b/", env=env, **NO_KEYS)
 
 
+def test_what_still_holds_serves_when_its_renewal_fails(fake, client):
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 100))  # within the two minutes before which it is renewed
+    bucket = Bucket({f"k{i}": b"x" for i in range(4)}, page=2)
+    given = iter([keys_json("ASIASOON", expires=soon)] + [Reply(404, "")] * 9)
+    fake.reply = lambda q: next(given) if q.path == "/creds" else bucket(q)
+    assert len(client.keys("s3://b/", env={"AWS_CONTAINER_CREDENTIALS_FULL_URI": fake.url + "/creds"}, **NO_KEYS)) == 4
+    assert [q.path for q in fake.seen].count("/creds") == 2
+
+
 # ---- the cache ----
 
 def network(text):
@@ -632,7 +673,7 @@ def test_the_cache_keeps_its_ceiling(fake, client):
 
 
 def test_no_place_for_the_cache(fake, client):
-    fake.reply = Bucket({"k": b"hello"})
+    fake.reply = Bucket({"k": b"hello", "big": BIG})
     (client.home / ".cache").write_bytes(b"a file")
     assert client("fetch", "s3://b/k", 5, etag(b"hello")) == b"hello"
     (client.home / ".cache").unlink()
@@ -644,7 +685,20 @@ def test_no_place_for_the_cache(fake, client):
     assert client("fetch", "s3://b/k", 5, etag(b"hello"), env={"XDG_CACHE_HOME": str(xdg)}) == b"hello"
     assert len(list((xdg / "flowlog/s3").iterdir())) >= 1
     none = {"TMPDIR": str(client.home / "none")}
-    assert "TMPDIR" in client.fails(errno.ENOENT, "--no-cache", "fetch", "s3://b/k", 5, etag(b"hello"), env=none)
+    assert "TMPDIR" in client.fails(errno.ENOENT, "--no-cache", "fetch", "s3://b/big", len(BIG), etag(BIG), env=none)
+
+
+def test_a_full_disk_is_said(fake, client):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+    fake.reply = Bucket({"big": BIG, "k": b"hello"})
+    process = client.start("fetch", "s3://b/big", len(BIG), etag(BIG), preexec_fn=limit)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == errno.EFBIG and b"cannot be written" in err
+    assert client.cached() == [] and not list(client.cache.glob(".tmp*"))
+    assert len(fake.seen) < 8  # it is not tried again and again
 
 
 def test_several_processes_share_the_cache(fake, client):
@@ -661,6 +715,14 @@ def test_several_processes_share_the_cache(fake, client):
 def test_the_program_does_not_load_libcurl(flowlog):
     libraries = subprocess.run(["ldd", flowlog.path], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "libc.so" in libraries and "libcurl" not in libraries
+
+
+def test_without_libcurl(fake, client):
+    for flavour in ("", "-gnutls", "-nss"):
+        (client.home / f"libcurl{flavour}.so.4").write_bytes(b"")
+    env = {"LD_LIBRARY_PATH": str(client.home)}
+    assert "install libcurl4" in client.fails(errno.ENOENT, "list", "s3://b/", env=env)
+    client("who", "s3://b/", env=env)  # needs no network
 
 
 BOTO = r"""
@@ -698,7 +760,7 @@ def test_signatures_are_botocores(moto):  # noqa: F811
         path = "/" + (quote(text(20), safe="/~") if s3 else quote(text(20, "%"), safe="/~"))
         path = path if s3 else "/" + path.lstrip("/")
         requests.append({"method": draw.choice(["GET", "PUT", "HEAD"]), "path": path, "s3": s3, "region": "eu-west-1", "service": "s3" if s3 else "sts",
-                         "date": "20261125T080000Z", "id": "AKID", "secret": "s/+=" + text(9, "\t"), "payload": "UNSIGNED-PAYLOAD",
+                         "date": "20261125T080000Z", "id": "AKID", "secret": "s/+=" + text(draw.choice([9, 99]), "\t"), "payload": "UNSIGNED-PAYLOAD",
                          "query": {text(6) + str(i): text(12) for i in range(draw.randrange(5))},
                          "headers": [["Host", "h"], ["X-Amz-Date", "20261125T080000Z"]] + [[f"X-Amz-M{i}", "v" + text(9, "é日").strip()] for i in range(3)]})
     env = {**os.environ, "PYTHONPATH": str(moto)}

@@ -24,6 +24,19 @@ def test_scenario(flowlog, case):
     assert (found[:1], sorted(found[1:])) == (want[:1], sorted(want[1:]))
 
 
+@pytest.mark.parametrize("case, switch, before, after", [
+    ("traffic-paths", "--generic-path", {"198.51.100.7 - egress 8 - -", "52.94.0.9 AMAZON egress 8 - -", "52.95.128.179 S3 egress 7 - -"},
+     {"198.51.100.7 - egress 2 - -", "52.94.0.9 AMAZON egress 2 - -", "52.95.128.179 S3 egress 2 - -"}),
+    ("secondary-address", "--keep-secondary", {"eni-00000000000000001 172.31.16.139 203.0.113.12 172.31.16.140 203.0.113.12 egress ACCEPT"},
+     {"eni-00000000000000001 172.31.16.140 203.0.113.12 172.31.16.140 203.0.113.12 egress ACCEPT"}),
+    ("transit-gateway-flow-log", "--lost-apart", {"6 3 120 0 3", "6 2 80 2 0"}, {"6 0 0 0 3", "6 0 0 2 0"})])
+def test_what_is_not_documented_can_be_switched(flowlog, case, switch, before, after):
+    """Only the lines that the switch is about change."""
+    more = ["--format", "${protocol} ${packets} ${bytes} ${packets-lost-no-route} ${packets-lost-blackhole}"] if case.startswith("transit") else []
+    was, found = (set(meter(flowlog, case, *more, *s).stdout.splitlines()) for s in ([], [switch]))
+    assert (was - found, found - was) == (before, after)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_decided_stands_beside_each_record(flowlog, case):
     """verdicts.log has the records of want.log and four columns more, in every form."""

@@ -2,6 +2,7 @@
 """flowlog why over a library of set-ups, each broken in one way: it names the cause, whose problem it is, and where."""
 import json
 import re
+import shutil
 
 import pytest
 
@@ -69,6 +70,48 @@ def no_public(w):
 def entries(name, *cidrs):
     def change(w):
         w.entries[name] = list(cidrs)
+    return change
+
+
+def hub(*changes):
+    """The transit gateway with route tables of its own, and then something else."""
+    def change(w):
+        w.hub()
+        for c in changes:
+            c(w)
+    return change
+
+
+def hub_route(cidr, attachment):
+    """Puts a route of the gateway's table in place of the one for the same network; None: takes it out."""
+    def change(w):
+        routes = w.tgw_routes["tgw-rtb-0main"]
+        routes[:] = [r for r in routes if r["DestinationCidrBlock"] != cidr]
+        if attachment is not None:
+            routes.append(w.tgw_route(cidr, attachment))
+    return change
+
+
+def own_table(w):
+    """VPC c looks up in a table of its own, which has no route back."""
+    w.tgw[1]["Association"]["TransitGatewayRouteTableId"] = "tgw-rtb-0c"
+    w.tgw_routes["tgw-rtb-0c"] = []
+
+
+def regional(w):
+    w.nats[0].pop("SubnetId")
+    w.nats[0].update(AvailabilityMode="regional", RouteTableId="rtb-0nat", NatGatewayAddresses=[{"PublicIp": "198.51.100.9", "AvailabilityZone": "us-east-1a"}])
+    w.interfaces = [x for x in w.interfaces if x["NetworkInterfaceId"] != "eni-0nat07"]
+    w.tables.append({"RouteTableId": "rtb-0nat", "VpcId": "vpc-0a", "Associations": [], "Tags": [],
+                     "Routes": [route("10.0.0.0/16", GatewayId="local"), route(ANY, GatewayId="igw-0a")]})
+
+
+def excluded(resource, mode, block="block-bidirectional"):
+    def change(w):
+        w.more["bpa"] = {"VpcBlockPublicAccessOptions": {"AwsAccountId": "111122223333", "AwsRegion": "us-east-1", "InternetGatewayBlockMode": block}}
+        w.more["exclusions"] = {"VpcBlockPublicAccessExclusions": [
+            {"ExclusionId": "vpcbpa-exclude-01", "State": "create-complete", "InternetGatewayExclusionMode": mode, "Tags": [],
+             "ResourceArn": f"arn:aws:ec2:us-east-1:111122223333:{resource.split('-')[0]}/{resource}"}]}
     return change
 
 
@@ -208,6 +251,29 @@ BROKEN = {
     "attachment in another zone": (lambda w: w.attachments[0].update(SubnetIds=["subnet-0db"]), "app", "c:80", "transit-gateway-zone", "gateway",
                                    "there", "tgw-0"),
     "endpoint pending": (lambda w: w.endpoints[0].update(State="Pending"), "app", "52.216.0.9:443", "endpoint-state", "gateway", "there", "vpce-0s3"),
+    # a transit gateway's own tables
+    "attachment without a route table": (hub(lambda w: w.tgw[0].pop("Association")), "app", "c:80", "transit-gateway-not-associated", "gateway", "there",
+                                         "tgw-0"),
+    "gateway without a route": (hub(hub_route("10.2.0.0/16", None), hub_route(ANY, None)), "app", "c:80", "transit-gateway-no-route", "route", "there",
+                                "tgw-rtb-0main"),
+    "gateway without a route back": (hub(own_table), "app", "c:80", "transit-gateway-no-route", "route", "back", "tgw-rtb-0c"),
+    "gateway's blackhole": (hub(hub_route("10.2.1.0/24", "")), "app", "c:80", "transit-gateway-blackhole", "route", "there", "tgw-rtb-0main"),
+    "gateway's route into the VPN": (hub(hub_route("10.2.1.0/24", "v")), "app", "c:80", "transit-gateway-elsewhere", "route", "there", "tgw-attach-0v"),
+    "receiver not attached, gateway's routes known": (hub(lambda w: (w.attachments.pop(1), w.tgw.pop(1)), hub_route("10.2.0.0/16", None), hub_route(ANY, None)),
+                                                      "app", "c:80", "transit-gateway-no-attachment", "gateway", "there", "tgw-rtb-0main"),
+    "ACL of the gateway's subnet, in": (hub(acl("acl-0tgwa", inbound=[entry(100, "deny", "all")])), "app", "c:80", "acl-deny", "network-acl", "there",
+                                        "acl-0tgwa"),
+    "ACL of the gateway's subnet, out": (hub(acl("acl-0tgwc", outbound=[entry(100, "deny", "all")])), "app", "c:80", "acl-deny", "network-acl", "there",
+                                         "acl-0tgwc"),
+    "ACL of the gateway's subnet on the way back": (hub(acl("acl-0tgwc", inbound=[entry(100, "allow", "tcp", (80, 80))])), "app", "c:80",
+                                                    "acl-ephemeral-ports", "network-acl", "back", "acl-0tgwc"),
+    "no tunnel up": (hub(lambda w: [t.update(Status="DOWN") for t in w.vpns[0]["VgwTelemetry"]]), "app", "172.16.0.9:80", "vpn-down", "gateway", "there",
+                     "vpn-0v"),
+    "VPN deleted": (hub(lambda w: w.vpns[0].update(State="deleted")), "app", "172.16.0.9:80", "vpn-down", "gateway", "there", "vpn-0v"),
+    "central NAT gateway without a route back": (hub(drop_route("rtb-0public", "10.2.0.0/16")), "c", "internet:443", "private-address-to-internet", "address",
+                                                 "back", "igw-0a"),
+    "central NAT gateway failed": (hub(lambda w: w.nats[0].update(State="failed")), "c", "internet:443", "nat-gateway-state", "gateway", "there", "nat-0a"),
+    "regional NAT gateway without a way out": (both(regional, drop_route("rtb-0nat", ANY)), "app", "internet:443", "no-route", "route", "there", "rtb-0nat"),
     # addresses
     "no public address, outbound": (no_public, "web", "internet:443", "no-public-address", "address", "there", "igw-0a"),
     "no public address, inbound": (no_public, "internet", "web:443", "no-public-address", "address", "there", "igw-0a"),
@@ -237,6 +303,10 @@ BROKEN = {
                                       "block-public-access", "block-public-access", "there", "vpc-0a"),
     "answers blocked inwards": (vpc_members(BlockPublicAccessStates={"InternetGatewayBlockMode": "block-ingress"}), "web", "internet:443",
                                 "block-public-access", "block-public-access", "back", "vpc-0a"),
+    "excluded for what goes out": (excluded("subnet-0public", "allow-egress"), "internet", "web:443", "block-public-access", "block-public-access", "there",
+                                   "vpc-0a"),
+    "another subnet is excluded": (excluded("subnet-0db", "allow-bidirectional"), "web", "internet:443", "block-public-access", "block-public-access",
+                                   "there", "vpc-0a"),
 }
 
 # What works, so that a cause is not found where there is none.
@@ -253,6 +323,17 @@ WORKING = {
     "an earlier allow": (acl("acl-0db", inbound=[entry(90, "allow", "tcp", (5432, 5432)), entry(100, "deny", "all")]), "app", "db:5432"),
     "Amazon DNS needs no rule": (both(rules("sg-0app", egress=True), acl("acl-0private", inbound=[], outbound=[])), "app", "10.0.0.2:53/udp"),
     "blocked inwards spares the NAT gateway": (vpc_members(BlockPublicAccessStates={"InternetGatewayBlockMode": "block-ingress"}), "app", "internet:443"),
+    "through the gateway's tables": (hub(), "app", "c:80"), "a central NAT gateway": (hub(), "c", "internet:443"),
+    "answers pass the gateway's subnet by ephemeral ports": (hub(acl("acl-0tgwc", inbound=[EPHEMERAL]), acl("acl-0tgwa", outbound=[EPHEMERAL])), "app", "c:80"),
+    "a prefix list of the gateway": (hub(hub_route("10.2.0.0/16", None), hub_route(ANY, None), entries("pl-0hub", "10.2.0.0/16"),
+                                         lambda w: w.lists.append({"PrefixListId": "pl-0hub", "PrefixListName": "hub"}),
+                                         lambda w: w.more.update(references={"TransitGatewayPrefixListReferences": [
+                                             {"TransitGatewayRouteTableId": "tgw-rtb-0main", "PrefixListId": "pl-0hub", "State": "available", "Blackhole": False,
+                                              "TransitGatewayAttachment": {"TransitGatewayAttachmentId": "tgw-attach-0c", "ResourceType": "vpc",
+                                                                           "ResourceId": "vpc-0c"}}]})), "app", "c:80"),
+    "a regional NAT gateway": (regional, "app", "internet:443"),
+    "excluded from Block Public Access": (excluded("vpc-0a", "allow-bidirectional"), "internet", "web:443"),
+    "a subnet excluded from it": (excluded("subnet-0public", "allow-bidirectional"), "web", "internet:443"),
     "by the public address": (None, "app", "198.51.100.5:443"),
     "through an appliance": (both(add_route("rtb-0db", ANY, NetworkInterfaceId="eni-0box08"), rules("sg-0db", permission("all", cidr=ANY), egress=True),
                                   lambda w: w.find("box")["PrivateIpAddresses"][0].update(Association={"PublicIp": "198.51.100.8"})), "app", "db:5432"),
@@ -265,6 +346,7 @@ def why(flowlog, tmp_path):
         w = World()
         if change:
             change(w)
+        shutil.rmtree(tmp_path / "aws", ignore_errors=True)
         done = flowlog("why", "--inventory", w.write(tmp_path / "aws"), "--store", tmp_path / "none", *args, check=False)
         assert done.returncode in (0, 1), done.stderr
         return done
@@ -297,6 +379,44 @@ def test_a_working_set_up_is_let_alone(why, name):
     done = why(change, a, b, "-o", "json")
     answer = json.loads(done.stdout)
     assert (answer["verdict"], answer["cause"], done.returncode) == ("allowed", "", 0), done.stdout
+
+
+def test_what_stands_behind_a_vpn_is_not_known(why):
+    answer = json.loads(why(hub(), "app", "172.16.0.9:80", "-o", "json").stdout)
+    assert (answer["verdict"], answer["complete"]) == ("allowed", False)
+    step = next(s for s in answer["steps"] if s["outcome"] == "not-known")
+    assert "2 of 2 tunnels up" in step["text"] and "tgw-attach-0v" in step["at"]
+    opened = rules("sg-0app", permission("all", cidr=ANY))
+    answer = json.loads(why(hub(opened), "172.16.0.9", "app:8080", "-o", "json").stdout)
+    assert "attachment tgw-attach-0v (vpn vpn-0v)" in "".join(s["text"] for s in answer["steps"])
+    answer = json.loads(why(hub(opened, hub_route("10.0.0.0/16", ""), hub_route("10.0.0.0/17", "")), "172.16.0.9", "app:8080", "-o", "json").stdout)
+    assert answer["cause"] == "transit-gateway-blackhole"
+
+
+def test_an_exclusion_is_named(why):
+    text = why(excluded("vpc-0a", "allow-bidirectional"), "internet", "web:443").stdout
+    assert "vpc-0a is excluded from it by vpcbpa-exclude-01 (allow-bidirectional)" in text
+    text = why(excluded("vpc-0a", "allow-egress"), "internet", "web:443").stdout
+    assert "make it an exclusion of both directions" in text and "vpcbpa-exclude-01" in text
+
+
+def test_what_a_table_lacks_is_said(why):
+    """Nothing propagates into it, or its routes were not printed."""
+    text = why(hub(hub_route("10.2.0.0/16", None), hub_route(ANY, None), lambda w: w.tgw_propagations.clear()), "app", "c:80").stdout
+    assert "let tgw-attach-0c propagate into tgw-rtb-0main" not in text  # nothing was said of propagations at all
+    text = why(hub(hub_route("10.2.0.0/16", None), hub_route(ANY, None), lambda w: w.tgw_propagations.update({"tgw-rtb-0main": ["a"]})), "app", "c:80").stdout
+    assert "let tgw-attach-0c propagate into tgw-rtb-0main, or add a static route for 10.2.1.5" in text
+    answer = json.loads(why(hub(lambda w: w.more.update(tgw={"TransitGateways": []}), lambda w: w.tgw[0]["Association"].update(
+        TransitGatewayRouteTableId="tgw-rtb-0other")), "app", "c:80", "-o", "json").stdout)
+    assert (answer["verdict"], answer["complete"]) == ("allowed", False)
+
+
+def test_encryption_controls_leave_it_open(why):
+    def enforced(w):
+        w.more["encryption"] = {"VpcEncryptionControls": [{"VpcId": "vpc-0a", "Mode": "enforce", "State": "available"}]}
+    answer = json.loads(why(enforced, "app", "52.216.1.1:443", "-o", "json").stdout)
+    assert not answer["complete"] and "reject-reason EC" in json.dumps(answer["steps"])
+    assert json.loads(why(enforced, "app", "db:5432", "-o", "json").stdout)["complete"]
 
 
 def test_people_read_the_rule_and_what_to_change(why):

@@ -2,13 +2,14 @@
 /* ISA-L at level 1: 1.8 times libdeflate's speed at the same size (measurements.md, "Writing"), and
  * a stream, so that text is compressed while it is in the cache and an object's text is never held
  * whole. */
+#include "base/gz.h"
+
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 
 #include "base/cpu.h"
 #include "base/error.h"
-#include "deliver/log.h"
 
 #define OUT_STEP ((size_t)64 << 10)
 

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The way of a ready question: filter, pass, answer, and what has to be said beside it. */
+#include "cli/ask.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/answer.h"
+#include "query/ask.h"
+
+static volatile sig_atomic_t stopped;
+
+static void on_interrupt(int signo)
+{
+	(void)signo;
+	stopped = 1;
+}
+
+struct ask {
+	const char *command;
+	const struct fl_ask_options *o;
+	const struct fl_question *question; /* NULL: summary */
+	struct fl_names *names;
+	struct fl_filter *filter, *local;
+	struct fl_ask_conf conf;
+	enum fl_answer_form form;
+};
+
+static const char *temporary_directory(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir ? dir : access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp";
+}
+
+/* ---- what is asked ---- */
+
+static bool is_source(const char *text)
+{
+	struct stat st;
+
+	return !strcmp(text, "-") || !strncmp(text, "s3://", 5) || !stat(text, &st);
+}
+
+static int one_end(struct fl_filter **ret, const char *side, const char *who, struct ask *a)
+{
+	return fl_words_condition(ret, side, who, fl_names_words(a->names));
+}
+
+/* talks A [B]: between the two in either direction, or whatever has A at one end. Takes operands off argv. */
+static int talks_filter(struct ask *a, int *argc, char ***argv)
+{
+	struct fl_filter *f = NULL, *g = NULL, *h = NULL;
+	const char *one, *other;
+	int r;
+
+	if (!*argc)
+		return fl_fail(
+		    -EINVAL,
+		    "whose talks? name an address, a network or a name: flowlog talks 10.0.0.1 [PEER] [SOURCE]...");
+	one = (*argv)[0];
+	other = *argc > 1 && !is_source((*argv)[1]) ? (*argv)[1] : NULL;
+	*argc -= other ? 2 : 1;
+	*argv += other ? 2 : 1;
+	r = one_end(&a->local, "src net", one, a);
+	if (!other) {
+		r = r ? r : one_end(&f, "net", one, a);
+	} else {
+		r = r ? r : one_end(&f, "src net", one, a);
+		r = r ? r : one_end(&g, "dst net", other, a);
+		r = r ? r : fl_filter_and(&f, f, g);
+		r = r ? r : one_end(&g, "src net", other, a);
+		r = r ? r : one_end(&h, "dst net", one, a);
+		r = r ? r : fl_filter_and(&g, g, h);
+		r = r ? r : fl_filter_or(&f, f, g);
+	}
+	r = r ? r : fl_filter_and(&a->filter, a->filter, f);
+	return r;
+}
+
+static int new_since(struct ask *a)
+{
+	int64_t newest = 0, at;
+	int r;
+
+	if (!a->o->begun)
+		return 0;
+	r = fl_where_time("--new", a->o->begun, &a->o->where, &a->conf.scan, &newest, &at);
+	a->conf.since_first = at > 0 ? (uint64_t)at : 1;
+	return r;
+}
+
+static int prepare(struct ask *a, int argc, char **argv)
+{
+	static const enum fl_metric by[] = {FL_METRICS, FL_METRIC_BYTES, FL_METRIC_PACKETS, FL_METRIC_FLOWS};
+	const struct fl_ask_options *o = a->o;
+	bool talks = a->question && a->question->pipe == FL_PIPE_TALKS;
+	int r = fl_names_new(&a->names, o->where.inventory, o->where.store);
+
+	a->form = (enum fl_answer_form)o->output;
+	a->conf = (struct fl_ask_conf){.scan = {.store = o->where.store,
+						.flow_log = o->flow_log,
+						.format = o->format,
+						.open_window = o->open_window,
+						.threads = (unsigned)FL_MIN(o->threads, UINT64_C(256)),
+						.progress = true,
+						.stop = &stopped},
+				       .order = (int)by[o->by],
+				       .limit = o->all     ? 0
+						: o->limit ? o->limit
+							   : UINT64_MAX,
+				       .bucket = 60,
+				       .memory = FL_MAX(o->memory, UINT64_C(1) << 20),
+				       .tmp = temporary_directory()};
+	if (!r && talks)
+		r = talks_filter(a, &argc, &argv);
+	argv[argc] = NULL; /* argv has room for it */
+	a->conf.scan.paths = (const char *const *)argv;
+	if (!r) {
+		struct fl_filter *f = NULL;
+
+		r = fl_where_filter(&f, &o->where, a->names, &a->conf.scan);
+		r = r ? r : fl_filter_and(&a->filter, a->filter, f);
+	}
+	r = r ? r : new_since(a);
+	a->conf.filter = a->filter;
+	a->conf.local = a->local;
+	return r;
+}
+
+/* ---- what is said beside the answer ---- */
+
+static int tell_report(const struct ask *a, const struct fl_scan_report *p)
+{
+	if (p->malformed)
+		fprintf(stderr, "flowlog %s: %llu malformed line%s not used\n", a->command,
+			(unsigned long long)p->malformed, p->malformed == 1 ? " was" : "s were");
+	if (p->bad_values)
+		fprintf(stderr, "flowlog %s: %llu value%s none of the column, and taken for -\n", a->command,
+			(unsigned long long)p->bad_values, p->bad_values == 1 ? " was" : "s were");
+	if (p->damaged_files)
+		fprintf(stderr, "flowlog %s: %llu file%s ended early; rows up to the fault were used\n", a->command,
+			(unsigned long long)p->damaged_files, fl_plural(p->damaged_files));
+	return p->damaged_files ? 1 : 0;
+}
+
+static int tell_faults(const struct ask *a, const struct fl_answer *answer)
+{
+	size_t n = fl_answer_faults(answer);
+
+	for (size_t i = 0; i < FL_MIN(n, (size_t)FL_SCAN_FAULTS); i++)
+		fprintf(stderr, "flowlog %s: %s\n", a->command, fl_answer_fault(answer, i));
+	if (n > FL_SCAN_FAULTS)
+		fprintf(stderr, "flowlog %s: and %zu more faults\n", a->command, n - FL_SCAN_FAULTS);
+	return tell_report(a, fl_answer_report(answer));
+}
+
+static void span_text(char ret[64], bool any, uint64_t first, uint64_t last)
+{
+	char a[24], b[24];
+
+	if (any)
+		snprintf(ret, 64, "%s .. %s", fl_time_rfc3339((int64_t)first, a), fl_time_rfc3339((int64_t)last, b));
+	else
+		snprintf(ret, 64, "no records");
+}
+
+/* Nothing found is an answer only together with where was looked. */
+static int tell_empty(const struct ask *a)
+{
+	FILE *to = a->form == FL_ANSWER_TABLE ? stdout : stderr;
+	uint64_t first, last, records;
+	int64_t since, until;
+	char held[64], from[24] = "the first record", to_text[24] = "the last record";
+	struct fl_scan_conf scan = a->conf.scan;
+	int r;
+
+	fl_filter_times(a->filter, &since, &until);
+	if (since != INT64_MIN)
+		fl_time_rfc3339(since, from);
+	if (until != INT64_MAX)
+		fl_time_rfc3339(until, to_text);
+	fflush(stdout);
+	fprintf(to, "nothing found; searched: %s .. %s\n", from, to_text);
+	if (scan.paths && scan.paths[0] && !strcmp(scan.paths[0], "-"))
+		return 0; /* cannot be read again */
+	r = fl_ask_span(&scan, NULL, &first, &last, &records);
+	if (r)
+		return r;
+	span_text(held, records > 0, first, last);
+	fprintf(to, "held: %s\n", held);
+	return fflush(to) ? -EIO : 0;
+}
+
+static bool uses(const struct fl_question *q, enum fl_need need)
+{
+	for (size_t i = 0; i < q->n_metrics; i++)
+		if (fl_metric_def((enum fl_metric)q->metric[i])->needs >> need & 1)
+			return true;
+	return q->pipe != FL_PIPE_PLAIN;
+}
+
+/* What the records cannot tell, where the question needs it. */
+static void tell_limits(const struct ask *a, const struct fl_answer *answer)
+{
+	const struct fl_question *q = a->question;
+	bool rows = fl_answer_rows(answer) > 0;
+
+	if ((q->pipe == FL_PIPE_REFUSED) && !fl_answer_saw(answer, FL_NEED_FLAGS))
+		fprintf(stderr,
+			"flowlog %s: the records have no tcp-flags: refused connections cannot be told from others\n",
+			a->command);
+	else if ((q->pipe == FL_PIPE_CONVERSATIONS || q->pipe == FL_PIPE_UNANSWERED) && rows &&
+		 !fl_answer_saw(answer, FL_NEED_FLAGS))
+		fprintf(stderr,
+			"flowlog %s: the records have no tcp-flags: who opened a connection is judged by the ports, "
+			"and what "
+			"was refused counts as answered\n",
+			a->command);
+	if (rows && uses(q, FL_NEED_ACTION) && !fl_answer_saw(answer, FL_NEED_ACTION))
+		fprintf(stderr, "flowlog %s: the records have no action: what was rejected cannot be told\n",
+			a->command);
+}
+
+/* ACCEPT of a source that looks at no filter means less than it says. */
+static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
+{
+	bool store = !a->conf.scan.paths || !a->conf.scan.paths[0];
+
+	if (!store || fl_answer_report(answer)->verdicts_observed ||
+	    (!uses(a->question, FL_NEED_ACTION) && strcmp(a->command, "rejects")))
+		return;
+	fprintf(stderr, "flowlog %s: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n",
+		a->command);
+}
+
+/* ---- answering ---- */
+
+static int print_answer(const struct ask *a, const struct fl_answer *answer)
+{
+	struct fl_rows rows;
+
+	if (!fl_answer_rows(answer) && a->form == FL_ANSWER_TABLE)
+		return 0;
+	if (!strcmp(a->command, "series"))
+		return fl_series_print(answer, a->form, a->o->every_ns / FL_NS_PER_S);
+	fl_rows_of(answer, &rows);
+	return fl_rows_print(&rows, a->form);
+}
+
+static int ask_question(struct ask *a, int *ret_status)
+{
+	struct fl_answer *answer FL_CLEANUP(fl_answer_free) = NULL;
+	char size[16];
+	int r = fl_ask(&answer, a->question, &a->conf);
+
+	if (r)
+		return r;
+	if (fl_answer_spilled(answer))
+		fprintf(stderr, "flowlog %s: %s of groups went through %s; --memory would keep them in memory\n",
+			a->command, fl_human_bytes(fl_answer_spilled(answer), size), a->conf.tmp);
+	r = print_answer(a, answer);
+	if (r)
+		return r;
+	*ret_status = tell_faults(a, answer);
+	tell_limits(a, answer);
+	tell_verdicts(a, answer);
+	if (!fl_answer_rows(answer))
+		return tell_empty(a);
+	if (a->form == FL_ANSWER_TABLE && fl_answer_groups(answer) > fl_answer_rows(answer) && isatty(STDERR_FILENO))
+		fprintf(stderr, "(%zu of %llu rows; -n N or --all shows more)\n", fl_answer_rows(answer),
+			(unsigned long long)fl_answer_groups(answer));
+	return 0;
+}
+
+static int ask_summary(struct ask *a, int *ret_status)
+{
+	struct fl_summary s;
+	int r = fl_ask_summary(&s, &a->conf);
+
+	r = r ? r : fl_summary_print(&s, a->form);
+	if (!r && s.faults.len)
+		fputs(fl_buf_cstr(&s.faults), stderr);
+	if (!r)
+		*ret_status = tell_report(a, &s.report);
+	fl_summary_free(&s);
+	return r;
+}
+
+int fl_ask_run(const char *command, const char *choice, const struct fl_ask_options *o, int argc, char **argv)
+{
+	struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+	struct ask a = {.command = command, .o = o, .question = fl_question_find(command, choice)};
+	int status = 0, r;
+
+	sigaction(SIGINT, &sa, NULL); /* a second one ends at once */
+	r = prepare(&a, argc, argv);
+	if (r == -EINVAL) {
+		fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));
+		status = 2;
+	}
+	if (!r && o->provenance && a.form != FL_ANSWER_TABLE)
+		r = fl_provenance_print(a.conf.scan.paths, a.conf.scan.store, a.form);
+	if (!r)
+		r = a.question ? ask_question(&a, &status) : ask_summary(&a, &status);
+	fl_filter_free(&a.filter);
+	fl_filter_free(&a.local);
+	fl_names_free(&a.names);
+	if (!r || status == 2 || r == -EPIPE)
+		return status;
+	fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));
+	return 1;
+}

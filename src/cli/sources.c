@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/sources.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/units.h"
+
+#define THREADS_MAX 256u
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+	stopped = 1;
+	signal(number, SIG_DFL);
+}
+
+const volatile sig_atomic_t *fl_source_stop(void)
+{
+	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART: what waits returns */
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return &stopped;
+}
+
+void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret)
+{
+	*ret = (struct fl_scan_conf){.paths = (const char *const *)paths,
+				     .store = c->store,
+				     .flow_log = c->flow_log,
+				     .format = c->format,
+				     .open_window = c->open_window,
+				     .threads = (unsigned)FL_MIN(c->threads, (uint64_t)THREADS_MAX),
+				     .progress = true,
+				     .stop = fl_source_stop(),
+				     .anonymous = c->anonymous,
+				     .requester_pays = c->requester_pays,
+				     .endpoint_url = c->endpoint_url,
+				     .profile = c->profile,
+				     .region = c->region};
+}
+
+int fl_source_tell(const char *command, struct fl_scan *s)
+{
+	size_t n = fl_scan_fault_count(s);
+	struct fl_scan_report r;
+
+	fl_scan_report(s, &r);
+	for (size_t i = 0; i < FL_MIN(n, (size_t)FL_SCAN_FAULTS); i++)
+		fprintf(stderr, "flowlog %s: %s\n", command, fl_scan_fault(s, i));
+	if (n > FL_SCAN_FAULTS)
+		fprintf(stderr, "flowlog %s: and %zu more faults\n", command, n - FL_SCAN_FAULTS);
+	if (r.malformed)
+		fprintf(stderr, "flowlog %s: %llu line%s no records of their file's format and were left out\n",
+			command, (unsigned long long)r.malformed, r.malformed == 1 ? " is" : "s are");
+	if (r.bad_values)
+		fprintf(stderr, "flowlog %s: %llu value%s none of the field, and taken for -\n", command,
+			(unsigned long long)r.bad_values, r.bad_values == 1 ? " is" : "s are");
+	if (r.damaged_files)
+		fprintf(stderr, "flowlog %s: %llu file%s could not be read to the end\n", command,
+			(unsigned long long)r.damaged_files, fl_plural(r.damaged_files));
+	return r.damaged_files ? 1 : 0;
+}
+
+int fl_source_records(const char *command, const struct fl_source_conf *c, char *const *paths,
+		      const struct fl_filter *filter, fl_scan_fn fn, void *ctx, struct fl_scan_report *ret_report,
+		      int *ret_status)
+{
+	struct fl_scan *s FL_CLEANUP(fl_scan_close) = NULL;
+	struct fl_scan_conf conf;
+	int r;
+
+	*ret_status = 0;
+	fl_source_scan(c, paths, &conf);
+	r = fl_scan_open(&s, &conf, filter);
+	r = r ? r : fl_scan_records(s, filter, fn, ctx);
+	if (r)
+		return r;
+	*ret_status = fl_source_tell(command, s);
+	fl_scan_report(s, ret_report);
+	return 0;
+}
