@@ -66,17 +66,20 @@ static int look_at_named(struct fl_scan *s)
 	return 0;
 }
 
-/* What names tell of the records that are held: not before, and up to there at least. */
-static void note_span(struct fl_scan *s)
+/* How many files there are, and what names tell of the records in them: not before, and up to there at least. */
+static void note_listed(struct fl_scan *s)
 {
+	struct fl_scan_report *r = &s->listed;
+
 	for (size_t i = 0; i < s->places.n; i++)
 		for (size_t k = 0; k < s->places.place[i]->n; k++) {
-			int64_t first = s->places.place[i]->file[k].first;
+			const struct fl_scan_file *f = &s->places.place[i]->file[k];
 
-			if (first == INT64_MIN)
+			r->files += f->where != FL_WHERE_JOURNAL;
+			if (f->first == INT64_MIN)
 				continue;
-			s->listed.held_last = FL_MAX(s->listed.held_last, first);
-			s->listed.held_first = s->listed.held_first ? FL_MIN(s->listed.held_first, first) : first;
+			r->held_last = FL_MAX(r->held_last, f->first);
+			r->held_first = r->held_first ? FL_MIN(r->held_first, f->first) : f->first;
 		}
 }
 
@@ -96,7 +99,7 @@ int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const st
 	s->threads = FL_MIN(conf->threads ? conf->threads : usable_cpus(), THREADS_MAX);
 	r = fl_scan_list(s);
 	r = r ? r : look_at_named(s);
-	note_span(s);
+	note_listed(s);
 	if (r)
 		return r;
 	*ret = s;
@@ -118,6 +121,7 @@ void fl_scan_close(struct fl_scan **scan)
 	for (size_t i = 0; i < s->n_stores; i++)
 		fl_store_close(&s->store[i]);
 	free(s->store);
+	free(s->store_seen);
 	for (size_t i = 0; i < FL_SCAN_FAULTS; i++)
 		free(s->faults.text[i]);
 	for (size_t i = 0; i < s->n_columns; i++)
@@ -186,6 +190,7 @@ int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_
 	memcpy(p->column, columns, n * sizeof *columns);
 	p->n_columns = n;
 	p->report = s->listed;
+	p->report.files = 0; /* those that are read */
 	fl_progress_begin(s);
 	r = filter ? prepare_filter(p, filter) : 0;
 	return r || !s->s3 ? r : fl_prefetch_start(s);
