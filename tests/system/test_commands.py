@@ -346,7 +346,7 @@ def test_a_damaged_journal_is_told_and_the_rest_is_read(duckdb, flowlog, store):
     data[data.rindex(b"eni-00000000000000000")] ^= 1
     written[0].write_bytes(data)
     done = flowlog("query", "-o", "json", "SELECT count(*) AS n FROM flows", "--store", path, "--open", check=False)
-    assert done.returncode == 1 and json.loads(done.stdout) == {"n": 20} and "the answer lacks" in done.stderr
+    assert done.returncode == 1 and json.loads(done.stdout) == {"n": 20} and "the rest of it is skipped" in done.stderr
     done = flowlog("tail", "--store", path, check=False)
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 11 and "journal" in done.stderr
     assert flowlog("tail", "--store", path, "-n", 1000, "--open", check=False).stdout.count(" true") == 10
