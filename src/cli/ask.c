@@ -33,6 +33,13 @@ static const char *temporary_directory(void)
 	return dir && *dir ? dir : access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp";
 }
 
+static uint64_t memory_of_machine(void)
+{
+	uint64_t bytes = (uint64_t)FL_MAX(sysconf(_SC_PHYS_PAGES), 0) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+
+	return FL_MAX(bytes, UINT64_C(1) << 30);
+}
+
 /* ---- what is asked ---- */
 
 static bool is_source(const char *text)
@@ -103,7 +110,7 @@ static int prepare(struct ask *a, int argc, char **argv)
 						: o->limit ? o->limit
 							   : UINT64_MAX,
 				       .bucket = 60,
-				       .memory = FL_MAX(o->memory, UINT64_C(1) << 20),
+				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : memory_of_machine(),
 				       .tmp = temporary_directory()};
 	if (!r && talks)
 		r = talks_filter(a, &argc, &argv);

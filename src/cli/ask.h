@@ -158,7 +158,8 @@ struct fl_ask_options {
 	     "SIZE",                                                                                                   \
 	     "1GiB",                                                                                                   \
 	     NULL,                                                                                                     \
-	     "Memory for groups; what does not fit goes to a temporary file in TMPDIR, and the answer stays exact.",   \
+	     "Memory for groups; 0: a quarter of the machine's, at least 1GiB. What does not fit goes to a temporary " \
+	     "file in TMPDIR, and the answer stays exact.",                                                            \
 	     FL_ASK_AT(conf, memory)},                                                                                 \
 	{                                                                                                              \
 		"provenance", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,                                                  \

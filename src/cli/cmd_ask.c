@@ -8,7 +8,7 @@ struct conf {
 };
 
 static const char *const reject_kinds[] = {"rejected", "refused", "unanswered"};
-static const char *const port_kinds[] = {"ports", "sources", "listeners"};
+static const char *const port_kinds[] = {"ports", "sources", "sweeps", "listeners"};
 
 static int rejects(void *conf, int argc, char **argv)
 {
@@ -69,8 +69,9 @@ const struct fl_command fl_cmd_rejects = {
 };
 
 static const struct fl_option ports_options[] = {
-    {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "ports", "ports|sources|listeners",
-     "ports: each destination port. sources: each source, by the number of ports it tried. listeners: each address and "
+    {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "ports", "ports|sources|sweeps|listeners",
+     "ports: each destination port. sources: each source, by the number of ports it tried. sweeps: by the number of "
+     "addresses. listeners: each address and "
      "port that is the server of accepted traffic, by its clients.",
      FL_ASK_AT(struct conf, choice)},
     FL_ASK_ROWS(struct conf),
