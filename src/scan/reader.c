@@ -359,6 +359,14 @@ static int tell_fault(struct fl_scan_reader *r, int result)
 	return 0;
 }
 
+/* Something else among the files of a directory: told, and no damage. */
+static int leave_out(struct fl_scan_reader *r)
+{
+	fl_scan_add_fault(r->s, fl_error_text(-EINVAL));
+	r->report.unknown_files++;
+	return 0;
+}
+
 /* Not read before under another name. */
 static int first_time(struct fl_pass *p, const struct stat *id)
 {
@@ -398,10 +406,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 		u->store = t->file->store;
 	} else {
 		result = fl_opened_new(&u->opened, r->s, t, &id);
-		if (result == -EINVAL && !t->file->named) { /* notes beside flow logs: nothing is lacking */
-			fl_scan_add_fault(r->s, fl_error_text(result));
-			return 0;
-		}
+		if (result == -EINVAL && !t->file->named)
+			return leave_out(r);
 		if (result)
 			return tell_fault(r, result);
 		result = first_time(r->pass, &id);
@@ -471,6 +477,7 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->malformed += x->malformed;
 	sum->bad_values += x->bad_values;
 	sum->damaged_files += x->damaged_files;
+	sum->unknown_files += x->unknown_files;
 	sum->verdicts_observed |= x->verdicts_observed;
 }
 

@@ -38,7 +38,7 @@ void fl_scan_close(struct fl_scan **s);
 
 /* Columns of the sources: fields in the order of their first appearance, our own last. Read from header lines and
  * schemas: of every file, or of one a flow log where a layout as AWS's names the flow log (immutable, so has one
- * format). None when no source names any.
+ * format). Our own ones alone when no source names any.
  */
 int fl_scan_columns(struct fl_scan *s, const struct fl_column_def **ret, size_t *ret_n);
 /* Opens the sources for one pass: these columns, of records that pass the filter. Columns that a file lacks are null.
@@ -55,7 +55,8 @@ void fl_scan_reader_free(struct fl_scan_reader **r);
  */
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 
-/* What was read, and what was not. Complete once every reader has had its 0. Before fl_scan_select: what was listed. */
+/* What was read, and what was not. Complete once every reader has had its 0; before fl_scan_select, what the listing
+ * found: files to read and files passed over. */
 struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
 	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */
@@ -64,6 +65,7 @@ struct fl_scan_report {
 	uint64_t malformed;            /* lines with another number of fields, or empty values: not used */
 	uint64_t bad_values;           /* values that are none of their column, of the columns that were read: null */
 	uint64_t damaged_files;        /* ended early: truncated, corrupt; rows up to the fault were used */
+	uint64_t unknown_files;        /* in directories, that are no flow logs: left out */
 	bool verdicts_observed;        /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
 	int64_t held_first, held_last; /* as names tell: no record began before the one, some record ended at or
 					  after the other; 0: not known */

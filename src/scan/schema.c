@@ -312,7 +312,7 @@ static int find_columns(struct fl_scan *s)
 	free(x.found);
 	free(x.log);
 	pthread_mutex_destroy(&x.lock);
-	if (r || !s->n_columns)
+	if (r)
 		return r == -EINTR ? fl_fail(r, FL_SCAN_STOPPED) : r;
 	r = add_column(s, "source");
 	if (!r && s->n_stores && s->conf.open_window)
