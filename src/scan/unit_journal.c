@@ -138,13 +138,16 @@ static int write_record(struct journal *j)
 	struct fl_frame *whole = &j->frame;
 	size_t n = whole->flows ? whole->n_flows : 0;
 	const struct fl_flow *flows = whole->flows;
+	const uint16_t *ground = whole->ground; /* of the same flows */
 	uint32_t flags = whole->window.flags;
 	size_t n_flows = whole->n_flows;
 	int r;
 
 	j->frame_open = j->next < n;
 	if (j->frame_open) {
-		whole->flows = flows + j->next++;
+		whole->flows = flows + j->next;
+		whole->ground = ground ? ground + j->next : NULL;
+		j->next++;
 		whole->n_flows = 1;
 		whole->window.flags &= ~FL_WINDOW_SKIPDATA;
 	} else {
@@ -152,6 +155,7 @@ static int write_record(struct journal *j)
 	}
 	r = fl_frame_records(whole, on_record, j);
 	whole->flows = flows;
+	whole->ground = ground;
 	whole->n_flows = n_flows;
 	whole->window.flags = flags;
 	return r;
