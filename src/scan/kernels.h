@@ -30,19 +30,18 @@ struct fl_spans {
 	const char *text;
 	const uint32_t *before, *end; /* positions in text; UINT32_MAX is the one before the first byte */
 	size_t before_step, end_step; /* entries from one row to the next */
-	const uint16_t *rows;         /* NULL: rows 0, 1, 2 ...; else which */
+	/* NULL: rows 0, 1, 2 ...; else at which entry value i has the one and the other */
+	const uint32_t *before_at, *end_at;
 };
-static inline const char *fl_span_begin(const struct fl_spans *s, size_t i)
+/* Where a value stands in the text. */
+struct fl_span {
+	uint32_t begin, end;
+};
+static inline struct fl_span fl_span_of(const struct fl_spans *s, size_t i)
 {
-	size_t row = s->rows ? s->rows[i] : i;
-
-	return s->text + (uint32_t)(s->before[row * s->before_step] + 1);
-}
-static inline const char *fl_span_end(const struct fl_spans *s, size_t i)
-{
-	size_t row = s->rows ? s->rows[i] : i;
-
-	return s->text + s->end[row * s->end_step];
+	if (s->end_at)
+		return (struct fl_span){s->before[s->before_at[i]] + 1, s->end[s->end_at[i]]};
+	return (struct fl_span){s->before[i * s->before_step] + 1, s->end[i * s->end_step]};
 }
 
 #define FL_KERNEL_CODES 4

@@ -101,10 +101,10 @@ static bool groups(const char *s, const char *end, struct fl_addr *ret)
 }
 
 /* One value whose shape the kernel does not know. */
-static void settle(struct fl_text *t, const struct block *b, struct fl_column *c, uint32_t row, const char *s,
-		   const char *end)
+static void settle(struct fl_text *t, const struct block *b, struct fl_column *c, uint32_t row, struct fl_span at)
 {
-	size_t n = (size_t)(end - s);
+	const char *s = b->text + at.begin, *end = b->text + at.end;
+	size_t n = at.end - at.begin;
 
 	if (n == 1 && *s == '-') {
 		fl_text_set_null(c, row);
@@ -132,7 +132,7 @@ static void settle_all(struct fl_text *t, const struct block *b, struct fl_colum
 		for (uint64_t bits = odd[w]; bits; bits &= bits - 1) {
 			uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
 
-			settle(t, b, c, first + i, fl_span_begin(spans, i), fl_span_end(spans, i));
+			settle(t, b, c, first + i, fl_span_of(spans, i));
 		}
 }
 
@@ -150,12 +150,13 @@ void fl_text_convert(struct fl_text *t, const struct block *b, const struct plan
 	struct fl_spans spans = *all;
 
 	/* At the front of the block there is nothing that a kernel could read before a value. */
-	while (n && fl_span_begin(&spans, 0) < b->text + FL_KERNEL_BEFORE) {
-		settle(t, b, c, first, fl_span_begin(&spans, 0), fl_span_end(&spans, 0));
+	while (n && fl_span_of(&spans, 0).begin < FL_KERNEL_BEFORE) {
+		settle(t, b, c, first, fl_span_of(&spans, 0));
 		first++;
 		n--;
-		if (spans.rows) {
-			spans.rows++;
+		if (spans.end_at) {
+			spans.before_at++;
+			spans.end_at++;
 		} else {
 			spans.before += spans.before_step;
 			spans.end += spans.end_step;
