@@ -74,6 +74,8 @@ struct fl_kernel {
 	void (*number)(const struct fl_spans *s, uint32_t n, uint64_t *values, uint64_t *odd); /* 1 to 16 digits */
 	void (*small)(const struct fl_spans *s, uint32_t n, uint64_t *values, uint64_t *odd);  /* 1 to 8 digits */
 	void (*address)(const struct fl_spans *s, uint32_t n, struct fl_addr *values, uint64_t *odd); /* IPv4 */
+	/* IPv6 in hexadecimal groups alone, n bytes; false: not that, and *ret is not changed. */
+	bool (*groups)(const char *s, size_t n, struct fl_addr *ret);
 	void (*code)(const struct fl_spans *s, uint32_t n, const struct fl_code_keys *keys, uint8_t *values,
 		     uint64_t *odd);
 	void (*text)(const struct fl_spans *s, uint32_t n, struct fl_str *values, uint64_t *odd); /* not "-" */

@@ -302,6 +302,7 @@ const struct fl_kernel fl_kernel_avx512 = {
     .number = number_avx512,
     .small = small_avx512,
     .address = address_avx512,
+    .groups = fl_avx2_groups,
     .code = code_avx512,
     .text = text_avx512,
     .match = match_avx512,

@@ -10,6 +10,8 @@
 
 #include "scan/kernels.h"
 
+#define FL_GROUPS_MAX 39 /* eight groups of four digits */
+
 #define FL_INLINE static inline __attribute__((always_inline))
 
 FL_INLINE uint64_t fl_load8(const char *p)
