@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store's benchmark: bench-journal [DIRECTORY [FLOWS [ROUNDS]]] (default /dev/shm, 500000, 5).
+ * The store's benchmark: bench-journal [DIRECTORY [FLOWS [ROUNDS [RULES]]]] (default /dev/shm, 500000, 5, 0). RULES: so
+ * many rules decided, and stand beside the flows: one for what goes out, the others for what comes in by its peer.
  * Appends ROUNDS windows of FLOWS flows, reads them, turns them into .log.gz objects; then
  * compresses the same text alone with ISA-L and libdeflate, the floor. CPU seconds of this process;
  * best round.
@@ -160,6 +161,21 @@ static void floors(struct fl_flow *flows, size_t n, const struct fl_eni *eni)
 	fl_format_free(&f);
 }
 
+static uint16_t *decide(const struct fl_flow *flows, size_t n, size_t rules, struct fl_ground *table)
+{
+	uint16_t *ground = calloc(n, sizeof *ground);
+
+	for (size_t i = 0; i < rules; i++) {
+		snprintf(table[i].rule, sizeof table[i].rule, "sg-0123456789abcdef0/inbound/sgr-%017zx", i);
+		table[i].opinion = FL_OPINION_ACCEPT;
+	}
+	for (size_t i = 0; i < n; i++)
+		ground[i] = fl_key_dir(&flows[i].key) == FL_DIR_EGRESS || rules == 1
+				? 1
+				: (uint16_t)(2 + flows[i].key.src.b[13] % (rules - 1));
+	return ground;
+}
+
 static void figure(const char *what, double best, size_t n, double bytes)
 {
 	printf("%s %6.2f M/s", what, (double)n / best / 1e6);
@@ -172,6 +188,8 @@ int main(int argc, char **argv)
 {
 	const char *where = argc > 1 ? argv[1] : "/dev/shm";
 	size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 500000, rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 5;
+	size_t rules = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+	static struct fl_ground table[FL_GROUNDS_MAX];
 	char path[256];
 	struct fl_flow_log log = {.id = "fl-0123456789abcdef0",
 				  .account_id = "123456789012",
@@ -183,6 +201,7 @@ int main(int argc, char **argv)
 	struct fl_eni eni = {
 	    .account_id = "123456789012", .interface_id = "eni-0a1b2c3d4e5f60718", .region = "us-east-1"};
 	struct fl_flow *flows = make(n, 1);
+	uint16_t *ground = rules && rules <= FL_GROUNDS_MAX ? decide(flows, n, rules, table) : NULL;
 	double append = 1e9, read = 1e9, deliver = 1e9, t;
 	struct fl_delivery_stats st, before = {0};
 	struct fl_journal_stats js;
@@ -207,7 +226,10 @@ int main(int argc, char **argv)
 		struct fl_frame f = {.window = {.window = w, .start = BASE + w * 60, .length = 60},
 				     .eni = eni,
 				     .flows = flows,
-				     .n_flows = n};
+				     .n_flows = n,
+				     .grounds = table,
+				     .n_grounds = (uint32_t)(ground ? rules : 0),
+				     .ground = ground};
 		size_t seen = 0;
 		int what;
 
@@ -240,6 +262,7 @@ int main(int argc, char **argv)
 	fl_delivery_close(&d);
 	fl_journal_close(&j);
 	free(flows);
+	free(ground);
 	close(dir);
 	close(journal);
 	nftw(path, visit, 32, FTW_DEPTH | FTW_PHYS);

@@ -125,7 +125,7 @@ static void make_subjects(struct fl_subject *s, const struct network *n, const s
 }
 
 static double judge_all(const struct fl_filter *f, struct fl_connections *c, const struct fl_subject *s, size_t total,
-			size_t *ret_accepted)
+			struct fl_opinions *names, size_t *ret_accepted)
 {
 	double start = cpu_seconds();
 	size_t accepted = 0;
@@ -135,6 +135,8 @@ static double judge_all(const struct fl_filter *f, struct fl_connections *c, con
 
 		fl_judge(f, c, &s[i % SUBJECTS], &d);
 		accepted += d.accept;
+		if (names && !fl_opinions_add(names, f, &s[i % SUBJECTS], &d))
+			exit(1);
 	}
 	*ret_accepted = accepted;
 	return (double)total / (cpu_seconds() - start);
@@ -151,6 +153,8 @@ static int measure(size_t rules, size_t total, double ret[2])
 	const struct fl_filter *f = NULL;
 	double start;
 	size_t accepted[2] = {0};
+	struct fl_opinions *names = NULL;
+	double named;
 	int r = group && acl && s && n ? 0 : -1;
 
 	if (!r) {
@@ -162,16 +166,19 @@ static int measure(size_t rules, size_t total, double ret[2])
 	r = r ? r : fl_policy_filter(policy, &n->eni, &f);
 	start = cpu_seconds() - start;
 	r = r ? r : fl_connections_new(&c, &(struct fl_connections_conf){.capacity = 4 * SUBJECTS, .seed = 1});
+	r = r ? r : fl_opinions_new(&names);
 	if (!r) {
-		judge_all(f, NULL, s, total / 8, &accepted[0]);
-		ret[0] = judge_all(f, NULL, s, total, &accepted[0]);
-		judge_all(f, c, s, SUBJECTS, &accepted[1]);
-		ret[1] = judge_all(f, c, s, total, &accepted[1]);
+		judge_all(f, NULL, s, total / 8, NULL, &accepted[0]);
+		ret[0] = judge_all(f, NULL, s, total, NULL, &accepted[0]);
+		judge_all(f, c, s, SUBJECTS, NULL, &accepted[1]);
+		ret[1] = judge_all(f, c, s, total, NULL, &accepted[1]);
+		named = judge_all(f, c, s, total, names, &accepted[1]);
 		printf("%5zu rules: compiled in %.2f ms; new %6.1f M/s (%4.1f ns, %zu %% accepted); tracked %6.1f M/s "
-		       "(%4.1f ns)\n",
+		       "(%4.1f ns), named %6.1f M/s (%4.1f ns)\n",
 		       rules, start * 1e3, ret[0] * 1e-6, 1e9 / ret[0], 100 * accepted[0] / total, ret[1] * 1e-6,
-		       1e9 / ret[1]);
+		       1e9 / ret[1], named * 1e-6, 1e9 / named);
 	}
+	fl_opinions_free(&names);
 	fl_connections_free(&c);
 	fl_policy_free(&policy);
 	free(group);

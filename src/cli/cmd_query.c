@@ -74,13 +74,25 @@ const struct fl_command fl_cmd_query = {
     .name = "query",
     .summary = "SQL over the recorded flows",
     .synopsis = "[OPTION]... SQL [SOURCE]...",
-    .description = "Answers SQL over the view flows. It has a column for each field of the flow "
-		   "log, hyphens written as underscores (\"end\" is a word of "
-		   "SQL and needs its quotes); a field that is - is NULL.\n\n"
-		   "With --open the column provisional is true in the open window.\n\n" FL_SOURCE_TEXT "\n\n"
-		   "The engine is DuckDB, 1.4 or later, looked for in FL_DUCKDB, beside the "
-		   "program, in ../lib/flowlog, in /usr/local/lib and on the "
-		   "loader's path. Nothing else of Flowlog needs it.",
+    .description =
+	"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as "
+	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL. Addresses are text. "
+	"flowlog_scan() is the same with the column source, where each record is from. Only the columns and files that "
+	"a "
+	"statement needs are read: conditions of its WHERE on single columns are applied while reading, and EXPLAIN "
+	"says "
+	"which.\n\n"
+	"Rows of a store's journal also have verdict_source (none, kernel, policy or both), verdict_cause (the rule or "
+	"drop that decided), and policy_action and policy_cause (what the inventory's rules say, in force or not); "
+	"rows "
+	"of delivered objects have NULL there, whose format has no room for them: see --verdicts. With --open the "
+	"column provisional is true in the open window.\n\n"
+	"Functions: cidr_match(address, '10.0.0.0/8'), is_private(address), protocol_name(protocol), "
+	"tcp_flags_text(tcp_flags). Statements of AWS's guide for Athena run as they are on the view vpc_flow_logs: it "
+	"is flows with the column date, the day of start in UTC (in Athena the day of delivery).\n\n" FL_SOURCE_TEXT
+	"\n\n"
+	"The engine is DuckDB, 1.4 or later, looked for in FL_DUCKDB, beside the program, in ../lib/flowlog, in "
+	"/usr/local/lib and on the loader's path. Nothing else of Flowlog needs it.",
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,
@@ -90,6 +102,9 @@ const struct fl_command fl_cmd_query = {
 		"flowlog query -o csv 'SELECT * FROM flows WHERE dstport = 22' /backup/vpcflowlogs "
 		">ssh.csv\n"
 		"  records of other files, to a file\n"
+		"flowlog query --verdicts 'SELECT verdict_cause, sum(packets) FROM flows WHERE action = "
+		"\'REJECT\' GROUP BY 1'\n"
+		"  what was refused, by rule or drop\n"
 		"flowlog query --open 'SELECT provisional, count(*) FROM flows GROUP BY 1'\n"
 		"  with the window that is still open\n",
 };

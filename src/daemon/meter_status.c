@@ -311,11 +311,15 @@ static int write_json(const struct fl_meter_status *s, const struct open_flows *
 /* status/open: what is known of the open window as journal frames, marked provisional. */
 static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 {
+	static const struct fl_ground dropped = {.drop = FL_LIVE_REJECT}; /* rules are asked when a window closes */
 	struct fl_buf buf FL_CLEANUP(fl_buf_free) = FL_BUF(STATUS_MAX);
 	struct fl_engine_window w = fl_engine_open_window(s->engine);
+	uint16_t *ground FL_CLEANUP(fl_freep) = malloc((open->n + 1) * sizeof *ground);
 	size_t at = 0;
 	int r = 0;
 
+	if (!ground)
+		return -ENOMEM;
 	qsort(open->flow, open->n, sizeof *open->flow, by_interface);
 	while (!r && at < open->n) {
 		uint16_t slot = open->flow[at].key.iface;
@@ -326,10 +330,13 @@ static int write_open(const struct fl_meter_status *s, struct open_flows *open)
 			       .length = w.length,
 			       .flags = FL_WINDOW_PROVISIONAL | (s->verdicts ? FL_WINDOW_VERDICTS : 0)},
 		    .flows = open->flow + at,
+		    .grounds = &dropped,
+		    .n_grounds = 1,
+		    .ground = ground + at,
 		};
 
-		while (at < open->n && open->flow[at].key.iface == slot) {
-			at++;
+		for (; at < open->n && open->flow[at].key.iface == slot; at++) {
+			ground[at] = open->flow[at].action == FL_ACTION_REJECT;
 			f.n_flows++;
 		}
 		if (!eni)
