@@ -25,8 +25,8 @@ QUESTIONS = {
     "rejected SSH": (["rejects", "--where", "dst port 22"],
                      "SELECT srcaddr, dstaddr, protocol, dstport, count(*), sum(packets), min(start), max(\"end\") FROM {} WHERE dstport = 22 AND action = 'REJECT' "
                      "GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 20"),
-    "one address, one hour": (["top", "--of", "pairs", "--src", "45.155.205.7", "--since", "2026-11-20T01:00:00Z", "--until", "2026-11-20T02:00:00Z"],
-                              "SELECT srcaddr, dstaddr, sum(bytes), sum(packets), count(*) FROM {} WHERE srcaddr = '45.155.205.7' AND \"end\" >= 1795136400 AND "
+    "one address, one hour": (["top", "--of", "pairs", "--src", "10.2.51.102", "--since", "2026-11-20T01:00:00Z", "--until", "2026-11-20T02:00:00Z"],
+                              "SELECT srcaddr, dstaddr, sum(bytes), sum(packets), count(*) FROM {} WHERE srcaddr = '10.2.51.102' AND \"end\" >= 1795136400 AND "
                               "start < 1795140000 GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 10"),
     "REJECT a minute": (["series", "--action", "REJECT"],
                         "SELECT start // 60, count(*), sum(bytes), sum(packets), count(*) FILTER (action = 'REJECT') FROM {} WHERE action = 'REJECT' AND "
