@@ -467,7 +467,7 @@ def test_completion_completes(flowlog, tmp_path):
         assert out.split() == [want]
 
 
-@pytest.mark.parametrize("command", ["tail", "top", "audit", "interfaces", "status", "fields"])
+@pytest.mark.parametrize("command", ["tail", "audit", "interfaces", "status", "fields"])
 def test_operands_that_nobody_reads_are_usage_errors(flowlog, command):
     assert flowlog(command, "something", check=False).returncode == 2
 
