@@ -114,9 +114,9 @@ const struct fl_command fl_cmd_series = {
 #define FL_ASK_ROWS
 static const struct fl_option talks_options[] = {
     {"new", 0, NULL, FL_OPT_STRING, "TIME", NULL, NULL,
-     "Only peers whose first record of all that are read starts at this time or later; as --since, which is better "
-     "left "
-     "out here.",
+     "Only peers whose first record of all that are read starts at this time or later. The time is written as for "
+     "since, "
+     "which is better left out here.",
      FL_ASK_AT(begun)},
 #include "cli/ask_options.def"
 #include "cli/source_options.def"
