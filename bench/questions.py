@@ -66,16 +66,11 @@ def duckdb(args, question, fmt, cpus):
     return measured([sys.executable, "-c", f"import duckdb; c = duckdb.connect(); c.execute({sql!r}); print(c.execute({QUESTIONS[question][1]!r}).fetchall())"], cpus)
 
 
-def parquet(args, question, fmt, cpus):
-    return measured([sys.executable, "-c", "import duckdb; c = duckdb.connect(); c.execute(\"SET threads=1; CREATE VIEW f AS SELECT * FROM "
-                     f"'{args.work}/duck-{fmt}.parquet'\"); print(c.execute({QUESTIONS[question][1]!r}).fetchall())"], cpus)
-
-
 def reader(args, fmt, cpus):
     """flowlogs_reader on the first 8 files: records and CPU seconds."""
     files = sorted((args.work / fmt).rglob("*.log.gz"))[:8]
     code = ("import gzip,sys\nfrom flowlogs_reader import FlowRecord\nn=0\nfor p in sys.argv[1:]:\n f=gzip.open(p,'rt'); names=f.readline().split()\n"
-            " for l in f:\n  r=FlowRecord.from_cwl_event({'message':l}) if 0 else FlowRecord(dict(zip([x.replace('-','_') for x in names], l.split()))); n+=1\nprint(n)")
+            " for l in f:\n  r=FlowRecord(dict(zip([x.replace('-','_') for x in names], l.split()))); n+=1\nprint(n)")
     got = measured([sys.executable, "-c", code, *files], cpus)
     return int(got["out"]), got["cpu"]
 
