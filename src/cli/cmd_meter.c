@@ -356,7 +356,9 @@ static int begin(struct run *r)
 		result = fl_metered_new(&r->metered, &mc);
 	if (!result)
 		r->ledger = fl_metered_ledger(r->metered);
-	return result ? result : fl_encode_header(r->encoder, &r->out);
+	result = result ? result : fl_encode_header(r->encoder, &r->out);
+	return result || !r->conf->verdicts ? result
+					    : fl_columns_add_verdict_header(&r->out, (enum fl_output)r->conf->output);
 }
 
 static void report(int error)

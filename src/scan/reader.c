@@ -540,6 +540,12 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret)
 {
+	if (!s->selected) {
+		*ret = s->listed;
+		for (size_t i = 0; i < s->places.n; i++)
+			ret->files += s->places.place[i]->n;
+		return;
+	}
 	pthread_mutex_lock(&s->pass.lock);
 	*ret = s->selected ? s->pass.report : s->listed;
 	pthread_mutex_unlock(&s->pass.lock);

@@ -18,7 +18,6 @@
 #include "base/mem.h"
 #include "scan/inflate.h"
 #include "scan/kernels.h"
-#include "scan/scan.h"
 #include "scan/set.h"
 #include "scan/text.h"
 
@@ -83,7 +82,6 @@ static json_t *end(struct reading *r, struct fl_text_counts *ret)
 
 static json_t *read_log(const char *name, struct fl_text_counts *ret)
 {
-	static struct fl_looked looked;
 	struct fl_blocks *b = NULL;
 	struct reading r = {0};
 	const char *data;
@@ -98,6 +96,7 @@ static json_t *read_log(const char *name, struct fl_text_counts *ret)
 	assert_int_equal(fl_blocks_new(&b, 0), 0);
 	assert_int_equal(fl_blocks_open_fd(b, fd), 0);
 	while (fl_blocks_next(b, &data, &n, &last) == 1) {
+		struct fl_looked looked;
 		struct fl_format *f = NULL;
 
 		if (!r.format) {

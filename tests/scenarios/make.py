@@ -205,7 +205,7 @@ def transit():
             subnets.append({**subnet(0, v["VpcId"], cidr), "SubnetId": n("subnet", d), "OwnerId": owner, "AvailabilityZone": az,
                             "AvailabilityZoneId": f"use1-az{zone + i}"})
             enis.append({**eni(0, n("subnet", d), v["VpcId"], [address], kind="transit_gateway"), "NetworkInterfaceId": n("eni", d), "OwnerId": owner,
-                         "MacAddress": f"02:00:00:00:{zone:02x}:{i:02x}", "AvailabilityZone": az, "AvailabilityZoneId": f"use1-az{zone + i}",
+                         "MacAddress": f"02:00:00:00:0{digit}:{i:02x}", "AvailabilityZone": az, "AvailabilityZoneId": f"use1-az{zone + i}",
                          "Description": f"Network Interface for Transit Gateway Attachment {n('tgw-attach', digit)}"})
         return v, subnets, enis
 
@@ -228,7 +228,7 @@ def transit():
             {"DestinationCidrBlock": "10.3.0.0/16", "Type": "static", "State": "blackhole"}], "AdditionalRoutesAvailable": False}, indent=1) + "\n")
 
     def talk(start, src, dst, sport, dport, flags, sizes, mac=None, out=False):
-        own = "02:00:00:00:01:00" if mac is None else mac
+        own = "02:00:00:00:0a:00" if mac is None else mac
         ether = Ether(src=own, dst="02:ff:00:00:00:01") if out else Ether(src="02:ff:00:00:00:01", dst=own)
         for i, (flag, size) in enumerate(zip(flags, sizes)):
             yield start + i, ether / IP(src=src, dst=dst) / TCP(sport=sport, dport=dport, flags=flag) / (b"x" * size)
@@ -246,10 +246,10 @@ def transit():
                                             "tgw-pair-attachment-id srcaddr dstaddr packets-lost-no-route packets-lost-mtu-exceeded flow-direction").split())
     client, server = "10.20.33.164", "10.40.2.236"
     write_transit("transit-gateway-request", "semantics.md 5: the request leaves the gateway in the zone it came in by, under the packet's own addresses.",
-                  n("eni", "b"), way, ("10.20.0.0/16", "10.40.0.0/16"), list(talk(0, client, server, 5000, 443, ["S"], [0], out=True)), fields)
+                  n("eni", "b"), way, ("10.20.0.0/16", "10.40.0.0/16"), list(talk(0, client, server, 5000, 443, ["S"], [0], mac="02:00:00:00:0b:00", out=True)), fields)
     write_transit("transit-gateway-reply", "semantics.md 5: the reply enters by the gateway's interface in the server's zone; in the client's VPC it leaves in the same one.",
                   n("eni", "f"), (way[0][:1] + ([way[0][1][0]], [way[0][2][0]]), way[1]), ("10.20.0.0/16", "10.40.0.0/16"),
-                  list(talk(0, server, client, 443, 5000, ["SA"], [0], mac="02:00:00:00:01:01")), fields)
+                  list(talk(0, server, client, 443, 5000, ["SA"], [0], mac="02:00:00:00:0b:01")), fields)
     write_transit("transit-gateway-vpn", "An office behind a VPN attachment, which has no interface: sides that are no VPC are -.",
                   n("tgw-attach", "c"), pair, ("10.1.0.0/16", "10.2.0.0/16"),
                   list(talk(0, "172.20.8.1", "10.1.0.10", 5000, 443, ["S"], [0], mac="02:00:00:00:09:09")) +
