@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 BUILD_DEPS = gcc clang bpftool meson ninja-build pkg-config libbpf-dev libmnl-dev libcap-ng-dev libseccomp-dev \
-	libjansson-dev libyaml-dev libzstd-dev zlib1g-dev libdeflate-dev libisal-dev libcurl4-openssl-dev
+	libjansson-dev libyaml-dev libzstd-dev zlib1g-dev libdeflate-dev libisal-dev libcurl4-openssl-dev ca-certificates
 TEST_DEPS = $(BUILD_DEPS) clang-format clang-tidy libclang-rt-14-dev libcmocka-dev python3 python3-pip python3-pytest python3-scapy mandoc \
-	iproute2 iputils-ping nftables iptables conntrack iperf3 ethtool procps tshark tcpdump nmap util-linux
+	iproute2 iputils-ping nftables iptables conntrack openssl iperf3 ethtool procps tshark tcpdump nmap util-linux
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # $(call install,PACKAGES): those that are missing; with all of them there nobody is asked for a password.
 define install

@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "scan/inflate.h"
 #include "scan/kernels.h"
-#include "scan/scan.h"
+#include "scan/set.h"
 #include "scan/text.h"
 
 #define FILES_MAX 100000
@@ -182,8 +182,10 @@ static void take_file(struct run *r, const char *path)
 	must(fl_blocks_open_fd(r->blocks, fd));
 	while ((got = fl_blocks_next(r->blocks, &data, &n, &last)) == 1) {
 		if (!f) {
-			must(fl_scan_first_line(path, data, (size_t)((const char *)memchr(data, '\n', n) - data), &f,
-						NULL));
+			struct fl_looked looked;
+
+			fl_look(data, n, &looked);
+			must(fl_look_format(path, &looked, NULL, &f));
 			must(fl_text_begin(r->text, f,
 					   &(struct fl_text_want){.batch = r->batch,
 								  .filter = r->bound,
@@ -206,7 +208,7 @@ static void take_path(struct run *r, char *path)
 	FTSENT *e;
 
 	while ((e = fts_read(fts)))
-		if (e->fts_info == FTS_F && (e->fts_level == 0 || fl_scan_is_log_name(e->fts_name)))
+		if (e->fts_info == FTS_F && (e->fts_level == 0 || strstr(e->fts_name, ".log.gz")))
 			take_file(r, e->fts_accpath);
 	fts_close(fts);
 }

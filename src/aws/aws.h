@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Amazon S3 and what speaks its protocol, for reading: SigV4 of our own, the usual chain of credentials and settings
- * (profiles, roles, containers, instances), listing in parallel, ranged reads with retries, a bounded local cache.
- * libcurl carries the bytes and is loaded when the first request is made, so that a command that reads no bucket pays
- * nothing for it. Texts of errors name bucket, key and where the credentials came from, never a secret.
+ * Amazon S3 and what speaks its protocol: SigV4 of our own, the usual chain of credentials and settings (profiles,
+ * roles, containers, instances), listing in parallel, ranged reads with retries, a bounded local cache; objects are put
+ * whole. libcurl carries the bytes and is loaded when the first request is made, so that a command that reads no bucket
+ * pays nothing for it. Texts of errors name bucket, key and where the credentials came from, never a secret.
  */
 #pragma once
 
@@ -111,6 +111,19 @@ int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char 
  * A file that this gave stays as it is when the cache forgets the object.
  */
 int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd);
+
+/*
+ * Puts an object. headers: Content-Type, Content-Encoding, x-amz-acl, x-amz-server-side-encryption ...; If-None-Match
+ * with
+ * "*" to replace nothing: -EEXIST, also when an attempt before was carried out and its answer got lost. One request, so
+ * at most FL_S3_PUT_MAX (AWS's flow-log objects have 75 MB). ret_etag may be NULL.
+ */
+#define FL_S3_PUT_MAX (5ull << 30)
+struct fl_s3_header {
+	const char *name, *value;
+};
+int fl_s3_put(struct fl_s3 *s, const char *bucket, const char *key, const void *data, size_t n,
+	      const struct fl_s3_header *headers, size_t headers_n, char ret_etag[FL_S3_ETAG_MAX]);
 
 /* For messages: where requests go and as whom ("https://s3.eu-west-1.amazonaws.com, profile \"x\" of ~/.aws/..."). */
 int fl_s3_describe(struct fl_s3 *s, const char *bucket, struct fl_buf *out);

@@ -39,6 +39,10 @@ struct fl_s3_call {
 	const char *key; /* NULL: of the bucket */
 	const struct fl_pair *query;
 	size_t query_n;
+	const struct fl_pair *headers; /* beside those that every call has; signed too */
+	size_t headers_n;
+	const void *body;
+	size_t body_n;
 	const char *etag;         /* If-Match; NULL: any */
 	bool ranged;              /* bytes `offset + done` to `offset + n` only */
 	uint64_t offset, n, done; /* done: what the sink had, in this and earlier attempts */

@@ -117,7 +117,8 @@ int fl_keys_from_json(const char *what, const char *text, size_t n, const char *
 	return fl_wrap(r, "%s", what);
 }
 
-int fl_aws_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts, struct fl_http_answer *ret)
+int fl_aws_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts,
+	       struct fl_http_answer *ret)
 {
 	unsigned limit = attempts ? attempts : l->settings->attempts;
 

@@ -61,6 +61,7 @@ int fl_keys_from_json(const char *what, const char *text, size_t n, const char *
 /* "2026-11-25T08:00:00Z", also with a fraction and +00:00; INT64_MAX for NULL; 0 with -EINVAL for what is no time. */
 int fl_parse_expiry(const char *text, int64_t *ret);
 /* A request with retries. attempts 0: as the settings say. */
-int fl_aws_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts, struct fl_http_answer *ret);
+int fl_aws_ask(struct fl_lookup *l, const struct fl_http_request *request, unsigned attempts,
+	       struct fl_http_answer *ret);
 /* "20150830T123600Z" */
 void fl_amz_date(int64_t unix_s, char ret[20]);

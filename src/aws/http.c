@@ -248,6 +248,18 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 	return len;
 }
 
+/* Without its query: that has keys and tokens of listings in it. */
+static int shown(const struct transfer *t)
+{
+	return (int)FL_MIN(strcspn(t->request->url, "?"), (size_t)URL_SHOWN);
+}
+
+static int too_long(const struct transfer *t, const char *what, unsigned bytes)
+{
+	return fl_fail(-EPROTO, "%.*s: the server's %s is longer than %u MiB", shown(t), t->request->url, what,
+		       bytes >> 20);
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
 	struct transfer *t = ctx;
@@ -267,15 +279,14 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	if (a->status / 100 == 2) {
 		t->error = fl_buf_add(&a->body, data, len);
 		if (t->error == -E2BIG)
-			t->error =
-			    fl_fail(-EPROTO, "the server's answer is longer than %u MiB", FL_HTTP_BODY_MAX >> 20);
+			t->error = too_long(t, "answer", FL_HTTP_BODY_MAX);
 		return t->error ? 0 : len;
 	}
 	room = a->body.len < FL_HTTP_ERROR_MAX ? FL_HTTP_ERROR_MAX - a->body.len : 0;
 	t->error = fl_buf_add(&a->body, data, FL_MIN(len, room));
 	t->dropped += len - FL_MIN(len, room);
 	if (!t->error && t->dropped > DRAIN_MAX)
-		t->error = fl_fail(-EPROTO, "the server's error message is longer than %u MiB", DRAIN_MAX >> 20);
+		t->error = too_long(t, "error message", DRAIN_MAX);
 	return t->error ? 0 : len;
 }
 
@@ -286,10 +297,17 @@ static int set_headers(struct transfer *t, struct curl_slist **list)
 	const struct fl_curl *c = t->http->curl;
 	struct fl_buf line = FL_BUF(FL_SIGV4_TEXT_MAX);
 	struct curl_slist *more;
+	bool has_type = false;
 	int r = 0;
 
+	for (size_t i = 0; i < t->request->headers_n; i++)
+		has_type |= !strcasecmp(t->request->headers[i].name, "Content-Type");
 	/* Without this a body of 1 MiB and more waits for a "100 Continue" that some servers never send. */
 	*list = c->slist_append(NULL, "Expect:");
+	if (!has_type && *list) { /* or libcurl says that a body is a form */
+		more = c->slist_append(*list, "Content-Type:");
+		r = more ? 0 : -ENOMEM;
+	}
 	for (size_t i = 0; i < t->request->headers_n && !r && *list; i++) {
 		const struct fl_pair *p = &t->request->headers[i];
 
@@ -384,8 +402,7 @@ static int map_error(struct transfer *t, CURLcode code)
 	t->answer->refused = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
 	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
 		remedy = "; name the authority's certificates with AWS_CA_BUNDLE=/path";
-	return fl_fail(error, "%.*s: %s%s", (int)FL_MIN(strcspn(t->request->url, "?"), (size_t)URL_SHOWN),
-		       t->request->url, why, remedy);
+	return fl_fail(error, "%.*s: %s%s", shown(t), t->request->url, why, remedy);
 }
 
 static int drive(struct transfer *t, CURLM *multi)
@@ -402,7 +419,8 @@ static int drive(struct transfer *t, CURLM *multi)
 	if (running && fl_http_stopped(t->http))
 		return stopped();
 	if (m)
-		return fl_fail(-EIO, "%s: the transfer failed inside libcurl (%d)", t->request->url, (int)m);
+		return fl_fail(-EIO, "%.*s: the transfer failed inside libcurl (%d)", shown(t), t->request->url,
+			       (int)m);
 	for (CURLMsg *msg; (msg = c->multi_info_read(multi, &left));)
 		if (msg->msg == CURLMSG_DONE && msg->data.result)
 			return t->error ? t->error : map_error(t, msg->data.result);

@@ -36,7 +36,8 @@ static int one_page(struct fl_s3 *s, const char *bucket, const char *delimiter, 
 	r = fl_s3_call(s, &call, answer);
 	if (r)
 		return r;
-	return fl_s3_page_read(page, answer->body.data ? answer->body.data : "", answer->body.len);
+	r = fl_s3_page_read(page, answer->body.data ? answer->body.data : "", answer->body.len);
+	return page->ended ? r : fl_wrap(r, "s3://%s/%s", bucket, page->prefix);
 }
 
 static int pages(struct fl_s3 *s, const char *bucket, const char *prefix, const char *delimiter, fl_s3_object_fn fn,

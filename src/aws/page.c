@@ -63,6 +63,7 @@ static int64_t parse_modified(const char *text)
 
 static int give(struct fl_s3_page *p, bool is_prefix)
 {
+	int r;
 	struct fl_s3_object o = {.key = p->key,
 				 .etag = is_prefix ? "" : p->etag,
 				 .size = p->size,
@@ -75,7 +76,9 @@ static int give(struct fl_s3_page *p, bool is_prefix)
 	if (!*p->key)
 		return fl_fail(-EPROTO, "the listing has an object without a key");
 	p->entries++;
-	return p->fn(p->ctx, &o);
+	r = p->fn(p->ctx, &o);
+	p->ended = r != 0;
+	return r;
 }
 
 static int on_object(struct fl_s3_page *p, const char *name, const char *text)

@@ -14,6 +14,7 @@ struct fl_s3_page {
 	/* what came */
 	uint64_t entries;
 	bool truncated;
+	bool ended;                  /* by fn: what is returned is its own */
 	char token[FL_S3_TOKEN_MAX]; /* of the next page */
 	/* of the object that is being read */
 	bool encoded;

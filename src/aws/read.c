@@ -49,7 +49,10 @@ static int put(void *ctx, uint64_t offset, const void *data, size_t n)
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return fl_fail(-errno, "s3://%s/%s: its copy cannot be written: %m", g->bucket, g->key);
+			return fl_fail(
+			    -errno,
+			    "s3://%s/%s: its copy cannot be written: %m; XDG_CACHE_HOME and TMPDIR name other places",
+			    g->bucket, g->key);
 		p += done;
 		offset += (uint64_t)done;
 		n -= (size_t)done;

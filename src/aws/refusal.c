@@ -38,7 +38,8 @@ void fl_refusal_read(const struct fl_http_answer *answer, struct fl_refusal *ret
 static const struct row {
 	const char *code;
 	int error;
-	const char *text, *remedy;
+	const char *text;
+	const char *remedy; /* NULL: read_remedy's */
 	bool names_credentials, shows_message;
 } rows[] = {
     {"NoSuchBucket", -ENOENT, "there is no such bucket", "", false, false},
@@ -66,51 +67,51 @@ static const struct row {
     {"ServiceUnavailable", -EBUSY, "the server was not available at any attempt", "; try again later", false, true},
 };
 
-static const char *denied_remedy(const struct fl_s3 *s)
+/* Without a code that is known: by the status, from `least` to `most`. put: of a PUT, else of what reads. */
+static const struct {
+	long least, most;
+	bool put;
+	struct row row;
+} by_status[] = {
+    {401, 403, true, {NULL, -EACCES, "access is denied", "; ask for s3:PutObject on it", true, true}},
+    {401, 403, false, {NULL, -EACCES, "access is denied", NULL, true, true}},
+    {404, 404, true, {NULL, -ENOENT, "there is no such bucket", "", false, false}},
+    {404, 404, false, {NULL, -ENOENT, "there is no such bucket or object", "", false, false}},
+    {412, 412, true, {NULL, -EEXIST, "there is such an object already", "", false, false}},
+    {412, 412, false, {NULL, -ESTALE, "the object was replaced while it was read", "", false, false}},
+    {416, 416, false, {NULL, -ERANGE, "the object ends before what was asked for", "", false, false}},
+    {500, 599, false, {NULL, -EBUSY, "the server failed at every attempt", "; try again later", false, true}},
+    {500, 599, true, {NULL, -EBUSY, "the server failed at every attempt", "; try again later", false, true}},
+};
+
+static const char *read_remedy(const struct fl_s3 *s)
 {
 	if (s->anonymous)
 		return "; it is not public: leave --anonymous away";
 	if (!s->requester_pays)
 		return "; ask for s3:ListBucket on the bucket and s3:GetObject on what is in it, or add "
-		       "--requester-pays if "
-		       "the reader pays for it";
+		       "--requester-pays if the reader pays for it";
 	return "; ask for s3:ListBucket on the bucket and s3:GetObject on what is in it";
 }
 
-static const struct row *row_of(const struct fl_s3 *s, long status, const char *code, struct row *other)
+static const struct row *row_of(bool put, long status, const char *code)
 {
+	static const struct row other = {NULL, -EPROTO, "the server refuses", "", false, true};
+
 	for (size_t i = 0; i < FL_ARRAY_LEN(rows); i++)
 		if (!strcmp(rows[i].code, code))
 			return &rows[i];
-	*other = (struct row){.error = -EPROTO, .text = "the server refuses", .remedy = "", .shows_message = true};
-	if (status == 401 || status == 403)
-		*other = (struct row){.error = -EACCES,
-				      .text = "access is denied",
-				      .remedy = denied_remedy(s),
-				      .names_credentials = true,
-				      .shows_message = true};
-	else if (status == 404)
-		*other = (struct row){.error = -ENOENT, .text = "there is no such bucket or object", .remedy = ""};
-	else if (status == 412)
-		*other =
-		    (struct row){.error = -ESTALE, .text = "the object was replaced while it was read", .remedy = ""};
-	else if (status == 416)
-		*other =
-		    (struct row){.error = -ERANGE, .text = "the object ends before what was asked for", .remedy = ""};
-	else if (status >= 500)
-		*other = (struct row){.error = -EBUSY,
-				      .text = "the server failed at every attempt",
-				      .remedy = "; try again later",
-				      .shows_message = true};
-	return other;
+	for (size_t i = 0; i < FL_ARRAY_LEN(by_status); i++)
+		if (status >= by_status[i].least && status <= by_status[i].most && put == by_status[i].put)
+			return &by_status[i].row;
+	return &other;
 }
 
 int fl_refusal_explain(const struct fl_s3 *s, const struct fl_s3_call *call, const struct fl_http_answer *answer,
 		       const struct fl_refusal *refusal, const char *from)
 {
 	struct fl_buf message FL_CLEANUP(fl_buf_free) = FL_BUF(8192);
-	struct row other;
-	const struct row *row = row_of(s, answer->status, refusal->code, &other);
+	const struct row *row = row_of(!strcmp(call->method, "PUT"), answer->status, refusal->code);
 
 	(void)fl_buf_printf(&message, "%ld", answer->status);
 	if (*refusal->code)
@@ -120,5 +121,5 @@ int fl_refusal_explain(const struct fl_s3 *s, const struct fl_s3_call *call, con
 		       fl_grid_clean(&message, refusal->message, strlen(refusal->message)));
 	return fl_fail(row->error, "s3://%s/%s: %s (%s)%s%s%s", call->bucket, call->key ? call->key : "", row->text,
 		       fl_buf_cstr(&message), row->names_credentials && !s->anonymous ? ", as " : "",
-		       row->names_credentials && !s->anonymous ? from : "", row->remedy);
+		       row->names_credentials && !s->anonymous ? from : "", row->remedy ? row->remedy : read_remedy(s));
 }

@@ -14,7 +14,7 @@
 #define CONNECTIONS_DEFAULT 32
 #define CONNECTIONS_MAX 1024
 #define STALL_S 20
-#define HEADERS_MAX 8
+#define HEADERS_MAX 24
 #define URL_MAX (3u * FL_S3_KEY_MAX + 16384u) /* and a query with another key and a token in it */
 #define PROGRESS_MIN (64u << 10)              /* bytes that make the next attempt a first one */
 #define REGION_CHANGES_MAX 3
@@ -127,7 +127,7 @@ struct attempt {
 	struct fl_credentials credentials;
 	struct fl_s3_place place;
 	struct fl_buf url, auth;
-	char date[20], range[64];
+	char date[20], range[64], payload[FL_SHA256_HEX];
 	struct fl_pair headers[HEADERS_MAX];
 	size_t headers_n;
 	bool begun; /* the answer's headers were looked at */
@@ -135,7 +135,8 @@ struct attempt {
 
 static void header(struct attempt *a, const char *name, const char *value)
 {
-	a->headers[a->headers_n++] = (struct fl_pair){name, value};
+	if (a->headers_n < HEADERS_MAX) /* fl_s3_put has its own ceiling */
+		a->headers[a->headers_n++] = (struct fl_pair){name, value};
 }
 
 static int64_t server_now(struct fl_s3 *s)
@@ -186,6 +187,8 @@ static int prepare(struct attempt *a)
 	header(a, "Host", a->place.host);
 	if (a->s->requester_pays)
 		header(a, "x-amz-request-payer", "requester");
+	for (size_t i = 0; i < c->headers_n; i++)
+		header(a, c->headers[i].name, c->headers[i].value);
 	if (c->etag && *c->etag)
 		header(a, "If-Match", c->etag);
 	if (c->ranged) {
@@ -195,7 +198,7 @@ static int prepare(struct attempt *a)
 	}
 	if (a->s->anonymous)
 		return 0;
-	header(a, "x-amz-content-sha256", FL_SHA256_EMPTY);
+	header(a, "x-amz-content-sha256", a->payload);
 	header(a, "x-amz-date", a->date);
 	if (*a->credentials.token)
 		header(a, "x-amz-security-token", a->credentials.token);
@@ -206,7 +209,7 @@ static int prepare(struct attempt *a)
 						      .query_n = c->query_n,
 						      .headers = a->headers,
 						      .headers_n = a->headers_n,
-						      .payload_sha256 = FL_SHA256_EMPTY,
+						      .payload_sha256 = a->payload,
 						      .region = a->place.region,
 						      .service = "s3",
 						      .key_id = a->credentials.id,
@@ -350,6 +353,8 @@ static int attempt(struct attempt *a, struct effort *e)
 	q.url = fl_buf_cstr(&a->url);
 	q.headers = a->headers;
 	q.headers_n = a->headers_n;
+	q.body = a->call->body;
+	q.body_n = a->call->body_n;
 	q.sink = a->call->sink ? on_data : NULL;
 	q.ctx = a;
 	return fl_http_do(a->s->http, &q, a->answer);
@@ -408,6 +413,7 @@ int fl_s3_call(struct fl_s3 *s, struct fl_s3_call *call, struct fl_http_answer *
 	if (!a)
 		return -ENOMEM;
 	*a = (struct attempt){.s = s, .call = call, .answer = ret, .url = FL_BUF(URL_MAX), .auth = FL_BUF(4096)};
+	fl_sha256_hex(call->body, call->body_n, a->payload);
 	r = persist(a);
 	fl_credentials_wipe(&a->credentials);
 	fl_buf_free(&a->url);

@@ -3,7 +3,6 @@
 #include "cli/ask.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +15,10 @@
 #include "cli/answer.h"
 #include "query/ask.h"
 
-static volatile sig_atomic_t stopped;
-
-static void on_interrupt(int signo)
-{
-	(void)signo;
-	stopped = 1;
-}
-
 struct ask {
 	const char *command;
 	const struct fl_ask_options *o;
+	struct fl_where_conf where;
 	const struct fl_question *question; /* NULL: summary */
 	struct fl_names *names;
 	struct fl_filter *filter, *local;
@@ -39,6 +31,13 @@ static const char *temporary_directory(void)
 	const char *dir = getenv("TMPDIR");
 
 	return dir && *dir ? dir : access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp";
+}
+
+static uint64_t memory_of_machine(void)
+{
+	uint64_t bytes = (uint64_t)FL_MAX(sysconf(_SC_PHYS_PAGES), 0) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
+
+	return FL_MAX(bytes, UINT64_C(1) << 30);
 }
 
 /* ---- what is asked ---- */
@@ -93,7 +92,7 @@ static int new_since(struct ask *a)
 
 	if (!a->o->begun)
 		return 0;
-	r = fl_where_time("--new", a->o->begun, &a->o->where, &a->conf.scan, &newest, &at);
+	r = fl_where_time("--new", a->o->begun, &a->where, &a->conf.scan, &newest, &at);
 	a->conf.since_first = at > 0 ? (uint64_t)at : 1;
 	return r;
 }
@@ -103,31 +102,26 @@ static int prepare(struct ask *a, int argc, char **argv)
 	static const enum fl_metric by[] = {FL_METRICS, FL_METRIC_BYTES, FL_METRIC_PACKETS, FL_METRIC_FLOWS};
 	const struct fl_ask_options *o = a->o;
 	bool talks = a->question && a->question->pipe == FL_PIPE_TALKS;
-	int r = fl_names_new(&a->names, o->where.inventory, o->where.store);
+	int r = fl_names_new(&a->names, o->where.inventory, o->source.store);
 
 	a->form = (enum fl_answer_form)o->output;
-	a->conf = (struct fl_ask_conf){.scan = {.store = o->where.store,
-						.flow_log = o->flow_log,
-						.format = o->format,
-						.open_window = o->open_window,
-						.threads = (unsigned)FL_MIN(o->threads, UINT64_C(256)),
-						.progress = true,
-						.stop = &stopped},
-				       .order = (int)by[o->by],
+	a->conf = (struct fl_ask_conf){.order = (int)by[o->by],
 				       .limit = o->all     ? 0
 						: o->limit ? o->limit
 							   : UINT64_MAX,
 				       .bucket = 60,
-				       .memory = FL_MAX(o->memory, UINT64_C(1) << 20),
+				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : memory_of_machine(),
 				       .tmp = temporary_directory()};
 	if (!r && talks)
 		r = talks_filter(a, &argc, &argv);
 	argv[argc] = NULL; /* argv has room for it */
-	a->conf.scan.paths = (const char *const *)argv;
+	fl_source_scan(&o->source, argv, &a->conf.scan);
+	a->where = o->where;
+	a->where.store = o->source.store;
 	if (!r) {
 		struct fl_filter *f = NULL;
 
-		r = fl_where_filter(&f, &o->where, a->names, &a->conf.scan);
+		r = fl_where_filter(&f, &a->where, a->names, &a->conf.scan);
 		r = r ? r : fl_filter_and(&a->filter, a->filter, f);
 	}
 	r = r ? r : new_since(a);
@@ -297,11 +291,9 @@ static int ask_summary(struct ask *a, int *ret_status)
 
 int fl_ask_run(const char *command, const char *choice, const struct fl_ask_options *o, int argc, char **argv)
 {
-	struct sigaction sa = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
 	struct ask a = {.command = command, .o = o, .question = fl_question_find(command, choice)};
 	int status = 0, r;
 
-	sigaction(SIGINT, &sa, NULL); /* a second one ends at once */
 	r = prepare(&a, argc, argv);
 	if (r == -EINVAL) {
 		fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));

@@ -3,14 +3,16 @@
 #pragma once
 
 #include "cli/cli.h"
+#include "cli/sources.h"
 #include "cli/where.h"
 
 struct fl_ask_options {
-	struct fl_where_conf where;
-	const char *flow_log, *format, *begun;
+	struct fl_where_conf where; /* its store is the source's */
+	struct fl_source_conf source;
+	const char *begun;
 	int output, choice, by;
-	uint64_t limit, memory, threads, every_ns;
-	bool all, open_window, provenance;
+	uint64_t limit, memory, every_ns;
+	bool all, provenance;
 };
 
 #define FL_ASK_AT(conf, member) offsetof(conf, ask.member)
@@ -137,38 +139,6 @@ struct fl_ask_options {
 		    "newest import.",                                                                                  \
 		    FL_ASK_AT(conf, where.inventory)                                                                   \
 	}
-#define FL_ASK_SOURCES(conf)                                                                                           \
-	{"flow-log",                                                                                                   \
-	 0,                                                                                                            \
-	 NULL,                                                                                                         \
-	 FL_OPT_STRING,                                                                                                \
-	 "ID",                                                                                                         \
-	 NULL,                                                                                                         \
-	 NULL,                                                                                                         \
-	 "The flow log of the store; without it the first of the configuration.",                                      \
-	 FL_ASK_AT(conf, flow_log)},                                                                                   \
-	    {"format",                                                                                                 \
-	     0,                                                                                                        \
-	     NULL,                                                                                                     \
-	     FL_OPT_STRING,                                                                                            \
-	     "FORMAT",                                                                                                 \
-	     NULL,                                                                                                     \
-	     NULL,                                                                                                     \
-	     "The format of text that has no header line; without it AWS's default format.",                           \
-	     FL_ASK_AT(conf, format)},                                                                                 \
-	    {"open",                                                                                                   \
-	     0,                                                                                                        \
-	     NULL,                                                                                                     \
-	     FL_OPT_FLAG,                                                                                              \
-	     NULL,                                                                                                     \
-	     NULL,                                                                                                     \
-	     NULL,                                                                                                     \
-	     "Add the open window of the store; its numbers still grow.",                                              \
-	     FL_ASK_AT(conf, open_window)},                                                                            \
-	{                                                                                                              \
-		"threads", 0, NULL, FL_OPT_U64, "N", "0", NULL,                                                        \
-		    "How many threads read; 0: as many as there are CPUs.", FL_ASK_AT(conf, threads)                   \
-	}
 #define FL_ASK_OUTPUT(conf, forms)                                                                                     \
 	{"output",                                                                                                     \
 	 'o',                                                                                                          \
@@ -188,7 +158,8 @@ struct fl_ask_options {
 	     "SIZE",                                                                                                   \
 	     "1GiB",                                                                                                   \
 	     NULL,                                                                                                     \
-	     "Memory for groups; what does not fit goes to a temporary file in TMPDIR, and the answer stays exact.",   \
+	     "Memory for groups; 0: a quarter of the machine's, at least 1GiB. What does not fit goes to a temporary " \
+	     "file in TMPDIR, and the answer stays exact.",                                                            \
 	     FL_ASK_AT(conf, memory)},                                                                                 \
 	{                                                                                                              \
 		"provenance", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,                                                  \

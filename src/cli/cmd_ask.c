@@ -8,7 +8,7 @@ struct conf {
 };
 
 static const char *const reject_kinds[] = {"rejected", "refused", "unanswered"};
-static const char *const port_kinds[] = {"ports", "sources", "listeners"};
+static const char *const port_kinds[] = {"ports", "sources", "sweeps", "listeners"};
 
 static int rejects(void *conf, int argc, char **argv)
 {
@@ -34,23 +34,14 @@ RUN(conversations)
 RUN(external)
 RUN(summary)
 
-#define STORE                                                                                                          \
-	{                                                                                                              \
-		"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,                                     \
-		    "The state directory that is read when no SOURCE is named.", FL_ASK_AT(struct conf, where.store)   \
-	}
+#define FL_SOURCE_AT(member) FL_ASK_AT(struct conf, source.member)
 #define SHARED(forms)                                                                                                  \
-	FL_ASK_FILTERS(struct conf), STORE, FL_ASK_SOURCES(struct conf), FL_ASK_OUTPUT(struct conf, forms),            \
+	FL_ASK_FILTERS(struct conf), FL_ASK_OUTPUT(struct conf, forms),                                                \
 	{                                                                                                              \
 		0                                                                                                      \
 	}
 #define FORMS "table|csv|json"
-#define SOURCES                                                                                                        \
-	"\n\nA SOURCE is a state directory, a directory, a file of records (text with or without a header line, "      \
-	"gzip, "                                                                                                       \
-	"zstd), a capture (pcap, pcapng), or - for standard input; several are read as one, and what each is is "      \
-	"found by "                                                                                                    \
-	"looking. Without SOURCE the store is read. Sources are never written to."
+#define SOURCES "\n\n" FL_SOURCE_TEXT
 
 static const struct fl_option rejects_options[] = {
     {"kind", 'k', NULL, FL_OPT_ENUM, "KIND", "rejected", "rejected|refused|unanswered",
@@ -59,6 +50,7 @@ static const struct fl_option rejects_options[] = {
      "and no packet came back at the same interface.",
      FL_ASK_AT(struct conf, choice)},
     FL_ASK_ROWS(struct conf),
+#include "cli/source_options.def"
     SHARED(FORMS),
 };
 const struct fl_command fl_cmd_rejects = {
@@ -77,11 +69,13 @@ const struct fl_command fl_cmd_rejects = {
 };
 
 static const struct fl_option ports_options[] = {
-    {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "ports", "ports|sources|listeners",
-     "ports: each destination port. sources: each source, by the number of ports it tried. listeners: each address and "
+    {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "ports", "ports|sources|sweeps|listeners",
+     "ports: each destination port. sources: each source, by the number of ports it tried. sweeps: by the number of "
+     "addresses. listeners: each address and "
      "port that is the server of accepted traffic, by its clients.",
      FL_ASK_AT(struct conf, choice)},
     FL_ASK_ROWS(struct conf),
+#include "cli/source_options.def"
     SHARED(FORMS),
 };
 const struct fl_command fl_cmd_ports = {
@@ -103,6 +97,7 @@ static const struct fl_option series_options[] = {
     {"every", 0, NULL, FL_OPT_DURATION, "TIME", "0", NULL,
      "Width of a row, at least a minute (1m, 1h, 1d); 0: by the span, so that they fit a screen.",
      FL_ASK_AT(struct conf, every_ns)},
+#include "cli/source_options.def"
     SHARED(FORMS),
 };
 const struct fl_command fl_cmd_series = {
@@ -126,6 +121,7 @@ static const struct fl_option talks_options[] = {
      "out here.",
      FL_ASK_AT(struct conf, begun)},
     FL_ASK_ROWS(struct conf),
+#include "cli/source_options.def"
     SHARED(FORMS),
 };
 const struct fl_command fl_cmd_talks = {
@@ -146,6 +142,7 @@ const struct fl_command fl_cmd_talks = {
 
 static const struct fl_option conversations_options[] = {
     FL_ASK_ROWS(struct conf),
+#include "cli/source_options.def"
     SHARED(FORMS),
 };
 const struct fl_command fl_cmd_conversations = {
@@ -165,6 +162,7 @@ const struct fl_command fl_cmd_conversations = {
 
 static const struct fl_option external_options[] = {
     FL_ASK_ROWS(struct conf),
+#include "cli/source_options.def"
     SHARED(FORMS),
 };
 const struct fl_command fl_cmd_external = {
@@ -181,6 +179,7 @@ const struct fl_command fl_cmd_external = {
 };
 
 static const struct fl_option summary_options[] = {
+#include "cli/source_options.def"
     SHARED("table|json"),
 };
 /* csv is none of its forms. */

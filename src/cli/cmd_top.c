@@ -97,7 +97,7 @@ static int live(struct fl_view *view)
 static int open_window(const struct conf *c)
 {
 	struct fl_view *view = NULL;
-	int r = fl_view_new(&view, c->ask.where.store, c->ask.where.store, STDOUT_FILENO);
+	int r = fl_view_new(&view, c->ask.source.store, c->ask.source.store, STDOUT_FILENO);
 
 	if (!r && c->live && isatty(STDOUT_FILENO)) {
 		r = live(view);
@@ -116,9 +116,9 @@ static bool of_records(const struct fl_ask_options *o, int argc)
 {
 	const struct fl_where_conf *w = &o->where;
 
-	return argc || o->choice || o->by || o->output || o->limit || o->all || o->open_window || o->flow_log ||
-	       o->format || w->since || w->until || w->eni || w->vpc || w->subnet || w->instance || w->src || w->dst ||
-	       w->port || w->protocol || w->words || w->action;
+	return argc || o->choice || o->by || o->output || o->limit || o->all || o->source.open_window ||
+	       o->source.flow_log || o->source.format || w->since || w->until || w->eni || w->vpc || w->subnet ||
+	       w->instance || w->src || w->dst || w->port || w->protocol || w->words || w->action;
 }
 
 static int run(void *conf, int argc, char **argv)
@@ -135,9 +135,6 @@ static int run(void *conf, int argc, char **argv)
 }
 
 static const struct fl_option options[] = {
-    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "The state directory of the running daemon; it is read when no SOURCE is named.",
-     FL_ASK_AT(struct conf, where.store)},
     {"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.", offsetof(struct conf, live)},
     {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "window", "window|talkers|destinations|pairs|ports|services|interfaces",
@@ -149,7 +146,8 @@ static const struct fl_option options[] = {
      FL_ASK_AT(struct conf, by)},
     FL_ASK_ROWS(struct conf),
     FL_ASK_FILTERS(struct conf),
-    FL_ASK_SOURCES(struct conf),
+#define FL_SOURCE_AT(member) FL_ASK_AT(struct conf, source.member)
+#include "cli/source_options.def"
     FL_ASK_OUTPUT(struct conf, "table|csv|json"),
     {0},
 };
@@ -163,9 +161,8 @@ const struct fl_command fl_cmd_top = {
 	"connection, to whom, bytes, packets and the interface. The "
 	"numbers are provisional: they still grow. Below them stand the ledger of the "
 	"window that closed last and of all windows.\n\n"
-	"With a SOURCE (a state directory, a directory, a file of records, a capture, or - for standard "
-	"input), a filter or --of, the largest of the records there; without SOURCE those of the "
-	"store. Records are counted as they are: what two recorded interfaces saw counts twice.",
+	"With a SOURCE, a filter or --of, the largest of the records there; without SOURCE those of the "
+	"store. Records are counted as they are: what two recorded interfaces saw counts twice.\n\n" FL_SOURCE_TEXT,
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

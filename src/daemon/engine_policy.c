@@ -259,7 +259,7 @@ int fl_judging_part(struct fl_engine *e, struct window *w)
 	free(w->opinion);
 	w->opinion = calloc(w->n_flows + 1, sizeof *w->opinion);
 	r = order && marks && w->opinion ? open_table(e, start) : -ENOMEM;
-	if (!r && !w->opinions)
+	if (!r && w->n_flows && !w->opinions)
 		r = fl_opinions_new(&w->opinions);
 	if (r)
 		return r;

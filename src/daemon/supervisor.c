@@ -293,6 +293,9 @@ static void stop_all(struct supervisor *s)
 	if (s->run->privileged)
 		for (unsigned slot = 0; slot < 1024; slot++)
 			s->run->ops->detach(s->run->privileged, (uint16_t)slot);
+	/* While the meter writes its last window, nothing is left to name. */
+	if (s->pid[ROLE_NAMES])
+		kill(s->pid[ROLE_NAMES], SIGTERM);
 	stop_role(s, ROLE_METER);
 	stop_role(s, ROLE_NAMES);
 	stop_role(s, ROLE_DELIVER);

@@ -3,6 +3,7 @@
  * out one by one. */
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "query/query.h"
 #include "query/table.h"
 
+#define NAP_MS 1
 #define EXPLAIN_MAX (1u << 20)
 #define FAULTS_MAX (64u << 10)
 
@@ -74,11 +76,15 @@ static int open_database(struct query *q)
 	};
 	fl_duck config = NULL;
 	char *why = NULL;
+	char threads[16];
 	int r = q->d.create_config(&config) ? -ENOMEM : 0;
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(settings); i++)
 		if (q->d.set_config(config, settings[i][0], settings[i][1]))
 			r = fl_fail(-EINVAL, "DuckDB refuses the setting %s", settings[i][0]);
+	snprintf(threads, sizeof threads, "%u", q->conf->scan->threads);
+	if (!r && q->conf->scan->threads && q->d.set_config(config, "threads", threads))
+		r = fl_fail(-EINVAL, "DuckDB refuses %s threads", threads);
 	if (!r && q->d.open_ext(NULL, &q->database, config, &why))
 		r = fl_fail(-EIO, "DuckDB cannot be opened: %s", why ? why : "no reason given");
 	q->d.free(why);
@@ -127,20 +133,31 @@ static int failed(struct query *q, const char *why)
 	return fl_fail(-EINVAL, "%s", why && *why ? why : "DuckDB gives no reason");
 }
 
+/* This thread works, too, and naps while others have all there is to do: the library itself would spin. */
+static void work(const struct query *q, fl_duck pending)
+{
+	int state = FL_DUCK_PENDING_MORE;
+
+	while (!q->stop && (state == FL_DUCK_PENDING_MORE || state == FL_DUCK_PENDING_NO_TASKS)) {
+		state = q->d.pending_execute_task(pending);
+		if (state == FL_DUCK_PENDING_NO_TASKS)
+			poll(NULL, 0, NAP_MS);
+	}
+}
+
 static int run_pending(struct query *q, fl_duck statement)
 {
 	struct fl_duck_result result = {0};
 	fl_duck pending = NULL;
 	int r;
 
-	if (q->d.pending_prepared_streaming(statement, &pending))
-		r = failed(q, q->d.pending_error(pending));
-	else if (q->d.execute_pending(pending, &result))
+	r = q->d.pending_prepared_streaming(statement, &pending) ? failed(q, q->d.pending_error(pending)) : 0;
+	if (!r)
+		work(q, pending);
+	if (!r && q->d.execute_pending(pending, &result))
 		r = failed(q, q->d.result_error(&result));
-	else if (q->d.result_return_type(result) == FL_DUCK_RESULT_ROWS)
+	else if (!r && q->d.result_return_type(result) == FL_DUCK_RESULT_ROWS)
 		r = fl_query_print(&q->d, &result, q->conf->output, q->conf->out_fd, &q->stop);
-	else
-		r = 0;
 	if (!r && q->stop)
 		r = failed(q, NULL);
 	q->d.destroy_result(&result);

@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "query/group_inner.h"
 
-#define SMALL 65536u                     /* rows that one thread merges in no time */
-#define ANSWER_LEAST (UINT64_C(4) << 20) /* bytes of rows that are always granted */
-#define PASSES 1024u                     /* over the rows of one part, by the ten bits of the hash behind its own */
+#define ROWS_AHEAD 16u
+#define SMALL 65536u                           /* rows that one thread merges in no time */
+#define ANSWER_LEAST (UINT64_C(4) << 20)       /* bytes of rows that are always granted */
+#define KEY_MOST (8 * (2 * FL_GROUP_KEYS + 4)) /* bytes */
+#define PASSES 1024u /* over the rows of one part, by the ten bits of the hash behind its own */
 
 /* Rows kept so far: all, or the first `limit` as a heap with the last of them at its top. */
 struct kept {
@@ -37,6 +39,12 @@ struct merge { /* of one thread */
 	size_t part_in; /* which table of the workers is merged */
 	unsigned pass, passes;
 	unsigned number; /* of the thread */
+	/* Rows on their way into a table, so that its memory can be on its way too. */
+	const char *pending[FL_GROUP_AHEAD];
+	uint32_t n_pending;
+	uint64_t hash[FL_GROUP_AHEAD];
+	char *row[FL_GROUP_AHEAD];
+	char keys[FL_GROUP_AHEAD * KEY_MOST];
 	pthread_t thread;
 	bool started;
 };
@@ -135,31 +143,23 @@ static int emit(struct merge *m, const char *row)
 
 /* ---- merging ---- */
 
-/* A row of the workers' tables to its group. */
-static int to_group(struct merge *m, const char *row)
+/* Whether the value of a row counts, of its flags; they are left as the group's. */
+static bool take_value_flags(const struct fl_group_layout *in, char *key)
 {
-	const struct fl_groups *g = m->all->g;
-	const struct fl_group_layout *in = &g->in[m->part_in];
+	uint32_t flags, of_value = FL_GROUP_FLAG_NULL(in->n_keys - 1) | FL_GROUP_FLAG_V6(in->n_keys - 1);
+	bool counts;
+
+	memcpy(&flags, key, 4);
+	counts = !(flags & FL_GROUP_FLAG_NULL(in->n_keys - 1));
+	flags &= ~of_value;
+	memcpy(key, &flags, 4);
+	return counts;
+}
+
+static void add_measures(const struct fl_groups *g, const struct fl_group_layout *in, const char *row, uint64_t *to)
+{
 	const uint64_t *from = (const uint64_t *)(const void *)(row + 8 + in->key_bytes);
-	char key[8 * (2 * FL_GROUP_KEYS + 2)], *group;
-	uint64_t hash, *to;
-	bool counts_null = false;
-	int r;
 
-	memcpy(key, row + 8, in->group_bytes);
-	if (in->counts) {
-		uint32_t flags, of_value = FL_GROUP_FLAG_NULL(in->n_keys - 1) | FL_GROUP_FLAG_V6(in->n_keys - 1);
-
-		memcpy(&flags, key, 4);
-		counts_null = flags & FL_GROUP_FLAG_NULL(in->n_keys - 1);
-		flags &= ~of_value;
-		memcpy(key, &flags, 4);
-	}
-	hash = in->counts ? fl_group_hash(&g->out, key, g->seed) : fl_group_row_hash(row);
-	r = fl_group_table_find(&m->out, key, &hash, 1, &group);
-	if (r)
-		return r;
-	to = fl_group_row_measures(group, &g->out);
 	for (size_t i = 0; i < in->n_measures; i++) {
 		size_t at = g->in_measure[i];
 
@@ -172,21 +172,72 @@ static int to_group(struct merge *m, const char *row)
 		else
 			to[at] = fl_group_add_u64(to[at], from[i]);
 	}
-	if (in->counts && !counts_null)
-		to[g->distinct_measure[m->part_in]]++;
-	return 0;
+}
+
+/* Rows of the workers' tables to their groups. */
+static int to_groups(struct merge *m)
+{
+	const struct fl_groups *g = m->all->g;
+	const struct fl_group_layout *in = &g->in[m->part_in];
+	bool counts[FL_GROUP_AHEAD];
+	uint32_t n = m->n_pending;
+	int r;
+
+	for (uint32_t i = 0; i < n; i++) {
+		char *key = m->keys + (size_t)i * in->group_bytes;
+
+		memcpy(key, m->pending[i] + 8, in->group_bytes);
+		counts[i] = in->counts && take_value_flags(in, key);
+		m->hash[i] = in->counts ? fl_group_hash(&g->out, key, g->seed) : fl_group_row_hash(m->pending[i]);
+	}
+	r = fl_group_table_find(&m->out, m->keys, m->hash, n, m->row);
+	for (uint32_t i = 0; i < n && !r; i++) {
+		uint64_t *to = fl_group_row_measures(m->row[i], &g->out);
+
+		add_measures(g, in, m->pending[i], to);
+		if (counts[i])
+			to[g->distinct_measure[m->part_in]]++;
+	}
+	m->n_pending = 0;
+	return r;
+}
+
+/* Values that several threads or runs have seen, each once. */
+static int to_values(struct merge *m)
+{
+	const struct fl_group_layout *in = &m->all->g->in[m->part_in];
+	uint32_t n = m->n_pending;
+	int r;
+
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(m->keys + (size_t)i * in->key_bytes, m->pending[i] + 8, in->key_bytes);
+		m->hash[i] = fl_group_row_hash(m->pending[i]);
+	}
+	r = fl_group_table_find(&m->in, m->keys, m->hash, n, m->row);
+	for (uint32_t i = 0; i < n && !r; i++)
+		fl_group_merge_measures(in, fl_group_row_measures(m->row[i], in),
+					(const uint64_t *)(const void *)(m->pending[i] + 8 + in->key_bytes));
+	m->n_pending = 0;
+	return r;
+}
+
+static bool has_values(const struct merge *m)
+{
+	return m->all->g->in[m->part_in].counts && !m->all->whole;
 }
 
 static int on_row(void *ctx, const char *row)
 {
 	struct merge *m = ctx;
 
-	if (m->passes > 1 && (fl_group_row_hash(row) >> 48 & (m->passes - 1)) != m->pass)
-		return 0;
-	/* Values that several threads or runs have seen are counted once. */
-	if (m->all->g->in[m->part_in].counts && !m->all->whole)
-		return fl_group_table_merge(&m->in, row);
-	return to_group(m, row);
+	if (row) {
+		if (m->passes > 1 && (fl_group_row_hash(row) >> 48 & (m->passes - 1)) != m->pass)
+			return 0;
+		m->pending[m->n_pending++] = row;
+		if (m->n_pending < FL_GROUP_AHEAD)
+			return 0;
+	}
+	return has_values(m) ? to_values(m) : to_groups(m);
 }
 
 /* Rows of one of the workers' tables: of memory, then of files. */
@@ -195,20 +246,26 @@ static int merge_table(struct merge *m, unsigned part)
 	struct fl_groups *g = m->all->g;
 	int r = 0;
 
-	if (g->in[m->part_in].counts && !m->all->whole) {
+	if (has_values(m)) {
 		fl_group_table_free(&m->in);
 		r = fl_group_table_init(&m->in, &g->in[m->part_in]);
 	}
 	for (unsigned i = 0; i < g->conf.threads && !r; i++) {
 		struct fl_group_part *p = &g->worker[i]->part[m->part_in];
 
-		for (uint32_t k = p->begin[part]; k < p->begin[part + 1] && !r; k++)
+		for (uint32_t k = p->begin[part]; k < p->begin[part + 1] && !r; k++) {
+			if (k + ROWS_AHEAD < p->begin[part + 1])
+				__builtin_prefetch(fl_group_row(&p->table, p->by_part[k + ROWS_AHEAD]));
 			r = on_row(m, fl_group_row(&p->table, p->by_part[k]));
+		}
+		r = r ? r : on_row(m, NULL);
 		r = r ? r : fl_group_spilled_rows(g->worker[i], m->part_in, part, on_row, m);
 	}
-	if (g->in[m->part_in].counts && !m->all->whole)
-		for (uint32_t k = 0; k < m->in.rows && !r; k++)
-			r = to_group(m, fl_group_row(&m->in, k));
+	for (uint32_t k = 0; has_values(m) && k < m->in.rows && !r; k++) {
+		m->pending[m->n_pending++] = fl_group_row(&m->in, k);
+		if (m->n_pending == FL_GROUP_AHEAD || k + 1 == m->in.rows)
+			r = to_groups(m);
+	}
 	return r;
 }
 

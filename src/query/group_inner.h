@@ -49,7 +49,7 @@ struct fl_groups {
 
 /* Rows of all of a worker's tables to its temporary file; the tables are empty after it. */
 int fl_group_spill(struct fl_group_worker *w);
-/* Rows of one part of a table that were written: fn for each. */
+/* Rows of one part of a table that were written: fn for each, and with NULL before they are gone. */
 typedef int (*fl_group_row_fn)(void *ctx, const char *row);
 int fl_group_spilled_rows(struct fl_group_worker *w, size_t table, unsigned part, fl_group_row_fn fn, void *ctx);
 /* Fills by_part and begin. */

@@ -124,6 +124,7 @@ static int read_rows(struct fl_group_worker *w, char *buffer, uint64_t at, uint6
 		}
 		for (size_t i = 0; i < n && !r; i += row_bytes)
 			r = fn(ctx, buffer + i);
+		r = r ? r : fn(ctx, NULL);
 		at += n;
 		bytes -= n;
 	}

@@ -8,6 +8,13 @@
 #include "base/hash.h"
 
 #define SLOTS_FIRST 4096u
+#define BLOCK_MOST (16u << 20) /* blocks grow up to this, on huge pages */
+
+struct fl_group_block {
+	struct fl_group_block *before;
+	size_t bytes;
+	char pad[48]; /* rows begin at a line of cache */
+};
 
 static const uint8_t type_bytes[] = {
     [FL_GROUP_U64] = 8, [FL_GROUP_U32] = 4, [FL_GROUP_ADDR] = 16, [FL_GROUP_TEXT] = 4, [FL_GROUP_CODE] = 1,
@@ -53,8 +60,10 @@ void fl_group_table_free(struct fl_group_table *t)
 {
 	if (t->slot)
 		fl_map_free(t->slot, (t->mask + 1) * sizeof *t->slot);
-	for (size_t i = 0; i < t->n_chunks; i++)
-		free(t->chunk[i]);
+	for (struct fl_group_block *b = t->block, *before; b; b = before) {
+		before = b->before;
+		fl_map_free(b, b->bytes);
+	}
 	free(t->chunk);
 	*t = (struct fl_group_table){.layout = t->layout};
 }
@@ -68,7 +77,7 @@ void fl_group_table_reset(struct fl_group_table *t)
 
 uint64_t fl_group_table_bytes(const struct fl_group_table *t)
 {
-	return (t->mask + 1) * sizeof *t->slot + (uint64_t)t->n_chunks * FL_GROUP_CHUNK * t->layout->row_bytes;
+	return (t->mask + 1) * sizeof *t->slot + t->bytes - t->free_bytes;
 }
 
 static inline __attribute__((always_inline)) uint64_t hash_words(const char *key, uint32_t bytes, uint64_t h)
@@ -127,6 +136,8 @@ static int grow(struct fl_group_table *t)
 
 static int add_chunk(struct fl_group_table *t)
 {
+	size_t bytes = (size_t)FL_GROUP_CHUNK * t->layout->row_bytes;
+
 	if (t->n_chunks == t->cap_chunks) {
 		size_t cap = t->cap_chunks ? t->cap_chunks * 2 : 64;
 		char **grown = realloc(t->chunk, cap * sizeof *grown);
@@ -136,9 +147,25 @@ static int add_chunk(struct fl_group_table *t)
 		t->chunk = grown;
 		t->cap_chunks = cap;
 	}
-	t->chunk[t->n_chunks] = aligned_alloc(64, ((size_t)FL_GROUP_CHUNK * t->layout->row_bytes + 63) & ~(size_t)63);
-	if (!t->chunk[t->n_chunks])
-		return -ENOMEM;
+	if (t->free_bytes < bytes) {
+		size_t want = sizeof(struct fl_group_block) + bytes;
+		size_t size = (size_t)FL_MIN(t->bytes, (uint64_t)BLOCK_MOST);
+		struct fl_group_block *b;
+
+		size = FL_MAX(size, want);
+		b = fl_map_alloc(size);
+		if (!b)
+			return -ENOMEM;
+		b->before = t->block;
+		b->bytes = size;
+		t->block = b;
+		t->bytes += size;
+		t->free_at = (char *)(b + 1);
+		t->free_bytes = size - sizeof *b;
+	}
+	t->chunk[t->n_chunks] = t->free_at;
+	t->free_at += bytes;
+	t->free_bytes -= bytes;
 	t->n_chunks++;
 	return 0;
 }
@@ -250,17 +277,4 @@ void fl_group_merge_measures(const struct fl_group_layout *l, uint64_t *to, cons
 			to[i] = fl_group_add_u64(to[i], from[i]);
 			break;
 		}
-}
-
-int fl_group_table_merge(struct fl_group_table *t, const char *from)
-{
-	uint64_t hash = fl_group_row_hash(from);
-	char *row;
-	int r = fl_group_table_find(t, from + 8, &hash, 1, &row);
-
-	if (r)
-		return r;
-	fl_group_merge_measures(t->layout, fl_group_row_measures(row, t->layout),
-				(const uint64_t *)(const void *)(from + 8 + t->layout->key_bytes));
-	return 0;
 }

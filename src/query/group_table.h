@@ -37,6 +37,10 @@ struct fl_group_table {
 	uint64_t mask;
 	char **chunk;
 	size_t n_chunks, cap_chunks;
+	struct fl_group_block *block; /* what chunks lie in, the newest first */
+	uint64_t bytes;               /* of all blocks */
+	char *free_at;                /* of the newest block: what is no chunk yet */
+	size_t free_bytes;
 	uint32_t rows;
 };
 int fl_group_table_init(struct fl_group_table *t, const struct fl_group_layout *l);
@@ -63,8 +67,6 @@ uint64_t fl_group_hash(const struct fl_group_layout *l, const char *key, uint64_
 /* Rows of the keys, n at most FL_GROUP_AHEAD; what is new has its measures at their beginning. */
 #define FL_GROUP_AHEAD 256u
 int fl_group_table_find(struct fl_group_table *t, const char *keys, const uint64_t *hash, uint32_t n, char **ret_row);
-/* Another's row into this table: same keys and measures. */
-int fl_group_table_merge(struct fl_group_table *t, const char *row);
 void fl_group_merge_measures(const struct fl_group_layout *l, uint64_t *to, const uint64_t *from);
 static inline uint64_t fl_group_add_u64(uint64_t a, uint64_t b)
 {

@@ -79,6 +79,7 @@ enum fl_duck_type { /* the API's numbers, the same since 1.0 */
 		    FL_DUCK_TYPE_N
 };
 enum fl_duck_statement { FL_DUCK_STATEMENT_SELECT = 1, FL_DUCK_STATEMENT_EXPLAIN = 4 };
+enum fl_duck_pending { FL_DUCK_PENDING_READY, FL_DUCK_PENDING_MORE, FL_DUCK_PENDING_ERROR, FL_DUCK_PENDING_NO_TASKS };
 #define FL_DUCK_RESULT_ROWS 3 /* duckdb_result_return_type: there are rows to show */
 
 /* X(returns, name without "duckdb_", arguments). Calls that return int return 0 for success. */
@@ -111,6 +112,7 @@ enum fl_duck_statement { FL_DUCK_STATEMENT_SELECT = 1, FL_DUCK_STATEMENT_EXPLAIN
 	X(int, pending_prepared_streaming, (fl_duck, fl_duck *))                                                       \
 	X(const char *, pending_error, (fl_duck))                                                                      \
 	X(int, execute_pending, (fl_duck, struct fl_duck_result *))                                                    \
+	X(int, pending_execute_task, (fl_duck))                                                                        \
 	X(void, destroy_pending, (fl_duck *))                                                                          \
 	X(fl_duck, create_logical_type, (int))                                                                         \
 	X(void, destroy_logical_type, (fl_duck *))                                                                     \

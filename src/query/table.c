@@ -82,6 +82,23 @@ static int keep_default(struct fl_query_table *t)
 	return r;
 }
 
+static bool any_of_records(const struct fl_column_def *columns, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (columns[i].own == FL_OWN_NONE)
+			return true;
+	return false;
+}
+
+static int keep_columns(struct fl_query_table *t, const struct fl_column_def *columns, size_t n)
+{
+	int r = any_of_records(columns, n) ? 0 : keep_default(t);
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = keep_column(t, &columns[i]);
+	return r;
+}
+
 static int look(struct fl_query_table *t)
 {
 	const struct fl_column_def *columns;
@@ -91,20 +108,15 @@ static int look(struct fl_query_table *t)
 	t->first_filter = t->filter;
 	if (!r)
 		r = fl_scan_columns(t->first, &columns, &n);
-	if (!r && !n && t->filter) { /* everything is passed over, and nothing was looked at */
-		struct fl_scan *whole = NULL;
+	if (!r && t->filter && !any_of_records(columns, n)) { /* everything is passed over, and nothing was looked at */
+		struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
 
 		r = fl_scan_open(&whole, t->conf, NULL);
 		if (!r)
 			r = fl_scan_columns(whole, &columns, &n);
-		for (size_t i = 0; !r && i < n; i++)
-			r = keep_column(t, &columns[i]);
-		fl_scan_close(&whole);
-	} else {
-		for (size_t i = 0; !r && i < n; i++)
-			r = keep_column(t, &columns[i]);
+		return r ? r : keep_columns(t, columns, n);
 	}
-	return r || t->n_columns ? r : keep_default(t);
+	return r ? r : keep_columns(t, columns, n);
 }
 
 static void on_bind(fl_duck info)

@@ -61,13 +61,30 @@ FL_AVX512 static struct fl_index index_avx512(const char *text, size_t from, siz
 	return r;
 }
 
-FL_AVX512_INLINE __m512i four(const char *a, const char *b, const char *c, const char *d)
+/* 16 bytes at each of four places, 8 at each of eight. */
+FL_AVX512_INLINE __m512i four(const char *p, const uint32_t at[4])
 {
-	__m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)a));
+	__m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(p + at[0])));
 
-	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)b), 1);
-	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)c), 2);
-	return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)d), 3);
+	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + at[1])), 1);
+	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + at[2])), 2);
+	return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(p + at[3])), 3);
+}
+
+FL_AVX512_INLINE __m128i two(const char *a, const char *b)
+{
+	__m128i x = _mm_loadl_epi64((const __m128i *)a);
+
+	return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(x), (const __m64 *)b));
+}
+
+FL_AVX512_INLINE __m512i eight(const char *p, const uint32_t at[8])
+{
+	__m512i x = _mm512_castsi128_si512(two(p + at[0], p + at[1]));
+
+	x = _mm512_inserti32x4(x, two(p + at[2], p + at[3]), 1);
+	x = _mm512_inserti32x4(x, two(p + at[4], p + at[5]), 2);
+	return _mm512_inserti32x4(x, two(p + at[6], p + at[7]), 3);
 }
 
 /* Bit i: 16-byte part i is not all zero. */
@@ -78,19 +95,22 @@ FL_AVX512_INLINE uint64_t parts_set(__m512i x)
 	return _pext_u32(halves | halves >> 1, 0x55);
 }
 
-/* Values at and behind i, of which there are at least one; those that are not there are the first again. */
+/* Values from i on, n of the `most` that a group has; what is missing is the last one again. */
 struct some {
-	const char *s[8], *end[8];
-	uint32_t n[8]; /* bytes */
+	const char *text;
+	uint32_t begin[8], end[8], n[8]; /* n: bytes */
 };
-FL_AVX512_INLINE void get(struct some *ret, const struct fl_spans *sp, uint32_t i, uint32_t n, uint32_t most)
+FL_AVX512_INLINE void get(struct some *ret, struct fl_spans *sp, uint32_t i, uint32_t n, uint32_t most)
 {
-	for (uint32_t k = 0; k < most; k++) {
-		uint32_t at = k < n ? i + k : i;
+	struct fl_place p = {0};
 
-		ret->s[k] = fl_span_begin(sp, at);
-		ret->end[k] = fl_span_end(sp, at);
-		ret->n[k] = (uint32_t)(ret->end[k] - ret->s[k]);
+	ret->text = sp->text;
+	for (uint32_t k = 0; k < most; k++) {
+		if (k < n)
+			p = sp->rows ? fl_place_listed(sp, i + k) : fl_place_next(sp, i + k);
+		ret->begin[k] = p.begin;
+		ret->end[k] = p.end;
+		ret->n[k] = p.end - p.begin;
 	}
 }
 
@@ -98,7 +118,7 @@ FL_AVX512_INLINE void get(struct some *ret, const struct fl_spans *sp, uint32_t 
 FL_AVX512_INLINE __m512i numbers4(const struct some *v, uint32_t k, uint64_t *odd)
 {
 	uint64_t inside = 0, wrong = 0;
-	__m512i d = four(v->end[k] - 16, v->end[k + 1] - 16, v->end[k + 2] - 16, v->end[k + 3] - 16), high;
+	__m512i d = four(v->text - 16, v->end + k), high;
 
 	for (uint32_t j = 0; j < 4; j++) {
 		inside |= (uint64_t)(uint16_t)(0xffff0000u >> (v->n[k + j] & 31)) << (16 * j);
@@ -114,7 +134,7 @@ FL_AVX512_INLINE __m512i numbers4(const struct some *v, uint32_t k, uint64_t *od
 	return _mm512_add_epi64(_mm512_mul_epu32(d, _mm512_set1_epi64(100000000)), _mm512_srli_epi64(d, 32));
 }
 
-FL_AVX512_INLINE uint64_t number8(const struct fl_spans *sp, uint32_t i, uint32_t n, uint64_t *values)
+FL_AVX512_INLINE uint64_t number8(struct fl_spans *sp, uint32_t i, uint32_t n, uint64_t *values)
 {
 	const __m512i even = _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0);
 	uint64_t low, high;
@@ -128,14 +148,7 @@ FL_AVX512_INLINE uint64_t number8(const struct fl_spans *sp, uint32_t i, uint32_
 	return low | high << 4;
 }
 
-FL_AVX512_INLINE __m128i two(const char *a, const char *b)
-{
-	__m128i x = _mm_loadl_epi64((const __m128i *)a);
-
-	return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(x), (const __m64 *)b));
-}
-
-FL_AVX512_INLINE uint64_t small8(const struct fl_spans *sp, uint32_t i, uint32_t n, uint64_t *values)
+FL_AVX512_INLINE uint64_t small8(struct fl_spans *sp, uint32_t i, uint32_t n, uint64_t *values)
 {
 	uint64_t inside = 0, wrong = 0;
 	struct some v;
@@ -146,10 +159,7 @@ FL_AVX512_INLINE uint64_t small8(const struct fl_spans *sp, uint32_t i, uint32_t
 		inside |= (uint64_t)(uint8_t)(0xff00u >> (v.n[j] & 31)) << (8 * j);
 		wrong |= (uint64_t)(v.n[j] > 8) << j;
 	}
-	d = _mm512_castsi128_si512(two(v.end[0] - 8, v.end[1] - 8));
-	d = _mm512_inserti32x4(d, two(v.end[2] - 8, v.end[3] - 8), 1);
-	d = _mm512_inserti32x4(d, two(v.end[4] - 8, v.end[5] - 8), 2);
-	d = _mm512_inserti32x4(d, two(v.end[6] - 8, v.end[7] - 8), 3);
+	d = eight(v.text - 8, v.end);
 	d = _mm512_maskz_sub_epi8(inside, d, _mm512_set1_epi8('0'));
 	high = _mm512_subs_epu8(d, _mm512_set1_epi8(9));
 	d = _mm512_maddubs_epi16(d, _mm512_set1_epi16(0x010a));
@@ -159,19 +169,19 @@ FL_AVX512_INLINE uint64_t small8(const struct fl_spans *sp, uint32_t i, uint32_t
 	return wrong | _mm512_test_epi64_mask(high, high);
 }
 
-FL_AVX512_INLINE uint64_t address4(const struct fl_spans *sp, uint32_t i, uint32_t n, struct fl_addr *values)
+FL_AVX512_INLINE uint64_t address4(struct fl_spans *sp, uint32_t i, uint32_t n, struct fl_addr *values)
 {
 	const __m512i last =
 	    _mm512_broadcast_i32x4(_mm_set_epi8(12, 8, 4, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
 	const __m512i mapped = _mm512_broadcast_i32x4(_mm_set_epi8(0, 0, 0, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
 	const uint64_t ones = UINT64_C(0x0001000100010001);
 	uint64_t stops = 0, inside, wrong = 0;
-	uint8_t slot[4];
+	uint32_t slot[4]; /* times 16: in bytes */
 	struct some v;
 	__m512i x, d, high;
 
 	get(&v, sp, i, n, 4);
-	x = four(v.s[0], v.s[1], v.s[2], v.s[3]);
+	x = four(v.text, v.begin);
 	for (uint32_t j = 0; j < 4; j++) {
 		stops |= UINT64_C(1) << (16 * j + (v.n[j] & 15));
 		wrong |= (uint64_t)(v.n[j] > 15) << j;
@@ -181,11 +191,10 @@ FL_AVX512_INLINE uint64_t address4(const struct fl_spans *sp, uint32_t i, uint32
 	for (uint32_t j = 0; j < 4; j++) {
 		uint16_t shape = (uint16_t)(stops >> (16 * j));
 
-		slot[j] = FL_QUAD_SLOT(shape);
-		wrong |= (uint64_t)(fl_quad_shape[slot[j]] != shape) << j;
+		slot[j] = 16u * FL_QUAD_SLOT(shape);
+		wrong |= (uint64_t)(fl_quad_shape[slot[j] / 16] != shape) << j;
 	}
-	d = four((const char *)fl_quad_shuffle[slot[0]], (const char *)fl_quad_shuffle[slot[1]],
-		 (const char *)fl_quad_shuffle[slot[2]], (const char *)fl_quad_shuffle[slot[3]]);
+	d = four((const char *)fl_quad_shuffle, slot);
 	d = _mm512_shuffle_epi8(_mm512_sub_epi8(x, _mm512_set1_epi8('0')), d);
 	x = _mm512_maskz_mov_epi8(
 	    fl_leading_zeros(_mm512_cmpeq_epi8_mask(x, _mm512_set1_epi8('0')), stops, inside, ones), x);
@@ -238,32 +247,31 @@ FL_AVX512 static void address_avx512(const struct fl_spans *spans, uint32_t n, s
 }
 
 /* Eight names: masked to their bytes, and compared with one code's name after the other. */
-FL_AVX512_INLINE uint64_t code8(const struct fl_spans *sp, uint32_t i, uint32_t n, const struct fl_code_keys *keys,
+FL_AVX512_INLINE uint64_t code8(struct fl_spans *sp, uint32_t i, uint32_t n, const struct fl_code_keys *keys,
 				uint8_t *values)
 {
+	uint64_t inside = 0, wrong = 0;
 	__m512i x, codes = _mm512_setzero_si512();
-	uint64_t inside = 0;
 	uint32_t found = 0;
 	struct some v;
-	__m256i bytes;
+	__m128i bytes;
 
 	get(&v, sp, i, n, 8);
-	for (uint32_t j = 0; j < 8; j++)
+	for (uint32_t j = 0; j < 8; j++) {
 		inside |= (uint64_t)_bzhi_u32(0xff, v.n[j]) << (8 * j);
-	bytes = _mm256_loadu_si256((const __m256i *)v.n);
-	x = _mm512_castsi128_si512(two(v.s[0], v.s[1]));
-	x = _mm512_inserti32x4(x, two(v.s[2], v.s[3]), 1);
-	x = _mm512_inserti32x4(x, two(v.s[4], v.s[5]), 2);
-	x = _mm512_maskz_mov_epi8(inside, _mm512_inserti32x4(x, two(v.s[6], v.s[7]), 3));
+		wrong |= (uint64_t)(v.n[j] > 8) << j;
+	}
+	bytes = _mm_cvtsi64_si128((long long)inside);
+	x = _mm512_maskz_mov_epi8(inside, eight(v.text, v.begin));
 	for (uint32_t k = 0; k < FL_KERNEL_CODES; k++) {
 		uint32_t same = _mm512_cmpeq_epi64_mask(x, _mm512_set1_epi64((int64_t)keys->key[k])) &
-				_mm256_cmpeq_epi32_mask(bytes, _mm256_set1_epi32(keys->n[k]));
+				_mm_cmpeq_epi8_mask(bytes, _mm_set1_epi8((char)((1u << keys->n[k]) - 1)));
 
 		codes = _mm512_mask_mov_epi64(codes, (__mmask8)same, _mm512_set1_epi64(k));
 		found |= same;
 	}
 	_mm_storel_epi64((__m128i *)(values + i), _mm512_cvtepi64_epi8(codes));
-	return ~found & 0xff;
+	return wrong | (~found & 0xff);
 }
 #define CODE8(sp, i, n, values) code8(sp, i, n, &k, values)
 

@@ -20,6 +20,27 @@ FL_INLINE uint64_t fl_load8(const char *p)
 	return le64toh(x);
 }
 
+/* Where a value stands in the text. */
+struct fl_place {
+	uint32_t begin, end;
+};
+FL_INLINE struct fl_place fl_place_listed(const struct fl_spans *sp, uint32_t i)
+{
+	size_t row = sp->rows[i];
+
+	return (struct fl_place){sp->before[row * sp->before_step] + 1, sp->end[row * sp->end_step]};
+}
+/* In their order, without a list: sp is moved to the value behind. */
+FL_INLINE struct fl_place fl_place_next(struct fl_spans *sp, uint32_t i)
+{
+	struct fl_place p = {*sp->before + 1, *sp->end};
+
+	(void)i;
+	sp->before += sp->before_step;
+	sp->end += sp->end_step;
+	return p;
+}
+
 /* Bytes of x that are c, as their high bits. */
 FL_INLINE uint64_t fl_bytes_equal(uint64_t x, uint8_t c)
 {
@@ -70,13 +91,14 @@ FL_INLINE uint64_t fl_swar_number(const char *s, const char *end, uint64_t *odd)
 	return fl_digits8(fl_load8(end - 8), odd) + 100000000 * fl_digits8(fl_tail8(end - 8, n - 8), odd);
 }
 
-#define FL_EACH_ROW_(sp, n, odd, ...)                                                                                  \
+#define FL_EACH_ROW_(sp, n, odd, place, ...)                                                                           \
 	for (uint32_t at_ = 0; at_ < (n); at_ += 64) {                                                                 \
 		uint32_t stop_ = FL_MIN((n), at_ + 64);                                                                \
 		uint64_t word_ = 0;                                                                                    \
                                                                                                                        \
 		for (uint32_t i = at_; i < stop_; i++) {                                                               \
-			const char *s = fl_span_begin(&(sp), i), *end = fl_span_end(&(sp), i);                         \
+			struct fl_place place_ = place(&(sp), i);                                                      \
+			const char *s = (sp).text + place_.begin, *end = (sp).text + place_.end;                       \
 			uint64_t bad = 0;                                                                              \
                                                                                                                        \
 			__VA_ARGS__;                                                                                   \
@@ -91,10 +113,9 @@ FL_INLINE uint64_t fl_swar_number(const char *s, const char *end, uint64_t *odd)
 		struct fl_spans sp_ = *(spans);                                                                        \
                                                                                                                        \
 		if (sp_.rows) {                                                                                        \
-			FL_EACH_ROW_(sp_, n, odd, __VA_ARGS__)                                                         \
+			FL_EACH_ROW_(sp_, n, odd, fl_place_listed, __VA_ARGS__)                                        \
 		} else {                                                                                               \
-			sp_.rows = NULL;                                                                               \
-			FL_EACH_ROW_(sp_, n, odd, __VA_ARGS__)                                                         \
+			FL_EACH_ROW_(sp_, n, odd, fl_place_next, __VA_ARGS__)                                          \
 		}                                                                                                      \
 	} while (0)
 

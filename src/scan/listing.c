@@ -440,11 +440,16 @@ static int add_path(struct listing *l, const char *path)
 
 	if (!strncmp(path, FL_S3_SCHEME, strlen(FL_S3_SCHEME)))
 		return fl_scan_list_s3(s, path, l->source);
-	if (!strcmp(path, "-"))
+	if (!strcmp(path, "-")) {
+		/* Named twice it is read once, as files are. */
+		if (s->standard_input)
+			return 0;
+		s->standard_input = true;
 		file.where = FL_WHERE_STDIN;
-	else if (stat(path, &st))
+	}
+	if (file.where == FL_WHERE_FILE && stat(path, &st))
 		return fl_fail(-errno, "%s: %m", path);
-	else if (S_ISDIR(st.st_mode))
+	if (file.where == FL_WHERE_FILE && S_ISDIR(st.st_mode))
 		return is_store(path) ? add_store(s, path) : list_directory(l, path);
 	r = fl_place_new(&s->places, "", &place);
 	if (r)

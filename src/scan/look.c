@@ -290,7 +290,29 @@ static int open_ticket(struct fl_scan *s, const struct fl_ticket *t, struct fl_o
 	return o->regular || f->named ? 0 : fl_fail(-EINVAL, "%s: neither a file nor a directory", o->path);
 }
 
-int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id)
+static bool find_pipe(struct fl_pipe_list *l, const struct fl_scan_file *f, struct fl_opened **ret, struct stat *ret_id)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->file[i] == f) {
+			*ret = l->opened[i];
+			*ret_id = l->id[i];
+			atomic_fetch_add(&(*ret)->users, 1);
+			return true;
+		}
+	return false;
+}
+
+static void keep_pipe(struct fl_pipe_list *l, const struct fl_scan_file *f, struct fl_opened *o, const struct stat *id)
+{
+	if (l->n == FL_SCAN_PIPES)
+		return;
+	l->file[l->n] = f;
+	l->id[l->n] = *id;
+	l->opened[l->n++] = o;
+	atomic_fetch_add(&o->users, 1);
+}
+
+static int open_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id)
 {
 	struct fl_opened *o FL_CLEANUP(fl_opened_release) = calloc(1, sizeof *o);
 	int r, fd = t->fd;
@@ -309,4 +331,22 @@ int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_tic
 	*ret = o;
 	o = NULL;
 	return 0;
+}
+
+int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id)
+{
+	struct fl_pipe_list *l = &s->pipes;
+	int r = 0;
+
+	if (!t->file->named)
+		return open_new(ret, s, t, ret_id);
+	pthread_mutex_lock(&l->lock);
+	if (!find_pipe(l, t->file, ret, ret_id)) {
+		r = open_new(ret, s, t, ret_id);
+		/* Also of Parquet, which is a file by now. */
+		if (!r && !S_ISREG(ret_id->st_mode))
+			keep_pipe(l, t->file, *ret, ret_id);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return r;
 }

@@ -67,7 +67,8 @@ static const uint8_t *look(struct fl_pq_stream *s, size_t n, int *ret)
 	*ret = 0;
 	if (have >= n)
 		return (const uint8_t *)s->window.data + s->window_from;
-	memmove(s->window.data, s->window.data + s->window_from, have);
+	if (have)
+		memmove(s->window.data, s->window.data + s->window_from, have);
 	s->window.len = have;
 	s->window_from = 0;
 	more = FL_MAX(n - have, WINDOW);

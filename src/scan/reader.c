@@ -55,6 +55,7 @@ static int look_at_named(struct fl_scan *s)
 			struct stat st;
 			int r;
 
+			/* Standard input may be slow to come. */
 			if (!f->named || f->where != FL_WHERE_FILE)
 				continue;
 			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1}, &st);
@@ -65,6 +66,20 @@ static int look_at_named(struct fl_scan *s)
 	return 0;
 }
 
+/* What names tell of the records that are held: not before, and up to there at least. */
+static void note_span(struct fl_scan *s)
+{
+	for (size_t i = 0; i < s->places.n; i++)
+		for (size_t k = 0; k < s->places.place[i]->n; k++) {
+			int64_t first = s->places.place[i]->file[k].first;
+
+			if (first == INT64_MIN)
+				continue;
+			s->listed.held_last = FL_MAX(s->listed.held_last, first);
+			s->listed.held_first = s->listed.held_first ? FL_MIN(s->listed.held_first, first) : first;
+		}
+}
+
 int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const struct fl_filter *filter)
 {
 	struct fl_scan *s FL_CLEANUP(fl_scan_close) = calloc(1, sizeof *s);
@@ -73,6 +88,7 @@ int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const st
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_init(&s->faults.lock, NULL);
+	pthread_mutex_init(&s->pipes.lock, NULL);
 	pthread_mutex_init(&s->pass.lock, NULL);
 	pthread_cond_init(&s->pass.more, NULL);
 	s->conf = *conf;
@@ -80,6 +96,7 @@ int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const st
 	s->threads = FL_MIN(conf->threads ? conf->threads : usable_cpus(), THREADS_MAX);
 	r = fl_scan_list(s);
 	r = r ? r : look_at_named(s);
+	note_span(s);
 	if (r)
 		return r;
 	*ret = s;
@@ -94,6 +111,7 @@ void fl_scan_close(struct fl_scan **scan)
 	*scan = NULL;
 	if (!s)
 		return;
+	fl_progress_end(s);
 	fl_prefetch_stop(&s->pass.prefetch);
 	fl_s3_free(&s->s3);
 	fl_places_free(&s->places);
@@ -113,109 +131,15 @@ void fl_scan_close(struct fl_scan **scan)
 		fl_opened_release(&u->opened);
 		free(u);
 	}
+	for (size_t i = 0; i < s->pipes.n; i++)
+		fl_opened_release(&s->pipes.opened[i]);
 	free(s->pass.seen);
 	fl_filter_bound_free(&s->pass.bound);
 	pthread_mutex_destroy(&s->faults.lock);
+	pthread_mutex_destroy(&s->pipes.lock);
 	pthread_mutex_destroy(&s->pass.lock);
 	pthread_cond_destroy(&s->pass.more);
 	free(s);
-}
-
-/* ---- columns ---- */
-
-static int add_column(struct fl_scan *s, const char *name)
-{
-	char *own;
-
-	for (size_t i = 0; i < s->n_columns; i++)
-		if (fl_column_is_named(&s->column[i], name))
-			return 0;
-	if (s->n_columns == FL_BATCH_COLUMNS)
-		return fl_fail(-E2BIG, "the sources have more than %u different columns; ask about fewer at once",
-			       FL_BATCH_COLUMNS);
-	own = strdup(name);
-	if (!own)
-		return -ENOMEM;
-	for (char *p = own; *p; p++)
-		if (*p == '-')
-			*p = '_';
-	s->column_name[s->n_columns] = own;
-	fl_column_find(own, &s->column[s->n_columns++]);
-	return 0;
-}
-
-static int add_format(struct fl_scan *s, const struct fl_format *f)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < fl_format_len(f); i++)
-		r = add_column(s, fl_format_name(f, i));
-	return r;
-}
-
-static int add_preset(struct fl_scan *s, const char *text)
-{
-	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
-	int r = fl_format_parse(&f, fl_format_kind_of(text), text);
-
-	return r ? r : add_format(s, f);
-}
-
-static int add_schema(struct fl_scan *s, const struct fl_parquet_file *f)
-{
-	const struct fl_column_def *d;
-	size_t n = fl_parquet_columns(f, &d);
-	int r = 0;
-
-	for (size_t i = 0; !r && i < n; i++)
-		r = add_column(s, d[i].name);
-	return r;
-}
-
-static int columns_of(struct fl_scan *s, const struct fl_place *p, const struct fl_scan_file *f)
-{
-	struct fl_opened *o FL_CLEANUP(fl_opened_release) = NULL;
-	struct stat st;
-
-	if (f->where == FL_WHERE_JOURNAL)
-		return add_preset(s, fl_store_log(s->store[f->store])->format);
-	/* What is wrong with it is told when it is read. */
-	if (fl_opened_new(&o, s, &(struct fl_ticket){p, f, -1}, &st))
-		return 0;
-	if (o->parquet)
-		return add_schema(s, o->parquet);
-	if (o->kind == FL_KIND_CAPTURE)
-		return add_preset(s, FL_CAPTURE_FORMAT);
-	return o->format ? add_format(s, o->format) : 0;
-}
-
-static int find_columns(struct fl_scan *s)
-{
-	int r = 0;
-
-	s->column = calloc(FL_BATCH_COLUMNS, sizeof *s->column);
-	s->column_name = calloc(FL_BATCH_COLUMNS, sizeof *s->column_name);
-	if (!s->column || !s->column_name)
-		return -ENOMEM;
-	for (size_t i = 0; !r && i < s->places.n; i++)
-		for (size_t k = 0; !r && k < s->places.place[i]->n; k++)
-			r = fl_scan_stopped(s) ? fl_fail(-EINTR, FL_SCAN_STOPPED)
-					       : columns_of(s, s->places.place[i], &s->places.place[i]->file[k]);
-	r = r ? r : add_column(s, "source");
-	if (!r && s->n_stores && s->conf.open_window)
-		r = add_column(s, "provisional");
-	for (unsigned i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
-		r = add_column(s, fl_verdict_sql_columns[i]);
-	return r;
-}
-
-int fl_scan_columns(struct fl_scan *s, const struct fl_column_def **ret, size_t *ret_n)
-{
-	int r = s->column ? 0 : find_columns(s);
-
-	*ret = s->column;
-	*ret_n = s->n_columns;
-	return r;
 }
 
 /* ---- a pass ---- */
@@ -262,6 +186,7 @@ int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_
 	memcpy(p->column, columns, n * sizeof *columns);
 	p->n_columns = n;
 	p->report = s->listed;
+	fl_progress_begin(s);
 	r = filter ? prepare_filter(p, filter) : 0;
 	return r || !s->s3 ? r : fl_prefetch_start(s);
 }
@@ -273,11 +198,15 @@ unsigned fl_scan_threads(const struct fl_scan *s)
 
 /* ---- handing out ---- */
 
+bool fl_pass_is_outside(const struct fl_pass *p, const struct fl_scan_file *f)
+{
+	return p->filter && (f->first != INT64_MIN || f->last != INT64_MAX) &&
+	       (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
+}
+
 bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f)
 {
-	bool prunes =
-	    p->filter && (f->first != INT64_MIN || f->last != INT64_MAX) &&
-	    (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
+	bool prunes = fl_pass_is_outside(p, f);
 
 	p->report.files_pruned += prunes;
 	if (prunes)
@@ -466,10 +395,11 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 		result = fl_opened_new(&u->opened, r->s, t, &id);
 		if (result)
 			return tell_fault(r, result);
-		result = u->opened->regular ? first_time(r->pass, &id) : 1;
+		result = first_time(r->pass, &id);
 		if (result <= 0)
 			return result;
 		r->report.files++;
+		fl_progress_file(r->s);
 		result = split(r, u);
 		if (result)
 			return FL_MIN(result, 0);
@@ -565,6 +495,7 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 		result = r->ops ? 1 : open_unit(r);
 		if (result <= 0) {
 			hand_in(r);
+			fl_progress_end(r->s);
 			return result;
 		}
 		if (!r->ops)
@@ -578,11 +509,6 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 		if (result)
 			return result;
 	}
-}
-
-void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n)
-{
-	r->report.bytes += n;
 }
 
 int fl_scan_reader_new(struct fl_scan_reader **ret, struct fl_scan *s)
@@ -614,7 +540,13 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret)
 {
+	if (!s->selected) {
+		*ret = s->listed;
+		for (size_t i = 0; i < s->places.n; i++)
+			ret->files += s->places.place[i]->n;
+		return;
+	}
 	pthread_mutex_lock(&s->pass.lock);
-	*ret = s->pass.report;
+	*ret = s->selected ? s->pass.report : s->listed;
 	pthread_mutex_unlock(&s->pass.lock);
 }

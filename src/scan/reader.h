@@ -55,7 +55,8 @@ void fl_scan_reader_free(struct fl_scan_reader **r);
  */
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 
-/* What was read, and what was not. Complete once every reader has had its 0. */
+/* What was read, and what was not. Complete once every reader has had its 0; before fl_scan_select, what the listing
+ * found: files to read and files passed over. */
 struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
 	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */

@@ -68,6 +68,28 @@ struct fl_fault_list {
 	size_t n;
 };
 
+/* Pipes can be looked at once: they stay open from then on until they are read. */
+struct fl_opened;
+#define FL_SCAN_PIPES 64
+struct fl_pipe_list {
+	pthread_mutex_t lock;
+	const struct fl_scan_file *file[FL_SCAN_PIPES];
+	struct fl_opened *opened[FL_SCAN_PIPES];
+	struct stat id[FL_SCAN_PIPES];
+	size_t n;
+};
+
+/* ---- progress.c: a line on standard error, when that is a terminal ---- */
+
+struct fl_progress {
+	atomic_bool on;
+	bool drawn;
+	pthread_mutex_t lock;     /* who draws */
+	uint64_t began_ns, total; /* total: bytes as stored; 0: not known yet */
+	atomic_ullong bytes, files_done;
+	atomic_ullong next_ns; /* when to draw again */
+};
+
 /* ---- reading: one pass over the set ---- */
 
 struct fl_unit;
@@ -94,6 +116,7 @@ struct fl_pass {
 
 /* The time in a name or place says that nothing in it is asked for; it is counted. */
 bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f);
+bool fl_pass_is_outside(const struct fl_pass *p, const struct fl_scan_file *f);
 
 struct fl_scan {
 	struct fl_scan_conf conf;
@@ -105,11 +128,13 @@ struct fl_scan {
 	struct fl_s3 *s3;             /* made for the first s3:// */
 	struct fl_scan_report listed; /* what listing pruned */
 	struct fl_fault_list faults;
+	struct fl_pipe_list pipes;
+	struct fl_progress progress;
 	struct fl_column_def *column;
 	char **column_name; /* of unknown ones: ours */
 	size_t n_columns;
 	struct fl_pass pass;
-	bool selected;
+	bool selected, standard_input;
 };
 
 static inline bool fl_scan_stopped(const struct fl_scan *s)
@@ -118,7 +143,6 @@ static inline bool fl_scan_stopped(const struct fl_scan *s)
 }
 #define FL_SCAN_STOPPED "stopped before everything was read"
 
-/* Keeps the sentence of fl_error_text(r), or its own. */
 void fl_scan_add_fault(struct fl_scan *s, const char *text);
 
 struct fl_ticket { /* a file that is still to be looked at */
@@ -132,6 +156,10 @@ int fl_prefetch_start(struct fl_scan *s);
 void fl_prefetch_stop(struct fl_prefetch **p);
 /* With the pass's lock held. 1: one is ready; 0: none is left; -EAGAIN: wait for pass->more; else what it has wrong. */
 int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret);
+
+void fl_progress_begin(struct fl_scan *s);
+void fl_progress_file(struct fl_scan *s);
+void fl_progress_end(struct fl_scan *s);
 
 /* ---- listing_s3.c ---- */
 int fl_scan_list_s3(struct fl_scan *s, const char *url, size_t source);

@@ -32,8 +32,9 @@
 
 struct fl_text_want {
 	struct fl_batch *batch;
-	/* By position in the batch; NULL: none. Constant text of columns that are not read (source): its value in every
-	 * row; must outlive the batch. p NULL: no constant. Columns that neither this nor the format has are null. */
+	/* By position in the batch; NULL: none. Text of columns that are not read (source), of type TEXT or U64 and not
+	 * "-": its value in every row; must outlive the batch's rows. p NULL: no constant. Columns that neither this
+	 * nor the format has are null. */
 	const struct fl_str *constant;
 	const struct fl_filter_bound *filter; /* NULL: every record passes */
 	const bool *of_filter;                /* by position: the filter looks at it. NULL: at all */
@@ -57,7 +58,7 @@ struct fl_text;
 int fl_text_new(struct fl_text **ret, const char *kernel);
 void fl_text_free(struct fl_text **t);
 const char *fl_text_kernel(const struct fl_text *t); /* name */
-/* want is copied, what it points to is not; format is not needed after the call. */
+/* What is needed of format and want is copied, except the batch, the filter, ctx and the text of constants. */
 int fl_text_begin(struct fl_text *t, const struct fl_format *format, const struct fl_text_want *want);
 /* 1: the batch has at least one row, all of which pass; TEXT columns point into the block (or, for a last line without
  * newline, into the scanner) and are valid until the next call. 0: nothing more in this block; *ret_used < n only when

@@ -4,6 +4,7 @@
  * record behind them. So a row reads the same before and after delivery.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@
 
 struct journal {
 	struct fl_store *store;
-	struct fl_format *format; /* the flow log's, then our own columns */
+	struct fl_format *format;  /* the flow log's, then our own columns */
+	struct fl_format *encoded; /* what of them is encoded */
 	struct fl_encoder *encoder;
 	struct fl_store_writer *writer;
 	struct fl_frame frame;
@@ -25,6 +27,7 @@ struct journal {
 	bool frame_open, scanning, ended;
 	char *damage; /* what was told last */
 	int fault;
+	char version[12]; /* "": the format has none */
 };
 
 static void close_journal(struct fl_scan_reader *r, void *state)
@@ -35,12 +38,31 @@ static void close_journal(struct fl_scan_reader *r, void *state)
 		fl_lines_end(r);
 	fl_store_writer_free(&j->writer);
 	fl_encoder_free(&j->encoder);
+	fl_format_free(&j->encoded);
 	fl_format_free(&j->format);
 	fl_buf_free(&j->text);
 	free(j->damage);
 	free(j);
 }
 
+/* What the journal knows beyond the format, when it is asked for by name. */
+static int add_asked(const struct fl_scan_reader *r, const struct fl_format *f, struct fl_buf *text)
+{
+	int result = fl_buf_adds(text, fl_format_text(f));
+
+	for (uint32_t i = 0; !result && fl_format_kind(f) == FL_LOG_VPC && i < r->batch->n_columns; i++) {
+		const struct fl_column_def *d = &r->batch->column[i].def;
+		bool there = !d->field || d->field->kind != FL_LOG_VPC || !strcmp(d->field->name, "version");
+
+		for (size_t k = 0; !there && k < fl_format_len(f); k++)
+			there = fl_format_field(f, k) == d->field;
+		if (!there)
+			result = fl_buf_printf(text, " ${%s}", d->field->name);
+	}
+	return result;
+}
+
+/* The fields of the lines: those that are encoded, then our own. */
 static int make_format(const struct fl_format *f, struct fl_format **ret)
 {
 	struct fl_buf names FL_CLEANUP(fl_buf_free) = FL_BUF(FL_RECORD_MAX);
@@ -54,16 +76,24 @@ static int make_format(const struct fl_format *f, struct fl_format **ret)
 	return r ? r : fl_format_from_header(ret, names.data, names.len);
 }
 
-static int prepare(struct journal *j)
+static int prepare(struct fl_scan_reader *r, struct journal *j)
 {
-	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
+	struct fl_format *log FL_CLEANUP(fl_format_free) = NULL;
+	struct fl_buf fields FL_CLEANUP(fl_buf_free) = FL_BUF(FL_RECORD_MAX);
 	const char *text = fl_store_log(j->store)->format;
-	int r = fl_store_rewind(j->store);
+	int result = fl_store_rewind(j->store);
 
-	r = r ? r : fl_format_parse(&f, fl_format_kind_of(text), text);
-	r = r ? r : fl_encoder_new(&j->encoder, f, FL_OUTPUT_TEXT);
-	r = r ? r : fl_store_writer_new(&j->writer, j->store, f, j->encoder);
-	return r ? r : make_format(f, &j->format);
+	result = result ? result : fl_format_parse(&log, fl_format_kind_of(text), text);
+	result = result ? result : add_asked(r, log, &fields);
+	result = result ? result : fl_format_parse(&j->encoded, fl_format_kind(log), fl_buf_cstr(&fields));
+	result = result ? result : fl_encoder_new(&j->encoder, j->encoded, FL_OUTPUT_TEXT);
+	result = result ? result : fl_store_writer_new(&j->writer, j->store, j->encoded, j->encoder);
+	result = result ? result : make_format(j->encoded, &j->format);
+	if (!result) /* that of the flow log, whatever else was asked for */
+		for (size_t i = 0; i < fl_format_len(log); i++)
+			if (!strcmp(fl_format_name(log, i), "version"))
+				snprintf(j->version, sizeof j->version, "%u", fl_format_version(log));
+	return result;
 }
 
 static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
@@ -75,9 +105,9 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 		return -ENOMEM;
 	j->text = FL_BUF(BLOCK_MAX);
 	j->store = r->s->store[u->store];
-	result = prepare(j);
+	result = prepare(r, j);
 	result = result ? result : fl_buf_reserve(&j->text, BLOCK_MAX);
-	result = result ? result : fl_lines_begin(r, j->format, FL_LINES_OWN, NULL);
+	result = result ? result : fl_lines_begin(r, j->format, FL_LINES_OWN, *j->version ? j->version : NULL);
 	if (result) {
 		close_journal(r, j);
 		return result;

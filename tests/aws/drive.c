@@ -4,6 +4,7 @@
  * ... Prints what it got; an error goes to standard error and its number is the exit status.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "aws/aws.h"
 #include "base/error.h"
+#include "base/file.h"
 
 static volatile sig_atomic_t stop;
 static struct fl_s3_options options = {.stop = &stop};
@@ -61,6 +63,24 @@ static int copy_out(int fd)
 	return 0;
 }
 
+/* put URL FILE [NAME VALUE]...: headers */
+static int put(struct fl_s3 *s, const char *bucket, const char *key, char **argv)
+{
+	struct fl_buf data FL_CLEANUP(fl_buf_free) = FL_BUF(1u << 30);
+	struct fl_s3_header headers[32];
+	char etag[FL_S3_ETAG_MAX];
+	size_t n = 0;
+	int r = fl_file_read(AT_FDCWD, argv[0], &data);
+
+	for (argv++; argv[0] && argv[1] && n < 32; argv += 2)
+		headers[n++] = (struct fl_s3_header){argv[0], argv[1]};
+	if (!r)
+		r = fl_s3_put(s, bucket, key, data.data, data.len, headers, n, etag);
+	if (!r)
+		puts(etag);
+	return r;
+}
+
 static int run(struct fl_s3 *s, char **argv)
 {
 	char bucket[FL_S3_BUCKET_MAX], etag[FL_S3_ETAG_MAX] = "";
@@ -75,6 +95,8 @@ static int run(struct fl_s3 *s, char **argv)
 		return fl_s3_list(s, bucket, key, delimiter, show, NULL);
 	if (!strcmp(argv[0], "walk"))
 		return fl_s3_walk(s, bucket, key, enter, show, NULL);
+	if (!strcmp(argv[0], "put") && argv[2])
+		return put(s, bucket, key, argv + 2);
 	if (!strcmp(argv[0], "who")) {
 		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
 

@@ -339,6 +339,67 @@ static void clock_goes_back(void **state)
 	clock_set_back(600);
 }
 
+/* Why a flow was rejected, where a record can say it: not by rules that are not in force, and not in the same record as
+ * what was rejected for another reason. */
+static void reasons_are_delivered(uint32_t interval)
+{
+	static const struct fl_ground grounds[] = {
+	    {.rule = "block-public-access", .opinion = FL_OPINION_REJECT, .reason = FL_REASON_BPA},
+	    {.drop = "NETFILTER_DROP", .rule = "sg-1/inbound/sgr-1", .opinion = FL_OPINION_ACCEPT},
+	};
+	struct fl_flow_log log = a_log(interval);
+	struct lines got = {0};
+	struct rig r;
+	unsigned blocked = 0, others = 0;
+
+	log.format = "${interface-id} ${packets} ${bytes} ${action} ${reject-reason}";
+	rig_open(&r, temp_new(), log, 1 << 20, 0);
+	for (uint32_t w = 0; w < 10; w++) {
+		struct fl_flow *flows = make_flows(3, 1, 60000);
+		struct fl_frame f = make_frame(0, w, BASE, 60, flows, 3);
+		const uint16_t ground[3] = {1, (uint16_t)(w % 2 ? 1 : 2), 1};
+
+		flows[0].action = flows[1].action = FL_ACTION_REJECT;
+		flows[2].action = FL_ACTION_ACCEPT; /* a rule's opinion rejects nobody */
+		for (unsigned i = 0; i < 3; i++) {
+			flows[i].packets = 1;
+			flows[i].bytes = 50;
+		}
+		f.window.flags = FL_WINDOW_POLICY | FL_WINDOW_VERDICTS;
+		f.grounds = grounds;
+		f.n_grounds = 2;
+		f.ground = ground;
+		assert_int_equal(fl_journal_append(r.j, &f), 0);
+		assert_int_equal(fl_journal_commit(r.j, w, f.window.start, 60), 0);
+		free(flows);
+	}
+	rig_run(&r, BASE + 1200, true);
+	lines_of_store(&got, r.t.path, false, NULL);
+	for (size_t i = 0; i < got.n; i++) {
+		if (strstr(got.line[i], " REJECT BPA")) {
+			assert_non_null(strstr(got.line[i], " - REJECT BPA"));
+			blocked += (unsigned)atoi(strchr(got.line[i], ' '));
+		} else if (strstr(got.line[i], "ACCEPT") || strstr(got.line[i], "REJECT")) {
+			assert_null(strstr(got.line[i], " - ACCEPT"));
+			assert_non_null(strstr(got.line[i], "T -"));
+			others += (unsigned)atoi(strchr(got.line[i], ' '));
+		}
+	}
+	assert_int_equal(blocked, 10 + 5);
+	assert_int_equal(others, 10 + 5);
+	assert_int_equal(got.n, interval == 60 ? 30 : 4);
+	lines_free(&got);
+	rig_close(&r);
+	temp_remove(&r.t);
+}
+
+static void reasons(void **state)
+{
+	(void)state;
+	reasons_are_delivered(60);
+	reasons_are_delivered(600);
+}
+
 /* ---- 600 seconds ---- */
 
 struct sum {
@@ -860,6 +921,7 @@ int main(void)
 	    BOTH(skipdata_beside_flows),
 	    cmocka_unit_test(traffic_types),
 	    cmocka_unit_test(publish_cycle),
+	    cmocka_unit_test(reasons),
 	    cmocka_unit_test(clock_goes_back),
 	    cmocka_unit_test(ten_minutes_are_merged),
 	    cmocka_unit_test(labels_of_their_time),

@@ -17,7 +17,13 @@ static void replay(void **state)
 		struct fl_frame f = make_frame(1, 2, 0, 60, flows, sizes[s]);
 		struct fl_buf buf = FL_BUF(1u << 20);
 		const size_t envelope = 12;
+		const struct fl_ground grounds[] = {{.drop = "NETFILTER_DROP"},
+						    {.rule = "acl-1/inbound/1", .opinion = 2}};
+		uint16_t ground[40] = {1, 0, 2, 2, 2};
 
+		f.grounds = grounds;
+		f.n_grounds = 2;
+		f.ground = s % 2 ? ground : NULL;
 		assert_int_equal(fl_frame_encode(&f, &buf), 0);
 		LLVMFuzzerTestOneInput((uint8_t *)buf.data, buf.len);
 		for (size_t at = envelope; at < buf.len; at++) {

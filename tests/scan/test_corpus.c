@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "scan/inflate.h"
 #include "scan/kernels.h"
-#include "scan/scan.h"
+#include "scan/set.h"
 #include "scan/text.h"
 
 static const char *corpus;
@@ -96,12 +96,12 @@ static json_t *read_log(const char *name, struct fl_text_counts *ret)
 	assert_int_equal(fl_blocks_new(&b, 0), 0);
 	assert_int_equal(fl_blocks_open_fd(b, fd), 0);
 	while (fl_blocks_next(b, &data, &n, &last) == 1) {
+		struct fl_looked looked;
 		struct fl_format *f = NULL;
 
 		if (!r.format) {
-			assert_int_equal(
-			    fl_scan_first_line(path, data, (size_t)((char *)memchr(data, '\n', n) - data), &f, NULL),
-			    0);
+			fl_look(data, n, &looked);
+			assert_int_equal(fl_look_format(path, &looked, NULL, &f), 0);
 			begin(&r, f);
 		}
 		take(&r, data, n, last);

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
+
+#include "base/file.h"
 
 #define COLUMNS                                                                                                        \
 	"version account_id interface_id srcaddr dstaddr srcport dstport protocol packets bytes start end action "     \
@@ -274,6 +277,90 @@ static void filters_select(void **state)
 	temp_remove(&t);
 }
 
+/* Between listing and reading a file vanishes, and another one shrinks. */
+static void what_changes_meanwhile(void **state)
+{
+	struct temp t = temp_new();
+	char *text = records(0, 1000, HEADER, "\n");
+	struct lines got = {0};
+	struct fl_scan_report report;
+	struct fl_scan *s;
+
+	put_text(&t, "gone.log", text);
+	put_text(&t, "stays.log", text);
+	s = open_paths((const char *const[]){t.path, NULL}, 1);
+	assert_int_equal(unlinkat(t.fd, "gone.log", 0), 0);
+	put_text(&t, "new.log", text); /* was not there */
+	assert_int_equal(rows_of(s, "packets", NULL, &got), 0);
+	assert_int_equal(got.n, 1000);
+	assert_int_equal(fl_scan_fault_count(s), 1);
+	assert_true(some_fault(s, "/gone.log: No such file"));
+	fl_scan_report(s, &report);
+	assert_int_equal(report.damaged_files, 1);
+	assert_int_equal(report.files, 1);
+	lines_free(&got);
+	fl_scan_close(&s);
+	free(text);
+	temp_remove(&t);
+}
+
+/* A pipe is looked at for its columns, and then all of it is read. */
+static void standard_input(void **state)
+{
+	char *text = records(0, MANY, HEADER, "\n");
+	struct lines want = wanted(text), got = {0};
+	const struct fl_column_def *c;
+	int fd[2], before = dup(0);
+	struct fl_scan *s;
+	pid_t child;
+	size_t n;
+
+	assert_int_equal(pipe(fd), 0);
+	child = fork();
+	if (!child) {
+		close(fd[0]);
+		_exit(fl_write_all(fd[1], text, strlen(text)) != 0);
+	}
+	close(fd[1]);
+	assert_int_equal(dup2(fd[0], 0), 0);
+	close(fd[0]);
+	s = open_paths((const char *const[]){"-", "-", NULL}, 2);
+	assert_int_equal(fl_scan_columns(s, &c, &n), 0);
+	assert_int_equal(n, 15);
+	assert_int_equal(rows_of(s, COLUMNS, NULL, &got), 0);
+	assert_true(lines_equal(&got, &want, "standard input"));
+	fl_scan_close(&s);
+	dup2(before, 0);
+	close(before);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	lines_free(&want);
+	lines_free(&got);
+	free(text);
+}
+
+/* Of each flow log one file is looked at for its columns; when that one is damaged, another. */
+static void columns_by_flow_log(void **state)
+{
+	struct temp t = temp_new();
+	const struct fl_column_def *c;
+	struct fl_scan *s;
+	size_t n;
+
+	put_text(&t, "123456789012_vpcflowlogs_r_fl-a_20250101T0000Z_1.log", "not a flow log\n");
+	put_text(&t, "123456789012_vpcflowlogs_r_fl-a_20250101T0005Z_1.log", "srcaddr bytes\n");
+	put_text(&t, "123456789012_vpcflowlogs_r_fl-a_20250101T0010Z_1.log",
+		 "dstaddr\n"); /* cannot be, and is not looked at */
+	put_text(&t, "123456789012_vpcflowlogs_r_fl-b_20250101T0000Z_1.log", "bytes packets\n");
+	s = open_paths((const char *const[]){t.path, NULL}, 3);
+	assert_int_equal(fl_scan_columns(s, &c, &n), 0);
+	assert_int_equal(n, 4);
+	assert_string_equal(c[0].name, "srcaddr");
+	assert_string_equal(c[1].name, "bytes");
+	assert_string_equal(c[2].name, "packets");
+	fl_scan_close(&s);
+	temp_remove(&t);
+}
+
 static void stops_at_once(void **state)
 {
 	struct temp t = temp_new();
@@ -298,7 +385,8 @@ int main(void)
 	    cmocka_unit_test(kinds_give_the_same), cmocka_unit_test(big_files_are_shared),
 	    cmocka_unit_test(a_file_is_read_once), cmocka_unit_test(columns_of_mixed_formats),
 	    cmocka_unit_test(faults_are_told),     cmocka_unit_test(filters_select),
-	    cmocka_unit_test(stops_at_once),
+	    cmocka_unit_test(stops_at_once),       cmocka_unit_test(what_changes_meanwhile),
+	    cmocka_unit_test(standard_input),      cmocka_unit_test(columns_by_flow_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client of S3 (src/aws) through tests/aws/drive_s3: against a fake server for what goes wrong, against versitygw and moto for signatures."""
 import errno
+import hashlib
 import json
 import os
 import pathlib
@@ -173,7 +174,8 @@ def test_many_prefixes_are_listed_at_once(fake, client):
 ], ids=lambda v: "" if isinstance(v, (int, Reply)) else v)
 def test_listings_that_are_none(fake, client, reply, number, says):
     fake.reply = lambda q: reply
-    assert says in client.fails(number, "list", "s3://b/a", env={"AWS_MAX_ATTEMPTS": "1"})
+    err = client.fails(number, "list", "s3://b/a", env={"AWS_MAX_ATTEMPTS": "1"})
+    assert says in err and ("s3://b/" in err or "/b?" in err or fake.url + "/b" in err)
 
 
 def test_a_listing_without_end(fake, client):
@@ -295,6 +297,41 @@ def test_stop_during_a_pause_between_attempts(fake, client):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert time.monotonic() - began < 1 and process.returncode == errno.EINTR
+
+
+# ---- putting ----
+
+def test_put(fake, client):
+    bucket = Bucket()
+    source = client.home / "source"
+    data = BIG[:1 << 20]
+    source.write_bytes(data)
+
+    def reply(q):
+        if q.method != "PUT":
+            return bucket(q)
+        if q.headers.get("If-None-Match") == "*" and q.key[3:] in bucket.objects:
+            return error(412, "PreconditionFailed")
+        assert q.headers["x-amz-content-sha256"] == hashlib.sha256(q.body).hexdigest()
+        bucket.objects[q.key[3:]] = q.body
+        return Reply(200, "", {"ETag": etag(q.body)})
+
+    fake.reply = reply
+    fake.first(error(503, "SlowDown"), error(500, "InternalError"))
+    assert client("put", "s3://b/a b=c", source, "Content-Type", "application/gzip", "x-amz-acl", "bucket-owner-full-control").decode().strip() == etag(data)
+    seen = fake.seen[-1]
+    assert seen.headers["Content-Type"] == "application/gzip" and "x-amz-acl" in seen.headers["Authorization"] and len(fake.seen) == 3
+    assert client("fetch", "s3://b/a b=c") == data
+    assert "already" in client.fails(errno.EEXIST, "put", "s3://b/a b=c", source, "If-None-Match", "*")
+    source.write_bytes(b"")
+    client("put", "s3://b/empty", source)
+    assert bucket.objects["empty"] == b"" and "Content-Type" not in fake.seen[-1].headers
+    for bad in (("a\nb", "c"), ("a", "b\r\nc"), ("a", "")):
+        client.fails(errno.EINVAL, "put", "s3://b/k", source, *bad)
+    client.fails(errno.EINVAL, "put", "s3://b/", source)
+    client.fails(errno.E2BIG, "put", "s3://b/k", source, *["a", "b"] * 13)
+    fake.reply = lambda q: error(403, "AccessDenied")
+    assert "s3:PutObject" in client.fails(errno.EACCES, "put", "s3://b/k", source)
 
 
 # ---- regions, endpoints, headers ----
@@ -654,12 +691,12 @@ def test_the_cache_serves_what_is_whole_and_the_same(fake, client):
 
 
 def test_the_cache_keeps_its_ceiling(fake, client):
-    bucket = fake.reply = Bucket({f"k{i}": bytes([i]) * 10000 for i in range(40)} | {"big": b"x" * 60000})
+    bucket = fake.reply = Bucket({f"k{i}": bytes([i]) * 10000 for i in range(25)} | {"big": b"x" * 60000})
     (client.cache).mkdir(parents=True, mode=0o700)
     stale = client.cache / ".tmp-1-2"
     stale.write_bytes(b"x")
     os.utime(stale, (time.time() - 7200,) * 2)
-    for i in range(40):
+    for i in range(25):
         data = bucket.objects[f"k{i}"]
         assert client("--cache-bytes", 200000, "fetch", f"s3://b/k{i}", len(data), etag(data)) == data
         assert sum((client.cache / n).stat().st_size for n in client.cached()) <= 200000
@@ -856,6 +893,12 @@ def check_contents(client, files, walk_order=True):
         assert client("head", f"s3://flows/{name}").decode().split("\t")[:2] == [size, tag]
     assert client("read", "s3://flows/big", 12345, PART + 999) == BIG[12345:12345 + PART + 999]
     assert client("fetch", "s3://flows/year=2026/x=1") == b"year=2026/x=1"
+    for number, data in enumerate((BIG[:1 << 20], b"", b"second")):
+        name, source = f"s3://flows/put/a=b +{number}é", client.home / "source"
+        source.write_bytes(data)
+        assert client("put", name, source, "Content-Type", "text/plain").decode().strip() == etag(data)
+        assert client("fetch", name) == data
+    assert "already" in client.fails(errno.EEXIST, "put", name, source, "If-None-Match", "*")
 
 
 def test_versitygw(versitygw, tmp_path):
@@ -879,7 +922,7 @@ def test_moto_and_a_role(moto_s3, tmp_path):
     client.env.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret)
     check_contents(client, files)
     config(client, f"[profile base]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n[profile role]\nrole_arn = {role}\nsource_profile = base\n")
-    assert len(client.keys("--profile", "role", "list", "s3://flows/")) == len(files)
+    assert len(client.keys("--profile", "role", "list", "s3://flows/")) == len(files) + 3  # and those that were put
     assert "assumed with profile" in client("--profile", "role", "who", "s3://flows/").decode()
     assert "secret access key is not the one" in client.fails(errno.EACCES, "list", "s3://flows/", env={"AWS_SECRET_ACCESS_KEY": "wrong"})
     config(client, f"[profile base]\naws_access_key_id = {key}\naws_secret_access_key = wrong\n[profile role]\nrole_arn = {role}\nsource_profile = base\n")

@@ -208,7 +208,7 @@ def test_the_date_of_athena_passes_over_days(ask, flowlog, archive):
     want = ask(f"SELECT count(*) AS n FROM flows WHERE start >= {T0 + 86400}", archive)
     assert ask("SELECT count(*) AS n FROM vpc_flow_logs WHERE date = DATE '2024-11-26'", archive) == want
     assert ask("SELECT count(*) AS n FROM vpc_flow_logs WHERE date > DATE '2024-11-25'", archive) == want
-    for where in ("date = DATE '2024-11-26'", "date > DATE '2024-11-25'", "date >= DATE '2024-11-26'"):
+    for where in ("date = DATE '2024-11-26'", "date >= DATE '2024-11-26'"):
         _, files = explained(flowlog, f"SELECT count(*) FROM vpc_flow_logs WHERE {where}", archive)
         assert int(files.rsplit(" ", 1)[1]) >= 20, where
 

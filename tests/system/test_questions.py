@@ -1,0 +1,467 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ready questions: answers computed by hand, answers computed in Python over random archives, the same over every kind of source, and what
+is said when there is nothing to say."""
+import collections
+import csv
+import gzip
+import hashlib
+import io
+import ipaddress
+import json
+import os
+import random
+import subprocess
+
+import pytest
+
+from conftest import PROGRAM, sh
+
+MAKE_STORE = PROGRAM.parents[2] / "tests/cli/make_store"
+T0 = 1795132800  # 2026-11-20T00:00:00Z
+HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags"
+FIELDS = HEADER.replace("-", "_").split()
+
+# An SSH session seen at both ends, HTTPS that nobody answered, telnet that was rejected, a web port that was closed, DNS, and silence.
+HAND = f"""{HEADER}
+3 1 eni-1 10.0.0.1 10.0.0.2 40000 22 6 5 500 {T0} {T0 + 50} ACCEPT OK 3
+3 1 eni-1 10.0.0.2 10.0.0.1 22 40000 6 4 4000 {T0} {T0 + 50} ACCEPT OK 19
+3 1 eni-2 10.0.0.1 10.0.0.2 40000 22 6 5 500 {T0} {T0 + 50} ACCEPT OK 3
+3 1 eni-2 10.0.0.2 10.0.0.1 22 40000 6 4 4000 {T0} {T0 + 50} ACCEPT OK 19
+3 1 eni-1 10.0.0.1 8.8.8.8 40001 443 6 10 90000 {T0 + 60} {T0 + 100} ACCEPT OK 2
+3 1 eni-1 10.0.0.3 10.0.0.1 50000 23 6 1 40 {T0 + 7200} {T0 + 7210} REJECT OK 2
+3 1 eni-1 10.0.0.1 10.0.0.9 40005 8080 6 1 40 {T0 + 7200} {T0 + 7210} ACCEPT OK 2
+3 1 eni-1 10.0.0.9 10.0.0.1 8080 40005 6 1 40 {T0 + 7200} {T0 + 7210} ACCEPT OK 4
+3 1 eni-1 10.0.0.1 10.0.0.53 33333 53 17 2 120 {T0 + 7230} {T0 + 7231} ACCEPT OK 0
+3 1 eni-1 10.0.0.53 10.0.0.1 53 33333 17 2 300 {T0 + 7230} {T0 + 7231} ACCEPT OK 0
+3 1 eni-3 - - - - - - - {T0 + 7200} {T0 + 7260} - NODATA -
+3 1 eni-1 - - - - - - - {T0 + 7200} {T0 + 7260} - SKIPDATA -
+"""
+
+
+def rows(flowlog, *args, **kw):
+    return [json.loads(line) for line in flowlog(*args, "-o", "json", **kw).stdout.splitlines()]
+
+
+def table(flowlog, *args, **kw):
+    """The values of a csv answer."""
+    return [tuple(r) for r in list(csv.reader(io.StringIO(flowlog(*args, "-o", "csv", **kw).stdout)))[1:]]
+
+
+@pytest.fixture(scope="module")
+def hand(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hand") / "hand.log"
+    path.write_text(HAND)
+    return path
+
+
+# ---- by hand ----
+
+def test_top(flowlog, hand):
+    assert rows(flowlog, "top", hand)[:2] == [{"srcaddr": "10.0.0.1", "bytes": 91160, "packets": 23, "flows": 5},
+                                              {"srcaddr": "10.0.0.2", "bytes": 8000, "packets": 8, "flows": 2}]
+    assert table(flowlog, "top", "--of", "destinations", "-n", 2, hand) == [("8.8.8.8", "90000", "10", "1"), ("10.0.0.1", "8380", "12", "5")]
+    assert table(flowlog, "top", "--of", "pairs", "--by", "packets", "-n", 2, hand) == [
+        ("10.0.0.1", "8.8.8.8", "90000", "10", "1"), ("10.0.0.1", "10.0.0.2", "1000", "10", "2")]
+    assert table(flowlog, "top", "--of", "ports", "--by", "flows", "-n", 2, hand) == [("6", "22", "1000", "10", "2"), ("6", "40000", "8000", "8", "2")]
+    assert table(flowlog, "top", "--of", "services", hand) == [
+        ("6", "443", "90000", "10", "1", "1"), ("6", "22", "9000", "18", "4", "1"), ("17", "53", "420", "4", "2", "1"),
+        ("6", "8080", "80", "2", "2", "1"), ("6", "23", "40", "1", "1", "1")]
+    assert table(flowlog, "top", "--of", "interfaces", hand) == [("eni-1", "95040", "26", "8"), ("eni-2", "4500", "9", "2")]
+    lines = flowlog("top", hand).stdout.splitlines()
+    assert lines[0].split() == ["SRCADDR", "BYTES", "PACKETS", "FLOWS"] and lines[1].split() == ["10.0.0.1", "91", "kB", "23", "5"]
+
+
+def test_rejects_refusals_and_silence_are_told_apart(flowlog, hand):
+    head = ["srcaddr", "dstaddr", "protocol", "dstport"]
+    assert table(flowlog, "rejects", hand) == [("10.0.0.3", "10.0.0.1", "6", "23", "1", "1", str(T0 + 7200), str(T0 + 7210))]
+    refused, = rows(flowlog, "rejects", "-k", "refused", hand)
+    assert [refused[k] for k in head] == ["10.0.0.1", "10.0.0.9", 6, 8080] and refused["attempts"] == 1
+    silent, = rows(flowlog, "rejects", "-k", "unanswered", hand)
+    assert [silent[k] for k in head] == ["10.0.0.1", "8.8.8.8", 6, 443] and silent["packets"] == 10
+    assert "23 telnet" in flowlog("rejects", hand).stdout
+
+
+def test_ports(flowlog, hand):
+    assert table(flowlog, "ports", "-n", 1, hand) == [("6", "22", "2", "1", "1", "1000", "0")]
+    assert table(flowlog, "ports", "--of", "sources", "-n", 2, hand) == [("10.0.0.1", "4", "5", "0"), ("10.0.0.2", "1", "2", "0")]
+    assert table(flowlog, "ports", "--of", "sweeps", "-n", 1, hand) == [("10.0.0.1", "4", "4", "5", "0")]
+    listeners = rows(flowlog, "ports", "--of", "listeners", hand)
+    assert {(r["server"], r["protocol"], r["server_port"], r["clients"]) for r in listeners} == {
+        ("10.0.0.2", 6, 22, 1), ("8.8.8.8", 6, 443, 1), ("10.0.0.9", 6, 8080, 1), ("10.0.0.53", 17, 53, 1)}
+
+
+def test_series(flowlog, hand):
+    got = rows(flowlog, "series", hand)
+    assert len(got) == 121 and got[0] == {"time": T0, "flows": 4, "bytes": 9000, "packets": 18, "rejected": 0}
+    assert got[1]["bytes"] == 90000 and got[2] == {"time": T0 + 120, "flows": 0, "bytes": 0, "packets": 0, "rejected": 0}
+    assert got[120] == {"time": T0 + 7200, "flows": 5, "bytes": 540, "packets": 7, "rejected": 1}
+    hours = rows(flowlog, "series", "--every", "1h", hand)
+    assert [(r["time"] - T0, r["flows"], r["bytes"]) for r in hours] == [(0, 5, 99000), (3600, 0, 0), (7200, 5, 540)]
+    drawn = flowlog("series", "--every", "1h", hand).stdout.splitlines()
+    assert drawn[0].split() == ["TIME", "FLOWS", "REJECTED", "BYTES"] and drawn[1].endswith("█" * 40) and drawn[3].rstrip().endswith(" ▎")
+    assert "█" not in drawn[2] and "2026-11-20T02:00:00Z" in drawn[3]
+
+
+def test_talks(flowlog, hand):
+    # The session was recorded at two interfaces: it is counted once.
+    pair, = rows(flowlog, "talks", "10.0.0.1", "10.0.0.2", hand)
+    assert pair == {"address": "10.0.0.1", "peer": "10.0.0.2", "bytes": 4500, "flows": 2, "bytes_out": 500, "bytes_in": 4000, "accepted": 2,
+                    "rejected": 0, "first": T0, "last": T0 + 50}
+    other, = rows(flowlog, "talks", "10.0.0.2", "10.0.0.1", hand)
+    assert (other["bytes_out"], other["bytes_in"]) == (4000, 500)
+    assert [r["peer"] for r in rows(flowlog, "talks", "10.0.0.1", hand)] == ["8.8.8.8", "10.0.0.2", "10.0.0.53", "10.0.0.9", "10.0.0.3"]
+    assert [r["peer"] for r in rows(flowlog, "talks", "10.0.0.1", "--new", "5m", hand)] == ["10.0.0.53", "10.0.0.9", "10.0.0.3"]
+    assert [r["rejected"] for r in rows(flowlog, "talks", "10.0.0.3", "10.0.0.0/24", hand)] == [1]
+    done = flowlog("talks", "10.0.0.9", "8.8.8.8", hand)
+    assert done.stdout == ("nothing found; searched: the first record .. the last record\n"
+                           "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z\n")
+    assert flowlog("talks", check=False).returncode == 2
+
+
+def test_conversations(flowlog, hand):
+    got = {(r["client"], r["server"], r["server_port"]): r for r in rows(flowlog, "conversations", hand)}
+    ssh = got["10.0.0.1", "10.0.0.2", 22]
+    assert ssh == {"client": "10.0.0.1", "client_port": 40000, "server": "10.0.0.2", "server_port": 22, "protocol": 6, "state": "answered",
+                   "packets_out": 5, "bytes_out": 500, "packets_in": 4, "bytes_in": 4000, "first": T0, "last": T0 + 50, "roles": "certain"}
+    assert {k: v["state"] for k, v in got.items()} == {
+        ("10.0.0.1", "10.0.0.2", 22): "answered", ("10.0.0.1", "8.8.8.8", 443): "unanswered", ("10.0.0.3", "10.0.0.1", 23): "rejected",
+        ("10.0.0.1", "10.0.0.9", 8080): "refused", ("10.0.0.1", "10.0.0.53", 53): "answered"}
+    assert got["10.0.0.1", "10.0.0.53", 53]["roles"] == "likely"  # ports alone
+
+
+def test_roles_follow_flags_where_ports_mislead(flowlog, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(f"{HEADER}\n3 1 eni-1 10.0.0.1 10.0.0.2 443 50000 6 5 500 {T0} {T0 + 9} ACCEPT OK 2\n"
+                    f"3 1 eni-1 10.0.0.2 10.0.0.1 50000 443 6 5 500 {T0} {T0 + 9} ACCEPT OK 18\n"
+                    f"3 1 eni-1 10.0.0.5 10.0.0.6 7000 7000 17 5 500 {T0} {T0 + 9} ACCEPT OK 0\n"
+                    f"3 1 eni-1 10.0.0.6 10.0.0.5 7000 7000 17 5 500 {T0} {T0 + 9} ACCEPT OK 0\n")
+    got = {r["protocol"]: r for r in rows(flowlog, "conversations", path)}
+    # a SYN and a SYN-ACK outweigh a port below 1024 (detection.md section 3: 6 - 2 - 1)
+    assert (got[6]["client"], got[6]["server_port"], got[6]["roles"]) == ("10.0.0.1", 50000, "likely")
+    assert got[17]["roles"] == "unknown"
+
+
+def test_external(flowlog, hand):
+    assert table(flowlog, "external", hand) == [("8.8.8.8", "90000", "10", "1", "1", str(T0 + 60), str(T0 + 100), "0")]
+
+
+def test_summary(flowlog, hand):
+    text = flowlog("summary", hand).stdout
+    assert "2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z" in text and "10 records, 35 packets, 100 kB (99540 bytes)" in text
+    assert "1 NODATA" in text and "1 SKIPDATA" in text and "9 ACCEPT, 1 REJECT" in text
+    assert "1 of 2 interfaces with flows" in text and "eni-2" in text
+    assert "2026-11-20T00:02:00Z .. 2026-11-20T02:00:00Z (118 min)" in text
+    got, = rows(flowlog, "summary", hand)
+    assert got["interfaces"] == 3 and got["interfaces_without_traffic"] == 1 and got["interfaces_without_reject"] == 1
+    assert got["gaps"] == [{"from": T0 + 120, "to": T0 + 7200}] and got["flows"] == 10 and got["malformed_lines"] == 0
+
+
+# ---- filters ----
+
+@pytest.mark.parametrize("args,flows", [
+    ([], 10), (["--src", "10.0.0.1"], 5), (["--src", "10.0.0.1", "--src", "10.0.0.3"], 6), (["--dst", "10.0.0.0/24"], 9), (["--port", "ssh"], 4),
+    (["--port", "22", "--port", "53"], 6), (["--protocol", "udp"], 2), (["--action", "REJECT"], 1), (["--eni", "eni-2"], 2),
+    (["--since", "1m"], 5), (["--since", "2026-11-20T01:00:00Z"], 5), (["--until", str(T0 + 60)], 4), (["--until", "2026-11-20"], 0),
+    (["--since", "2d", "--until", "1h"], 5), (["-w", "host 10.0.0.1 and (port 22 or 443) and not reject"], 5), (["-w", "dst public"], 1),
+    (["-w", "tcp_flags = 2", "-w", "not accept"], 1), (["-w", "bytes > 1k"], 3), (["--src", "10.0.0.1", "--port", "443", "--protocol", "6"], 1)])
+def test_filters(flowlog, hand, args, flows):
+    assert sum(r["flows"] for r in rows(flowlog, "series", "--every", "1d", *args, hand)) == flows
+
+
+@pytest.mark.parametrize("args,said", [
+    (["-w", "port 22 and prt 3"], "character 13"), (["--port", "nosuch"], "--port"), (["--src", "web-1"], "the inventory has"),
+    (["--since", "yesterday"], "--since"), (["--protocol", "300"], "0 to 255"), (["--eni", "nosuch"], "--eni"), (["--of", "nosuch"], "--of")])
+def test_wrong_filters_are_pointed_at(flowlog, hand, args, said):
+    done = flowlog("top", *args, hand, check=False)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_names_of_an_inventory(flowlog, hand, tmp_path):
+    (tmp_path / "enis.json").write_text(json.dumps({"NetworkInterfaces": [
+        {"NetworkInterfaceId": "eni-2", "TagSet": [{"Key": "Name", "Value": "db"}], "PrivateIpAddress": "10.0.0.2", "MacAddress": "02:00:00:00:00:02",
+         "PrivateIpAddresses": [{"PrivateIpAddress": "10.0.0.2", "Primary": True, "Association": {"PublicIp": "192.0.2.7"}}]}]}))
+    names = ("--inventory", tmp_path)
+    assert [r["interface_id"] for r in rows(flowlog, "top", "--of", "interfaces", "--eni", "db", *names, hand)] == ["eni-2"]
+    assert [r["srcaddr"] for r in rows(flowlog, "top", "--src", "db", *names, hand)] == ["10.0.0.2"]
+    assert [r["peer"] for r in rows(flowlog, "talks", "db", *names, hand)] == ["10.0.0.1"]
+    done = flowlog("top", "--src", "web", *names, hand, check=False)
+    assert done.returncode == 2 and "--src" in done.stderr
+
+
+# ---- what is said beside the answer ----
+
+def test_nothing_found_says_where_was_looked(flowlog, hand):
+    done = flowlog("rejects", "--since", "2026-12-01", "--until", "2026-12-02", hand)
+    assert done.stdout == ("nothing found; searched: 2026-12-01T00:00:00Z .. 2026-12-01T23:59:59Z\n"
+                           "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z\n")
+    done = flowlog("rejects", "-o", "csv", "--src", "192.0.2.1", hand)
+    assert done.stdout == "srcaddr,dstaddr,protocol,dstport,flows,packets,first,last\n" and "held: 2026-11-20" in done.stderr
+
+
+def test_faults_are_told_and_do_not_end_the_answer(flowlog, hand, tmp_path):
+    (tmp_path / "bad.log").write_text(HAND + "3 1 eni-1 10.0.0.1\n" + HAND.splitlines()[1].replace("10.0.0.1", "10.0.0.x") + "\n")
+    done = flowlog("top", "-o", "csv", tmp_path / "bad.log")
+    assert done.stdout == flowlog("top", "-o", "csv", hand).stdout
+    assert "bad.log:14" in done.stderr and "1 malformed line was not used" in done.stderr and "1 value was none of the column" in done.stderr
+    (tmp_path / "many.log").write_text(HAND + "x\n" * 1000)
+    err = flowlog("top", tmp_path / "many.log").stderr.splitlines()
+    assert len(err) < 30 and any("1000 malformed" in line for line in err)
+    whole = gzip.compress(HAND.encode() * 50)
+    (tmp_path / "cut.log.gz").write_bytes(whole[:len(whole) // 2])
+    done = flowlog("top", "-o", "csv", tmp_path / "cut.log.gz", check=False)
+    assert done.returncode == 1 and "ended early" in done.stderr and done.stdout.startswith("srcaddr,")
+
+
+def test_what_records_cannot_tell(flowlog, tmp_path):
+    path = tmp_path / "v2.log"
+    path.write_text("\n".join(" ".join(line.split()[:14]) for line in HAND.splitlines()) + "\n")
+    assert "no tcp-flags" in flowlog("rejects", "-k", "refused", path).stderr
+    assert "no tcp-flags" in flowlog("conversations", path).stderr
+    assert not flowlog("top", path).stderr
+    bare = tmp_path / "bare.log"
+    bare.write_text(f"interface-id srcaddr dstaddr bytes start end\neni-1 10.0.0.1 10.0.0.2 5 {T0} {T0 + 1}\n")
+    assert "no action" in flowlog("series", bare).stderr
+    text = flowlog("summary", bare).stdout
+    assert "no action" in text and "no log-status" in text
+
+
+def test_provenance(flowlog, hand):
+    out = flowlog("top", "-o", "json", "--provenance", "--src", "10.0.0.1", hand).stdout.splitlines()
+    made = json.loads(out[0])["provenance"]
+    assert made["tool"].startswith("flowlog ") and made["command"][1:] == ["top", "-o", "json", "--provenance", "--src", "10.0.0.1", str(hand)] or \
+        made["command"][1:3] == ["top", "--src"] or "--provenance" in made["command"]
+    assert made["inputs"] == [{"path": str(hand), "sha256": hashlib.sha256(HAND.encode()).hexdigest()}]
+    assert json.loads(out[1])["srcaddr"] == "10.0.0.1"
+    text = flowlog("top", "-o", "csv", "--provenance", hand.parent).stdout.splitlines()
+    assert text[0].startswith('# {"provenance"') and text[1] == "srcaddr,bytes,packets,flows"
+    done = flowlog("top", "-o", "csv", "--provenance", "-", check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode in (1, 2) and "cannot be read twice" in done.stderr
+
+
+def test_names_from_files_do_not_drive_the_terminal(flowlog, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(f"interface-id srcaddr packets bytes\neni\x1b[31m 10.0.0.1 1 5\n")
+    assert "\x1b" not in flowlog("top", "--of", "interfaces", path).stdout
+    assert "\x1b" not in flowlog("summary", path).stdout
+
+
+# ---- random archives, answered in Python ----
+
+def random_record(rng):
+    """A dict by field; None is null."""
+    start = T0 + rng.randrange(7200)
+    r = dict.fromkeys(FIELDS) | {"version": 3, "account_id": "1", "interface_id": f"eni-{rng.randrange(5)}", "start": start,
+                                 "end": start + rng.randrange(60), "log_status": "OK"}
+    if rng.random() < .05:
+        return r | {"log_status": rng.choice(["NODATA", "SKIPDATA"])}
+    v6 = rng.random() < .1
+    a, b = (f"2001:db8::{rng.randrange(1, 30):x}" if v6 else rng.choice(["10.0.0.", "192.168.7.", "8.8.8."]) + str(rng.randrange(1, 60)) for _ in "ab")
+    return r | {"srcaddr": a, "dstaddr": b, "srcport": rng.choice([22, 443, 40000, 50001, 7, 8080]), "dstport": rng.randrange(1, 60000),
+                "protocol": rng.choice([6, 6, 17, 1]), "packets": rng.randrange(1, 100), "bytes": rng.randrange(40, 10 ** 9),
+                "action": rng.choice(["ACCEPT", "ACCEPT", "REJECT"]), "tcp_flags": rng.choice([0, 1, 2, 3, 4, 18, 19])}
+
+
+def text_of(records, fields=FIELDS, header=True):
+    lines = [" ".join(f.replace("_", "-") for f in fields)] if header else []
+    lines += [" ".join("-" if r[f] is None else str(r[f]) for f in fields) for r in records]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def records():
+    rng = random.Random(20261120)
+    return [random_record(rng) for _ in range(30000)]
+
+
+@pytest.fixture(scope="module")
+def sources(records, tmp_path_factory):
+    """The same records as every kind of source: name -> (operands, standard input)."""
+    root = tmp_path_factory.mktemp("sources")
+    (root / "one.log").write_text(text_of(records))
+    (root / "one.log.gz").write_bytes(gzip.compress(text_of(records).encode()))
+    many, mixed = root / "many", root / "mixed"
+    shuffled = FIELDS[:]
+    random.Random(7).shuffle(shuffled)
+    for i in range(7):
+        part = records[i::7]
+        day = many / f"AWSLogs/1/vpcflowlogs/eu-west-1/2026/11/20"
+        day.mkdir(parents=True, exist_ok=True)
+        (day / f"part{i}.log.gz").write_bytes(gzip.compress(text_of(part[:900]).encode()) + gzip.compress(text_of(part[900:], header=False).encode()))
+        mixed.mkdir(exist_ok=True)
+        fields = shuffled if i % 2 else FIELDS
+        if i % 3:
+            (mixed / f"part{i}.log").write_text(text_of(part, fields))
+        else:
+            (mixed / f"part{i}.log.gz").write_bytes(gzip.compress(text_of(part, fields).encode()))
+    return {"text": ([root / "one.log"], None), "gzip": ([root / "one.log.gz"], None), "directory": ([many], None), "mixed": ([mixed], None),
+            "stdin": (["-"], root / "one.log"), "several": ([mixed / f"part{i}.log" if i % 3 else mixed / f"part{i}.log.gz" for i in range(7)], None)}
+
+
+def ask(flowlog, source, *args):
+    operands, stdin = source
+    if not stdin:
+        return table(flowlog, *args, "--all", *operands) if args[0] != "series" else table(flowlog, *args, *operands)
+    with open(stdin, "rb") as f:
+        return table(flowlog, *args, *([] if args[0] == "series" else ["--all"]), *operands, stdin=f)
+
+
+def grouped(records, keys, measures, keep=lambda r: True, order=0):
+    """Rows as csv has them: measures are functions of a list of records; ordered by one of them, then by the keys."""
+    groups = collections.defaultdict(list)
+    for r in records:
+        if keep(r):
+            groups[tuple(r[k] for k in keys)].append(r)
+    out = [(k, [m(v) for m in measures]) for k, v in groups.items()]
+    out.sort(key=lambda row: (-row[1][order], [sort_key(v) for v in row[0]]))
+    return [tuple("" if v is None else str(v) for v in [*k, *m]) for k, m in out]
+
+
+def sort_key(v):
+    if isinstance(v, str) and (":" in v or v.count(".") == 3):
+        a = ipaddress.ip_address(v)
+        return a.packed if a.version == 6 else b"\0" * 10 + b"\xff\xff" + a.packed
+    return v
+
+
+def total(field):
+    return lambda rs: sum(r[field] or 0 for r in rs)
+
+
+def distinct(field):
+    return lambda rs: len({r[field] for r in rs} - {None})
+
+
+def rejected(rs):
+    return sum(r["action"] == "REJECT" for r in rs)
+
+
+def has(*fields):
+    return lambda r: all(r[f] is not None for f in fields)
+
+
+VOLUME = [total("bytes"), total("packets"), len]
+QUESTIONS = {
+    "talkers": (["top"], ["srcaddr"], VOLUME, has("srcaddr"), 0),
+    "destinations by packets": (["top", "--of", "destinations", "--by", "packets"], ["dstaddr"], VOLUME, has("dstaddr"), 1),
+    "pairs by flows": (["top", "--of", "pairs", "--by", "flows"], ["srcaddr", "dstaddr"], VOLUME, has("srcaddr"), 2),
+    "ports": (["top", "--of", "ports"], ["protocol", "dstport"], VOLUME, has("dstport"), 0),
+    "interfaces": (["top", "--of", "interfaces"], ["interface_id"], VOLUME, has("packets"), 0),
+    "rejects": (["rejects"], ["srcaddr", "dstaddr", "protocol", "dstport"],
+                [len, total("packets"), lambda rs: min(r["start"] for r in rs), lambda rs: max(r["end"] for r in rs)], lambda r: r["action"] == "REJECT", 0),
+    "users of ports": (["ports"], ["protocol", "dstport"], [len, distinct("srcaddr"), distinct("dstaddr"), total("bytes"), rejected], has("dstport"), 0),
+    "scanners": (["ports", "--of", "sources"], ["srcaddr"], [distinct("dstport"), len, rejected], has("srcaddr"), 0),
+    "sweeps": (["ports", "--of", "sweeps"], ["srcaddr"], [distinct("dstaddr"), distinct("dstport"), len, rejected], has("srcaddr"), 0),
+    "filtered": (["top", "-w", "src net 10.0.0.0/8 and tcp and not port 443 and bytes > 1m"], ["srcaddr"], VOLUME,
+                 lambda r: r["srcaddr"] and r["srcaddr"].startswith("10.") and r["protocol"] == 6 and 443 not in (r["srcport"], r["dstport"])
+                 and r["bytes"] > 1000000, 0),
+    "an hour": (["top", "--since", str(T0 + 1800), "--until", str(T0 + 3600)], ["srcaddr"], VOLUME,
+                lambda r: r["srcaddr"] and r["end"] >= T0 + 1800 and r["start"] < T0 + 3600, 0),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_every_source_gives_the_answer_of_python(flowlog, records, sources, question):
+    args, keys, measures, keep, order = QUESTIONS[question]
+    want = grouped(records, keys, measures, keep, order)
+    assert len(want) >= 5
+    for name, source in sources.items():
+        assert ask(flowlog, source, *args) == want, name
+    one = sources["mixed"]
+    for threads in (1, 3):
+        assert ask(flowlog, one, *args, "--threads", threads) == want
+    assert ask(flowlog, one, *args, "--memory", "1MiB") == want  # through temporary files
+
+
+def test_series_of_python(flowlog, records, sources):
+    minutes = collections.defaultdict(list)
+    for r in records:
+        if r["log_status"] == "OK":
+            minutes[r["start"] // 60 * 60].append(r)
+    want = [tuple(map(str, (t, len(minutes[t]), total("bytes")(minutes[t]), total("packets")(minutes[t]), rejected(minutes[t]))))
+            for t in range(T0, T0 + 7200, 60)]
+    for name, source in sources.items():
+        assert ask(flowlog, source, "series", "--every", "1m") == want, name
+
+
+def test_talks_of_python(flowlog, records, sources):
+    """By interface, then the largest of them."""
+    by = collections.defaultdict(list)
+    for r in records:
+        if r["srcaddr"] == "10.0.0.7" or r["dstaddr"] == "10.0.0.7":
+            peer = r["dstaddr"] if r["srcaddr"] == "10.0.0.7" else r["srcaddr"]
+            by[peer, r["interface_id"]].append(r)
+    want = collections.defaultdict(lambda: [0, 0, 0, 0])
+    for (peer, _), rs in by.items():
+        got = [total("bytes")(rs), len(rs), sum(r["bytes"] for r in rs if r["srcaddr"] == "10.0.0.7"),
+               sum(r["bytes"] for r in rs if r["srcaddr"] != "10.0.0.7")]
+        want[peer] = [max(x, y) for x, y in zip(want[peer], got)]
+    for source in sources.values():
+        got = {row[1]: [int(v) for v in row[2:6]] for row in ask(flowlog, source, "talks", "10.0.0.7")}
+        assert got == want
+
+
+def test_conversations_are_joined_as_in_python(flowlog, records, sources):
+    ends = collections.defaultdict(set)
+    for r in records:
+        if r["srcaddr"]:
+            a, b = sorted([(r["srcaddr"], r["srcport"]), (r["dstaddr"], r["dstport"])])
+            ends[a, b, r["protocol"]].add(r["interface_id"])
+    first = ask(flowlog, sources["text"], "conversations")
+    got = {(*sorted([(c[0], int(c[1])), (c[2], int(c[3]))]), int(c[4])) for c in first}
+    assert got == set(ends) and len(first) == len(got)
+    for source in sources.values():
+        assert ask(flowlog, source, "conversations") == first
+    assert ask(flowlog, sources["mixed"], "conversations", "--memory", "1MiB", "--threads", 3) == first
+
+
+def test_sql_gives_the_same(flowlog, sources):
+    if "FL_DUCKDB" not in os.environ and not (PROGRAM.parent / "libduckdb.so").exists():
+        pytest.skip("libduckdb.so is not beside the program: make duckdb")
+    operands, _ = sources["mixed"]
+    sql = ("SELECT srcaddr, count(DISTINCT dstport)::BIGINT AS ports, count(*) AS flows, count(*) FILTER (action = 'REJECT') AS rejected "
+           "FROM flows WHERE srcaddr IS NOT NULL GROUP BY 1")
+    rows_of_sql = list(csv.reader(io.StringIO(flowlog("query", "-o", "csv", sql, *operands).stdout)))[1:]
+    assert sorted(map(tuple, rows_of_sql)) == sorted(ask(flowlog, sources["mixed"], "ports", "--of", "sources"))
+
+
+# ---- the store ----
+
+def test_the_store_is_read_when_no_source_is_named(flowlog, tmp_path):
+    path = tmp_path / "store"
+    sh(MAKE_STORE, path, "window", 1, "window", 2, "deliver", "window", 3, "open", 4)
+    header, *lines = flowlog("tail", "--store", path, "-n", 1000).stdout.splitlines()
+    names = header.split()
+    flows = [dict(zip(names, line.split())) for line in lines]
+    want = collections.Counter()
+    for f in flows:
+        want[f["srcaddr"]] += int(f["bytes"])
+    assert {r["srcaddr"]: r["bytes"] for r in rows(flowlog, "top", "--of", "talkers", "--all", "--store", path)} == want
+    assert rows(flowlog, "top", "--all", path) == rows(flowlog, "top", "--of", "talkers", "--all", "--store", path)
+    assert sum(r["flows"] for r in rows(flowlog, "series", "--store", path)) == len(flows) == 30
+    assert sum(r["flows"] for r in rows(flowlog, "series", "--open", "--store", path)) == 40
+    assert "verdicts were not observed" in flowlog("rejects", "--store", path).stderr
+    # --since is counted back from the newest record: nobody runs here
+    assert sum(r["flows"] for r in rows(flowlog, "series", "--since", "1m", "--store", path)) in (10, 20)
+    # alone, top is still the open window's
+    assert "flowlog run" in flowlog("top", "--store", tmp_path / "none").stdout
+
+
+def test_live_is_of_the_open_window_alone(flowlog, hand):
+    done = flowlog("top", "--live", hand, check=False)
+    assert done.returncode == 2 and "--live" in done.stderr
+
+
+def test_ctrl_c_ends_a_question(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    p = subprocess.Popen([PROGRAM, "top", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p.stdin.write(HAND)
+    p.stdin.flush()
+    try:
+        p.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        pass
+    p.send_signal(2)
+    p.stdin.close()
+    out, err = p.stdout.read(), p.stderr.read()
+    assert p.wait(timeout=20) != 0 and not out
