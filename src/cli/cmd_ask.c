@@ -194,7 +194,7 @@ static int summary_forms(void *conf, int argc, char **argv)
 }
 const struct fl_command fl_cmd_summary = {
     .name = "summary",
-    .summary = "one page about an archive: span, volume, gaps, what it cannot tell",
+    .summary = "an archive on one page: span, volume, gaps",
     .synopsis = "[OPTION]... [SOURCE]...",
     .description =
 	"What the records cover and what they do not: span, volume, windows without data or with flows that were "
