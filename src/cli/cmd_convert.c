@@ -262,9 +262,13 @@ static int tell(struct work *w)
 	struct fl_scan_report report;
 	char count[16], bytes[16];
 
+	size_t faults = fl_scan_fault_count(w->scan);
+
 	fl_scan_report(w->scan, &report);
-	for (size_t i = 0; i < fl_scan_fault_count(w->scan) && i < FL_SCAN_FAULTS; i++)
-		fprintf(stderr, "%s\n", fl_scan_fault(w->scan, i));
+	for (size_t i = 0; i < FL_MIN(faults, (size_t)FL_SCAN_FAULTS); i++)
+		fprintf(stderr, "flowlog convert: %s\n", fl_scan_fault(w->scan, i));
+	if (faults > FL_SCAN_FAULTS)
+		fprintf(stderr, "flowlog convert: and %zu more faults\n", faults - FL_SCAN_FAULTS);
 	if (report.malformed || report.bad_values)
 		fprintf(stderr,
 			"flowlog convert: %llu malformed lines were left out, %llu values that are none of their field "
@@ -309,7 +313,7 @@ static int run(void *conf, int argc, char **argv)
 	r = convert(&w, &scan, to);
 	status = r ? 1 : tell(&w);
 	if (r == -EINTR && stopped)
-		fputs("flowlog convert: stopped; nothing was written\n", stderr);
+		fputs("flowlog convert: stopped; no file was written\n", stderr);
 	else if (r)
 		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
 	release(&w);

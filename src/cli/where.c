@@ -178,6 +178,12 @@ static int find_newest(const struct fl_where_conf *conf, const struct fl_scan_co
 	}
 	r = fl_ask_newest(scan, &newest);
 	*ret = (int64_t)newest;
+	if (r == -EINVAL) { /* of a source: the usage is right */
+		char text[512];
+
+		snprintf(text, sizeof text, "%s", fl_error_text(r));
+		r = fl_fail(-EBADMSG, "%s", text);
+	}
 	return r;
 }
 
@@ -205,16 +211,19 @@ int fl_where_time(const char *option, const char *text, const struct fl_where_co
 static int add_times(struct fl_filter **f, const struct fl_where_conf *c, const struct fl_scan_conf *scan)
 {
 	struct fl_filter *g = NULL;
-	int64_t newest = 0, at;
+	int64_t newest = 0, at, since = 0;
 	int r = 0;
 
 	if (c->since) {
 		r = fl_where_time("--since", c->since, c, scan, &newest, &at);
+		since = at;
 		r = r ? r : fl_filter_number(&g, "end", FL_OP_GE, at < 0 ? 0 : (uint64_t)at);
 		r = r ? r : fl_filter_and(f, *f, g);
 	}
 	if (!r && c->until) {
 		r = fl_where_time("--until", c->until, c, scan, &newest, &at);
+		if (!r && c->since && since >= at)
+			r = fl_fail(-EINVAL, "--since %s is not before --until %s", c->since, c->until);
 		r = r ? r : fl_filter_number(&g, "start", FL_OP_LT, at < 0 ? 0 : (uint64_t)at);
 		r = r ? r : fl_filter_and(f, *f, g);
 	}
