@@ -14,11 +14,11 @@
 #include "record/record.h"
 
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
- * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, tags {tag field:
- * key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given instead of imports), cursor
- * {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}:
- * objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes},
- * journal-quota
+ * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, file_format (plain-text, parquet),
+ * nodata_always, tags {tag field: key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given
+ * instead of imports), cursor {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from
+ * {..}, to {..}, salt}: objects being written whose rows are still to be read from the journal), lost {flows, delivery
+ * {packets, bytes}, journal-quota
  * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
