@@ -241,6 +241,41 @@ uint32_t fl_batch_compact(struct fl_batch *b, const uint64_t keep[FL_BATCH_WORDS
 	return n;
 }
 
+static void gather_column(struct fl_column *to, const struct fl_column *from, const uint16_t *rows, uint32_t n)
+{
+	size_t size = value_size(to->def.type);
+	char *out = (char *)to->u64;
+
+	switch (size) {
+	case 8:
+		for (uint32_t i = 0; i < n; i++)
+			to->u64[i] = from->u64[rows[i]];
+		break;
+	case 16:
+		for (uint32_t i = 0; i < n; i++)
+			memcpy(out + 16 * i, (const char *)from->u64 + 16 * (size_t)rows[i], 16);
+		break;
+	default:
+		for (uint32_t i = 0; i < n; i++)
+			to->code[i] = from->code[rows[i]];
+	}
+	to->any_null = from->any_null;
+	for (uint32_t i = 0; i < n; i++) {
+		if (from->any_null)
+			to->null[i / 64] |= (from->null[rows[i] / 64] >> (rows[i] % 64) & 1) << (i % 64);
+		if (to->v6)
+			to->v6[i / 64] |= (from->v6[rows[i] / 64] >> (rows[i] % 64) & 1) << (i % 64);
+	}
+}
+
+void fl_batch_gather(struct fl_batch *to, const struct fl_batch *from, const uint16_t *rows, uint32_t n)
+{
+	fl_batch_clear(to);
+	for (uint32_t i = 0; i < to->n_columns; i++)
+		gather_column(&to->column[i], &from->column[i], rows, n);
+	to->n = n;
+}
+
 /* ---- values ---- */
 
 static bool number_from_text(const struct fl_column_def *d, const char *text, size_t n, uint64_t *ret)
