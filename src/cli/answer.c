@@ -5,11 +5,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/units.h"
 #include "flow/flow.h"
+#include "record/parquet.h"
 
 #define FLUSH_BYTES (1u << 16)
 
@@ -174,6 +177,63 @@ static int json_row(const struct fl_rows *rows, size_t row, struct fl_buf *out)
 	return r ? r : fl_buf_adds(out, "\n");
 }
 
+/* ---- Parquet ---- */
+
+static int to_output(void *ctx, const void *data, size_t n)
+{
+	int r = fl_write_all(STDOUT_FILENO, data, n);
+
+	(void)ctx;
+	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;
+}
+
+static void set_cell(struct fl_column *to, uint32_t row, const struct fl_cell *c)
+{
+	if (c->null) {
+		fl_column_set_null(to, row);
+	} else if (to->def.type == FL_COLUMN_TEXT) {
+		to->text[row] = c->text;
+	} else if (to->def.type == FL_COLUMN_ADDR) {
+		to->addr[row] = c->addr;
+		to->v6[row / 64] |= (uint64_t)c->v6 << (row % 64);
+	} else {
+		to->u64[row] = FL_MIN(c->number, (uint64_t)INT64_MAX);
+	}
+}
+
+static int parquet(const struct fl_rows *rows)
+{
+	struct fl_column_def def[FL_GRID_COLUMNS];
+	struct fl_parquet_conf conf = {
+	    .columns = def, .n_columns = rows->n_columns, .codec = FL_CODEC_ZSTD, .text_null = true};
+	struct fl_parquet_writer *w FL_CLEANUP(fl_parquet_writer_free) = NULL;
+	struct fl_batch *b FL_CLEANUP(fl_batch_free) = NULL;
+	int r = 0;
+
+	if (isatty(STDOUT_FILENO))
+		return fl_fail(-EINVAL, "-o parquet: not to a terminal; write to a file: >answer.parquet");
+	for (size_t i = 0; i < rows->n_columns; i++)
+		def[i] = (struct fl_column_def){.name = rows->column[i].name,
+						.type = rows->column[i].show == FL_SHOW_ADDR   ? FL_COLUMN_ADDR
+							: rows->column[i].show == FL_SHOW_TEXT ? FL_COLUMN_TEXT
+											       : FL_COLUMN_U64};
+	r = fl_batch_new(&b, def, rows->n_columns);
+	r = r ? r : fl_parquet_writer_new(&w, &conf, to_output, NULL);
+	for (size_t row = 0; row < rows->n_rows && !r; row++) {
+		for (size_t i = 0; i < rows->n_columns; i++) {
+			struct fl_cell c;
+
+			rows->cell(rows->ctx, row, i, &c);
+			set_cell(&b->column[i], b->n, &c);
+		}
+		if (++b->n == FL_BATCH_ROWS || row + 1 == rows->n_rows) {
+			r = fl_parquet_write(w, b);
+			fl_batch_clear(b);
+		}
+	}
+	return r ? r : fl_parquet_finish(w);
+}
+
 int fl_rows_print(const struct fl_rows *rows, enum fl_answer_form form)
 {
 	struct fl_print p = {.out = FL_BUF(FLUSH_BYTES * 4)};
@@ -181,6 +241,8 @@ int fl_rows_print(const struct fl_rows *rows, enum fl_answer_form form)
 
 	if (form == FL_ANSWER_TABLE)
 		return table(rows);
+	if (form == FL_ANSWER_PARQUET)
+		return parquet(rows);
 	for (size_t i = 0; i < rows->n_columns && !r && form == FL_ANSWER_CSV; i++)
 		r = fl_buf_printf(&p.out, "%s%s", i ? "," : "", rows->column[i].name);
 	if (!r && form == FL_ANSWER_CSV)

@@ -5,7 +5,7 @@
 #include "cli/print.h"
 #include "query/ask.h"
 
-enum fl_answer_form { FL_ANSWER_TABLE, FL_ANSWER_CSV, FL_ANSWER_JSON };
+enum fl_answer_form { FL_ANSWER_TABLE, FL_ANSWER_CSV, FL_ANSWER_JSON, FL_ANSWER_PARQUET };
 
 /* Rows of any shape, a cell at a time, so that what is not an answer of the engine can be printed like one. */
 struct fl_rows {

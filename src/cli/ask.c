@@ -299,6 +299,11 @@ int fl_ask_run(const char *command, const char *choice, const struct fl_ask_opti
 		fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));
 		status = 2;
 	}
+	if (!r && o->provenance && a.form == FL_ANSWER_PARQUET) {
+		fprintf(stderr, "flowlog %s: --provenance is a line before csv or json\n", command);
+		status = 2;
+		r = -EINVAL;
+	}
 	if (!r && o->provenance && a.form != FL_ANSWER_TABLE)
 		r = fl_provenance_print(a.conf.scan.paths, a.conf.scan.store, a.form);
 	if (!r)

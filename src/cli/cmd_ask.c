@@ -34,13 +34,10 @@ RUN(conversations)
 RUN(external)
 RUN(summary)
 
-#define FL_SOURCE_AT(member) FL_ASK_AT(struct conf, source.member)
-#define SHARED(forms)                                                                                                  \
-	FL_ASK_FILTERS(struct conf), FL_ASK_OUTPUT(struct conf, forms),                                                \
-	{                                                                                                              \
-		0                                                                                                      \
-	}
-#define FORMS "table|csv|json"
+#define FL_ASK_AT(member) offsetof(struct conf, ask.member)
+#define FL_SOURCE_AT(member) FL_ASK_AT(source.member)
+#define FL_ASK_FORMS "table|csv|json|parquet"
+#define FL_ASK_ROWS
 #define SOURCES "\n\n" FL_SOURCE_TEXT
 
 static const struct fl_option rejects_options[] = {
@@ -48,10 +45,10 @@ static const struct fl_option rejects_options[] = {
      "rejected: records with the action REJECT. refused: let through, and answered with a reset. unanswered: let "
      "through, "
      "and no packet came back at the same interface.",
-     FL_ASK_AT(struct conf, choice)},
-    FL_ASK_ROWS(struct conf),
+     FL_ASK_AT(choice)},
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED(FORMS),
+    {0},
 };
 const struct fl_command fl_cmd_rejects = {
     .name = "rejects",
@@ -71,12 +68,11 @@ const struct fl_command fl_cmd_rejects = {
 static const struct fl_option ports_options[] = {
     {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "ports", "ports|sources|sweeps|listeners",
      "ports: each destination port. sources: each source, by the number of ports it tried. sweeps: by the number of "
-     "addresses. listeners: each address and "
-     "port that is the server of accepted traffic, by its clients.",
-     FL_ASK_AT(struct conf, choice)},
-    FL_ASK_ROWS(struct conf),
+     "addresses. listeners: each address and port that is the server of accepted traffic, by its clients.",
+     FL_ASK_AT(choice)},
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED(FORMS),
+    {0},
 };
 const struct fl_command fl_cmd_ports = {
     .name = "ports",
@@ -93,12 +89,13 @@ const struct fl_command fl_cmd_ports = {
 		"flowlog ports --of listeners --dst 10.0.0.0/8 logs/\n  what our hosts serve\n",
 };
 
+#undef FL_ASK_ROWS
 static const struct fl_option series_options[] = {
     {"every", 0, NULL, FL_OPT_DURATION, "TIME", "0", NULL,
-     "Width of a row, at least a minute (1m, 1h, 1d); 0: by the span, so that they fit a screen.",
-     FL_ASK_AT(struct conf, every_ns)},
+     "Width of a row, at least a minute (1m, 1h, 1d); 0: by the span, so that they fit a screen.", FL_ASK_AT(every_ns)},
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED(FORMS),
+    {0},
 };
 const struct fl_command fl_cmd_series = {
     .name = "series",
@@ -114,15 +111,16 @@ const struct fl_command fl_cmd_series = {
 		"flowlog series --every 1d -o csv logs/ >days.csv\n  for a plot\n",
 };
 
+#define FL_ASK_ROWS
 static const struct fl_option talks_options[] = {
     {"new", 0, NULL, FL_OPT_STRING, "TIME", NULL, NULL,
-     "Only peers whose first record of all that are read starts at this time or later; as --since, which is better "
-     "left "
-     "out here.",
-     FL_ASK_AT(struct conf, begun)},
-    FL_ASK_ROWS(struct conf),
+     "Only peers whose first record of all that are read starts at this time or later. The time is written as for "
+     "since, "
+     "which is better left out here.",
+     FL_ASK_AT(begun)},
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED(FORMS),
+    {0},
 };
 const struct fl_command fl_cmd_talks = {
     .name = "talks",
@@ -141,9 +139,9 @@ const struct fl_command fl_cmd_talks = {
 };
 
 static const struct fl_option conversations_options[] = {
-    FL_ASK_ROWS(struct conf),
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED(FORMS),
+    {0},
 };
 const struct fl_command fl_cmd_conversations = {
     .name = "conversations",
@@ -161,9 +159,9 @@ const struct fl_command fl_cmd_conversations = {
 };
 
 static const struct fl_option external_options[] = {
-    FL_ASK_ROWS(struct conf),
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED(FORMS),
+    {0},
 };
 const struct fl_command fl_cmd_external = {
     .name = "external",
@@ -178,9 +176,13 @@ const struct fl_command fl_cmd_external = {
     .examples = "flowlog external --since 1d logs/\n  where the bytes of the last day went\n",
 };
 
+#undef FL_ASK_ROWS
+#undef FL_ASK_FORMS
+#define FL_ASK_FORMS "table|json"
 static const struct fl_option summary_options[] = {
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    SHARED("table|json"),
+    {0},
 };
 /* csv is none of its forms. */
 static int summary_forms(void *conf, int argc, char **argv)

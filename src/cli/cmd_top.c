@@ -134,21 +134,22 @@ static int run(void *conf, int argc, char **argv)
 	return fl_ask_run("top", choices[c->ask.choice], &c->ask, argc, argv);
 }
 
+#define FL_ASK_AT(member) offsetof(struct conf, ask.member)
+#define FL_SOURCE_AT(member) FL_ASK_AT(source.member)
+#define FL_ASK_FORMS "table|csv|json|parquet"
+#define FL_ASK_ROWS
 static const struct fl_option options[] = {
     {"live", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Draw again each second until q or Ctrl-C; without a terminal one frame is printed.", offsetof(struct conf, live)},
     {"of", 0, NULL, FL_OPT_ENUM, "WHAT", "window", "window|talkers|destinations|pairs|ports|services|interfaces",
      "What is compared. window: the open window, or talkers where there is a SOURCE or a filter. talkers: sources. "
-     "ports: "
-     "destination ports. services: the port of the end that is the server by its number, both directions together.",
-     FL_ASK_AT(struct conf, choice)},
+     "ports: destination ports. services: the port of the end that is the server by its number, both directions "
+     "together.",
+     FL_ASK_AT(choice)},
     {"by", 0, NULL, FL_OPT_ENUM, "WHAT", "auto", "auto|bytes|packets|flows", "What the order goes by; auto: bytes.",
-     FL_ASK_AT(struct conf, by)},
-    FL_ASK_ROWS(struct conf),
-    FL_ASK_FILTERS(struct conf),
-#define FL_SOURCE_AT(member) FL_ASK_AT(struct conf, source.member)
+     FL_ASK_AT(by)},
+#include "cli/ask_options.def"
 #include "cli/source_options.def"
-    FL_ASK_OUTPUT(struct conf, "table|csv|json"),
     {0},
 };
 

@@ -15,7 +15,7 @@ static void free_worker(struct fl_group_worker **w)
 {
 	if (!*w)
 		return;
-	for (size_t i = 0; i < FL_GROUP_DISTINCT; i++) {
+	for (size_t i = 0; i <= FL_GROUP_DISTINCT; i++) {
 		fl_group_table_free(&(*w)->part[i].table);
 		free((*w)->part[i].run);
 		free((*w)->part[i].by_part);
@@ -64,7 +64,7 @@ static int lay_out(struct fl_groups *g)
 {
 	const struct fl_group_conf *c = &g->conf;
 	uint8_t all[FL_GROUP_MEASURES], first[FL_GROUP_MEASURES];
-	size_t n = 0, distinct = 0;
+	size_t n = 0, counted[FL_GROUP_DISTINCT], distinct = 0;
 
 	for (size_t i = 0; i < c->n_measures; i++) {
 		all[i] = (uint8_t)c->measure[i].kind;
@@ -75,13 +75,17 @@ static int lay_out(struct fl_groups *g)
 		}
 		if (distinct == FL_GROUP_DISTINCT)
 			return fl_fail(-E2BIG, "more than %d distinct counts in one question", FL_GROUP_DISTINCT);
-		g->distinct_measure[distinct++] = i;
+		counted[distinct++] = i;
 	}
-	g->n_parts = distinct ? distinct : 1;
 	fl_group_layout(&g->out, c->key, c->n_keys, NULL, all, c->n_measures);
-	for (size_t i = 0; i < g->n_parts; i++)
-		fl_group_layout(&g->in[i], c->key, c->n_keys,
-				distinct ? &c->measure[g->distinct_measure[i]].type : NULL, first, i ? 0 : n);
+	if (n || !distinct)
+		fl_group_layout(&g->in[g->n_parts++], c->key, c->n_keys, NULL, first, n);
+	for (size_t i = 0; i < distinct; i++) {
+		struct fl_group_layout *l = &g->in[g->n_parts++];
+
+		fl_group_layout(l, c->key, c->n_keys, &c->measure[counted[i]].type, first, 0);
+		l->counted_measure = counted[i];
+	}
 	return 0;
 }
 
@@ -203,7 +207,7 @@ static void drop_values(const struct fl_group_layout *l, char *keys, const uint6
 			memcpy(&flags, at, 4);
 			flags = (flags | FL_GROUP_FLAG_NULL(key)) & ~FL_GROUP_FLAG_V6(key);
 			memcpy(at, &flags, 4);
-			memset(at + l->group_bytes, 0, l->key_bytes - l->group_bytes);
+			memset(at + l->offset[key], 0, l->value_bytes);
 		}
 }
 
@@ -294,7 +298,7 @@ static int add_part(struct fl_group_worker *w, size_t part, uint32_t from, uint3
 	const struct fl_group_layout *l = &g->in[part];
 	uint64_t hash[FL_GROUP_AHEAD];
 	char *row[FL_GROUP_AHEAD];
-	int r = pack(w, l, keys, l->counts ? &measures[g->distinct_measure[part]] : NULL, from, n);
+	int r = pack(w, l, keys, l->counts ? &measures[l->counted_measure] : NULL, from, n);
 
 	if (r)
 		return r;
@@ -310,12 +314,14 @@ static int add_part(struct fl_group_worker *w, size_t part, uint32_t from, uint3
 static bool is_full(const struct fl_group_worker *w)
 {
 	const struct fl_groups *g = w->groups;
-	uint64_t bytes = 0, most = g->conf.memory / 2 / g->conf.threads;
+	uint64_t bytes = 0, rows = 0, most = g->conf.memory / 2 / g->conf.threads;
 
 	/* A table doubles its slots when it is two thirds full; rows of the last chunk may not be used yet. */
-	for (size_t i = 0; i < g->n_parts; i++)
+	for (size_t i = 0; i < g->n_parts; i++) {
 		bytes += fl_group_table_bytes(&w->part[i].table);
-	return bytes > most && w->part[0].table.rows > FL_GROUP_CHUNK / 2;
+		rows += w->part[i].table.rows;
+	}
+	return bytes > most && rows > FL_GROUP_CHUNK / 2;
 }
 
 int fl_group_add(struct fl_group_worker *w, uint32_t n, const struct fl_group_vector *keys,

@@ -11,10 +11,9 @@
 #include "query/group_inner.h"
 
 #define ROWS_AHEAD 16u
-#define SMALL 65536u                           /* rows that one thread merges in no time */
-#define ANSWER_LEAST (UINT64_C(4) << 20)       /* bytes of rows that are always granted */
-#define KEY_MOST (8 * (2 * FL_GROUP_KEYS + 4)) /* bytes */
-#define PASSES 1024u /* over the rows of one part, by the ten bits of the hash behind its own */
+#define SMALL 65536u                     /* rows that one thread merges in no time */
+#define ANSWER_LEAST (UINT64_C(4) << 20) /* bytes of rows that are always granted */
+#define PASSES 1024u                     /* over the rows of one part, by the ten bits of the hash behind its own */
 
 /* Rows kept so far: all, or the first `limit` as a heap with the last of them at its top. */
 struct kept {
@@ -44,7 +43,7 @@ struct merge { /* of one thread */
 	uint32_t n_pending;
 	uint64_t hash[FL_GROUP_AHEAD];
 	char *row[FL_GROUP_AHEAD];
-	char keys[FL_GROUP_AHEAD * KEY_MOST];
+	char keys[FL_GROUP_AHEAD * FL_GROUP_KEY_MOST];
 	pthread_t thread;
 	bool started;
 };
@@ -143,19 +142,6 @@ static int emit(struct merge *m, const char *row)
 
 /* ---- merging ---- */
 
-/* Whether the value of a row counts, of its flags; they are left as the group's. */
-static bool take_value_flags(const struct fl_group_layout *in, char *key)
-{
-	uint32_t flags, of_value = FL_GROUP_FLAG_NULL(in->n_keys - 1) | FL_GROUP_FLAG_V6(in->n_keys - 1);
-	bool counts;
-
-	memcpy(&flags, key, 4);
-	counts = !(flags & FL_GROUP_FLAG_NULL(in->n_keys - 1));
-	flags &= ~of_value;
-	memcpy(key, &flags, 4);
-	return counts;
-}
-
 static void add_measures(const struct fl_groups *g, const struct fl_group_layout *in, const char *row, uint64_t *to)
 {
 	const uint64_t *from = (const uint64_t *)(const void *)(row + 8 + in->key_bytes);
@@ -187,7 +173,7 @@ static int to_groups(struct merge *m)
 		char *key = m->keys + (size_t)i * in->group_bytes;
 
 		memcpy(key, m->pending[i] + 8, in->group_bytes);
-		counts[i] = in->counts && take_value_flags(in, key);
+		counts[i] = in->counts && fl_group_take_value(in, key);
 		m->hash[i] = in->counts ? fl_group_hash(&g->out, key, g->seed) : fl_group_row_hash(m->pending[i]);
 	}
 	r = fl_group_table_find(&m->out, m->keys, m->hash, n, m->row);
@@ -196,7 +182,7 @@ static int to_groups(struct merge *m)
 
 		add_measures(g, in, m->pending[i], to);
 		if (counts[i])
-			to[g->distinct_measure[m->part_in]]++;
+			to[in->counted_measure]++;
 	}
 	m->n_pending = 0;
 	return r;
@@ -414,7 +400,7 @@ int fl_groups_finish(struct fl_groups *g)
 		return -ENOMEM;
 	for (unsigned i = 0; i < threads; i++)
 		m[i] = (struct merge){.all = &all, .number = i};
-	if (all.whole && !g->in[0].counts) {
+	if (all.whole && g->n_parts == 1 && !g->in[0].counts) {
 		r = take_rows(&m[0]);
 		threads = 1;
 	} else {

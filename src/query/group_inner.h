@@ -25,7 +25,7 @@ struct fl_group_part { /* one table of a worker: all measures, or the values of 
 struct fl_group_worker {
 	struct fl_groups *groups;
 	struct fl_intern_cache *cache;
-	struct fl_group_part part[FL_GROUP_DISTINCT];
+	struct fl_group_part part[FL_GROUP_DISTINCT + 1];
 	int fd; /* temporary file; -1: none yet */
 	uint64_t written;
 	char *keys; /* FL_GROUP_AHEAD of them, packed */
@@ -35,11 +35,12 @@ struct fl_groups {
 	struct fl_group_conf conf;
 	uint64_t seed;
 	struct fl_interner *texts;
-	size_t n_parts;                               /* tables of a worker: distinct counts, at least one */
-	struct fl_group_layout in[FL_GROUP_DISTINCT]; /* the first has all other measures */
-	size_t in_measure[FL_GROUP_MEASURES];         /* the first's measures: which of conf's */
-	size_t distinct_measure[FL_GROUP_DISTINCT];
-	struct fl_group_layout out; /* all of conf's measures */
+	/* Tables of a worker: one of all measures that need no values, then one for each distinct count, whose rows are
+	 * read far more often than written. */
+	size_t n_parts;
+	struct fl_group_layout in[FL_GROUP_DISTINCT + 1];
+	size_t in_measure[FL_GROUP_MEASURES]; /* the first's measures: which of conf's */
+	struct fl_group_layout out;           /* all of conf's measures */
 	struct fl_group_worker *worker[FL_GROUP_THREADS];
 	/* the answer: rows of `out`, and their order */
 	char *rows;

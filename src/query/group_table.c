@@ -40,8 +40,10 @@ void fl_group_layout(struct fl_group_layout *l, const enum fl_group_type *key, s
 	if (counted) {
 		l->counts = true;
 		l->type[n_keys] = (uint8_t)*counted;
-		l->offset[n_keys] = l->group_bytes;
-		l->key_bytes = round8(l->group_bytes + type_bytes[*counted]);
+		l->value_bytes = type_bytes[*counted];
+		l->value_inside = l->group_bytes - at >= l->value_bytes;
+		l->offset[n_keys] = l->value_inside ? at : l->group_bytes;
+		l->key_bytes = l->value_inside ? l->group_bytes : round8(l->group_bytes + l->value_bytes);
 		l->n_keys++;
 	}
 	for (size_t i = 0; i < n_measures; i++)
@@ -91,23 +93,37 @@ static inline __attribute__((always_inline)) uint64_t hash_words(const char *key
 	return h;
 }
 
+bool fl_group_take_value(const struct fl_group_layout *l, char *key)
+{
+	uint32_t flags, of_value = FL_GROUP_FLAG_NULL(l->n_keys - 1) | FL_GROUP_FLAG_V6(l->n_keys - 1);
+	bool counts;
+
+	memcpy(&flags, key, 4);
+	counts = !(flags & FL_GROUP_FLAG_NULL(l->n_keys - 1));
+	flags &= ~of_value;
+	memcpy(key, &flags, 4);
+	if (l->value_inside)
+		memset(key + l->offset[l->n_keys - 1], 0, l->value_bytes);
+	return counts;
+}
+
 uint64_t fl_group_hash(const struct fl_group_layout *l, const char *key, uint64_t seed)
 {
-	uint64_t first, h, rest;
+	char group[FL_GROUP_KEY_MOST];
+	uint64_t of_group, value[2] = {0}, h;
 	uint32_t flags;
 
 	if (!l->counts)
 		return fl_mum(hash_words(key, l->group_bytes, seed), UINT64_C(0xd6e8feb86659fd93));
-	/* The flags of the value are none of the group's. */
-	memcpy(&first, key, 8);
+	memcpy(group, key, l->group_bytes);
+	fl_group_take_value(l, group);
+	h = hash_words(group, l->group_bytes, seed);
+	of_group = fl_mum(h, UINT64_C(0xd6e8feb86659fd93));
+	memcpy(value, key + l->offset[l->n_keys - 1], l->value_bytes);
 	memcpy(&flags, key, 4);
-	rest = flags & (FL_GROUP_FLAG_NULL(l->n_keys - 1) | FL_GROUP_FLAG_V6(l->n_keys - 1));
-	h = fl_mum(seed ^ (first ^ rest), UINT64_C(0x9e3779b97f4a7c15));
-	h = hash_words(key + 8, l->group_bytes - 8, h);
-	first = fl_mum(h, UINT64_C(0xd6e8feb86659fd93));
-	h = hash_words(key + l->group_bytes, l->key_bytes - l->group_bytes, h ^ rest);
+	h = hash_words((const char *)value, sizeof value, h ^ (uint64_t)flags << 32);
 	h = fl_mum(h, UINT64_C(0xd6e8feb86659fd93));
-	return (first & ~(UINT64_MAX >> 16)) | (h & (UINT64_MAX >> 16));
+	return (of_group & ~(UINT64_MAX >> 16)) | (h & (UINT64_MAX >> 16));
 }
 
 static uint64_t slot_of(uint64_t hash, uint32_t row)

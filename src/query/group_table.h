@@ -10,16 +10,20 @@
 
 #include "query/group.h"
 
-#define FL_GROUP_PARTS 64u   /* of spilled and merged rows: by the upper bits of the hash */
-#define FL_GROUP_CHUNK 4096u /* rows allocated at once */
+#define FL_GROUP_PARTS 64u                              /* of spilled and merged rows: by the upper bits of the hash */
+#define FL_GROUP_KEY_MOST (8 * (2 * FL_GROUP_KEYS + 4)) /* bytes of packed keys */
+#define FL_GROUP_CHUNK 4096u                            /* rows allocated at once */
 
 struct fl_group_layout {
 	size_t n_keys; /* with the value to be counted */
 	uint8_t type[FL_GROUP_KEYS + 1];
 	uint32_t offset[FL_GROUP_KEYS + 1]; /* from the flags */
 	bool counts;                        /* the last key is a value to be counted distinct */
-	uint32_t group_bytes;               /* of flags and keys of the group; a multiple of 8 */
-	uint32_t key_bytes;                 /* with the value */
+	size_t counted_measure;             /* which measure of the answer counts them */
+	bool value_inside;                  /* it lies in what rounding left behind the group's keys */
+	uint32_t value_bytes;
+	uint32_t group_bytes; /* of flags and keys of the group; a multiple of 8 */
+	uint32_t key_bytes;   /* with the value */
 	size_t n_measures;
 	uint8_t kind[FL_GROUP_MEASURES];
 	uint32_t row_bytes;
@@ -63,6 +67,8 @@ static inline uint64_t *fl_group_row_measures(char *row, const struct fl_group_l
 {
 	return (uint64_t *)(void *)(row + 8 + l->key_bytes);
 }
+/* Leaves the group's own keys in a packed key that has a value to be counted; whether that counts, being no null. */
+bool fl_group_take_value(const struct fl_group_layout *l, char *key);
 uint64_t fl_group_hash(const struct fl_group_layout *l, const char *key, uint64_t seed);
 /* Rows of the keys, n at most FL_GROUP_AHEAD; what is new has its measures at their beginning. */
 #define FL_GROUP_AHEAD 256u

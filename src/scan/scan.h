@@ -57,6 +57,8 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
  * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);
+void fl_frame_record(const struct fl_frame *frame, size_t i, struct fl_record *ret); /* of flow i */
+bool fl_frame_itself(const struct fl_frame *frame, struct fl_record *ret);           /* that once more; false: none */
 
 /*
  * Our own columns beside a record (../shared/design/architecture.md, "Verdicts"): where the verdict comes from and what

@@ -623,6 +623,8 @@ static int parse_not(struct parser *p, struct fl_filter **ret)
 	} else {
 		r = parse_condition(p, ret);
 	}
+	if (r)
+		fl_filter_free(ret);
 	p->depth--;
 	return r;
 }
