@@ -12,6 +12,7 @@
 
 #define FL_GROUP_PARTS 64u                              /* of spilled and merged rows: by the upper bits of the hash */
 #define FL_GROUP_KEY_MOST (8 * (2 * FL_GROUP_KEYS + 4)) /* bytes of packed keys */
+#define FL_GROUP_KEY_SHORT 24u                          /* one address, and up to eight bytes */
 #define FL_GROUP_CHUNK 4096u                            /* rows allocated at once */
 
 struct fl_group_layout {
