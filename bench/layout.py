@@ -51,22 +51,21 @@ def main():
     kept = len(sys.argv) > 2
     root = pathlib.Path(sys.argv[2] if kept else tempfile.mkdtemp(prefix="layout-"))
     try:
-        if not (root / "AWSLogs").is_dir():
-            make(root)
-        year = root / "AWSLogs/123456789012/vpcflowlogs/eu-central-1"
-        hour = ["--since", "2025-06-15T12:00:00Z", "--until", "2025-06-15T13:00:00Z", "-o", "csv"]
+        if not (root / "aws").is_dir():
+            make(root / "aws")
+        if not (root / "plain").is_dir():
+            subprocess.run(["cp", "-al", root / "aws/AWSLogs/123456789012/vpcflowlogs/eu-central-1", root / "plain"], check=True)
+        hour = ["--since", "2025-06-15T12:00:00Z", "--until", "2025-06-15T13:00:00Z"]
         for threads in ["1", "2"]:
-            args = ["--threads", threads]
-            best(f"one hour, absolute, {threads} thread(s)", [flowlog, "top", "--of", "talkers", *args, *hour, root])
-            best(f"the last hour, from the newest record, {threads} thread(s)",
-                 [flowlog, "top", "--of", "talkers", *args, "--since", "1h", "-o", "csv", root])
-            # Names that say nothing of time above them: every file is listed, none outside the hour is looked at.
-            flat = [str(d) for d in sorted(year.glob("2025/*"))]
-            best(f"one hour, months named one by one, {threads} thread(s)", [flowlog, "top", "--of", "talkers", *args, *hour, *flat])
-            best(f"the whole year, {threads} thread(s)", [flowlog, "top", "--of", "talkers", *args, "-o", "csv", root], rounds=3)
-        best("find -type f (names alone)", ["find", str(root), "-type", "f"])
-        best("find -size +0 (with stat)", ["find", str(root), "-type", "f", "-size", "+0"])
-        best("flowlog fields (starting the program)", [flowlog, "fields", "srcaddr"])
+            args = [flowlog, "top", "--of", "talkers", "-o", "csv", "--threads", threads]
+            best(f"one hour of the layout, {threads} thread(s)", [*args, *hour, root / "aws"])
+            # Directories that say nothing of time: every name is listed, and no file outside the hour is looked at.
+            best(f"one hour by names alone, {threads} thread(s)", [*args, *hour, root / "plain"])
+            best(f"the last hour, from the newest record, {threads} thread(s)", [*args, "--since", "1h", root / "aws"])
+            best(f"the whole year, {threads} thread(s)", [*args, root / "aws"], rounds=3)
+        best("find -type f (names alone)", ["find", str(root / "aws"), "-type", "f"])
+        best("find -size +0 (with stat)", ["find", str(root / "aws"), "-type", "f", "-size", "+0"])
+        best("flowlog fields (starting the program)", [flowlog, "fields"])
     finally:
         if not kept:
             shutil.rmtree(root)

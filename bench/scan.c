@@ -24,7 +24,7 @@
 static const struct question {
 	const char *name;
 	const char *columns[20];
-	enum { ALL, SSH, ONE, ONE_OR_OTHER } filter;
+	enum { ALL, OK, SSH, ONE, ONE_OR_OTHER } filter;
 } questions[] = {
     {"inflate", {NULL}, ALL},
     {"index", {NULL}, ALL},
@@ -33,6 +33,7 @@ static const struct question {
       "bytes", "start", "end", "action", "log_status"},
      ALL},
     {"talkers", {"srcaddr", "bytes"}, ALL},
+    {"talkers-ok", {"srcaddr", "bytes", "log_status"}, OK},
     {"ports", {"srcaddr", "dstport"}, ALL},
     {"minutes", {"start", "action"}, ALL},
     {"ssh", {"srcaddr", "dstport", "action"}, SSH},
@@ -80,6 +81,9 @@ static struct fl_filter *make_filter(const struct question *q)
 	must(fl_cidr_parse("10.1.2.3", 8, &one));
 	switch (q->filter) {
 	case ALL:
+		break;
+	case OK:
+		must(fl_filter_text(&f, "log_status", "OK", 2));
 		break;
 	case SSH:
 		must(fl_filter_number(&f, "dstport", FL_OP_EQ, 22));

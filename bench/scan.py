@@ -23,7 +23,7 @@ SHARED = pathlib.Path(os.environ.get("SHARED", ROOT.parent / "shared"))
 LIBS = {"gen_flowlogs": ["-O2", "-lm", "-lz", "-ldeflate", "-lpthread"], "gz_bench": ["-O3", "-march=native", "-lz", "-ldeflate", "-lisal"],
         "parse_bench": ["-O3", "-march=native", "-ldeflate", "-lisal", "-lz"]}
 KERNELS = ("scalar", "avx2", "avx512")
-QUESTIONS = ("index", "all", "talkers", "ports", "minutes", "ssh", "one", "talks")
+QUESTIONS = ("index", "all", "talkers", "talkers-ok", "ports", "minutes", "ssh", "one", "talks")
 # Of parse_bench, v2 only: the question of ours that does as much
 FLOORS = {"idx-swar": ("index", "scalar"), "idx-avx2": ("index", "avx2"), "idx-avx512": ("index", "avx512"), "all-swar": ("all", "scalar"),
           "all-avx2": ("all", "avx2"), "all-avx512": ("all", "avx512"), "proj-avx2": ("talkers", "avx2"), "proj-avx512": ("talkers", "avx512"),

@@ -124,7 +124,7 @@ static const struct fl_option talks_options[] = {
 };
 const struct fl_command fl_cmd_talks = {
     .name = "talks",
-    .summary = "with whom an address talked: since when, how much, allowed or not",
+    .summary = "with whom an address talked, since when, and allowed or not",
     .synopsis = "[OPTION]... A [B] [SOURCE]...",
     .description =
 	"Did A and B ever talk? Without B: with whom did A talk? A and B are addresses, networks or names; a "
@@ -145,7 +145,7 @@ static const struct fl_option conversations_options[] = {
 };
 const struct fl_command fl_cmd_conversations = {
     .name = "conversations",
-    .summary = "both directions joined: who opened it, to which service, what came of it",
+    .summary = "both directions joined: who opened it, what came of it",
     .synopsis = "[OPTION]... [SOURCE]...",
     .description =
 	"Joins the records of both directions and all windows of a 5-tuple. Client and server are judged by TCP "
@@ -194,7 +194,7 @@ static int summary_forms(void *conf, int argc, char **argv)
 }
 const struct fl_command fl_cmd_summary = {
     .name = "summary",
-    .summary = "one page about an archive: span, volume, gaps, what it cannot tell",
+    .summary = "an archive on one page: span, volume, gaps",
     .synopsis = "[OPTION]... [SOURCE]...",
     .description =
 	"What the records cover and what they do not: span, volume, windows without data or with flows that were "

@@ -269,23 +269,13 @@ static bool is_answered(const struct fl_trace_question *q)
 	return q->proto != P_ICMPV6 || q->icmp_type < 0 || q->icmp_type == 128;
 }
 
-static void walk_back(struct walker *w)
+static void walk_answer(struct walker *w)
 {
 	const struct fl_trace_question *q = w->q;
-	const struct port_range all = {FL_EPHEMERAL_FROM, FL_EPHEMERAL_TO}, own = {q->sport, q->sport},
-				linux_own = {FL_EPHEMERAL_LINUX_FROM, FL_EPHEMERAL_LINUX_TO};
-	bool ports = q->proto == P_TCP || q->proto == P_UDP;
-	const struct port_range *needed = !ports     ? NULL
-					  : q->sport ? &own
-					  : w->nat   ? &all
-						     : &linux_own,
-				*wished = q->sport ? &own : &all;
 	struct fl_subject asked = w->s;
 	struct fl_addr server = q->to.addr;
 
 	w->leg = FL_LEG_BACK;
-	w->needed = needed;
-	w->wished = wished;
 	w->depth = 0;
 	w->to = &q->from;
 	w->s = fl_subject_reverse(&asked);
@@ -296,7 +286,7 @@ static void walk_back(struct walker *w)
 
 		stateful(w, FL_STEP_GROUP_OUT, q->to.eni);
 		if (!same_subnet(q))
-			walk_filter(w, FL_STEP_ACL_OUT, q->to.eni, &w->s, needed, wished);
+			walk_filter(w, FL_STEP_ACL_OUT, q->to.eni, &w->s, w->needed, w->wished);
 		/* What asked is the NAT gateway, or the interface's public address. */
 		w->seen = q->from;
 		if (nat && nat->eni)
@@ -313,7 +303,25 @@ static void walk_back(struct walker *w)
 	if (!q->from.eni)
 		return;
 	w->s = fl_subject_reverse(&asked);
-	walk_home(w, &server, needed, wished);
+	walk_home(w, &server, w->needed, w->wished);
+}
+
+static void walk_back(struct walker *w)
+{
+	const struct fl_trace_question *q = w->q;
+	const struct port_range all = {FL_EPHEMERAL_FROM, FL_EPHEMERAL_TO}, own = {q->sport, q->sport},
+				linux_own = {FL_EPHEMERAL_LINUX_FROM, FL_EPHEMERAL_LINUX_TO};
+	bool ports = q->proto == P_TCP || q->proto == P_UDP;
+	const struct port_range *needed = !ports     ? NULL
+					  : q->sport ? &own
+					  : w->nat   ? &all
+						     : &linux_own,
+				*wished = q->sport ? &own : &all;
+
+	w->needed = needed;
+	w->wished = wished;
+	walk_answer(w);
+	w->needed = w->wished = NULL;
 }
 
 /* Who asked about the internet does not want a rule for the address that stands for it. */

@@ -229,14 +229,13 @@ static void note_verdicts(const struct query *q)
 		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n", stderr);
 }
 
-static void release(struct query *q)
+/* Runs end with what they are of: only then is the report complete. */
+static void close_database(struct query *q)
 {
-	if (q->d.handle) {
-		q->d.disconnect(&q->connection);
-		q->d.close(&q->database);
-	}
-	fl_query_table_free(&q->table);
-	fl_lift_free(&q->lift);
+	if (!q->d.handle)
+		return;
+	q->d.disconnect(&q->connection);
+	q->d.close(&q->database);
 }
 
 int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)
@@ -261,16 +260,18 @@ int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)
 		r = prepare(&q);
 	if (!r)
 		r = ask(&q);
+	if (threaded) {
+		pthread_cancel(waiter);
+		pthread_join(waiter, NULL);
+	}
+	close_database(&q);
 	if (!r) {
 		note_verdicts(&q);
 		ret->report = q.table.report;
 		r = fl_buf_add(&ret->faults, q.table.faults.data, q.table.faults.len);
 	}
-	if (threaded) {
-		pthread_cancel(waiter);
-		pthread_join(waiter, NULL);
-	}
-	release(&q);
+	fl_query_table_free(&q.table);
+	fl_lift_free(&q.lift);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return r;
 }

@@ -385,8 +385,9 @@ int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
 	if (r)
 		return r;
 	fl_scan_report(scan, &report);
-	return fl_buf_printf(out, "\nfiles to read: %llu; passed over by the time in their names: %llu\n",
-			     (unsigned long long)report.files, (unsigned long long)report.files_pruned);
+	return fl_buf_printf(
+	    out, "\nfiles to read: %llu; files and directories passed over by the time in their names: %llu\n",
+	    (unsigned long long)report.files, (unsigned long long)(report.files_pruned + report.directories_pruned));
 }
 
 void fl_query_table_free(struct fl_query_table *t)

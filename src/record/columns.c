@@ -150,58 +150,92 @@ void fl_batch_clear(struct fl_batch *b)
 	}
 }
 
-static void compact_bits(uint64_t *bits, const uint16_t *rows, uint32_t n)
-{
-	uint64_t moved[FL_BATCH_WORDS] = {0};
+/* Rows that stay come in runs, most often long ones: nearly all records pass the usual filters. */
+struct run {
+	uint16_t from, n;
+};
 
-	for (uint32_t i = 0; i < n; i++)
-		moved[i / 64] |= (bits[rows[i] / 64] >> (rows[i] % 64) & 1) << (i % 64);
-	memcpy(bits, moved, sizeof moved);
+/* Runs of set bits; *ret_rows is how many bits. A run ends with its word. */
+static uint32_t find_runs(const uint64_t keep[FL_BATCH_WORDS], uint32_t n, struct run *runs, uint32_t *ret_rows)
+{
+	uint32_t n_runs = 0;
+
+	*ret_rows = 0;
+	for (uint32_t w = 0; w * 64 < n; w++) {
+		uint64_t bits = n - w * 64 < 64 ? keep[w] & ~(~UINT64_C(0) << (n - w * 64)) : keep[w];
+
+		while (bits) {
+			uint32_t from = (uint32_t)__builtin_ctzll(bits), run = 64 - from;
+
+			if (~(bits >> from))
+				run = FL_MIN(run, (uint32_t)__builtin_ctzll(~(bits >> from)));
+			runs[n_runs++] = (struct run){(uint16_t)(w * 64 + from), (uint16_t)run};
+			*ret_rows += run;
+			bits = from + run < 64 ? bits & ~UINT64_C(0) << (from + run) : 0;
+		}
+	}
+	return n_runs;
 }
 
-static void compact_column(struct fl_column *c, const uint16_t *rows, uint32_t n)
+static void compact_bits(uint64_t *bits, const struct run *runs, uint32_t n_runs)
+{
+	uint64_t moved[FL_BATCH_WORDS + 1] = {0};
+	uint32_t to = 0;
+
+	for (uint32_t i = 0; i < n_runs; i++) {
+		/* A run is within a word. */
+		uint64_t some = bits[runs[i].from / 64] >> (runs[i].from % 64) & ~UINT64_C(0) >> (64 - runs[i].n);
+
+		moved[to / 64] |= some << (to % 64);
+		if (to % 64)
+			moved[to / 64 + 1] |= some >> (64 - to % 64);
+		to += runs[i].n;
+	}
+	memcpy(bits, moved, FL_BATCH_WORDS * sizeof *bits);
+}
+
+#define MOVE(values)                                                                                                   \
+	for (uint32_t i = 0, to = 0; i < n_runs; to += runs[i++].n)                                                    \
+		if (runs[i].from == to)                                                                                \
+			continue;                                                                                      \
+		else if (runs[i].n < 8)                                                                                \
+			for (uint32_t k = 0; k < runs[i].n; k++)                                                       \
+				(values)[to + k] = (values)[runs[i].from + k];                                         \
+		else                                                                                                   \
+			memmove((values) + to, (values) + runs[i].from, runs[i].n * sizeof *(values))
+
+static void compact_column(struct fl_column *c, const struct run *runs, uint32_t n_runs)
 {
 	switch ((enum fl_column_type)c->def.type) {
 	case FL_COLUMN_U64:
-		for (uint32_t i = 0; i < n; i++)
-			c->u64[i] = c->u64[rows[i]];
+		MOVE(c->u64);
 		break;
 	case FL_COLUMN_ADDR:
-		for (uint32_t i = 0; i < n; i++)
-			c->addr[i] = c->addr[rows[i]];
-		compact_bits(c->v6, rows, n);
+		MOVE(c->addr);
+		compact_bits(c->v6, runs, n_runs);
 		break;
 	case FL_COLUMN_TEXT:
-		for (uint32_t i = 0; i < n; i++)
-			c->text[i] = c->text[rows[i]];
+		MOVE(c->text);
 		break;
 	case FL_COLUMN_CODE:
-		for (uint32_t i = 0; i < n; i++)
-			c->code[i] = c->code[rows[i]];
+		MOVE(c->code);
 		break;
 	case FL_COLUMN_TYPES:
 		break;
 	}
 	if (c->any_null)
-		compact_bits(c->null, rows, n);
+		compact_bits(c->null, runs, n_runs);
 }
 
 uint32_t fl_batch_compact(struct fl_batch *b, const uint64_t keep[FL_BATCH_WORDS], const bool *which)
 {
-	uint16_t rows[FL_BATCH_ROWS];
-	uint32_t n = 0;
+	struct run runs[FL_BATCH_ROWS / 2 + FL_BATCH_WORDS];
+	uint32_t n, n_runs = find_runs(keep, b->n, runs, &n);
 
-	for (uint32_t w = 0; w * 64 < b->n; w++)
-		for (uint64_t bits = keep[w]; bits; bits &= bits - 1) {
-			uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(bits);
-
-			if (row < b->n)
-				rows[n++] = (uint16_t)row;
-		}
 	if (n < b->n)
 		for (uint32_t i = 0; i < b->n_columns; i++)
 			if (!which || which[i])
-				compact_column(&b->column[i], rows, n);
+				compact_column(&b->column[i], runs, n_runs);
 	b->n = n;
 	return n;
 }

@@ -116,6 +116,56 @@ static void address_scalar(const struct fl_spans *spans, uint32_t n, struct fl_a
 	FL_EACH_VALUE(spans, n, odd, bad = !quad(s, end, b); values[i] = fl_addr_v4(b));
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+#define NO_GAP 9 /* more than there are groups */
+static bool groups_scalar(const char *s, size_t len, struct fl_addr *ret)
+{
+	const char *end = s + len;
+	unsigned n = 0, gap = NO_GAP;
+	uint8_t b[16] = {0};
+
+	if (len < 2 || len > FL_GROUPS_MAX)
+		return false;
+	if (s[0] == ':' && s[1] == ':') {
+		gap = 0;
+		s += 2;
+	}
+	while (s < end) {
+		unsigned v = 0, digits = 0;
+
+		for (int d; s < end && digits < 4 && (d = hex_digit(*s)) >= 0; s++, digits++)
+			v = v << 4 | (unsigned)d;
+		if (!digits || n == 8)
+			return false;
+		b[2 * n] = (uint8_t)(v >> 8);
+		b[2 * n++ + 1] = (uint8_t)v;
+		if (s == end)
+			break;
+		if (*s++ != ':' || s == end)
+			return false;
+		if (*s == ':') {
+			if (gap != NO_GAP)
+				return false;
+			gap = n;
+			s++;
+		}
+	}
+	if (gap == NO_GAP ? n != 8 : n > 7)
+		return false;
+	*ret = (struct fl_addr){0};
+	memcpy(ret->b, b, gap == NO_GAP ? 16 : 2 * gap);
+	if (gap != NO_GAP)
+		memcpy(ret->b + 16 - 2 * (n - gap), b + 2 * gap, 2 * (n - gap));
+	return true;
+}
+
 static void code_scalar(const struct fl_spans *spans, uint32_t n, const struct fl_code_keys *keys, uint8_t *values,
 			uint64_t *odd)
 {
@@ -148,6 +198,7 @@ const struct fl_kernel fl_kernel_scalar = {
     .number = number_scalar,
     .small = small_scalar,
     .address = address_scalar,
+    .groups = groups_scalar,
     .code = code_scalar,
     .text = text_scalar,
     .match = match_scalar,

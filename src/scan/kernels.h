@@ -30,19 +30,18 @@ struct fl_spans {
 	const char *text;
 	const uint32_t *before, *end; /* positions in text; UINT32_MAX is the one before the first byte */
 	size_t before_step, end_step; /* entries from one row to the next */
-	const uint16_t *rows;         /* NULL: rows 0, 1, 2 ...; else which */
+	/* NULL: rows 0, 1, 2 ...; else at which entry value i has the one and the other */
+	const uint32_t *before_at, *end_at;
 };
-static inline const char *fl_span_begin(const struct fl_spans *s, size_t i)
+/* Where a value stands in the text. */
+struct fl_span {
+	uint32_t begin, end;
+};
+static inline struct fl_span fl_span_of(const struct fl_spans *s, size_t i)
 {
-	size_t row = s->rows ? s->rows[i] : i;
-
-	return s->text + (uint32_t)(s->before[row * s->before_step] + 1);
-}
-static inline const char *fl_span_end(const struct fl_spans *s, size_t i)
-{
-	size_t row = s->rows ? s->rows[i] : i;
-
-	return s->text + s->end[row * s->end_step];
+	if (s->end_at)
+		return (struct fl_span){s->before[s->before_at[i]] + 1, s->end[s->end_at[i]]};
+	return (struct fl_span){s->before[i * s->before_step] + 1, s->end[i * s->end_step]};
 }
 
 #define FL_KERNEL_CODES 4
@@ -75,6 +74,8 @@ struct fl_kernel {
 	void (*number)(const struct fl_spans *s, uint32_t n, uint64_t *values, uint64_t *odd); /* 1 to 16 digits */
 	void (*small)(const struct fl_spans *s, uint32_t n, uint64_t *values, uint64_t *odd);  /* 1 to 8 digits */
 	void (*address)(const struct fl_spans *s, uint32_t n, struct fl_addr *values, uint64_t *odd); /* IPv4 */
+	/* IPv6 in hexadecimal groups alone, n bytes; false: not that, and *ret is not changed. */
+	bool (*groups)(const char *s, size_t n, struct fl_addr *ret);
 	void (*code)(const struct fl_spans *s, uint32_t n, const struct fl_code_keys *keys, uint8_t *values,
 		     uint64_t *odd);
 	void (*text)(const struct fl_spans *s, uint32_t n, struct fl_str *values, uint64_t *odd); /* not "-" */

@@ -82,6 +82,80 @@ FL_AVX2 static void address_avx2(const struct fl_spans *spans, uint32_t n, struc
 	FL_EACH_VALUE(spans, n, odd, fl_sse_address(s, end, &values[i], &bad));
 }
 
+/* Classes of 48 bytes at once, then a step for each colon. */
+struct classes {
+	uint64_t colons, digits; /* a bit a byte */
+	uint8_t room[8];         /* read before the first nibble */
+	uint8_t nibble[48];
+};
+
+FL_AVX2_INLINE void classify(const char *s, struct classes *ret)
+{
+	const __m256i first = _mm256_loadu_si256((const __m256i *)s);
+	const __m256i second = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(s + 32)));
+
+	ret->colons = mask64(first, second, ':') & 0xffffffffffff;
+	ret->digits = 0;
+	for (unsigned half = 0; half < 2; half++) {
+		__m256i x = half ? second : first;
+		__m256i digit = _mm256_sub_epi8(x, _mm256_set1_epi8('0'));
+		__m256i letter = _mm256_sub_epi8(_mm256_or_si256(x, _mm256_set1_epi8(0x20)), _mm256_set1_epi8('a'));
+		__m256i is_digit = _mm256_cmpeq_epi8(_mm256_min_epu8(digit, _mm256_set1_epi8(9)), digit);
+		__m256i is_letter = _mm256_cmpeq_epi8(_mm256_min_epu8(letter, _mm256_set1_epi8(5)), letter);
+		__m256i nibble = _mm256_add_epi8(_mm256_and_si256(x, _mm256_set1_epi8(15)),
+						 _mm256_and_si256(is_letter, _mm256_set1_epi8(9)));
+
+		ret->digits |= (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_or_si256(is_digit, is_letter))
+			       << (32 * half);
+		if (half)
+			_mm_storeu_si128((__m128i *)(ret->nibble + 32), _mm256_castsi256_si128(nibble));
+		else
+			_mm256_storeu_si256((__m256i *)ret->nibble, nibble);
+	}
+}
+
+FL_AVX2 bool fl_avx2_groups(const char *s, size_t n, struct fl_addr *ret)
+{
+	uint64_t inside, twice, stops;
+	uint16_t group[8] = {0};
+	uint32_t k = 0, gap = 0, from = 0;
+	struct classes c;
+
+	if (n < 2 || n > FL_GROUPS_MAX)
+		return false;
+	classify(s, &c);
+	inside = _bzhi_u64(~UINT64_C(0), (uint32_t)n);
+	c.colons &= inside;
+	twice = c.colons & c.colons >> 1;
+	/* Nothing else, at most one "::", and no single colon at either end */
+	if ((~(c.colons | c.digits) & inside) || (twice & (twice - 1)) || (c.colons & 3) == 1 ||
+	    (c.colons >> (n - 2) & 3) == 2)
+		return false;
+	for (stops = c.colons | UINT64_C(1) << n; stops; stops = _blsr_u64(stops)) {
+		uint32_t to = (uint32_t)_tzcnt_u64(stops), digits = to - from, x;
+
+		if (digits) {
+			if (digits > 4 || k == 8)
+				return false;
+			memcpy(&x, c.nibble + to - 4, sizeof x); /* four before `to`, the last one in the lowest byte */
+			x = _bzhi_u32(__builtin_bswap32(x), 8 * digits);
+			group[k++] = __builtin_bswap16((uint16_t)_pext_u32(x, 0x0f0f0f0f));
+		} else {
+			gap = k;
+		}
+		from = to + 1;
+	}
+	if (twice ? k > 7 : k != 8)
+		return false;
+	if (!twice)
+		gap = 8;
+	*ret = (struct fl_addr){0};
+	memcpy(ret->b, group, 2 * gap);
+	if (k > gap)
+		memcpy(ret->b + 16 - 2 * (k - gap), group + gap, 2 * (k - gap));
+	return true;
+}
+
 FL_AVX2 static void code_avx2(const struct fl_spans *spans, uint32_t n, const struct fl_code_keys *keys,
 			      uint8_t *values, uint64_t *odd)
 {
@@ -108,6 +182,7 @@ const struct fl_kernel fl_kernel_avx2 = {
     .number = number_avx2,
     .small = small_avx2,
     .address = address_avx2,
+    .groups = fl_avx2_groups,
     .code = code_avx2,
     .text = text_avx2,
     .match = match_avx2,

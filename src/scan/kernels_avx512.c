@@ -102,12 +102,12 @@ struct some {
 };
 FL_AVX512_INLINE void get(struct some *ret, struct fl_spans *sp, uint32_t i, uint32_t n, uint32_t most)
 {
-	struct fl_place p = {0};
+	struct fl_span p = {0};
 
 	ret->text = sp->text;
 	for (uint32_t k = 0; k < most; k++) {
 		if (k < n)
-			p = sp->rows ? fl_place_listed(sp, i + k) : fl_place_next(sp, i + k);
+			p = sp->end_at ? fl_span_listed(sp, i + k) : fl_span_next(sp, i + k);
 		ret->begin[k] = p.begin;
 		ret->end[k] = p.end;
 		ret->n[k] = p.end - p.begin;
@@ -223,10 +223,10 @@ FL_AVX512_INLINE uint64_t address4(struct fl_spans *sp, uint32_t i, uint32_t n, 
 	do {                                                                                                           \
 		struct fl_spans sp_ = *(spans);                                                                        \
                                                                                                                        \
-		if (sp_.rows) {                                                                                        \
+		if (sp_.end_at) {                                                                                      \
 			EACH_GROUP_(sp_, n, odd, step, group)                                                          \
 		} else {                                                                                               \
-			sp_.rows = NULL;                                                                               \
+			sp_.end_at = NULL;                                                                             \
 			EACH_GROUP_(sp_, n, odd, step, group)                                                          \
 		}                                                                                                      \
 	} while (0)
@@ -302,6 +302,7 @@ const struct fl_kernel fl_kernel_avx512 = {
     .number = number_avx512,
     .small = small_avx512,
     .address = address_avx512,
+    .groups = fl_avx2_groups,
     .code = code_avx512,
     .text = text_avx512,
     .match = match_avx512,

@@ -79,3 +79,5 @@ FL_AVX2_INLINE uint64_t fl_sse_match(const char *s, const char *end, const struc
 	}
 	return found;
 }
+
+bool fl_avx2_groups(const char *s, size_t n, struct fl_addr *ret);

@@ -10,6 +10,8 @@
 
 #include "scan/kernels.h"
 
+#define FL_GROUPS_MAX 39 /* eight groups of four digits */
+
 #define FL_INLINE static inline __attribute__((always_inline))
 
 FL_INLINE uint64_t fl_load8(const char *p)
@@ -20,20 +22,14 @@ FL_INLINE uint64_t fl_load8(const char *p)
 	return le64toh(x);
 }
 
-/* Where a value stands in the text. */
-struct fl_place {
-	uint32_t begin, end;
-};
-FL_INLINE struct fl_place fl_place_listed(const struct fl_spans *sp, uint32_t i)
+FL_INLINE struct fl_span fl_span_listed(const struct fl_spans *sp, uint32_t i)
 {
-	size_t row = sp->rows[i];
-
-	return (struct fl_place){sp->before[row * sp->before_step] + 1, sp->end[row * sp->end_step]};
+	return (struct fl_span){sp->before[sp->before_at[i]] + 1, sp->end[sp->end_at[i]]};
 }
 /* In their order, without a list: sp is moved to the value behind. */
-FL_INLINE struct fl_place fl_place_next(struct fl_spans *sp, uint32_t i)
+FL_INLINE struct fl_span fl_span_next(struct fl_spans *sp, uint32_t i)
 {
-	struct fl_place p = {*sp->before + 1, *sp->end};
+	struct fl_span p = {*sp->before + 1, *sp->end};
 
 	(void)i;
 	sp->before += sp->before_step;
@@ -97,7 +93,7 @@ FL_INLINE uint64_t fl_swar_number(const char *s, const char *end, uint64_t *odd)
 		uint64_t word_ = 0;                                                                                    \
                                                                                                                        \
 		for (uint32_t i = at_; i < stop_; i++) {                                                               \
-			struct fl_place place_ = place(&(sp), i);                                                      \
+			struct fl_span place_ = place(&(sp), i);                                                       \
 			const char *s = (sp).text + place_.begin, *end = (sp).text + place_.end;                       \
 			uint64_t bad = 0;                                                                              \
                                                                                                                        \
@@ -112,10 +108,10 @@ FL_INLINE uint64_t fl_swar_number(const char *s, const char *end, uint64_t *odd)
 	do {                                                                                                           \
 		struct fl_spans sp_ = *(spans);                                                                        \
                                                                                                                        \
-		if (sp_.rows) {                                                                                        \
-			FL_EACH_ROW_(sp_, n, odd, fl_place_listed, __VA_ARGS__)                                        \
+		if (sp_.end_at) {                                                                                      \
+			FL_EACH_ROW_(sp_, n, odd, fl_span_listed, __VA_ARGS__)                                         \
 		} else {                                                                                               \
-			FL_EACH_ROW_(sp_, n, odd, fl_place_next, __VA_ARGS__)                                          \
+			FL_EACH_ROW_(sp_, n, odd, fl_span_next, __VA_ARGS__)                                           \
 		}                                                                                                      \
 	} while (0)
 

@@ -16,12 +16,13 @@
 #include "base/mem.h"
 
 /*
- * A name's time is the beginning of the five minutes in which the records of the file end. To be safe against a name
- * that means the time of writing, against late delivery and against a sender's clock, records may have begun an hour
- * before it (an aggregation interval is ten minutes at most) and may end a quarter of an hour after it.
+ * A name's time is the beginning of the five minutes in which the records of the file end. To be safe, records may have
+ * begun half an hour before it: an aggregation interval is ten minutes at most, the rest is for names that mean the
+ * time of writing, and for late delivery. They may end an hour and five minutes after it: files that somebody put
+ * together by the hour bear the first name.
  */
-#define FL_LAYOUT_BEFORE_S 3600
-#define FL_LAYOUT_AFTER_S 900
+#define FL_LAYOUT_BEFORE_S 1800
+#define FL_LAYOUT_AFTER_S (3600 + 300)
 
 struct fl_layout_span { /* Unix seconds, both within; INT64_MIN, INT64_MAX: not known */
 	int64_t first, last;

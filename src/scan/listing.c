@@ -145,10 +145,21 @@ static int add_file(struct fl_scan *s, struct fl_place *place, const char *path,
 	return 0;
 }
 
-static int add_store(struct fl_scan *s, const char *dir)
+/* Not read before under another name. */
+static int first_store(struct fl_scan *s, const char *dir)
+{
+	struct stat st;
+
+	if (stat(dir, &st))
+		return s->conf.paths && *s->conf.paths
+			   ? fl_fail(-errno, "%s: %m", dir)
+			   : fl_fail(-errno, "%s: %m; start 'flowlog run', or name what to read", dir);
+	return fl_ids_add(&s->store_seen, &s->n_store_seen, &s->cap_store_seen, &st);
+}
+
+static int open_store(struct fl_scan *s, const char *dir)
 {
 	struct fl_store **more = realloc(s->store, (s->n_stores + 1) * sizeof *more);
-	struct fl_place *place = NULL;
 	int r;
 
 	if (!more)
@@ -157,12 +168,25 @@ static int add_store(struct fl_scan *s, const char *dir)
 	s->store[s->n_stores] = NULL;
 	r = (s->conf.journal_alone ? fl_store_open_journal : fl_store_open)(&s->store[s->n_stores], dir,
 									    s->conf.flow_log);
+	s->n_stores += !r;
+	return r;
+}
+
+static int add_store(struct fl_scan *s, const char *dir)
+{
+	struct fl_place *place = NULL;
+	const struct fl_store *store;
+	int r = first_store(s, dir);
+
+	if (r <= 0)
+		return r;
+	r = open_store(s, dir);
+	r = r ? r : fl_place_new(&s->places, "", &place);
 	if (r)
-		return fl_wrap(r, "%s", dir);
-	s->n_stores++;
-	r = fl_place_new(&s->places, "", &place);
-	for (size_t i = 0; !r && i < fl_store_file_count(s->store[s->n_stores - 1]); i++)
-		r = add_file(s, place, fl_store_file(s->store[s->n_stores - 1], i),
+		return r;
+	store = s->store[s->n_stores - 1];
+	for (size_t i = 0; !r && i < fl_store_file_count(store); i++)
+		r = add_file(s, place, fl_store_file(store, i),
 			     (struct fl_scan_file){.where = FL_WHERE_FILE, ANY_TIME});
 	return r ? r
 		 : fl_place_add(place, dir, strlen(dir),

@@ -333,12 +333,20 @@ static int open_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_t
 	return 0;
 }
 
+static bool may_be_pipe(const struct fl_ticket *t)
+{
+	struct stat st;
+
+	return t->file->where == FL_WHERE_STDIN ||
+	       (t->file->named && !stat(t->place->names.data + t->file->name, &st) && !S_ISREG(st.st_mode));
+}
+
 int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id)
 {
 	struct fl_pipe_list *l = &s->pipes;
 	int r = 0;
 
-	if (!t->file->named)
+	if (!may_be_pipe(t))
 		return open_new(ret, s, t, ret_id);
 	pthread_mutex_lock(&l->lock);
 	if (!find_pipe(l, t->file, ret, ret_id)) {

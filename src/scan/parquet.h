@@ -57,8 +57,6 @@ struct fl_parquet_reader;
 int fl_parquet_reader_new(struct fl_parquet_reader **ret, const struct fl_parquet_file *f,
 			  const struct fl_column_def *columns, size_t n, const struct fl_filter *filter);
 void fl_parquet_reader_free(struct fl_parquet_reader **r);
-/* A column that the file lacks has this value in every row; text must outlive the reader. */
-void fl_parquet_reader_constant(struct fl_parquet_reader *r, size_t column, const char *text);
 int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group);
 /* 1: rows in b (which has the reader's columns in front), at least one, valid until the next call. 0: the row group has
  * no more. -EBADMSG and others with a sentence: nor has it then. */

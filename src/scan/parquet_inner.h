@@ -135,7 +135,6 @@ struct fl_pq_stream {
 	const struct fl_parquet_file *f;
 	const struct fl_pq_column *column; /* NULL: the file has no such column */
 	const struct fl_pq_chunk *chunk;
-	const char *constant; /* without a column: what each row has; NULL: null */
 	struct fl_column_def target;
 	struct fl_coder *coder;
 	size_t *held; /* of the reader, against FL_PARQUET_READER_MAX */

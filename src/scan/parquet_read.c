@@ -131,11 +131,6 @@ int fl_parquet_reader_new(struct fl_parquet_reader **ret, const struct fl_parque
 	return 0;
 }
 
-void fl_parquet_reader_constant(struct fl_parquet_reader *r, size_t column, const char *text)
-{
-	r->stream[column].constant = text;
-}
-
 /* ---- row groups ---- */
 
 static bool null_passes(struct fl_parquet_reader *r, const struct condition *c)
@@ -278,11 +273,7 @@ static int put(struct fl_parquet_reader *r, struct fl_batch *b, size_t i, uint32
 {
 	if (r->stream[i].column)
 		return fl_pq_put_rows(&r->stream[i], &b->column[i], n, rows, n_rows);
-	if (r->stream[i].constant)
-		for (uint32_t row = 0; row < (rows ? n_rows : n); row++)
-			fl_column_set_text(&b->column[i], row, r->stream[i].constant, strlen(r->stream[i].constant));
-	else
-		put_nulls(&b->column[i], rows ? n_rows : n);
+	put_nulls(&b->column[i], rows ? n_rows : n);
 	return 0;
 }
 

@@ -66,17 +66,20 @@ static int look_at_named(struct fl_scan *s)
 	return 0;
 }
 
-/* What names tell of the records that are held: not before, and up to there at least. */
-static void note_span(struct fl_scan *s)
+/* How many files there are, and what names tell of the records in them: not before, and up to there at least. */
+static void note_listed(struct fl_scan *s)
 {
+	struct fl_scan_report *r = &s->listed;
+
 	for (size_t i = 0; i < s->places.n; i++)
 		for (size_t k = 0; k < s->places.place[i]->n; k++) {
-			int64_t first = s->places.place[i]->file[k].first;
+			const struct fl_scan_file *f = &s->places.place[i]->file[k];
 
-			if (first == INT64_MIN)
+			r->files += f->where != FL_WHERE_JOURNAL;
+			if (f->first == INT64_MIN)
 				continue;
-			s->listed.held_last = FL_MAX(s->listed.held_last, first);
-			s->listed.held_first = s->listed.held_first ? FL_MIN(s->listed.held_first, first) : first;
+			r->held_last = FL_MAX(r->held_last, f->first);
+			r->held_first = r->held_first ? FL_MIN(r->held_first, f->first) : f->first;
 		}
 }
 
@@ -96,7 +99,7 @@ int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const st
 	s->threads = FL_MIN(conf->threads ? conf->threads : usable_cpus(), THREADS_MAX);
 	r = fl_scan_list(s);
 	r = r ? r : look_at_named(s);
-	note_span(s);
+	note_listed(s);
 	if (r)
 		return r;
 	*ret = s;
@@ -118,6 +121,7 @@ void fl_scan_close(struct fl_scan **scan)
 	for (size_t i = 0; i < s->n_stores; i++)
 		fl_store_close(&s->store[i]);
 	free(s->store);
+	free(s->store_seen);
 	for (size_t i = 0; i < FL_SCAN_FAULTS; i++)
 		free(s->faults.text[i]);
 	for (size_t i = 0; i < s->n_columns; i++)
@@ -186,6 +190,7 @@ int fl_scan_select(struct fl_scan *s, const struct fl_column_def *columns, size_
 	memcpy(p->column, columns, n * sizeof *columns);
 	p->n_columns = n;
 	p->report = s->listed;
+	p->report.files = 0; /* those that are read */
 	fl_progress_begin(s);
 	r = filter ? prepare_filter(p, filter) : 0;
 	return r || !s->s3 ? r : fl_prefetch_start(s);
@@ -354,6 +359,14 @@ static int tell_fault(struct fl_scan_reader *r, int result)
 	return 0;
 }
 
+/* Something else among the files of a directory: told, and no damage. */
+static int leave_out(struct fl_scan_reader *r)
+{
+	fl_scan_add_fault(r->s, fl_error_text(-EINVAL));
+	r->report.unknown_files++;
+	return 0;
+}
+
 /* Not read before under another name. */
 static int first_time(struct fl_pass *p, const struct stat *id)
 {
@@ -393,6 +406,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 		u->store = t->file->store;
 	} else {
 		result = fl_opened_new(&u->opened, r->s, t, &id);
+		if (result == -EINVAL && !t->file->named)
+			return leave_out(r);
 		if (result)
 			return tell_fault(r, result);
 		result = first_time(r->pass, &id);
@@ -462,6 +477,7 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->malformed += x->malformed;
 	sum->bad_values += x->bad_values;
 	sum->damaged_files += x->damaged_files;
+	sum->unknown_files += x->unknown_files;
 	sum->verdicts_observed |= x->verdicts_observed;
 }
 
@@ -540,12 +556,6 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret)
 {
-	if (!s->selected) {
-		*ret = s->listed;
-		for (size_t i = 0; i < s->places.n; i++)
-			ret->files += s->places.place[i]->n;
-		return;
-	}
 	pthread_mutex_lock(&s->pass.lock);
 	*ret = s->selected ? s->pass.report : s->listed;
 	pthread_mutex_unlock(&s->pass.lock);

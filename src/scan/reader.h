@@ -38,7 +38,7 @@ void fl_scan_close(struct fl_scan **s);
 
 /* Columns of the sources: fields in the order of their first appearance, our own last. Read from header lines and
  * schemas: of every file, or of one a flow log where a layout as AWS's names the flow log (immutable, so has one
- * format).
+ * format). Our own ones alone when no source names any.
  */
 int fl_scan_columns(struct fl_scan *s, const struct fl_column_def **ret, size_t *ret_n);
 /* Opens the sources for one pass: these columns, of records that pass the filter. Columns that a file lacks are null.
@@ -65,8 +65,10 @@ struct fl_scan_report {
 	uint64_t malformed;            /* lines with another number of fields, or empty values: not used */
 	uint64_t bad_values;           /* values that are none of their column, of the columns that were read: null */
 	uint64_t damaged_files;        /* ended early: truncated, corrupt; rows up to the fault were used */
+	uint64_t unknown_files;        /* in directories, that are no flow logs: left out */
 	bool verdicts_observed;        /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
-	int64_t held_first, held_last; /* span of the records held, as far as known without reading them all */
+	int64_t held_first, held_last; /* as names tell: no record began before the one, some record ended at or
+					  after the other; 0: not known */
 };
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret);
 /* Sentences about faults (file, line, what), the first FL_SCAN_FAULTS of them, and how many more there were. */

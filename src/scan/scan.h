@@ -14,11 +14,11 @@
 #include "record/record.h"
 
 /* deliver/<flow-log-id>.json: written by deliver alone, read here. JSON members: id, format, bucket_dir (s3/BUCKET,
- * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, nodata_always, tags {tag field:
- * key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given instead of imports), cursor
- * {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from {..}, to {..}, salt}:
- * objects being written whose rows are still to be read from the journal), lost {flows, delivery {packets, bytes},
- * journal-quota
+ * relative to the state directory), prefix (PREFIX/AWSLogs), interval, traffic_type, file_format (plain-text, parquet),
+ * nodata_always, tags {tag field: key}, switches {generic_path ...: true}, inventory (a directory: what "run" was given
+ * instead of imports), cursor {segment, offset} (all before it is delivered), plan (null, or {name, names [keys], from
+ * {..}, to {..}, salt}: objects being written whose rows are still to be read from the journal), lost {flows, delivery
+ * {packets, bytes}, journal-quota
  * {..}} (totals), newest_end (of the delivered windows), seen [interface ids that have had a record]. */
 struct fl_store_log {
 	char id[24];
@@ -57,6 +57,8 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
  * something was not captured (a FL_READER_GAP's frame too), or with NODATA when there was nothing. */
 typedef int (*fl_frame_record_fn)(void *ctx, const struct fl_frame *frame, const struct fl_record *r);
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx);
+void fl_frame_record(const struct fl_frame *frame, size_t i, struct fl_record *ret); /* of flow i */
+bool fl_frame_itself(const struct fl_frame *frame, struct fl_record *ret);           /* that once more; false: none */
 
 /*
  * Our own columns beside a record (../shared/design/architecture.md, "Verdicts"): where the verdict comes from and what

@@ -312,12 +312,14 @@ static int find_columns(struct fl_scan *s)
 	free(x.found);
 	free(x.log);
 	pthread_mutex_destroy(&x.lock);
-	r = r ? r : add_column(s, "source");
+	if (r)
+		return r == -EINTR ? fl_fail(r, FL_SCAN_STOPPED) : r;
+	r = add_column(s, "source");
 	if (!r && s->n_stores && s->conf.open_window)
 		r = add_column(s, "provisional");
 	for (unsigned i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
 		r = add_column(s, fl_verdict_sql_columns[i]);
-	return r == -EINTR ? fl_fail(r, FL_SCAN_STOPPED) : r;
+	return r;
 }
 
 int fl_scan_columns(struct fl_scan *s, const struct fl_column_def **ret, size_t *ret_n)

@@ -125,6 +125,8 @@ struct fl_scan {
 	struct fl_places places;
 	struct fl_store **store;
 	size_t n_stores;
+	struct fl_file_id *store_seen;
+	size_t n_store_seen, cap_store_seen;
 	struct fl_s3 *s3;             /* made for the first s3:// */
 	struct fl_scan_report listed; /* what listing pruned */
 	struct fl_fault_list faults;

@@ -557,36 +557,46 @@ int fl_store_next_frame(struct fl_store *s, bool open_window, struct fl_frame *r
 	return r;
 }
 
+void fl_frame_record(const struct fl_frame *frame, size_t i, struct fl_record *ret)
+{
+	const struct fl_flow *f = &frame->flows[i];
+	int64_t start = frame->window.start;
+
+	*ret = (struct fl_record){
+	    .key = f->key,
+	    .packets = f->packets,
+	    .bytes = f->bytes,
+	    .start = start + f->first_ms / 1000,
+	    .end = start + f->last_ms / 1000,
+	    .tcp = f->tcp,
+	    .action = f->action,
+	    .status = FL_STATUS_OK,
+	    .reason = fl_frame_reason(frame, i),
+	    .ground = frame->ground ? frame->ground[i] : 0,
+	};
+}
+
+bool fl_frame_itself(const struct fl_frame *frame, struct fl_record *ret)
+{
+	*ret = (struct fl_record){
+	    .start = frame->window.start,
+	    .end = frame->window.start + (int64_t)frame->window.length - 1,
+	};
+	if (frame->window.flags & FL_WINDOW_SKIPDATA)
+		ret->status = FL_STATUS_SKIPDATA;
+	else if (!frame->n_flows && !frame->window.part && !(frame->window.flags & FL_WINDOW_SILENT))
+		ret->status = FL_STATUS_NODATA;
+	return ret->status != FL_STATUS_OK;
+}
+
 int fl_frame_records(const struct fl_frame *frame, fl_frame_record_fn fn, void *ctx)
 {
-	int64_t start = frame->window.start;
-	struct fl_record rec = {.status = FL_STATUS_OK};
+	struct fl_record record;
 	int r = 0;
 
 	for (size_t i = 0; !r && frame->flows && i < frame->n_flows; i++) {
-		const struct fl_flow *f = &frame->flows[i];
-
-		rec.key = f->key;
-		rec.packets = f->packets;
-		rec.bytes = f->bytes;
-		rec.start = start + f->first_ms / 1000;
-		rec.end = start + f->last_ms / 1000;
-		rec.tcp = f->tcp;
-		rec.action = f->action;
-		rec.reason = fl_frame_reason(frame, i);
-		rec.ground = frame->ground ? frame->ground[i] : 0;
-		r = fn(ctx, frame, &rec);
+		fl_frame_record(frame, i, &record);
+		r = fn(ctx, frame, &record);
 	}
-	if (r)
-		return r;
-	memset(&rec, 0, sizeof rec);
-	rec.start = start;
-	rec.end = start + (int64_t)frame->window.length - 1;
-	if (frame->window.flags & FL_WINDOW_SKIPDATA)
-		rec.status = FL_STATUS_SKIPDATA;
-	else if (!frame->n_flows && !frame->window.part && !(frame->window.flags & FL_WINDOW_SILENT))
-		rec.status = FL_STATUS_NODATA;
-	else
-		return 0;
-	return fn(ctx, frame, &rec);
+	return !r && fl_frame_itself(frame, &record) ? fn(ctx, frame, &record) : r;
 }

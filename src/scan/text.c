@@ -271,6 +271,26 @@ static int take_strip(struct fl_text *t, struct block *b)
 	return stop != LINE_END;
 }
 
+/* Rows that pass: in runs, because most do. */
+static void list_rows(struct fl_text *t, const uint64_t *keep, uint32_t n)
+{
+	uint32_t out = 0, step = (uint32_t)t->n_fields;
+
+	for (uint32_t w = 0; w < WORDS(n); w++)
+		for (uint64_t bits = keep[w]; bits;) {
+			uint32_t from = (uint32_t)__builtin_ctzll(bits), row = w * 64 + from, run = 64 - from;
+
+			if (~(bits >> from))
+				run = FL_MIN(run, (uint32_t)__builtin_ctzll(~(bits >> from)));
+			for (uint32_t k = 0; k < run; k++) {
+				t->rows[out + k] = row + k;
+				t->offsets[out + k] = (row + k) * step;
+			}
+			out += run;
+			bits = from + run < 64 ? bits & ~UINT64_C(0) << (from + run) : 0;
+		}
+}
+
 /* Rows of the batch that pass, moved to its front, with all columns. */
 static uint32_t finish(struct fl_text *t, const struct block *b)
 {
@@ -285,11 +305,7 @@ static uint32_t finish(struct fl_text *t, const struct block *b)
 		return n;
 	passed = fl_filter_eval(t->want.filter, batch, keep);
 	if (passed < n) {
-		uint32_t out = 0;
-
-		for (uint32_t w = 0; w < WORDS(n); w++)
-			for (uint64_t bits = keep[w]; bits; bits &= bits - 1)
-				t->rows[out++] = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(bits));
+		list_rows(t, keep, n);
 		fl_batch_compact(batch, keep, t->early);
 		for (uint32_t i = 0; i < batch->n_columns; i++)
 			if (t->missing[i])
@@ -298,7 +314,10 @@ static uint32_t finish(struct fl_text *t, const struct block *b)
 	for (size_t i = t->n_early; passed && i < t->n_plan; i++) {
 		struct fl_spans spans = fl_text_spans(t, b, &t->plan[i], t->pos, 0);
 
-		spans.rows = passed < n ? t->rows : NULL;
+		if (passed < n) {
+			spans.end_at = t->offsets;
+			spans.before_at = t->plan[i].field ? t->offsets : t->rows;
+		}
 		fl_text_convert(t, b, &t->plan[i], &spans, 0, passed);
 	}
 	return passed;

@@ -39,10 +39,11 @@ struct fl_text {
 	bool skipping;         /* within a line that is too long */
 	uint64_t lines_before; /* of the block that is scanned */
 
-	uint32_t n;                     /* rows in the making */
-	uint32_t before[FL_BATCH_ROWS]; /* position before their first byte */
-	uint16_t rows[FL_BATCH_ROWS];   /* that passed */
-	uint32_t *pos;                  /* n_fields a row: where its values end */
+	uint32_t n;                      /* rows in the making */
+	uint32_t before[FL_BATCH_ROWS];  /* position before their first byte */
+	uint32_t rows[FL_BATCH_ROWS];    /* that passed */
+	uint32_t offsets[FL_BATCH_ROWS]; /* the same in pos */
+	uint32_t *pos;                   /* n_fields a row: where its values end */
 	size_t pos_size;
 	char *tail; /* FL_TEXT_LINE_MAX + 1 + FL_TEXT_PAD */
 };

@@ -50,67 +50,17 @@ void fl_text_set_null(struct fl_column *c, uint32_t row)
 	fl_column_set_null(c, row);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-#define NO_GAP 9
-/* IPv6 in hexadecimal groups alone; what is refused here is left to the slow path. */
-static bool groups(const char *s, const char *end, struct fl_addr *ret)
-{
-	unsigned n = 0, gap = NO_GAP;
-	uint8_t b[16] = {0};
-
-	if (end - s < 2 || end - s > 39)
-		return false;
-	if (s[0] == ':' && s[1] == ':') {
-		gap = 0;
-		s += 2;
-	}
-	while (s < end) {
-		unsigned v = 0, digits = 0;
-
-		for (int d; s < end && digits < 4 && (d = hex_digit(*s)) >= 0; s++, digits++)
-			v = v << 4 | (unsigned)d;
-		if (!digits || n == 8)
-			return false;
-		b[2 * n] = (uint8_t)(v >> 8);
-		b[2 * n++ + 1] = (uint8_t)v;
-		if (s == end)
-			break;
-		if (*s++ != ':' || s == end)
-			return false;
-		if (*s == ':') {
-			if (gap != NO_GAP)
-				return false;
-			gap = n;
-			s++;
-		}
-	}
-	if (gap == NO_GAP ? n != 8 : n > 7)
-		return false;
-	*ret = (struct fl_addr){0};
-	memcpy(ret->b, b, gap == NO_GAP ? 16 : 2 * gap);
-	if (gap != NO_GAP)
-		memcpy(ret->b + 16 - 2 * (n - gap), b + 2 * gap, 2 * (n - gap));
-	return true;
-}
-
 /* One value whose shape the kernel does not know. */
-static void settle(struct fl_text *t, const struct block *b, struct fl_column *c, uint32_t row, const char *s,
-		   const char *end)
+static void settle(struct fl_text *t, const struct block *b, struct fl_column *c, uint32_t row, struct fl_span at)
 {
-	size_t n = (size_t)(end - s);
+	const char *s = b->text + at.begin;
+	size_t n = at.end - at.begin;
 
 	if (n == 1 && *s == '-') {
 		fl_text_set_null(c, row);
 		return;
 	}
-	if (c->def.type == FL_COLUMN_ADDR && groups(s, end, &c->addr[row])) {
+	if (c->def.type == FL_COLUMN_ADDR && t->kernel->groups(s, n, &c->addr[row])) {
 		if (fl_addr_is_mapped_v4(&c->addr[row]))
 			c->v6[row / 64] |= UINT64_C(1) << (row % 64);
 		return;
@@ -132,7 +82,7 @@ static void settle_all(struct fl_text *t, const struct block *b, struct fl_colum
 		for (uint64_t bits = odd[w]; bits; bits &= bits - 1) {
 			uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(bits);
 
-			settle(t, b, c, first + i, fl_span_begin(spans, i), fl_span_end(spans, i));
+			settle(t, b, c, first + i, fl_span_of(spans, i));
 		}
 }
 
@@ -150,12 +100,13 @@ void fl_text_convert(struct fl_text *t, const struct block *b, const struct plan
 	struct fl_spans spans = *all;
 
 	/* At the front of the block there is nothing that a kernel could read before a value. */
-	while (n && fl_span_begin(&spans, 0) < b->text + FL_KERNEL_BEFORE) {
-		settle(t, b, c, first, fl_span_begin(&spans, 0), fl_span_end(&spans, 0));
+	while (n && fl_span_of(&spans, 0).begin < FL_KERNEL_BEFORE) {
+		settle(t, b, c, first, fl_span_of(&spans, 0));
 		first++;
 		n--;
-		if (spans.rows) {
-			spans.rows++;
+		if (spans.end_at) {
+			spans.before_at++;
+			spans.end_at++;
 		} else {
 			spans.before += spans.before_step;
 			spans.end += spans.end_step;

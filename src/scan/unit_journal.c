@@ -118,43 +118,30 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 
 /* ---- lines ---- */
 
-static int on_record(void *ctx, const struct fl_frame *frame, const struct fl_record *record)
+static int write_line(struct journal *j, const struct fl_record *record)
 {
-	struct journal *j = ctx;
 	struct fl_verdict_values v;
-	int r = fl_store_writer_record(j->writer, frame, record, &j->text);
+	int r = fl_store_writer_record(j->writer, &j->frame, record, &j->text);
 
-	fl_frame_verdict(frame, record, &v);
+	fl_frame_verdict(&j->frame, record, &v);
 	if (!r)
 		j->text.len--; /* the newline */
 	for (unsigned i = 0; !r && i < FL_VERDICT_COLUMNS; i++)
 		r = fl_buf_printf(&j->text, " %s", *v.value[i] ? v.value[i] : "-");
-	return r ? r : fl_buf_printf(&j->text, " %d\n", !!(frame->window.flags & FL_WINDOW_PROVISIONAL));
+	return r ? r : fl_buf_printf(&j->text, " %d\n", !!(j->frame.window.flags & FL_WINDOW_PROVISIONAL));
 }
 
 /* The next flow; after the last one what the frame says of itself. */
 static int write_record(struct journal *j)
 {
-	struct fl_frame *whole = &j->frame;
-	size_t n = whole->flows ? whole->n_flows : 0;
-	const struct fl_flow *flows = whole->flows;
-	uint32_t flags = whole->window.flags;
-	size_t n_flows = whole->n_flows;
-	int r;
+	struct fl_record record;
 
-	j->frame_open = j->next < n;
-	if (j->frame_open) {
-		whole->flows = flows + j->next++;
-		whole->n_flows = 1;
-		whole->window.flags &= ~FL_WINDOW_SKIPDATA;
-	} else {
-		whole->flows = NULL;
+	if (j->frame.flows && j->next < j->frame.n_flows) {
+		fl_frame_record(&j->frame, j->next++, &record);
+		return write_line(j, &record);
 	}
-	r = fl_frame_records(whole, on_record, j);
-	whole->flows = flows;
-	whole->n_flows = n_flows;
-	whole->window.flags = flags;
-	return r;
+	j->frame_open = false;
+	return fl_frame_itself(&j->frame, &record) ? write_line(j, &record) : 0;
 }
 
 /* After a damaged place the reader goes on with the next segment; a damaged snapshot it does not pass. */

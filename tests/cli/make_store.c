@@ -2,7 +2,7 @@
 /*
  * Writes a store for the tests of the commands, through the journal's and delivery's own code:
  *   make_store DIR STEP...
- * Steps: window N (a frame for each of two interfaces), unbalanced N (the ledger has seen one
+ * Steps: parquet (objects of the deliveries after it are Parquet), window N (a frame for each of two interfaces), unbalanced N (the ledger has seen one
  * packet more), wrong-sum N (the flows are not what the ledger recorded), deliver (everything in
  * the journal), open N (status/open). Window N begins at START + 60 N.
  */
@@ -28,7 +28,7 @@
 
 enum kind { GOOD, UNBALANCED, WRONG_SUM, DECIDED };
 
-static const struct fl_flow_log flow_log = {
+static struct fl_flow_log flow_log = {
     .id = "fl-0123456789abcdef0",
     .account_id = "000000000000",
     .region = "us-east-1",
@@ -171,6 +171,10 @@ int main(int argc, char **argv)
 	for (int i = 2; !r && i < argc; i++) {
 		if (!strcmp(argv[i], "deliver")) {
 			r = deliver(dirfd);
+			continue;
+		}
+		if (!strcmp(argv[i], "parquet")) {
+			flow_log.file_format = FL_FILE_PARQUET;
 			continue;
 		}
 		r = step(dirfd, argv[i], argv[i + 1]);

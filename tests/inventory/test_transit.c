@@ -78,9 +78,9 @@ static void tables_are_asked(void **state)
 	static const struct {
 		const char *table, *dst, *attachment; /* NULL: no route, "": blackhole */
 	} rows[] = {
-	    {TABLE, "10.20.1.9", PROD},    {TABLE, "10.40.2.236", SHARED}, /* a VPC's route before a VPN's */
-	    {TABLE, "172.20.8.1", OFFICE}, {TABLE, "172.20.9.1", ""},      {TABLE, "10.60.0.1", FAR},
-	    {TABLE, "10.70.0.1", NULL},    {TABLE, "2001:db8::1", NULL},   {EMPTY, "10.20.1.9", NULL},
+	    {TABLE, "10.20.1.9", PROD},     {TABLE, "10.40.2.236", SHARED}, /* a VPC's route before a VPN's */
+	    {TABLE, "172.20.8.1", OFFICE},  {TABLE, "172.20.9.1", ""},      {TABLE, "10.60.0.1", FAR},
+	    {TABLE, "10.70.0.1", NULL},     {TABLE, "2001:db8::1", NULL},   {EMPTY, "10.20.1.9", NULL},
 	    {EMPTY, "192.0.2.129", SHARED}, /* by the prefix list */
 	};
 
@@ -231,85 +231,78 @@ static void account_modes(void **state)
 
 static void problems(void **state)
 {
-	static const struct problem_row rows[] =
-	    {
-		{"{\"Routes\":[]}", "Routes", "routes of which transit gateway route table?", true},
-		{"{\"Routes\":[{\"DestinationCidrBlock\":\"10.0.0.0/8\"}]}", "Routes",
-		 "routes of which transit gateway route table?", true},
-		{"{\"Routes\":[]}", "Routes", "routes of which transit gateway route table?", true,
-		 .file = "pl-1.json"},
-		{"{\"Entries\":[{\"Cidr\":\"10.0.0.0/8\"}]}", "Entries[0]", "entries of which prefix list", true,
-		 .file = "tgw-rtb-1.json"},
-		{"{\"TransitGatewayRouteTablePropagations\":[{}]}", "TransitGatewayRouteTablePropagations",
-		 "propagations of which", true},
-		{"{\"Associations\":[{}]}", "Associations[0]", "an association of which", true},
-		{ROUTES("{\"DestinationCidrBlock\":\"ten\",\"State\":\"active\"}"), "Routes[0]", "not a destination",
-		 false},
-		{ROUTES("{\"DestinationCidrBlock\":\"10.0.0.0/8\",\"State\":\"active\"}"), "Routes[0]",
-		 "without an attachment", false},
-		{ROUTES(
-		     "{\"DestinationCidrBlock\":\"10.0.0.0/8\",\"State\":\"active\",\"TransitGatewayAttachments\":{}}"),
-		 "Routes[0].TransitGatewayAttachments", "expected a list, found an object", false, .n = 2},
-		{"{\"TransitGatewayRouteTableId\":\"tgw-rtb-1\",\"AdditionalRoutesAvailable\":true}",
-		 "AdditionalRoutesAvailable", "more routes than were printed", false},
-		{TABLES "{\"TransitGatewayRouteTableId\":\"tgw-rtb-7\",\"Routes\":[]}", "Routes",
-		 "tgw-rtb-7 is not in the inventory", true},
-		{TABLES
-		 "{\"TransitGatewayRouteTableId\":\"tgw-rtb-1\",\"Routes\":[{\"PrefixListId\":\"pl-9\",\"State\":"
-		 "\"blackhole\"}]}",
-		 "Routes[0]", "prefix list pl-9 is not in the inventory", false},
-		{"{\"TransitGatewayPrefixListReferences\":[{\"PrefixListId\":\"pl-1\"}]}",
-		 "TransitGatewayPrefixListReferences[0]", "expected TransitGatewayRouteTableId and PrefixListId", true},
-		{"{\"TransitGatewayPrefixListReferences\":[{\"PrefixListId\":\"pl-1\",\"TransitGatewayRouteTableId\":"
-		 "\"tgw-rtb-1\"}]}",
-		 "TransitGatewayPrefixListReferences[0]", "neither Blackhole nor an attachment", false},
-		{"{\"TransitGatewayPeeringAttachments\":[{\"TransitGatewayAttachmentId\":\"tgw-attach-1\","
-		 "\"RequesterTgwInfo\":{\"TransitGatewayId\":\"tgw-1\"}}]}",
-		 "TransitGatewayPeeringAttachments[0].AccepterTgwInfo", "no TransitGatewayId", false},
-		{TABLES "{\"TransitGatewayAttachments\":[" ATTACHMENT("1", ",\"ResourceType\":\"vpn\",\"Association\":{"
-									   "\"TransitGatewayRouteTableId\":\"tgw-rtb-"
-									   "1\"}") "]}"
-										   "{\"TransitGatewayRouteTableId\":"
-										   "\"tgw-rtb-2\",\"Associations\":[{"
-										   "\"TransitGatewayAttachmentId\":"
-										   "\"tgw-attach-1\",\"State\":"
-										   "\"associated\"}]}",
-		 "Associations[0]", "associated with tgw-rtb-2, and before that with tgw-rtb-1", false},
-		{"{\"TransitGatewayRouteTables\":[{\"TransitGatewayRouteTableId\":\"rtb-1\"}]}",
-		 "TransitGatewayRouteTables[0]", "expected tgw-rtb-", true},
-		{"{\"TransitGateways\":[{\"TransitGatewayId\":\"vpc-1\"}]}", "TransitGateways[0]", "expected tgw-",
-		 true},
-		{"{\"VpnConnections\":[{\"VpnConnectionId\":\"vpn-1\",\"CustomerGatewayConfiguration\":\"<xml/>\"}]}",
-		 "VpnConnections[0].CustomerGatewayConfiguration", "the tunnels' keys", false},
-		{"{\"VpnConnections\":[{\"VpnConnectionId\":\"vpn-1\",\"VgwTelemetry\":[7]}]}",
-		 "VpnConnections[0].VgwTelemetry[0]", "expected an object, found a number", false},
-		{"{\"VpcBlockPublicAccessOptions\":[]}", "VpcBlockPublicAccessOptions", "expected an object", true},
-		{"{\"VpcBlockPublicAccessOptions\":{}}", "VpcBlockPublicAccessOptions", "which account", true},
-		{OPTIONS("us-east-1", "soon"), "VpcBlockPublicAccessOptions", "expected off, block-ingress", false},
-		{OPTIONS("us-east-1", "off") OPTIONS("eu-west-1", "block-ingress") VPC(""),
-		 "VpcBlockPublicAccessOptions", "regions us-east-1 and eu-west-1", false},
-		{VPC(",\"BlockPublicAccessStates\":{\"InternetGatewayBlockMode\":\"on\"}"),
-		 "Vpcs[0].BlockPublicAccessStates", "expected off, block-ingress", false},
-		{EXCLUSION("arn:aws:ec2:us-east-1:111122223333:vpc/vpc-1", "allow-all"),
-		 "VpcBlockPublicAccessExclusions[0]", "expected allow-bidirectional or allow-egress", false},
-		{EXCLUSION("vpc-1", "allow-egress"), "VpcBlockPublicAccessExclusions[0]",
-		 "expected one of a VPC or a subnet", false},
-		{EXCLUSION("arn:aws:ec2:us-east-1:111122223333:vpc/vpc-1", "allow-egress"), "vpcbpa-exclude-1",
-		 "vpc-1 is not in the inventory", false},
-		{"{\"VpcEncryptionControls\":[{\"Mode\":\"enforce\"}]}", "VpcEncryptionControls[0]", "of which VPC?",
-		 true},
-		{"{\"TransitGatewayAttachments\":[" ATTACHMENT(
-		     "1",
-		     "") "],\"NetworkInterfaces\":["
-			 "{\"NetworkInterfaceId\":\"eni-1\",\"PrivateIpAddress\":\"10.0.0.1\",\"InterfaceType\":"
-			 "\"transit_gateway\","
-			 "\"Description\":\"Network Interface for Transit Gateway Attachment tgw-attach-1\"},"
-			 "{\"NetworkInterfaceId\":\"eni-2\",\"PrivateIpAddress\":\"10.0.0.2\",\"InterfaceType\":"
-			 "\"transit_gateway\","
-			 "\"Description\":\"Network Interface for Transit Gateway Attachment tgw-attach-1\"}],"
-			 "\"Bindings\":[{\"TransitGatewayAttachmentId\":\"tgw-attach-1\",\"Interface\":\"eth0\"}]}",
-		 "Bindings[0]", "has 2 interfaces, one a zone", true},
-	    };
+	static const struct problem_row rows[] = {
+	    {"{\"Routes\":[]}", "Routes", "routes of which transit gateway route table?", true},
+	    {"{\"Routes\":[{\"DestinationCidrBlock\":\"10.0.0.0/8\"}]}", "Routes",
+	     "routes of which transit gateway route table?", true},
+	    {"{\"Routes\":[]}", "Routes", "routes of which transit gateway route table?", true, .file = "pl-1.json"},
+	    {"{\"Entries\":[{\"Cidr\":\"10.0.0.0/8\"}]}", "Entries[0]", "entries of which prefix list", true,
+	     .file = "tgw-rtb-1.json"},
+	    {"{\"TransitGatewayRouteTablePropagations\":[{}]}", "TransitGatewayRouteTablePropagations",
+	     "propagations of which", true},
+	    {"{\"Associations\":[{}]}", "Associations[0]", "an association of which", true},
+	    {ROUTES("{\"DestinationCidrBlock\":\"ten\",\"State\":\"active\"}"), "Routes[0]", "not a destination",
+	     false},
+	    {ROUTES("{\"DestinationCidrBlock\":\"10.0.0.0/8\",\"State\":\"active\"}"), "Routes[0]",
+	     "without an attachment", false},
+	    {ROUTES("{\"DestinationCidrBlock\":\"10.0.0.0/8\",\"State\":\"active\",\"TransitGatewayAttachments\":{}}"),
+	     "Routes[0].TransitGatewayAttachments", "expected a list, found an object", false, .n = 2},
+	    {"{\"TransitGatewayRouteTableId\":\"tgw-rtb-1\",\"AdditionalRoutesAvailable\":true}",
+	     "AdditionalRoutesAvailable", "more routes than were printed", false},
+	    {TABLES "{\"TransitGatewayRouteTableId\":\"tgw-rtb-7\",\"Routes\":[]}", "Routes",
+	     "tgw-rtb-7 is not in the inventory", true},
+	    {TABLES "{\"TransitGatewayRouteTableId\":\"tgw-rtb-1\",\"Routes\":[{\"PrefixListId\":\"pl-9\",\"State\":"
+		    "\"blackhole\"}]}",
+	     "Routes[0]", "prefix list pl-9 is not in the inventory", false},
+	    {"{\"TransitGatewayPrefixListReferences\":[{\"PrefixListId\":\"pl-1\"}]}",
+	     "TransitGatewayPrefixListReferences[0]", "expected TransitGatewayRouteTableId and PrefixListId", true},
+	    {"{\"TransitGatewayPrefixListReferences\":[{\"PrefixListId\":\"pl-1\",\"TransitGatewayRouteTableId\":"
+	     "\"tgw-rtb-1\"}]}",
+	     "TransitGatewayPrefixListReferences[0]", "neither Blackhole nor an attachment", false},
+	    {"{\"TransitGatewayPeeringAttachments\":[{\"TransitGatewayAttachmentId\":\"tgw-attach-1\","
+	     "\"RequesterTgwInfo\":{\"TransitGatewayId\":\"tgw-1\"}}]}",
+	     "TransitGatewayPeeringAttachments[0].AccepterTgwInfo", "no TransitGatewayId", false},
+	    {TABLES "{\"TransitGatewayAttachments\":[" ATTACHMENT("1", ",\"ResourceType\":\"vpn\",\"Association\":{"
+								       "\"TransitGatewayRouteTableId\":\"tgw-rtb-"
+								       "1\"}") "]}"
+									       "{\"TransitGatewayRouteTableId\":"
+									       "\"tgw-rtb-2\",\"Associations\":[{"
+									       "\"TransitGatewayAttachmentId\":"
+									       "\"tgw-attach-1\",\"State\":"
+									       "\"associated\"}]}",
+	     "Associations[0]", "associated with tgw-rtb-2, and before that with tgw-rtb-1", false},
+	    {"{\"TransitGatewayRouteTables\":[{\"TransitGatewayRouteTableId\":\"rtb-1\"}]}",
+	     "TransitGatewayRouteTables[0]", "expected tgw-rtb-", true},
+	    {"{\"TransitGateways\":[{\"TransitGatewayId\":\"vpc-1\"}]}", "TransitGateways[0]", "expected tgw-", true},
+	    {"{\"VpnConnections\":[{\"VpnConnectionId\":\"vpn-1\",\"CustomerGatewayConfiguration\":\"<xml/>\"}]}",
+	     "VpnConnections[0].CustomerGatewayConfiguration", "the tunnels' keys", false},
+	    {"{\"VpnConnections\":[{\"VpnConnectionId\":\"vpn-1\",\"VgwTelemetry\":[7]}]}",
+	     "VpnConnections[0].VgwTelemetry[0]", "expected an object, found a number", false},
+	    {"{\"VpcBlockPublicAccessOptions\":[]}", "VpcBlockPublicAccessOptions", "expected an object", true},
+	    {"{\"VpcBlockPublicAccessOptions\":{}}", "VpcBlockPublicAccessOptions", "which account", true},
+	    {OPTIONS("us-east-1", "soon"), "VpcBlockPublicAccessOptions", "expected off, block-ingress", false},
+	    {OPTIONS("us-east-1", "off") OPTIONS("eu-west-1", "block-ingress") VPC(""), "VpcBlockPublicAccessOptions",
+	     "regions us-east-1 and eu-west-1", false},
+	    {VPC(",\"BlockPublicAccessStates\":{\"InternetGatewayBlockMode\":\"on\"}"),
+	     "Vpcs[0].BlockPublicAccessStates", "expected off, block-ingress", false},
+	    {EXCLUSION("arn:aws:ec2:us-east-1:111122223333:vpc/vpc-1", "allow-all"),
+	     "VpcBlockPublicAccessExclusions[0]", "expected allow-bidirectional or allow-egress", false},
+	    {EXCLUSION("vpc-1", "allow-egress"), "VpcBlockPublicAccessExclusions[0]",
+	     "expected one of a VPC or a subnet", false},
+	    {EXCLUSION("arn:aws:ec2:us-east-1:111122223333:vpc/vpc-1", "allow-egress"), "vpcbpa-exclude-1",
+	     "vpc-1 is not in the inventory", false},
+	    {"{\"VpcEncryptionControls\":[{\"Mode\":\"enforce\"}]}", "VpcEncryptionControls[0]", "of which VPC?", true},
+	    {"{\"TransitGatewayAttachments\":[" ATTACHMENT(
+		 "1", "") "],\"NetworkInterfaces\":["
+			  "{\"NetworkInterfaceId\":\"eni-1\",\"PrivateIpAddress\":\"10.0.0.1\",\"InterfaceType\":"
+			  "\"transit_gateway\","
+			  "\"Description\":\"Network Interface for Transit Gateway Attachment tgw-attach-1\"},"
+			  "{\"NetworkInterfaceId\":\"eni-2\",\"PrivateIpAddress\":\"10.0.0.2\",\"InterfaceType\":"
+			  "\"transit_gateway\","
+			  "\"Description\":\"Network Interface for Transit Gateway Attachment tgw-attach-1\"}],"
+			  "\"Bindings\":[{\"TransitGatewayAttachmentId\":\"tgw-attach-1\",\"Interface\":\"eth0\"}]}",
+	     "Bindings[0]", "has 2 interfaces, one a zone", true},
+	};
 
 	(void)state;
 	check_problems(rows, FL_ARRAY_LEN(rows));

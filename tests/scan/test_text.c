@@ -46,6 +46,24 @@ static const char *const words[] = {
 
 #define PICK(list) list[below(FL_ARRAY_LEN(list))]
 
+/* IPv6, often nearly */
+static void add_groups(struct fl_buf *b)
+{
+	unsigned n = below(4) ? 8 : below(10), gap = below(2) ? below(10) : 99;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (i == gap)
+			fl_buf_adds(b, i ? ":" : "::");
+		else if (below(20) || i + 1 < n)
+			fl_buf_printf(b, below(8) ? "%x" : "%X",
+				      (unsigned)below(1u << below(17)) << (below(60) ? 0 : 4));
+		if (i + 1 < n || !below(20))
+			fl_buf_adds(b, ":");
+	}
+	if (!below(10) && b->len)
+		b->data[b->len - 1] = "g.:-0f\x80"[below(7)];
+}
+
 static void add_value(struct fl_buf *b, const struct fl_column_def *d)
 {
 	unsigned kind = below(40) ? d->type : below(3);
@@ -56,6 +74,8 @@ static void add_value(struct fl_buf *b, const struct fl_column_def *d)
 		return; /* empty */
 	if (kind == FL_COLUMN_ADDR && below(3))
 		fl_buf_printf(b, "%u.%u.%u.%u", quad[0] >> below(8), quad[1], quad[2], quad[3] >> below(8));
+	else if (kind == FL_COLUMN_ADDR && below(2))
+		add_groups(b);
 	else if (kind == FL_COLUMN_ADDR)
 		fl_buf_adds(b, PICK(addresses));
 	else if (kind == FL_COLUMN_U64 && below(3))

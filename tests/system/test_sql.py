@@ -127,7 +127,7 @@ def test_explain_counts_the_files_that_are_passed_over(ask, flowlog, archive):
     where = f"start BETWEEN {T0 + 86400} AND {T0 + 86400 + 3599}"
     _, files = explained(flowlog, f"SELECT count(*) FROM flows WHERE {where}", archive)
     read, passed = (int(part.rsplit(" ", 1)[1]) for part in files.split("; "))
-    assert read + passed == 48 and 1 <= read <= 4
+    assert 1 <= read <= 4 and passed  # the day before as one directory
     assert ask(f"SELECT count(*) AS n FROM flows WHERE {where}", archive) == [{"n": 200}]
 
 
@@ -210,7 +210,8 @@ def test_the_date_of_athena_passes_over_days(ask, flowlog, archive):
     assert ask("SELECT count(*) AS n FROM vpc_flow_logs WHERE date > DATE '2024-11-25'", archive) == want
     for where in ("date = DATE '2024-11-26'", "date >= DATE '2024-11-26'"):
         _, files = explained(flowlog, f"SELECT count(*) FROM vpc_flow_logs WHERE {where}", archive)
-        assert int(files.rsplit(" ", 1)[1]) >= 20, where
+        read, passed = (int(part.rsplit(" ", 1)[1]) for part in files.split("; "))
+        assert passed and read <= 26, where
 
 
 @pytest.mark.parametrize("sql", [

@@ -37,11 +37,14 @@ def write(where, binding):
 
 
 def run(make, pair, flowlog, where, form, *more):  # noqa: F811
-    sh("ip", "-n", pair.a.name, "link", "add", "x0", "type", "veth", "peer", "name", "x1")  # what IPv6 says of itself there is traffic
+    sh("ip", "-n", pair.a.name, "link", "add", "x0", "type", "veth", "peer", "name", "x1")
     for dev in ("x0", "x1"):
         sh("ip", "-n", pair.a.name, "link", "set", dev, "up")
     d = make(pair.a, *FAST, "--inventory", where, "--exclusions", "none", "--format", form, *more)
     pair.b("ping", "-q", "-c", "5", "-i", "0.05", "10.77.0.1")
+    # traffic of an interface that is neither
+    pair.a("/usr/bin/python3", "-c", "import socket; s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); "
+           "[s.sendto(b'x', ('ff02::1', 9, 0, socket.if_nametoindex('x0'))) for _ in range(3)]")
     d.wait_for(lambda: sum(i["ledger"]["ingress"]["recorded"]["packets"] for i in d.status("meter")["interfaces"] if i["device"] == "v0") == 5)
     time.sleep(2.2)
     return d

@@ -232,9 +232,13 @@ def test_dropped_in_postrouting(run, router, flowlog):
     d = run(router.a)
     send(router.c, "udp", PEER, 6000, 4)
     send(router.a, "udp", PEER, 6000, 2)
-    time.sleep(2.2)
-    inside = metered(d, "c0")["ledger"]
-    assert sum(inside[way]["verdicts"]["rejected"]["packets"] for way in inside) == 4
+
+    def rejected(verdict, device):
+        ledger = metered(d, device)["ledger"]
+        return sum(ledger[way]["verdicts"][verdict]["packets"] for way in ledger)
+
+    # Windows have to close, and the status to be written after them.
+    d.wait_for(lambda: rejected("rejected", "c0") == 4 and rejected("before-interface", "v0") == 2)
     rows = finish(d, flowlog, windows=0)
     assert rows.ledger["before-interface"] == 2 and sum(rows.values()) == 2
 
