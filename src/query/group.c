@@ -204,7 +204,7 @@ static void flag(char *keys, uint32_t stride, const uint64_t *bits, uint32_t fro
 /* A value that is counted only in some rows is null in the others. */
 static void drop_values(const struct fl_group_layout *l, char *keys, const uint64_t *only, uint32_t from, uint32_t n)
 {
-	size_t key = l->n_keys - 1;
+	size_t key = l->n_keys ? l->n_keys - 1 : 0;
 
 	for (uint32_t i = 0; only && i < n; i++)
 		if (!bit(only, from + i)) {
