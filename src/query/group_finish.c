@@ -457,7 +457,7 @@ int fl_groups_finish(struct fl_groups *g)
 		all.parts = FL_GROUP_PARTS;
 		threads = FL_MIN(g->conf.threads, FL_GROUP_PARTS);
 	}
-	m = calloc(threads, sizeof *m);
+	m = calloc(FL_MAX(threads, 1u), sizeof *m);
 	if (!m)
 		return -ENOMEM;
 	for (unsigned i = 0; i < threads; i++)
