@@ -108,6 +108,7 @@ int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char 
 /*
  * The whole object as an open file (read-only, at its start, the caller's to close): from the cache, or fetched, big
  * ones in parallel parts, and put there. size and etag as listed; with etag NULL they are asked of the server.
+ * An object that was replaced since it was listed is given as it is now: the file's size is the true one.
  * A file that this gave stays as it is when the cache forgets the object.
  */
 int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd);

@@ -138,6 +138,14 @@ bool fl_cache_open(struct fl_cache *c, const char *name, uint64_t size, int64_t 
 	return true;
 }
 
+void fl_cache_remove(struct fl_cache *c, const char *name)
+{
+	int dir = c ? directory(c) : -1;
+
+	if (dir >= 0)
+		unlinkat(dir, name, 0);
+}
+
 /* ---- writing ---- */
 
 static int unnamed(uint64_t size)

@@ -24,6 +24,8 @@ void fl_cache_name(const char *const *parts, size_t n, char ret[FL_SHA256_HEX]);
 /* True: *ret_fd is open at the start of a file of this size (UINT64_MAX: of any). older_s: 0, or how old it may be. */
 bool fl_cache_open(struct fl_cache *c, const char *name, uint64_t size, int64_t older_s, int *ret_fd);
 
+void fl_cache_remove(struct fl_cache *c, const char *name);
+
 /* A file that is being written. Null value: zero-initialised with fd -1. */
 struct fl_cache_file {
 	struct fl_cache *cache; /* NULL: the file has no name and will have none */

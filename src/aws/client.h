@@ -14,6 +14,14 @@
 
 struct fl_cache;
 
+/* A listing that came from the cache. */
+struct fl_kept {
+	struct fl_kept *next;
+	char name[FL_SHA256_HEX];
+	const char *bucket, *prefix; /* in text */
+	char text[];
+};
+
 struct fl_s3 {
 	struct fl_aws_settings settings;
 	struct fl_http *http;
@@ -30,7 +38,8 @@ struct fl_s3 {
 		char bucket[FL_S3_BUCKET_MAX], region[FL_S3_REGION_MAX];
 	} regions[FL_S3_REGIONS_MAX];
 	unsigned regions_n;
-	int64_t skew_s; /* the server's clock less ours */
+	int64_t skew_s;       /* the server's clock less ours */
+	struct fl_kept *kept; /* those that were used */
 };
 
 /* One call of S3, made again as long as that helps. */
@@ -66,5 +75,7 @@ struct fl_s3_place {
 int fl_s3_place(struct fl_s3 *s, const char *bucket, struct fl_s3_place *ret);
 void fl_s3_count(struct fl_s3 *s, uint64_t bytes, bool from_cache);
 int fl_s3_check_names(const char *bucket, const char *key);
+/* The object is not as listed: a kept listing that named it is not kept any longer. */
+void fl_s3_doubt(struct fl_s3 *s, const char *bucket, const char *key);
 /* Runs fn(ctx) in up to n threads, this one among them, and waits for all. */
 void fl_s3_threads(unsigned n, void (*fn)(void *ctx), void *ctx);

@@ -94,6 +94,32 @@ static void listing_name(struct fl_s3 *s, const char *bucket, const char *prefix
 	fl_cache_name(parts, FL_ARRAY_LEN(parts), ret);
 }
 
+/* Without memory for it, it is believed to its end. */
+static void remember(struct fl_s3 *s, const char *name, const char *bucket, const char *prefix)
+{
+	size_t n[] = {strlen(bucket) + 1, strlen(prefix) + 1};
+	struct fl_kept *k = malloc(sizeof *k + n[0] + n[1]);
+
+	if (!k)
+		return;
+	memcpy(k->name, name, sizeof k->name);
+	k->bucket = memcpy(k->text, bucket, n[0]);
+	k->prefix = memcpy(k->text + n[0], prefix, n[1]);
+	pthread_mutex_lock(&s->lock);
+	k->next = s->kept;
+	s->kept = k;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void fl_s3_doubt(struct fl_s3 *s, const char *bucket, const char *key)
+{
+	pthread_mutex_lock(&s->lock);
+	for (const struct fl_kept *k = s->kept; k; k = k->next)
+		if (!strcmp(k->bucket, bucket) && !strncmp(k->prefix, key, strlen(k->prefix)))
+			fl_cache_remove(s->cache, k->name);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* 1: there is none. */
 static int kept(struct fl_s3 *s, const char *name, fl_s3_object_fn fn, void *ctx)
 {
@@ -155,8 +181,10 @@ static int list_past(struct fl_s3 *s, const char *bucket, const char *prefix, fl
 		return fl_s3_list(s, bucket, prefix, NULL, fn, ctx);
 	listing_name(s, bucket, prefix, name);
 	r = kept(s, name, fn, ctx);
-	if (r <= 0)
+	if (r <= 0) {
+		remember(s, name, bucket, prefix);
 		return r;
+	}
 	r = fl_s3_list(s, bucket, prefix, NULL, keep_one, &k);
 	if (!r && !k.failed)
 		keep(s, name, &k.text);

@@ -197,22 +197,14 @@ static int fetch(struct fl_cache *cache, struct range *g, const char *name, int 
 	return r;
 }
 
-int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd)
+static int fetch_listed(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag,
+			int *ret_fd)
 {
-	char found[FL_S3_ETAG_MAX], name[FL_SHA256_HEX];
-	struct range g = {.s = s, .bucket = bucket, .key = key, .whole = true};
-	int r = check_object(bucket, key);
+	struct range g = {.s = s, .bucket = bucket, .key = key, .etag = etag, .n = size, .whole = true};
+	char name[FL_SHA256_HEX];
 
-	if (!r && !etag) {
-		r = fl_s3_head(s, bucket, key, &size, found, NULL);
-		etag = found;
-	}
-	if (!r && size > OBJECT_MAX)
-		r = fl_fail(-EFBIG, "s3://%s/%s: no object is that long", bucket, key);
-	if (r)
-		return r;
-	g.n = size;
-	g.etag = etag;
+	if (size > OBJECT_MAX)
+		return fl_fail(-EFBIG, "s3://%s/%s: no object is that long", bucket, key);
 	object_name(s, bucket, key, size, etag, name);
 	/* Without an ETag there is nothing to tell versions apart by: such an object is not kept. */
 	if (*etag && fl_cache_open(s->cache, name, size, 0, ret_fd)) {
@@ -220,4 +212,22 @@ int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t s
 		return 0;
 	}
 	return fetch(*etag ? s->cache : NULL, &g, name, ret_fd);
+}
+
+int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd)
+{
+	char found[FL_S3_ETAG_MAX];
+	int r = check_object(bucket, key);
+
+	if (!r && etag) {
+		r = fetch_listed(s, bucket, key, size, etag, ret_fd);
+		if (r == -ESTALE || r == -ERANGE || r == -ENOENT)
+			fl_s3_doubt(s, bucket, key);
+		if (r != -ESTALE && r != -ERANGE)
+			return r;
+		r = 0; /* it was replaced since it was listed: as it is now */
+	}
+	if (!r)
+		r = fl_s3_head(s, bucket, key, &size, found, NULL);
+	return r ? r : fetch_listed(s, bucket, key, size, found, ret_fd);
 }

@@ -88,6 +88,10 @@ void fl_s3_free(struct fl_s3 **pointer)
 	*pointer = NULL;
 	if (!s)
 		return;
+	for (struct fl_kept *k = s->kept, *next; k; k = next) {
+		next = k->next;
+		free(k);
+	}
 	fl_cache_free(&s->cache);
 	fl_chain_free(&s->chain);
 	fl_http_free(&s->http);

@@ -34,6 +34,7 @@ RUN(conversations)
 RUN(external)
 RUN(summary)
 
+/* Rows of options are the same for all. NOLINTBEGIN(readability-duplicate-include) */
 #define FL_ASK_AT(member) offsetof(struct conf, ask.member)
 #define FL_SOURCE_AT(member) FL_ASK_AT(source.member)
 #define FL_ASK_FORMS "table|csv|json|parquet"
@@ -124,7 +125,7 @@ static const struct fl_option talks_options[] = {
 };
 const struct fl_command fl_cmd_talks = {
     .name = "talks",
-    .summary = "with whom an address talked: since when, how much, allowed or not",
+    .summary = "with whom an address talked, since when, and allowed or not",
     .synopsis = "[OPTION]... A [B] [SOURCE]...",
     .description =
 	"Did A and B ever talk? Without B: with whom did A talk? A and B are addresses, networks or names; a "
@@ -145,7 +146,7 @@ static const struct fl_option conversations_options[] = {
 };
 const struct fl_command fl_cmd_conversations = {
     .name = "conversations",
-    .summary = "both directions joined: who opened it, to which service, what came of it",
+    .summary = "both directions joined: who opened it, what came of it",
     .synopsis = "[OPTION]... [SOURCE]...",
     .description =
 	"Joins the records of both directions and all windows of a 5-tuple. Client and server are judged by TCP "
@@ -205,3 +206,4 @@ const struct fl_command fl_cmd_summary = {
     .run = summary_forms,
     .examples = "flowlog summary AWSLogs/\n  before anything else is asked\n",
 };
+/* NOLINTEND(readability-duplicate-include) */

@@ -2,7 +2,6 @@
 /* flowlog convert: records of any source as Parquet, text, CSV or JSON. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,26 +15,19 @@
 #include "base/units.h"
 #include "cli/cli.h"
 #include "cli/convert.h"
-#include "scan/reader.h"
+#include "cli/sources.h"
 
 #define PROGRESS_NS 500000000ll
 
 struct conf {
-	const char *store, *flow_log, *format, *account, *region, *prefix, *id;
+	struct fl_source_conf source;
+	const char *account, *region, *prefix, *id;
 	int output, codec, partition;
 	uint64_t level, row_group;
-	bool hive, single, force, null_text, no_bloom, open_window;
+	bool hive, single, force, null_text, no_bloom;
 };
 enum { CODEC_USUAL, CODEC_ZSTD, CODEC_SNAPPY, CODEC_GZIP, CODEC_NONE };
 enum { PARTITION_HOUR, PARTITION_DAY };
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopped = 1;
-}
 
 struct work {
 	const struct conf *conf;
@@ -88,7 +80,7 @@ static int check_names(const struct conf *c)
 	if (strlen(c->account) != 12 || strspn(c->account, "0123456789") != 12)
 		return fl_fail(-EINVAL, "--account %s: an account has twelve digits", c->account);
 	if (!*c->region || strlen(c->region) >= sizeof(((struct fl_flow_log *)NULL)->region) || strchr(c->region, '/'))
-		return fl_fail(-EINVAL, "--region %s: not the name of a region", c->region);
+		return fl_fail(-EINVAL, "--log-region %s: not the name of a region", c->region);
 	if (strlen(c->prefix) >= sizeof(((struct fl_flow_log *)NULL)->prefix))
 		return fl_fail(-EINVAL, "--prefix: at most %zu bytes",
 			       sizeof(((struct fl_flow_log *)NULL)->prefix) - 1);
@@ -259,25 +251,12 @@ static int convert(struct work *w, const struct fl_scan_conf *scan, const char *
 /* What was not as it should be; the exit status. */
 static int tell(struct work *w)
 {
-	struct fl_scan_report report;
 	char count[16], bytes[16];
 
-	size_t faults = fl_scan_fault_count(w->scan);
-
-	fl_scan_report(w->scan, &report);
-	for (size_t i = 0; i < FL_MIN(faults, (size_t)FL_SCAN_FAULTS); i++)
-		fprintf(stderr, "flowlog convert: %s\n", fl_scan_fault(w->scan, i));
-	if (faults > FL_SCAN_FAULTS)
-		fprintf(stderr, "flowlog convert: and %zu more faults\n", faults - FL_SCAN_FAULTS);
-	if (report.malformed || report.bad_values)
-		fprintf(stderr,
-			"flowlog convert: %llu malformed lines were left out, %llu values that are none of their field "
-			"became -\n",
-			(unsigned long long)report.malformed, (unsigned long long)report.bad_values);
 	if (w->on_terminal)
 		fprintf(stderr, "\r\033[K%s records in %llu file%s, %s\n", fl_human_count(w->records, count),
 			(unsigned long long)w->files, fl_plural(w->files), fl_human_bytes(w->bytes, bytes));
-	return report.damaged_files ? 1 : 0;
+	return fl_source_tell("convert", w->scan);
 }
 
 static int run(void *conf, int argc, char **argv)
@@ -287,13 +266,7 @@ static int run(void *conf, int argc, char **argv)
 			 .log_format = FL_BUF(1u << 20),
 			 .on_terminal = isatty(STDERR_FILENO),
 			 .c = {.form = (enum fl_convert_form)c->output, .force = c->force}};
-	struct sigaction action = {.sa_handler = on_signal};
-	struct fl_scan_conf scan = {.store = c->store,
-				    .flow_log = c->flow_log,
-				    .format = c->format,
-				    .open_window = c->open_window,
-				    .threads = 1, /* records stay in their order */
-				    .stop = &stopped};
+	struct fl_scan_conf scan;
 	const char *to = argc ? argv[argc - 1] : NULL;
 	int r, status;
 
@@ -303,16 +276,15 @@ static int run(void *conf, int argc, char **argv)
 		return 2;
 	}
 	argv[argc - 1] = NULL;
-	scan.paths = (const char *const *)argv;
+	fl_source_scan(&c->source, argv, &scan);
+	scan.progress = false; /* ours says what comes of it */
 	w.c.parquet.level = (int)c->level;
 	w.c.parquet.group_rows = (uint32_t)c->row_group;
 	w.c.parquet.text_null = c->null_text;
 	w.c.parquet.no_bloom = c->no_bloom;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
 	r = convert(&w, &scan, to);
 	status = r ? 1 : tell(&w);
-	if (r == -EINTR && stopped)
+	if (r == -EINTR && *scan.stop)
 		fputs("flowlog convert: stopped; no file was written\n", stderr);
 	else if (r)
 		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
@@ -329,7 +301,7 @@ static const struct fl_option options[] = {
      offsetof(struct conf, partition)},
     {"hive", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "Names of directories as Hive and Athena read partitions (year=2026/month=11/...).", offsetof(struct conf, hive)},
-    {"force", 'f', NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Replace files that are there already.",
+    {"force", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Replace files that are there already.",
      offsetof(struct conf, force)},
     {"codec", 0, NULL, FL_OPT_ENUM, "NAME", "usual", "usual|zstd|snappy|gzip|none",
      "Compression: usual is zstd for Parquet, gzip for files of text in a directory, none for a single one.",
@@ -345,19 +317,14 @@ static const struct fl_option options[] = {
      offsetof(struct conf, no_bloom)},
     {"account", 0, NULL, FL_OPT_STRING, "ID", "000000000000", NULL, "Account in names.",
      offsetof(struct conf, account)},
-    {"region", 0, NULL, FL_OPT_STRING, "NAME", "us-east-1", NULL, "Region in names.", offsetof(struct conf, region)},
+    {"log-region", 0, NULL, FL_OPT_STRING, "NAME", "us-east-1", NULL, "Region in names.",
+     offsetof(struct conf, region)},
     {"prefix", 0, NULL, FL_OPT_STRING, "FOLDER", "", NULL, "Folder in front of AWSLogs.",
      offsetof(struct conf, prefix)},
     {"id", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
      "Flow log in names (fl-...); without it one that follows from the fields.", offsetof(struct conf, id)},
-    {"format", 0, NULL, FL_OPT_STRING, "FORMAT", NULL, NULL, "Format of text that has no header line.",
-     offsetof(struct conf, format)},
-    {"store", 0, "store", FL_OPT_STRING, "DIR", FL_STORE_DEFAULT, NULL,
-     "The state directory that is read when no SOURCE is named.", offsetof(struct conf, store)},
-    {"flow-log", 0, NULL, FL_OPT_STRING, "ID", NULL, NULL,
-     "The flow log of the store; without it the first of the configuration.", offsetof(struct conf, flow_log)},
-    {"open", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL, "Of a store, with the open window, whose numbers still grow.",
-     offsetof(struct conf, open_window)},
+#define FL_SOURCE_AT(member) offsetof(struct conf, source.member)
+#include "cli/source_options.def"
     {0},
 };
 
@@ -366,17 +333,15 @@ const struct fl_command fl_cmd_convert = {
     .summary = "flow logs as Parquet, text, CSV or JSON",
     .synopsis = "[OPTION]... [SOURCE]... DIR",
     .description =
-	"Reads records from any SOURCE (a state directory, a directory of files, a file of text, plain or compressed, "
-	"Parquet; the store when none is named) and writes them below DIR under AWS's names: a file for each five "
-	"minutes "
-	"in which records end, in directories by day and hour. With --single, DIR is a file, or - for standard "
-	"output.\n\n"
+	"Writes the records of any SOURCE below DIR under AWS's names: a file for each five minutes in which records "
+	"end, in "
+	"directories by day and hour. With --single, DIR is a file, or - for standard output.\n\n"
 	"Values are kept: text to Parquet and back gives the same records. Parquet has AWS's column names (hyphens "
 	"written "
 	"as underscores) and types. Files are written under other names and get their own when all records are "
 	"through, so "
-	"that nothing half-done is ever seen; what is there already is not replaced without --force. Lines that are no "
-	"records are counted and named on standard error.",
+	"that nothing half-done is ever seen; what is there already is not "
+	"replaced without --force. Records keep their order.\n\n" FL_SOURCE_TEXT,
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

@@ -86,7 +86,8 @@ const struct fl_command fl_cmd_query = {
 	"rows "
 	"of delivered objects have NULL there, whose format has no room for them: see --verdicts. With --open the "
 	"column provisional is true in the open window.\n\n"
-	"Functions: cidr_match(address, '10.0.0.0/8'), is_private(address), protocol_name(protocol), "
+	"Functions: cidr_match(address, '10.0.0.0/8'), is_private(address), service_of(dstport, protocol), "
+	"protocol_name(protocol), "
 	"tcp_flags_text(tcp_flags). Statements of AWS's guide for Athena run as they are on the view vpc_flow_logs: it "
 	"is flows with the column date, the day of start in UTC (in Athena the day of delivery).\n\n" FL_SOURCE_TEXT
 	"\n\n"

@@ -10,8 +10,9 @@ struct fl_where_conf {
 	const char *const *eni,
 	    *const *vpc, *const *subnet, *const *instance,
 					     *const *src, *const *dst, *const *port, *const *protocol,
-											 *const *words; /* NULL-terminated,
-													   or NULL */
+											 *const
+											     *words; /* NULL-terminated,
+													or NULL */
 	int action; /* 0: any, else 1 + enum fl_action */
 };
 

@@ -66,6 +66,17 @@ static void protocol_name(const struct argument *a, struct answer *ret)
 		snprintf(ret->text, sizeof ret->text, "%lld", (long long)a[0].number);
 }
 
+static void service_of(const struct argument *a, struct answer *ret)
+{
+	const char *name = NULL;
+
+	if (a[0].number >= 0 && a[1].number >= 0 && a[1].number <= UINT8_MAX)
+		name = fl_service_name((unsigned)a[1].number, (uint64_t)a[0].number);
+	ret->null = !name;
+	if (name)
+		snprintf(ret->text, sizeof ret->text, "%s", name);
+}
+
 /* records.md 2.1: the OR of the flags of a window; SYN and ACK together are an answered opening. */
 static void tcp_flags_text(const struct argument *a, struct answer *ret)
 {
@@ -88,6 +99,7 @@ static const struct function {
     {"cidr_match", cidr_match, {FL_DUCK_VARCHAR, FL_DUCK_VARCHAR}, FL_DUCK_BOOLEAN},
     {"is_private", is_private, {FL_DUCK_VARCHAR}, FL_DUCK_BOOLEAN},
     {"protocol_name", protocol_name, {FL_DUCK_BIGINT}, FL_DUCK_VARCHAR},
+    {"service_of", service_of, {FL_DUCK_BIGINT, FL_DUCK_BIGINT}, FL_DUCK_VARCHAR},
     {"tcp_flags_text", tcp_flags_text, {FL_DUCK_BIGINT}, FL_DUCK_VARCHAR},
 };
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "query/group_inner.h"
+#include "record/columns.h"
 
 static void free_worker(struct fl_group_worker **w)
 {
@@ -20,6 +21,7 @@ static void free_worker(struct fl_group_worker **w)
 		free((*w)->part[i].run);
 		free((*w)->part[i].by_part);
 	}
+	fl_set_store_free(&(*w)->sets);
 	fl_intern_cache_free(&(*w)->cache);
 	fl_closep(&(*w)->fd);
 	free((*w)->keys);
@@ -73,6 +75,10 @@ static int lay_out(struct fl_groups *g)
 			first[n++] = all[i];
 			continue;
 		}
+		if (c->measure[i].type == FL_GROUP_U32) {
+			g->in_measure[n] = i;
+			first[n++] = all[i];
+		}
 		if (distinct == FL_GROUP_DISTINCT)
 			return fl_fail(-E2BIG, "more than %d distinct counts in one question", FL_GROUP_DISTINCT);
 		counted[distinct++] = i;
@@ -85,6 +91,7 @@ static int lay_out(struct fl_groups *g)
 
 		fl_group_layout(l, c->key, c->n_keys, &c->measure[counted[i]].type, first, 0);
 		l->counted_measure = counted[i];
+		l->as_sets = c->measure[counted[i]].type == FL_GROUP_U32;
 	}
 	return 0;
 }
@@ -197,7 +204,7 @@ static void flag(char *keys, uint32_t stride, const uint64_t *bits, uint32_t fro
 /* A value that is counted only in some rows is null in the others. */
 static void drop_values(const struct fl_group_layout *l, char *keys, const uint64_t *only, uint32_t from, uint32_t n)
 {
-	size_t key = l->n_keys - 1;
+	size_t key = l->n_keys ? l->n_keys - 1 : 0;
 
 	for (uint32_t i = 0; only && i < n; i++)
 		if (!bit(only, from + i)) {
@@ -218,14 +225,14 @@ static int pack(struct fl_group_worker *w, const struct fl_group_layout *l, cons
 
 	memset(w->keys, 0, (size_t)n * l->key_bytes);
 	for (size_t k = 0; k < l->n_keys && !r; k++) {
-		const struct fl_group_vector *v = l->counts && k == l->n_keys - 1 ? counted : &keys[k];
+		const struct fl_group_vector *v = counted && k == l->n_keys - 1 ? counted : &keys[k];
 
 		r = pack_values(w, (enum fl_group_type)l->type[k], v, from, n, w->keys + l->offset[k], l->key_bytes);
 		flag(w->keys, l->key_bytes, v->null, from, n, FL_GROUP_FLAG_NULL(k));
 		if (l->type[k] == FL_GROUP_ADDR)
 			flag(w->keys, l->key_bytes, v->v6, from, n, FL_GROUP_FLAG_V6(k));
 	}
-	if (l->counts)
+	if (counted)
 		drop_values(l, w->keys, counted->only, from, n);
 	return r;
 }
@@ -238,6 +245,8 @@ static inline __attribute__((always_inline)) void measure_rows(enum fl_measure_k
 {
 	const uint64_t *value = v->value ? (const uint64_t *)v->value + from : NULL;
 
+	if (!value && kind != FL_MEASURE_COUNT)
+		return;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t *m = (uint64_t *)(void *)(row[i] + offset);
 
@@ -291,30 +300,82 @@ static void measure(enum fl_measure_kind kind, const struct fl_group_vector *v, 
 
 /* ---- rows ---- */
 
-static int add_part(struct fl_group_worker *w, size_t part, uint32_t from, uint32_t n,
-		    const struct fl_group_vector *keys, const struct fl_group_vector *measures)
+static int find_rows(struct fl_group_worker *w, size_t part, uint32_t from, uint32_t n,
+		     const struct fl_group_vector *keys, const struct fl_group_vector *counted, char **ret_row)
 {
-	const struct fl_groups *g = w->groups;
-	const struct fl_group_layout *l = &g->in[part];
+	const struct fl_group_layout *l = &w->groups->in[part];
 	uint64_t hash[FL_GROUP_AHEAD];
-	char *row[FL_GROUP_AHEAD];
-	int r = pack(w, l, keys, l->counts ? &measures[l->counted_measure] : NULL, from, n);
+	int r = pack(w, l, keys, counted, from, n);
 
-	if (r)
-		return r;
-	for (uint32_t i = 0; i < n; i++)
-		hash[i] = fl_group_hash(l, w->keys + (size_t)i * l->key_bytes, g->seed);
-	r = fl_group_table_find(&w->part[part].table, w->keys, hash, n, row);
-	for (size_t m = 0; m < l->n_measures && !r; m++)
-		measure((enum fl_measure_kind)l->kind[m], &measures[g->in_measure[m]], from, n, row,
-			8 + l->key_bytes + (uint32_t)m * 8);
+	for (uint32_t i = 0; i < n && !r; i++)
+		hash[i] = fl_group_hash(l, w->keys + (size_t)i * l->key_bytes, w->groups->seed);
+	return r ? r : fl_group_table_find(&w->part[part].table, w->keys, hash, n, ret_row);
+}
+
+/* Values into their groups' sets; those that no set holds are marked. */
+static int add_to_sets(struct fl_group_worker *w, const struct fl_group_vector *v, uint32_t from, uint32_t n,
+		       char **row, uint32_t offset, uint64_t ret_wide[FL_BATCH_WORDS], bool *ret_any)
+{
+	const uint64_t *value = (const uint64_t *)v->value + from;
+	int r = 0;
+
+	for (uint32_t i = 0; i < n && !r; i++) {
+		if ((v->only && !bit(v->only, from + i)) || (v->null && bit(v->null, from + i)))
+			continue;
+		if (fl_likely(value[i] < FL_SET_VALUES)) {
+			r = fl_set_add(&w->sets, (uint64_t *)(void *)(row[i] + offset), (uint16_t)value[i]);
+			continue;
+		}
+		if (!*ret_any)
+			memset(ret_wide, 0, FL_BATCH_WORDS * sizeof *ret_wide);
+		*ret_any = true;
+		ret_wide[(from + i) / 64] |= UINT64_C(1) << ((from + i) % 64);
+	}
 	return r;
 }
 
-static bool is_full(const struct fl_group_worker *w)
+static size_t table_of_values(const struct fl_groups *g, size_t counted_measure)
+{
+	size_t part = 1;
+
+	while (g->in[part].counted_measure != counted_measure)
+		part++;
+	return part;
+}
+
+static int add_measures(struct fl_group_worker *w, uint32_t from, uint32_t n, const struct fl_group_vector *keys,
+			const struct fl_group_vector *measures)
 {
 	const struct fl_groups *g = w->groups;
-	uint64_t bytes = 0, rows = 0, most = g->conf.memory / 2 / g->conf.threads;
+	const struct fl_group_layout *l = &g->in[0];
+	char *row[FL_GROUP_AHEAD], *unused[FL_GROUP_AHEAD];
+	int r = find_rows(w, 0, from, n, keys, NULL, row);
+
+	for (size_t m = 0; m < l->n_measures && !r; m++) {
+		const struct fl_group_vector *v = &measures[g->in_measure[m]];
+		uint32_t offset = 8 + l->key_bytes + (uint32_t)m * 8;
+		uint64_t wide[FL_BATCH_WORDS];
+		bool any = false;
+
+		if (l->kind[m] != FL_MEASURE_DISTINCT) {
+			measure((enum fl_measure_kind)l->kind[m], v, from, n, row, offset);
+			continue;
+		}
+		r = add_to_sets(w, v, from, n, row, offset, wide, &any);
+		if (!r && any) {
+			struct fl_group_vector some = *v;
+
+			some.only = wide;
+			r = find_rows(w, table_of_values(g, g->in_measure[m]), from, n, keys, &some, unused);
+		}
+	}
+	return r;
+}
+
+bool fl_group_is_full(const struct fl_group_worker *w)
+{
+	const struct fl_groups *g = w->groups;
+	uint64_t bytes = w->sets.bytes, rows = 0, most = g->conf.memory / 2 / g->conf.threads;
 
 	/* A table doubles its slots when it is two thirds full; rows of the last chunk may not be used yet. */
 	for (size_t i = 0; i < g->n_parts; i++) {
@@ -327,12 +388,23 @@ static bool is_full(const struct fl_group_worker *w)
 int fl_group_add(struct fl_group_worker *w, uint32_t n, const struct fl_group_vector *keys,
 		 const struct fl_group_vector *measures)
 {
+	const struct fl_groups *g = w->groups;
+	char *row[FL_GROUP_AHEAD];
 	int r = 0;
 
-	for (uint32_t from = 0; from < n && !r; from += FL_GROUP_AHEAD)
-		for (size_t part = 0; part < w->groups->n_parts && !r; part++)
-			r = add_part(w, part, from, FL_MIN(n - from, FL_GROUP_AHEAD), keys, measures);
-	if (r || !is_full(w))
+	for (uint32_t from = 0; from < n && !r; from += FL_GROUP_AHEAD) {
+		uint32_t some = FL_MIN(n - from, FL_GROUP_AHEAD);
+
+		for (size_t part = 0; part < g->n_parts && !r; part++) {
+			const struct fl_group_layout *l = &g->in[part];
+
+			if (!l->counts)
+				r = add_measures(w, from, some, keys, measures);
+			else if (!l->as_sets)
+				r = find_rows(w, part, from, some, keys, &measures[l->counted_measure], row);
+		}
+	}
+	if (r || !fl_group_is_full(w))
 		return r;
 	r = fl_group_spill(w);
 	for (size_t part = 0; part < w->groups->n_parts && !r; part++) {

@@ -25,6 +25,7 @@ struct merger {
 	struct fl_groups *g;
 	unsigned parts;
 	atomic_uint next;
+	bool sets;  /* ports and the like are in sets, all of them */
 	bool whole; /* one worker, nothing written: its rows are merged already */
 	_Atomic(int) failed;
 	char failure[512];
@@ -33,6 +34,7 @@ struct merger {
 struct merge { /* of one thread */
 	struct merger *all;
 	struct fl_group_table in, out; /* in: values to be counted, each once */
+	struct fl_set_store sets;      /* of out's rows */
 	struct kept kept;
 	uint64_t count, total[FL_GROUP_MEASURES];
 	size_t part_in; /* which table of the workers is merged */
@@ -142,14 +144,31 @@ static int emit(struct merge *m, const char *row)
 
 /* ---- merging ---- */
 
-static void add_measures(const struct fl_groups *g, const struct fl_group_layout *in, const char *row, uint64_t *to)
+struct set_union {
+	struct fl_set_store *store;
+	uint64_t *set;
+};
+
+static int on_value(void *ctx, uint16_t v)
 {
+	struct set_union *u = ctx;
+
+	return fl_set_add(u->store, u->set, v);
+}
+
+static int add_measures(struct merge *m, const struct fl_group_layout *in, const char *row, uint64_t *to)
+{
+	const struct fl_groups *g = m->all->g;
+	int r = 0;
 	const uint64_t *from = (const uint64_t *)(const void *)(row + 8 + in->key_bytes);
 
-	for (size_t i = 0; i < in->n_measures; i++) {
+	for (size_t i = 0; i < in->n_measures && !r; i++) {
 		size_t at = g->in_measure[i];
+		struct set_union u = {&m->sets, &to[at]};
 
-		if (in->kind[i] == FL_MEASURE_MIN)
+		if (in->kind[i] == FL_MEASURE_DISTINCT)
+			r = m->all->sets ? fl_set_each(from[i], on_value, &u) : 0;
+		else if (in->kind[i] == FL_MEASURE_MIN)
 			to[at] = FL_MIN(to[at], from[i]);
 		else if (in->kind[i] == FL_MEASURE_MAX)
 			to[at] = FL_MAX(to[at], from[i]);
@@ -158,6 +177,18 @@ static void add_measures(const struct fl_groups *g, const struct fl_group_layout
 		else
 			to[at] = fl_group_add_u64(to[at], from[i]);
 	}
+	return r;
+}
+
+/* Sets are what they hold from here on. */
+static void count_sets(const struct fl_groups *g, const struct fl_group_layout *l, const struct fl_group_table *t)
+{
+	for (size_t m = 0; m < g->in[0].n_measures; m++)
+		for (uint32_t i = 0; i < t->rows && g->in[0].kind[m] == FL_MEASURE_DISTINCT; i++) {
+			uint64_t *set = &fl_group_row_measures(fl_group_row(t, i), l)[g->in_measure[m]];
+
+			*set = fl_set_count(*set);
+		}
 }
 
 /* Rows of the workers' tables to their groups. */
@@ -180,7 +211,7 @@ static int to_groups(struct merge *m)
 	for (uint32_t i = 0; i < n && !r; i++) {
 		uint64_t *to = fl_group_row_measures(m->row[i], &g->out);
 
-		add_measures(g, in, m->pending[i], to);
+		r = add_measures(m, in, m->pending[i], to);
 		if (counts[i])
 			to[in->counted_measure]++;
 	}
@@ -286,6 +317,9 @@ static int merge_part(struct merge *m, unsigned part)
 		fl_group_table_reset(&m->out);
 		for (m->part_in = 0; m->part_in < g->n_parts && !r; m->part_in++)
 			r = merge_table(m, part);
+		if (!r && m->all->sets)
+			count_sets(g, &g->out, &m->out);
+		fl_set_store_free(&m->sets);
 		for (uint32_t i = 0; i < m->out.rows && !r; i++)
 			r = emit(m, fl_group_row(&m->out, i));
 	}
@@ -310,6 +344,7 @@ static void *merge_thread(void *ctx)
 		if (atomic_compare_exchange_strong(&m->all->failed, &none, r))
 			snprintf(m->all->failure, sizeof m->all->failure, "%s", fl_error_text(r));
 	}
+	fl_set_store_free(&m->sets);
 	fl_group_table_free(&m->in);
 	fl_group_table_free(&m->out);
 	return NULL;
@@ -350,9 +385,12 @@ static int collect(struct merger *all, struct merge *m, unsigned threads)
 /* One worker, nothing written, nothing to count: its rows are the answer's. */
 static int take_rows(struct merge *m)
 {
-	const struct fl_group_table *t = &m->all->g->worker[0]->part[0].table;
+	struct fl_groups *g = m->all->g;
+	const struct fl_group_table *t = &g->worker[0]->part[0].table;
 	int r = 0;
 
+	count_sets(g, &g->out, t); /* its measures are the answer's, in their order */
+	fl_set_store_free(&g->worker[0]->sets);
 	for (uint32_t i = 0; i < t->rows && !r; i++)
 		r = emit(m, fl_group_row(t, i));
 	return r;
@@ -379,28 +417,52 @@ static int sort_workers(struct fl_groups *g, unsigned parts)
 	return r;
 }
 
+/* Tables of values that are not in sets: had any of them rows, all must have. */
+static int settle_sets(struct fl_groups *g, bool *ret_sets, bool *ret_plain)
+{
+	bool values = false;
+	int r = 0;
+
+	*ret_plain = !g->in[0].counts;
+	for (size_t t = 1; t < g->n_parts; t++)
+		*ret_plain = *ret_plain && g->in[t].as_sets;
+	for (unsigned i = 0; i < g->conf.threads; i++)
+		for (size_t t = 0; t < g->n_parts; t++)
+			values |=
+			    g->in[t].as_sets && (g->worker[i]->part[t].table.rows || g->worker[i]->part[t].n_runs);
+	for (unsigned i = 0; i < g->conf.threads && values && !r; i++)
+		r = fl_group_expand(g->worker[i]);
+	*ret_sets = !values;
+	*ret_plain = *ret_plain && !values;
+	return r;
+}
+
 int fl_groups_finish(struct fl_groups *g)
 {
+	bool plain;
 	struct merger all = {.g = g, .parts = 1};
 	struct merge *m FL_CLEANUP(fl_freep) = NULL;
-	uint64_t rows = 0, spilled = fl_groups_spilled(g);
+	uint64_t rows = 0, spilled;
 	unsigned threads = 1;
-	int r;
+	int r = settle_sets(g, &all.sets, &plain);
 
+	if (r)
+		return r;
+	spilled = fl_groups_spilled(g);
 	for (unsigned i = 0; i < g->conf.threads; i++)
 		for (size_t t = 0; t < g->n_parts; t++)
 			rows += g->worker[i]->part[t].table.rows;
 	all.whole = g->conf.threads == 1 && !spilled;
 	if (!all.whole && (rows > SMALL || spilled)) {
 		all.parts = FL_GROUP_PARTS;
-		threads = FL_MIN(g->conf.threads, FL_GROUP_PARTS);
+		threads = g->conf.threads < 2 ? 1 : FL_MIN(g->conf.threads, FL_GROUP_PARTS);
 	}
 	m = calloc(threads, sizeof *m);
 	if (!m)
 		return -ENOMEM;
 	for (unsigned i = 0; i < threads; i++)
 		m[i] = (struct merge){.all = &all, .number = i};
-	if (all.whole && g->n_parts == 1 && !g->in[0].counts) {
+	if (all.whole && plain) {
 		r = take_rows(&m[0]);
 		threads = 1;
 	} else {

@@ -4,6 +4,7 @@
 
 #include "query/group_table.h"
 #include "query/intern.h"
+#include "query/sets.h"
 
 #define FL_GROUP_SPILL_RUNS 65536u /* of one thread's table */
 
@@ -26,7 +27,8 @@ struct fl_group_worker {
 	struct fl_groups *groups;
 	struct fl_intern_cache *cache;
 	struct fl_group_part part[FL_GROUP_DISTINCT + 1];
-	int fd; /* temporary file; -1: none yet */
+	struct fl_set_store sets; /* measures of the first table that count ports and the like */
+	int fd;                   /* temporary file; -1: none yet */
 	uint64_t written;
 	char *keys; /* FL_GROUP_AHEAD of them, packed */
 };
@@ -50,6 +52,10 @@ struct fl_groups {
 
 /* Rows of all of a worker's tables to its temporary file; the tables are empty after it. */
 int fl_group_spill(struct fl_group_worker *w);
+int fl_group_spill_table(struct fl_group_worker *w, size_t table); /* of one */
+bool fl_group_is_full(const struct fl_group_worker *w);
+/* Values of sets into the tables of values, which then have all of them. */
+int fl_group_expand(struct fl_group_worker *w);
 /* Rows of one part of a table that were written: fn for each, and with NULL before they are gone. */
 typedef int (*fl_group_row_fn)(void *ctx, const char *row);
 int fl_group_spilled_rows(struct fl_group_worker *w, size_t table, unsigned part, fl_group_row_fn fn, void *ctx);

@@ -90,16 +90,86 @@ static int write_table(struct fl_group_worker *w, struct fl_group_part *p)
 	return r;
 }
 
-int fl_group_spill(struct fl_group_worker *w)
+int fl_group_spill_table(struct fl_group_worker *w, size_t table)
 {
 	int r = w->fd < 0 ? open_file(w) : 0;
 
-	for (size_t i = 0; i < w->groups->n_parts && !r; i++) {
-		if (!w->part[i].table.rows)
+	if (r || !w->part[table].table.rows)
+		return r;
+	r = write_table(w, &w->part[table]);
+	fl_group_table_reset(&w->part[table].table);
+	return r;
+}
+
+int fl_group_spill(struct fl_group_worker *w)
+{
+	int r = fl_group_expand(w);
+
+	for (size_t i = 0; i < w->groups->n_parts && !r; i++)
+		r = fl_group_spill_table(w, i);
+	return r;
+}
+
+/* ---- sets to tables ---- */
+
+struct expansion {
+	struct fl_group_worker *w;
+	const struct fl_group_layout *l;
+	size_t table;
+	const char *key; /* of the group */
+	uint32_t n;
+	uint64_t hash[FL_GROUP_AHEAD];
+	char *row[FL_GROUP_AHEAD];
+};
+
+static int flush_values(struct expansion *e)
+{
+	int r;
+
+	for (uint32_t i = 0; i < e->n; i++)
+		e->hash[i] = fl_group_hash(e->l, e->w->keys + (size_t)i * e->l->key_bytes, e->w->groups->seed);
+	r = fl_group_table_find(&e->w->part[e->table].table, e->w->keys, e->hash, e->n, e->row);
+	e->n = 0;
+	return r || !fl_group_is_full(e->w) ? r : fl_group_spill_table(e->w, e->table);
+}
+
+static int on_value(void *ctx, uint16_t v)
+{
+	struct expansion *e = ctx;
+	char *key = e->w->keys + (size_t)e->n * e->l->key_bytes;
+	uint32_t wide = v;
+
+	memset(key, 0, e->l->key_bytes);
+	memcpy(key, e->key, e->l->group_bytes);
+	memcpy(key + e->l->offset[e->l->n_keys - 1], &wide, sizeof wide);
+	return ++e->n == FL_GROUP_AHEAD ? flush_values(e) : 0;
+}
+
+int fl_group_expand(struct fl_group_worker *w)
+{
+	const struct fl_groups *g = w->groups;
+	struct fl_group_table *first = &w->part[0].table;
+	int r = 0;
+
+	for (size_t t = 1; t < g->n_parts && !r; t++) {
+		struct expansion e = {.w = w, .l = &g->in[t], .table = t};
+		size_t m = 0;
+
+		if (!e.l->as_sets)
 			continue;
-		r = write_table(w, &w->part[i]);
-		fl_group_table_reset(&w->part[i].table);
+		while (g->in_measure[m] != e.l->counted_measure)
+			m++;
+		for (uint32_t i = 0; i < first->rows && !r; i++) {
+			char *row = fl_group_row(first, i);
+			uint64_t *set = &fl_group_row_measures(row, first->layout)[m];
+
+			e.key = row + 8;
+			r = fl_set_each(*set, on_value, &e);
+			*set = 0;
+		}
+		r = r || !e.n ? r : flush_values(&e);
 	}
+	fl_set_store_free(&w->sets);
 	return r;
 }
 

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 
 #define SLOTS_FIRST 4096u
+#define SLOTS_LARGE (4u << 20)
 #define BLOCK_MOST (16u << 20) /* blocks grow up to this, on huge pages */
 
 struct fl_group_block {
@@ -113,16 +114,27 @@ uint64_t fl_group_hash(const struct fl_group_layout *l, const char *key, uint64_
 	uint64_t of_group, value[2] = {0}, h;
 	uint32_t flags;
 
+	if (!l->counts && l->group_bytes == FL_GROUP_KEY_SHORT)
+		return fl_mum(hash_words(key, FL_GROUP_KEY_SHORT, seed), UINT64_C(0xd6e8feb86659fd93));
 	if (!l->counts)
 		return fl_mum(hash_words(key, l->group_bytes, seed), UINT64_C(0xd6e8feb86659fd93));
+	memcpy(&flags, key, 4);
 	memcpy(group, key, l->group_bytes);
 	fl_group_take_value(l, group);
-	h = hash_words(group, l->group_bytes, seed);
+	/* The usual width, unrolled. */
+	h = l->group_bytes == FL_GROUP_KEY_SHORT ? hash_words(group, FL_GROUP_KEY_SHORT, seed)
+						 : hash_words(group, l->group_bytes, seed);
 	of_group = fl_mum(h, UINT64_C(0xd6e8feb86659fd93));
-	memcpy(value, key + l->offset[l->n_keys - 1], l->value_bytes);
-	memcpy(&flags, key, 4);
-	h = hash_words((const char *)value, sizeof value, h ^ (uint64_t)flags << 32);
-	h = fl_mum(h, UINT64_C(0xd6e8feb86659fd93));
+	if (l->value_bytes == 4) {
+		uint32_t narrow;
+
+		memcpy(&narrow, key + l->offset[l->n_keys - 1], 4);
+		value[0] = narrow;
+	} else {
+		memcpy(value, key + l->offset[l->n_keys - 1], l->value_bytes);
+	}
+	h = fl_mum(h ^ value[0] ^ (uint64_t)flags << 32, UINT64_C(0x9e3779b97f4a7c15));
+	h = fl_mum(h ^ value[1], UINT64_C(0xd6e8feb86659fd93));
 	return (of_group & ~(UINT64_MAX >> 16)) | (h & (UINT64_MAX >> 16));
 }
 
@@ -133,7 +145,8 @@ static uint64_t slot_of(uint64_t hash, uint32_t row)
 
 static int grow(struct fl_group_table *t)
 {
-	uint64_t slots = (t->mask + 1) * 2, *slot = fl_map_alloc(slots * sizeof *slot);
+	/* Fewer steps while they are cheap: each is memory to be cleared. */
+	uint64_t slots = (t->mask + 1) * (t->mask < SLOTS_LARGE ? 4 : 2), *slot = fl_map_alloc(slots * sizeof *slot);
 
 	if (!slot)
 		return -ENOMEM;

@@ -12,6 +12,7 @@
 
 #define FL_GROUP_PARTS 64u                              /* of spilled and merged rows: by the upper bits of the hash */
 #define FL_GROUP_KEY_MOST (8 * (2 * FL_GROUP_KEYS + 4)) /* bytes of packed keys */
+#define FL_GROUP_KEY_SHORT 24u                          /* one address, and up to eight bytes */
 #define FL_GROUP_CHUNK 4096u                            /* rows allocated at once */
 
 struct fl_group_layout {
@@ -20,7 +21,8 @@ struct fl_group_layout {
 	uint32_t offset[FL_GROUP_KEYS + 1]; /* from the flags */
 	bool counts;                        /* the last key is a value to be counted distinct */
 	size_t counted_measure;             /* which measure of the answer counts them */
-	bool value_inside;                  /* it lies in what rounding left behind the group's keys */
+	bool as_sets;      /* values are kept as sets (sets.h) by the first table, as long as they can be */
+	bool value_inside; /* it lies in what rounding left behind the group's keys */
 	uint32_t value_bytes;
 	uint32_t group_bytes; /* of flags and keys of the group; a multiple of 8 */
 	uint32_t key_bytes;   /* with the value */

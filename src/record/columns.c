@@ -184,7 +184,8 @@ static void compact_bits(uint64_t *bits, const struct run *runs, uint32_t n_runs
 
 	for (uint32_t i = 0; i < n_runs; i++) {
 		/* A run is within a word. */
-		uint64_t some = bits[runs[i].from / 64] >> (runs[i].from % 64) & ~UINT64_C(0) >> (64 - runs[i].n);
+		uint64_t inside = runs[i].n < 64 ? ~(~UINT64_C(0) << runs[i].n) : ~UINT64_C(0);
+		uint64_t some = bits[runs[i].from / 64] >> (runs[i].from % 64) & inside;
 
 		moved[to / 64] |= some << (to % 64);
 		if (to % 64)

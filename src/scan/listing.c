@@ -221,7 +221,7 @@ static int push(struct listing *l, struct todo **list, const char *dir, size_t n
 	*t = (struct todo){.next = *list, .source = l->source, .depth = depth};
 	memcpy(t->path, dir, n);
 	memcpy(t->path + n, name, len);
-	strcpy(t->path + n + len, "/");
+	memcpy(t->path + n + len, "/", 2);
 	*list = t;
 	return 0;
 }

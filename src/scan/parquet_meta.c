@@ -488,10 +488,12 @@ int fl_pq_parse_footer(struct fl_parquet_file *f)
 	}
 	if (!r && (t.c.bad || !f->column || !f->group))
 		r = fl_fail(-EBADMSG, "%s: the footer is damaged", f->name);
+	if (r)
+		return r;
 	for (size_t i = 0; i < f->n_groups; i++)
 		f->rows += f->group[i].rows;
 	f->flowlog = f->created_by.n > 8 && !memcmp(f->created_by.p, "flowlog ", 8);
-	return r;
+	return 0;
 }
 
 /* ---- page headers ---- */

@@ -440,14 +440,14 @@ static int open_ticket(struct fl_scan_reader *r, const struct fl_ticket *t)
 /* 1: a unit is open, or another one is to be tried; 0: nothing is left. */
 static int open_unit(struct fl_scan_reader *r)
 {
-	struct fl_ticket t;
+	struct fl_ticket t = {.fd = -1};
 	int result = take(r->s, &t, &r->unit);
 
 	if (result < 0) {
 		result = tell_fault(r, result);
 		return result ? result : 1;
 	}
-	if (!result)
+	if (!result || (!r->unit && !t.file))
 		return 0;
 	if (!r->unit) {
 		result = open_ticket(r, &t);

@@ -63,6 +63,45 @@ static int copy_out(int fd)
 	return 0;
 }
 
+/* all s3://BUCKET/PREFIX: walks, then fetches what was found; prints keys and sizes. */
+struct all {
+	struct fl_s3 *s;
+	const char *bucket;
+	struct fl_buf keys; /* key, size, ETag, each with a NUL */
+};
+
+static int note(void *ctx, const struct fl_s3_object *o)
+{
+	struct all *a = ctx;
+	int r = fl_buf_add(&a->keys, o->key, strlen(o->key) + 1);
+
+	if (!r)
+		r = fl_buf_add(&a->keys, &o->size, sizeof o->size);
+	return r ? r : fl_buf_add(&a->keys, o->etag, strlen(o->etag) + 1);
+}
+
+static int fetch_all(struct fl_s3 *s, const char *bucket, const char *prefix)
+{
+	struct all a = {.s = s, .bucket = bucket, .keys = FL_BUF(1u << 20)};
+	int r = fl_s3_walk(s, bucket, prefix, enter, note, &a);
+
+	for (const char *p = a.keys.data; !r && p && p < a.keys.data + a.keys.len;) {
+		const char *key = p, *etag = key + strlen(key) + 1 + sizeof(uint64_t);
+		uint64_t size;
+		int fd;
+
+		memcpy(&size, key + strlen(key) + 1, sizeof size);
+		p = etag + strlen(etag) + 1;
+		r = fl_s3_fetch(s, bucket, key, size, etag, &fd);
+		if (r)
+			break;
+		printf("%s %lld\n", key, (long long)lseek(fd, 0, SEEK_END));
+		close(fd);
+	}
+	fl_buf_free(&a.keys);
+	return r;
+}
+
 /* put URL FILE [NAME VALUE]...: headers */
 static int put(struct fl_s3 *s, const char *bucket, const char *key, char **argv)
 {
@@ -95,6 +134,8 @@ static int run(struct fl_s3 *s, char **argv)
 		return fl_s3_list(s, bucket, key, delimiter, show, NULL);
 	if (!strcmp(argv[0], "walk"))
 		return fl_s3_walk(s, bucket, key, enter, show, NULL);
+	if (!strcmp(argv[0], "all"))
+		return fetch_all(s, bucket, key);
 	if (!strcmp(argv[0], "put") && argv[2])
 		return put(s, bucket, key, argv + 2);
 	if (!strcmp(argv[0], "who")) {

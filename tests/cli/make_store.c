@@ -2,9 +2,9 @@
 /*
  * Writes a store for the tests of the commands, through the journal's and delivery's own code:
  *   make_store DIR STEP...
- * Steps: parquet (objects of the deliveries after it are Parquet), window N (a frame for each of two interfaces), unbalanced N (the ledger has seen one
- * packet more), wrong-sum N (the flows are not what the ledger recorded), deliver (everything in
- * the journal), open N (status/open). Window N begins at START + 60 N.
+ * Steps: parquet (objects of the deliveries after it are Parquet), window N (a frame for each of two interfaces),
+ * unbalanced N (the ledger has seen one packet more), wrong-sum N (the flows are not what the ledger recorded), deliver
+ * (everything in the journal), open N (status/open). Window N begins at START + 60 N.
  */
 #include <errno.h>
 #include <fcntl.h>

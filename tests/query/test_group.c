@@ -446,7 +446,16 @@ static void test_many_groups_are_merged_in_parts(void **unused)
 {
 	(void)unused;
 	for (unsigned i = 0; i < 3; i++)
-		round_of(60000, 60000, 1 << 30);
+		round_of(60000, 69000, 1 << 30);
+}
+
+static void test_sets_of_every_size(void **unused)
+{
+	(void)unused;
+	/* few groups with many values: tables, then bitmaps */
+	for (unsigned i = 0; i < 12; i++)
+		round_of(20000 + random_below(10000), i % 3 && i % 2 ? 65536 : 3 + random_below(9000),
+			 i % 3 ? 1 << 30 : 2 << 20);
 }
 
 static void test_no_rows(void **unused)
@@ -491,6 +500,7 @@ int main(void)
 	    cmocka_unit_test(test_random_questions),
 	    cmocka_unit_test(test_little_memory),
 	    cmocka_unit_test(test_many_groups_are_merged_in_parts),
+	    cmocka_unit_test(test_sets_of_every_size),
 	    cmocka_unit_test(test_no_rows),
 	    cmocka_unit_test(test_what_memory_cannot_hold_is_said),
 	};

@@ -127,8 +127,8 @@ static void put_random_file(const struct temp *t, unsigned number)
 	    "AWSLogs/123456789012/vpcflowlogs/us-east-1/%Y/%m/%d/",
 	    "p/AWSLogs/123456789012/vpcflowlogs/us-east-1/%Y/%m/%d/%H/",
 	    "AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=us-east-1/year=%Y/month=%m/day=%d/",
-	    "q/AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=us-east-1/year=%Y/month=%m/"
-	    "day=%d/hour=%H/",
+	    ("q/AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=us-east-1/year=%Y/month=%m/"
+	     "day=%d/hour=%H/"),
 	    "copied/",
 	    "2019/01/01/",
 	};

@@ -278,9 +278,9 @@ static void test_kernels_equal_the_reference(void **state)
 {
 	(void)state;
 	seed = 0x2545f4914f6cdd1d;
-	random_texts(300, 40, 3);
-	random_texts(40, 3000, 200);
-	random_texts(20, 3000, 0);
+	random_texts(150, 40, 3);
+	random_texts(16, 3000, 200);
+	random_texts(8, 3000, 0);
 }
 
 static void test_bytes_of_any_kind(void **state)

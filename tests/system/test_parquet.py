@@ -240,7 +240,7 @@ pq.write_table(t, sys.argv[1])
     assert lines == ["1700000000 1700000001 1 443 1 7 123456789012 10.0.0.1 true 6 eni-1",
                      "1700000060 1700000002 2 65535 4000000000 - 1 - false 17 eni-2",
                      "- 1700000003 3 - - - 2 - - - eni-1"]
-    assert re.search(r"\b4 values that are none of their field", done.stderr)
+    assert re.search(r"\b4 values are none of the field", done.stderr)
 
 
 def test_codecs_that_are_not_read(flowlog, python, archive, tmp_path):

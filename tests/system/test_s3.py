@@ -246,14 +246,24 @@ def test_a_stall_is_given_up(fake, client):
 
 
 def test_an_object_that_changes(fake, client):
-    fake.reply = Bucket({"k": b"hello"})
+    bucket = fake.reply = Bucket({"k": b"hello", "big": BIG})
+    # since it was listed: it comes as it is now
+    for size, tag in ((5, '"old"'), (6, etag(b"hello")), (4, etag(b"hello")), (5, "")):
+        assert client("--no-cache", "fetch", "s3://b/k", size, tag) == b"hello"
+    assert client("--no-cache", "fetch", "s3://b/big", len(BIG) + PART, etag(BIG)) == BIG
+    # while it is read: not of two versions
+    other = BIG[::-1]
+    fake.first(bucket.get(type("Q", (), {"headers": {}, "range": (0, PART - 1)}), BIG))
+    bucket.objects["big"] = other
+    assert client("--connections", 1, "--no-cache", "fetch", "s3://b/big", len(BIG), etag(BIG)) == other
+    # at every attempt
+    numbers = iter(range(10 ** 9))
+    fake.reply = lambda q: error(412, "PreconditionFailed") if q.method == "GET" else Reply(200, b"hello", {"ETag": f'"{next(numbers)}"'})
     assert "replaced" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 5, '"old"')
     # a server that knows no If-Match
     bucket = Bucket({"k": b"hello"})
     fake.reply = lambda q: (q.headers.__delitem__("If-Match"), bucket(q))[1]
-    assert "replaced" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 5, '"old"')
-    assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 6, etag(b"hello"))
-    assert "bytes" in client.fails(errno.ESTALE, "fetch", "s3://b/k", 4, etag(b"hello"))
+    assert "replaced" in client.fails(errno.ESTALE, "read", "s3://b/k", 0, 5, '"old"')
     seen = len(fake.seen)
     assert "control character" in client.fails(errno.EPROTO, "fetch", "s3://b/k", 5, '"x"\r\nX-Evil: 1')
     assert len(fake.seen) == seen
@@ -263,6 +273,19 @@ def test_an_object_that_changes(fake, client):
     assert "sends" in client.fails(errno.EPROTO, "read", "s3://b/k", 5, 5)
     fake.reply = lambda q: Reply(206, b"hello, world", {"Content-Range": "bytes 5-9/20"})
     assert "more than" in client.fails(errno.EPROTO, "read", "s3://b/k", 5, 5)
+
+
+def test_a_kept_listing_that_is_wrong_is_not_kept(fake, client):
+    bucket = fake.reply = Bucket({f"d/past/{i}": b"x" * i for i in range(1, 4)})
+    past = ("--past", "/past/", "all", "s3://b/d/")
+    client(*past)
+    assert len(client.cached()) == 4  # three objects and the listing
+    next(p for p in client.cache.iterdir() if p.stat().st_size == 2).unlink()
+    bucket.objects["d/past/2"] = b"another"
+    assert client(*past).decode().splitlines() == ["d/past/1 1", "d/past/2 7", "d/past/3 3"]
+    fake.seen.clear()
+    client(*past)
+    assert "d/past/" in [q.query.get("prefix") for q in fake.seen]  # listed again
 
 
 def test_an_error_of_one_part_is_the_reason(fake, client):
@@ -913,7 +936,7 @@ def test_versitygw(versitygw, tmp_path):
     assert "no such bucket" in client.fails(errno.ENOENT, "list", "s3://nobucket/")
     assert "no such object" in client.fails(errno.ENOENT, "fetch", "s3://flows/none")
     assert "--anonymous" in client.fails(errno.EACCES, "--anonymous", "list", "s3://flows/")
-    assert "replaced" in client.fails(errno.ESTALE, "fetch", "s3://flows/big", len(BIG), '"0123456789abcdef0123456789abcdef"')
+    assert "replaced" in client.fails(errno.ESTALE, "read", "s3://flows/big", 0, 9, '"0123456789abcdef0123456789abcdef"')
 
 
 def test_moto_and_a_role(moto_s3, tmp_path):
