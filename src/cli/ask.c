@@ -232,8 +232,8 @@ static int tell_empty(const struct ask *a)
 		fl_time_rfc3339(until, to_text);
 	fflush(stdout);
 	fprintf(to, "nothing found; searched: %s .. %s\n", from, to_text);
-	if (scan.paths && scan.paths[0] && !strcmp(scan.paths[0], "-"))
-		return 0; /* cannot be read again */
+	if (fl_source_once(&scan)) /* the span held would take another reading */
+		return fflush(to) ? fl_fail(-errno, "standard output: %m") : 0;
 	r = fl_ask_span(&scan, NULL, &first, &last, &records);
 	if (r)
 		return r;

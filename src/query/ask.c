@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "query/pass.h"
@@ -427,7 +428,7 @@ int fl_ask_missing(const struct fl_scan_conf *conf, const struct fl_question *q,
 	return r || ret->len ? r : fl_buf_adds(ret, "several of the filter");
 }
 
-int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
+static int find_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 {
 	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
 	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
@@ -446,4 +447,20 @@ int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 			return r;
 	}
 	return fl_ask_span(conf, NULL, &first, ret, &records);
+}
+
+/* One record of a wrong clock (milliseconds, say) must not be what all others are too old for. */
+int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
+{
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	uint64_t first, before, records, tomorrow = (uint64_t)time(NULL) + 86400;
+	int r = find_newest(conf, ret);
+
+	if (r || *ret <= tomorrow)
+		return r;
+	r = fl_filter_number(&f, "end", FL_OP_LE, tomorrow);
+	r = r ? r : fl_ask_span(conf, f, &first, &before, &records);
+	if (!r && records && before)
+		*ret = before;
+	return r;
 }

@@ -78,7 +78,8 @@ int fl_ask_span(const struct fl_scan_conf *scan, const struct fl_filter *filter,
 int fl_ask_missing(const struct fl_scan_conf *scan, const struct fl_question *q, const struct fl_filter *user,
 		   struct fl_buf *ret);
 
-/* The end of the newest record, as cheaply as the sources allow; 0: there is none. */
+/* The end of the newest record, as cheaply as the sources allow, of the future only where there is no other; 0: there
+ * is none. */
 int fl_ask_newest(const struct fl_scan_conf *scan, uint64_t *ret);
 
 /* ---- one page about an archive ---- */

@@ -286,6 +286,23 @@ def test_what_cannot_be_read_is_a_failure_and_no_usage(flowlog, hand, tmp_path):
         assert f"flowlog {args[0]}: {tree}/closed/: Permission denied" in done.stderr, done
 
 
+def test_what_can_be_read_once_is_not_asked_twice(flowlog, hand):
+    for args in (["top", "--since", "1h"], ["rejects", "--until", "1m"], ["talks", "10.0.0.1", "--new", "1h"]):
+        for name in ("-", "/dev/stdin"):
+            done = flowlog(*args, hand, name, check=False, input=HAND)
+            assert done.returncode == 2 and f"{name} can be read only once" in done.stderr and not done.stdout
+    done = flowlog("top", "--src", "192.0.2.1", hand, "/dev/stdin", input=HAND)
+    assert done.stdout.startswith("nothing found") and "held" not in done.stdout
+    assert len(rows(flowlog, "top", "--since", str(T0), "-", input=HAND)) == 5
+
+
+def test_a_record_of_the_far_future_is_not_the_newest(flowlog, hand, tmp_path):
+    past = 1439387264
+    line = "2 1 eni-1 10.0.0.1 10.0.0.2 40000 22 6 5 500 {0} {0} ACCEPT OK\n"
+    (tmp_path / "a.log").write_text(line.format(past) + line.format(past - 7200) + line.format(past * 1000))
+    assert sum(r["flows"] for r in rows(flowlog, "top", "--since", "1h", tmp_path / "a.log")) == 2  # that of the future is later, too
+
+
 def test_provenance(flowlog, hand):
     out = flowlog("top", "-o", "json", "--provenance", "--src", "10.0.0.1", hand).stdout.splitlines()
     made = json.loads(out[0])["provenance"]
