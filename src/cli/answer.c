@@ -266,7 +266,7 @@ int fl_rows_print(const struct fl_rows *rows, enum fl_answer_form form)
 #define MINUTE 60u
 #define HOUR 3600u
 #define DAY 86400u
-#define MINUTES_DRAWN (3 * HOUR)
+#define MINUTES_DRAWN (3 * HOUR + 20 * MINUTE) /* --since 3h, with records that began before */
 #define HOURS_DRAWN (14 * DAY)
 #define BUCKETS_MAX 1000000u
 #define BAR_WIDTH 40u

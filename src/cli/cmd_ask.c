@@ -87,7 +87,7 @@ const struct fl_command fl_cmd_ports = {
     .conf_size = sizeof(struct conf),
     .run = ports,
     .examples = "flowlog ports --of sources logs/\n  who tries most ports\n"
-		"flowlog ports --of listeners --dst 10.0.0.0/8 logs/\n  what our hosts serve\n",
+		"flowlog ports --of listeners -n 50 logs/\n  what is served, and to how many clients\n",
 };
 
 #undef FL_ASK_ROWS

@@ -102,8 +102,8 @@ const struct fl_command fl_cmd_query = {
 		"flowlog query -o csv 'SELECT * FROM flows WHERE dstport = 22' /backup/vpcflowlogs "
 		">ssh.csv\n"
 		"  records of other files, to a file\n"
-		"flowlog query --verdicts 'SELECT verdict_cause, sum(packets) FROM flows WHERE action = "
-		"\'REJECT\' GROUP BY 1'\n"
+		"flowlog query --verdicts \"SELECT verdict_cause, sum(packets) FROM flows WHERE action = "
+		"'REJECT' GROUP BY 1\"\n"
 		"  what was refused, by rule or drop\n"
 		"flowlog query --open 'SELECT provisional, count(*) FROM flows GROUP BY 1'\n"
 		"  with the window that is still open\n",
