@@ -311,6 +311,15 @@ def test_a_time_beyond_all_names_stops_nothing(flowlog, tmp_path):
     assert all_lines(tmp_path / "out") == lines and len([p for p in (tmp_path / "out").rglob("*") if p.is_file()]) == 1
 
 
+def test_what_is_no_address_is_null_to_statistics_too(flowlog, python, tmp_path):
+    path = tmp_path / "a.parquet"
+    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1', 'host'], 'action': ['ACCEPT', 'Accept'], 'x': ['', 'y'], 'start': [60, 60], 'end': [60, 60], "
+           "'bytes': [1, 2]}), sys.argv[1])", path)
+    for words in "srcaddr is null", "action is null":
+        done = flowlog("series", "-o", "json", "--where", words, path, check=False)
+        assert json.loads(done.stdout)["bytes"] == 2, words
+
+
 def test_names_of_others_shift_no_column(flowlog, python, tmp_path):
     path = tmp_path / "a.parquet"
     python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1'], 'a,b': ['x,y'], 'c\"d': ['z'], 'e\\nf': ['w'], 'end': [5]}), sys.argv[1])", path)
