@@ -34,6 +34,7 @@ RUN(conversations)
 RUN(external)
 RUN(summary)
 
+/* Rows of options are the same for all. NOLINTBEGIN(readability-duplicate-include) */
 #define FL_ASK_AT(member) offsetof(struct conf, ask.member)
 #define FL_SOURCE_AT(member) FL_ASK_AT(source.member)
 #define FL_ASK_FORMS "table|csv|json|parquet"
@@ -205,3 +206,4 @@ const struct fl_command fl_cmd_summary = {
     .run = summary_forms,
     .examples = "flowlog summary AWSLogs/\n  before anything else is asked\n",
 };
+/* NOLINTEND(readability-duplicate-include) */

@@ -118,15 +118,22 @@ static void describe(const struct fl_answer *a, const struct fl_ask_conf *conf, 
 	const struct fl_pipe_def *p = a->pipe;
 	const uint8_t *key = p ? p->key : q->key, *metric = p ? p->metric : q->metric;
 
-	c->n_keys = stage ? p->stage[stage - 1].n_keys : p ? p->n_keys : q->n_keys;
-	c->n_measures = stage ? p->stage[stage - 1].n_measures : p ? p->n_metrics : q->n_metrics;
-	for (size_t i = 0; i < c->n_keys; i++)
-		c->key[i] = stage ? p->stage[stage - 1].key[i] : fl_key_def((enum fl_key_name)key[i])->type;
-	for (size_t i = 0; i < c->n_measures; i++) {
-		const struct fl_metric_def *m = stage ? NULL : fl_metric_def((enum fl_metric)metric[i]);
+	if (stage && p) {
+		c->n_keys = p->stage[stage - 1].n_keys;
+		c->n_measures = p->stage[stage - 1].n_measures;
+		memcpy(c->key, p->stage[stage - 1].key, sizeof c->key);
+		for (size_t i = 0; i < c->n_measures; i++)
+			c->measure[i].kind = p->stage[stage - 1].kind[i];
+	} else {
+		c->n_keys = p ? p->n_keys : q->n_keys;
+		c->n_measures = p ? p->n_metrics : q->n_metrics;
+		for (size_t i = 0; i < c->n_keys; i++)
+			c->key[i] = fl_key_def((enum fl_key_name)key[i])->type;
+		for (size_t i = 0; i < c->n_measures; i++) {
+			const struct fl_metric_def *m = fl_metric_def((enum fl_metric)metric[i]);
 
-		c->measure[i].kind = m ? m->kind : p->stage[stage - 1].kind[i];
-		c->measure[i].type = m ? m->type : FL_GROUP_U64;
+			c->measure[i] = (struct fl_group_measure){m->kind, m->type};
+		}
 	}
 	c->order = FL_GROUP_BY_KEYS;
 	if (stage + 1 < a->n_stages)

@@ -131,7 +131,8 @@ struct fl_derive {
 	bool time_done, only_done[ONLY_N];
 	uint64_t only[ONLY_N][FL_BATCH_WORDS];
 	/* of columns that sources lack */
-	uint64_t *zero, all_null[FL_BATCH_WORDS];
+	struct fl_addr *zero; /* zeroes of the widest type */
+	uint64_t all_null[FL_BATCH_WORDS];
 };
 
 int fl_derive_new(struct fl_derive **ret, const struct fl_derive_conf *conf)
@@ -144,7 +145,7 @@ int fl_derive_new(struct fl_derive **ret, const struct fl_derive_conf *conf)
 	*ret = d;
 	d->conf = *conf;
 	d->time = malloc(FL_BATCH_ROWS * sizeof *d->time);
-	d->zero = calloc(FL_BATCH_ROWS, sizeof(struct fl_addr));
+	d->zero = calloc(FL_BATCH_ROWS, sizeof *d->zero);
 	memset(d->all_null, 0xff, sizeof d->all_null);
 	bad = !d->time || !d->zero;
 	for (size_t i = 0; i < ORDERS; i++) {

@@ -204,7 +204,7 @@ static void flag(char *keys, uint32_t stride, const uint64_t *bits, uint32_t fro
 /* A value that is counted only in some rows is null in the others. */
 static void drop_values(const struct fl_group_layout *l, char *keys, const uint64_t *only, uint32_t from, uint32_t n)
 {
-	size_t key = l->n_keys - 1;
+	size_t key = l->n_keys ? l->n_keys - 1 : 0;
 
 	for (uint32_t i = 0; only && i < n; i++)
 		if (!bit(only, from + i)) {
@@ -225,14 +225,14 @@ static int pack(struct fl_group_worker *w, const struct fl_group_layout *l, cons
 
 	memset(w->keys, 0, (size_t)n * l->key_bytes);
 	for (size_t k = 0; k < l->n_keys && !r; k++) {
-		const struct fl_group_vector *v = l->counts && k == l->n_keys - 1 ? counted : &keys[k];
+		const struct fl_group_vector *v = counted && k == l->n_keys - 1 ? counted : &keys[k];
 
 		r = pack_values(w, (enum fl_group_type)l->type[k], v, from, n, w->keys + l->offset[k], l->key_bytes);
 		flag(w->keys, l->key_bytes, v->null, from, n, FL_GROUP_FLAG_NULL(k));
 		if (l->type[k] == FL_GROUP_ADDR)
 			flag(w->keys, l->key_bytes, v->v6, from, n, FL_GROUP_FLAG_V6(k));
 	}
-	if (l->counts)
+	if (counted)
 		drop_values(l, w->keys, counted->only, from, n);
 	return r;
 }
@@ -245,6 +245,8 @@ static inline __attribute__((always_inline)) void measure_rows(enum fl_measure_k
 {
 	const uint64_t *value = v->value ? (const uint64_t *)v->value + from : NULL;
 
+	if (!value && kind != FL_MEASURE_COUNT)
+		return;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t *m = (uint64_t *)(void *)(row[i] + offset);
 

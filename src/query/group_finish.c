@@ -455,7 +455,7 @@ int fl_groups_finish(struct fl_groups *g)
 	all.whole = g->conf.threads == 1 && !spilled;
 	if (!all.whole && (rows > SMALL || spilled)) {
 		all.parts = FL_GROUP_PARTS;
-		threads = FL_MIN(g->conf.threads, FL_GROUP_PARTS);
+		threads = g->conf.threads < 2 ? 1 : FL_MIN(g->conf.threads, FL_GROUP_PARTS);
 	}
 	m = calloc(threads, sizeof *m);
 	if (!m)

@@ -299,14 +299,14 @@ static void on_rows(fl_duck info, fl_duck chunk)
 	const struct fl_duckdb *d = fl_duckdb_loaded();
 	struct run *run = d->function_get_init_data(info);
 	struct local *l = d->function_get_local_init_data(info);
-	const struct fl_batch *b;
+	const struct fl_batch *b = NULL;
 	int r = l->reader ? 0 : fl_scan_reader_new(&l->reader, run->scan);
 
 	if (!r)
 		r = fl_scan_next(l->reader, &b);
 	if (r < 0)
 		d->function_set_error(info, fl_error_text(r));
-	if (r <= 0) {
+	if (r <= 0 || !b) {
 		d->data_chunk_set_size(chunk, 0);
 		return;
 	}
