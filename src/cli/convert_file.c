@@ -75,22 +75,6 @@ static int drain(struct fl_convert_file *f, bool end)
 	return r;
 }
 
-static int put_header(struct fl_convert_file *f)
-{
-	const struct fl_parquet_conf *p = &f->c->parquet;
-	int r = 0;
-
-	if (f->c->form == FL_CONVERT_JSON)
-		return 0;
-	for (size_t i = 0; !r && i < p->n_columns; i++)
-		r = fl_buf_printf(&f->text, "%s%s",
-				  !i                             ? ""
-				  : f->c->form == FL_CONVERT_CSV ? ","
-								 : " ",
-				  fl_column_title(&p->columns[i]));
-	return r ? r : fl_buf_add(&f->text, "\n", 1);
-}
-
 /* A value of a flow log has no spaces. Others' tables may: then they are written as AWS writes tags. */
 static int put_escaped(struct fl_buf *out, struct fl_str s)
 {
@@ -119,11 +103,36 @@ static bool has_any(struct fl_str s, enum fl_convert_form form)
 	return false;
 }
 
+static int put_text(struct fl_buf *out, struct fl_str s, enum fl_convert_form form)
+{
+	if (!has_any(s, form))
+		return fl_buf_add(out, s.p, s.n);
+	return form == FL_CONVERT_CSV ? put_quoted(out, s) : put_escaped(out, s);
+}
+
+static int put_header(struct fl_convert_file *f)
+{
+	const struct fl_parquet_conf *p = &f->c->parquet;
+	int r = 0;
+
+	if (f->c->form == FL_CONVERT_JSON)
+		return 0;
+	for (size_t i = 0; !r && i < p->n_columns; i++) {
+		const char *title = fl_column_title(&p->columns[i]);
+
+		if (i)
+			r = fl_buf_add(&f->text, f->c->form == FL_CONVERT_CSV ? "," : " ", 1);
+		if (!r)
+			r = put_text(&f->text, (struct fl_str){title, strlen(title)}, f->c->form);
+	}
+	return r ? r : fl_buf_add(&f->text, "\n", 1);
+}
+
 static int put_value(struct fl_convert_file *f, const struct fl_column *c, uint32_t row)
 {
-	if (c->def.type != FL_COLUMN_TEXT || fl_column_is_null(c, row) || !has_any(c->text[row], f->c->form))
+	if (c->def.type != FL_COLUMN_TEXT || fl_column_is_null(c, row))
 		return fl_column_print(c, row, &f->text);
-	return f->c->form == FL_CONVERT_CSV ? put_quoted(&f->text, c->text[row]) : put_escaped(&f->text, c->text[row]);
+	return put_text(&f->text, c->text[row], f->c->form);
 }
 
 static void put_json_value(struct fl_json *j, const struct fl_column *c, uint32_t row)

@@ -22,6 +22,7 @@
 
 #define OPEN_MAX_FILES 48u
 #define SLOT_S 300
+#define YEAR_10000 253402300800ull
 #define PATH_BYTES 1280
 
 struct open_file {
@@ -198,8 +199,8 @@ static int file_at(struct fl_convert_tree *t, int64_t slot, struct fl_convert_fi
 
 static int64_t slot_of(struct fl_convert_tree *t, const struct fl_column *end, uint32_t row)
 {
-	/* A record without a time stays with the one before. */
-	if (!fl_column_is_null(end, row) && end->u64[row] <= INT64_MAX)
+	/* A record without a time, or with one that no name can have, stays with the one before. */
+	if (!fl_column_is_null(end, row) && end->u64[row] < YEAR_10000)
 		t->last_slot = (int64_t)(end->u64[row] - end->u64[row] % SLOT_S);
 	return t->last_slot;
 }

@@ -179,7 +179,7 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 	fl_duck statement = NULL;
 	int r, type;
 
-	q->table.filter = fl_lift_filter(q->lift, i);
+	q->table.filter = fl_query_table_usable(&q->table, fl_lift_filter(q->lift, i));
 	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
 		r = failed(q, q->d.prepare_error(statement));
 	} else {

@@ -80,5 +80,6 @@ static inline uint64_t fl_group_add_u64(uint64_t a, uint64_t b)
 {
 	uint64_t sum = a + b;
 
-	return sum < a ? UINT64_MAX : sum; /* only what was made to overflow does */
+	/* Only what was made to overflow does; the greatest number of all is the least of nothing. */
+	return sum < a || sum == UINT64_MAX ? UINT64_MAX - 1 : sum;
 }

@@ -234,6 +234,12 @@ static bool fold(const struct tree *t, const char *around, const json_t *e, uint
 
 /* ---- conditions ---- */
 
+/* Whether a column's table is the view of the SELECT in hand. */
+static bool is_own(const struct tree *t, const char *table)
+{
+	return table && !strcasecmp(table, t->alias ? t->alias : t->view);
+}
+
 /* The column, when e is one of the view's that the scanner knows; with the kind of its values. */
 static bool column_of(const struct tree *t, const json_t *e, struct fl_column_def *ret)
 {
@@ -245,7 +251,7 @@ static bool column_of(const struct tree *t, const json_t *e, struct fl_column_de
 		return false;
 	name = json_string_value(json_array_get(names, n - 1));
 	table = n == 2 ? json_string_value(json_array_get(names, 0)) : NULL;
-	if (!name || (table && strcasecmp(table, t->alias ? t->alias : t->view) != 0))
+	if (!name || (table && !is_own(t, table)))
 		return false;
 	/* A name that the SELECT gives could be meant where the sources lack the column. */
 	json_array_foreach(t->aliases, i, item) if (!strcasecmp(text_of(item, "alias"), name)) return false;
@@ -276,13 +282,17 @@ static bool cidr_of_pattern(const char *pattern, struct fl_cidr *ret)
 	return !fl_cidr_parse(text, strlen(text), ret);
 }
 
+/* A text that is compared with a number is made one first: 012 and 12 are equal then, and that is the engine's. */
 static struct fl_filter *condition(struct tree *t, const struct fl_column_def *c, enum fl_filter_op op,
-				   const char *text)
+				   const struct constant *constant)
 {
+	const char *text = constant->text;
 	struct fl_filter *f = NULL;
 	struct fl_cidr address;
 	uint64_t number;
 
+	if (c->type != FL_COLUMN_U64 && !constant->is_text)
+		return NULL;
 	switch (c->type) {
 	case FL_COLUMN_U64:
 		if (number_of(text, &number))
@@ -334,9 +344,11 @@ static struct fl_filter *both(struct tree *t, struct fl_filter *a, struct fl_fil
 static bool date_column_of(const struct tree *t, const json_t *e, struct fl_column_def *ret)
 {
 	const json_t *names = json_object_get(e, "column_names");
-	const char *name = json_string_value(json_array_get(names, json_array_size(names) == 2));
+	size_t n = json_array_size(names);
+	const char *name = json_string_value(json_array_get(names, n == 2));
 
-	return !strcasecmp(t->view, "vpc_flow_logs") && !strcmp(text_of(e, "class"), "COLUMN_REF") && name &&
+	return (n == 1 || (n == 2 && is_own(t, json_string_value(json_array_get(names, 0))))) &&
+	       !strcasecmp(t->view, "vpc_flow_logs") && !strcmp(text_of(e, "class"), "COLUMN_REF") && name &&
 	       !strcasecmp(name, "date") && fl_column_find("start", ret);
 }
 
@@ -362,6 +374,9 @@ static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c,
 	snprintf(sql, sizeof sql, "SELECT CAST(%s(%s) AS BIGINT)", lower ? "floor" : "ceil", around[unit]);
 	if (!fold(t, sql, e, &number))
 		return NULL;
+	/* A text becomes a date whatever its time of day is. */
+	if (lower && unit == UNIT_DATE)
+		number -= number % DAY;
 	if (lower)
 		t->r = fl_filter_number(&a, c->name, FL_OP_GE, number);
 	if (!t->r && upper)
@@ -400,7 +415,7 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 		op = c->turned;
 	}
 	if (unit == UNIT_NUMBER && constant_of(right, &constant))
-		return condition(t, &column, op, constant.text);
+		return condition(t, &column, op, &constant);
 	return unit == UNIT_N ? NULL : computed(t, &column, op, right, unit);
 }
 
@@ -413,8 +428,8 @@ static struct fl_filter *lift_between(struct tree *t, const json_t *e)
 	if (!column_of(t, json_object_get(e, "input"), &column) || column.type != FL_COLUMN_U64 ||
 	    !constant_of(json_object_get(e, "lower"), &lower) || !constant_of(json_object_get(e, "upper"), &upper))
 		return NULL;
-	a = condition(t, &column, FL_OP_GE, lower.text);
-	b = t->r ? NULL : condition(t, &column, FL_OP_LE, upper.text);
+	a = condition(t, &column, FL_OP_GE, &lower);
+	b = t->r ? NULL : condition(t, &column, FL_OP_LE, &upper);
 	return both(t, a, b);
 }
 
@@ -430,7 +445,7 @@ static struct fl_filter *lift_in(struct tree *t, const json_t *e)
 	for (size_t i = 1; i < n && !t->r; i++) {
 		struct constant c;
 		struct fl_filter *one =
-		    constant_of(json_array_get(children, i), &c) ? condition(t, &column, FL_OP_EQ, c.text) : NULL;
+		    constant_of(json_array_get(children, i), &c) ? condition(t, &column, FL_OP_EQ, &c) : NULL;
 
 		if (!one) {
 			fl_filter_free(&all);
@@ -522,6 +537,29 @@ static bool is_reference(const json_t *from)
 	       !*text_of(from, "schema_name") && !*text_of(from, "catalog_name");
 }
 
+/* What may read the view where no condition of it is seen, as query('FROM flows') and main.flows do. Functions that
+ * make rows of their arguments or of files do not. */
+static bool reads_unseen(const json_t *from)
+{
+	static const char *const apart[] = {
+	    "range",        "generate_series", "unnest",    "repeat",         "read_csv", "read_csv_auto",
+	    "read_parquet", "parquet_scan",    "read_json", "read_json_auto", NULL};
+	const char *type = text_of(from, "type");
+
+	if (!strcmp(type, "BASE_TABLE"))
+		return is_view(text_of(from, "table_name")) && !is_reference(from);
+	if (!strcmp(type, "TABLE_FUNCTION"))
+		return !is_one_of(text_of(json_object_get(from, "function"), "function_name"), apart);
+	return !strcmp(type, "SHOW_REF");
+}
+
+/* Records that are sampled before they are asked, and columns that are given other names. */
+static bool is_changed(const json_t *from)
+{
+	return json_is_object(json_object_get(from, "sample")) ||
+	       json_array_size(json_object_get(from, "column_name_alias"));
+}
+
 static void add_reference(struct tree *t, const json_t *select)
 {
 	const json_t *from = json_object_get(select, "from_table"), *where = json_object_get(select, "where_clause");
@@ -530,7 +568,7 @@ static void add_reference(struct tree *t, const json_t *select)
 	t->view = text_of(from, "table_name");
 	t->alias = *text_of(from, "alias") ? text_of(from, "alias") : NULL;
 	t->aliases = json_object_get(select, "select_list");
-	f = json_is_object(where) ? lift(t, where, 0) : NULL;
+	f = json_is_object(where) && !is_changed(from) ? lift(t, where, 0) : NULL;
 	if (!f)
 		t->give_up = true;
 	else if (!t->found)
@@ -567,7 +605,7 @@ static void walk(struct tree *t, const json_t *o, bool direct, unsigned depth)
 	}
 	if (!json_is_object(o))
 		return;
-	if (names_view_itself(json_object_get(o, "cte_map")) || (!direct && is_reference(o))) {
+	if (names_view_itself(json_object_get(o, "cte_map")) || reads_unseen(o) || (!direct && is_reference(o))) {
 		t->give_up = true;
 		return;
 	}

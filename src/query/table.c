@@ -355,12 +355,25 @@ static bool has_column(const struct fl_query_table *t, const char *name)
 	return false;
 }
 
+/* A name that no source has is of a query around the condition, or the engine's to complain of. */
+const struct fl_filter *fl_query_table_usable(const struct fl_query_table *t, const struct fl_filter *filter)
+{
+	const char *name[FL_BATCH_COLUMNS];
+	size_t n = filter ? fl_filter_columns(filter, name) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!has_column(t, name[i]))
+			return NULL;
+	return filter;
+}
+
 int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
 {
 	int r;
 
 	t->faults.max = FAULTS_MAX;
 	r = look(t);
+	t->filter = fl_query_table_usable(t, t->filter);
 	if (!r)
 		r = register_function(t, connection);
 	if (!r) /* Where a record is from can be asked of flowlog_scan(); SELECT * shows the record. */

@@ -30,6 +30,8 @@ struct fl_query_table {
 
 /* Looks at the sources and registers function and views; table must live as long as the connection. */
 int fl_query_table_register(struct fl_query_table *t, fl_duck connection);
+/* filter, or NULL when it asks for a column that the sources do not have. After the registration. */
+const struct fl_filter *fl_query_table_usable(const struct fl_query_table *t, const struct fl_filter *filter);
 void fl_query_table_free(struct fl_query_table *t);
 /* Files and records that the lifted conditions leave out, as far as the listing tells; for EXPLAIN. */
 int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out);

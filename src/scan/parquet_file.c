@@ -226,7 +226,9 @@ static struct fl_column_range text_range(const struct place *p, const struct fl_
 	range.known = true;
 	range.tmin = chunk->min;
 	range.tmax = chunk->max;
-	range.may_be_null = chunk->nulls != 0 || (compare(range.tmin, dash) <= 0 && compare(range.tmax, dash) >= 0);
+	/* What is no value of the column is null, too: others may have put anything there. */
+	range.may_be_null = chunk->nulls != 0 || !range.tmin.n || (c->def.type != FL_COLUMN_TEXT && !p->f->flowlog) ||
+			    (compare(range.tmin, dash) <= 0 && compare(range.tmax, dash) >= 0);
 	range.all_null = !compare(range.tmin, dash) && !compare(range.tmax, dash);
 	return range;
 }

@@ -303,6 +303,32 @@ def test_records_in_no_order(flowlog, tmp_path):
     assert all_lines(tmp_path / "out") == sorted(lines)
 
 
+def test_a_time_beyond_all_names_stops_nothing(flowlog, tmp_path):
+    """It stays with the record before."""
+    lines = [f"2 10.0.0.1 {START} 1", f"2 10.0.0.2 {2**63 - 1} 2", f"2 10.0.0.3 {START + 1} 3"]
+    (tmp_path / "a.log").write_text("version srcaddr end bytes\n" + "\n".join(lines) + "\n")
+    flowlog("convert", "-o", "text", tmp_path / "a.log", tmp_path / "out")
+    assert all_lines(tmp_path / "out") == lines and len([p for p in (tmp_path / "out").rglob("*") if p.is_file()]) == 1
+
+
+def test_what_is_no_address_is_null_to_statistics_too(flowlog, python, tmp_path):
+    path = tmp_path / "a.parquet"
+    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1', 'host'], 'action': ['ACCEPT', 'Accept'], 'x': ['', 'y'], 'start': [60, 60], 'end': [60, 60], "
+           "'bytes': [1, 2]}), sys.argv[1])", path)
+    for words in "srcaddr is null", "action is null":
+        done = flowlog("series", "-o", "json", "--where", words, path, check=False)
+        assert json.loads(done.stdout)["bytes"] == 2, words
+
+
+def test_names_of_others_shift_no_column(flowlog, python, tmp_path):
+    path = tmp_path / "a.parquet"
+    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1'], 'a,b': ['x,y'], 'c\"d': ['z'], 'e\\nf': ['w'], 'end': [5]}), sys.argv[1])", path)
+    head, row = csv.reader(io.StringIO(flowlog("convert", "--single", "-o", "csv", path, "-").stdout))
+    assert dict(zip(head, row)) == {"srcaddr": "10.0.0.1", "a,b": "x,y", 'c"d': "z", "e\nf": "w", "end": "5"}
+    head, row = flowlog("convert", "--single", "-o", "text", path, "-").stdout.splitlines()
+    assert dict(zip(head.split(" "), row.split(" "))) == {"srcaddr": "10.0.0.1", "a,b": "x,y", 'c"d': "z", "e%0Af": "w", "end": "5"}
+
+
 def test_tables(flowlog, archive, tmp_path):
     pq = tmp_path / "a.parquet"
     flowlog("convert", "--single", archive, pq)

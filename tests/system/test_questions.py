@@ -56,6 +56,12 @@ def hand(tmp_path_factory):
 
 # ---- by hand ----
 
+def test_a_sum_beyond_all_numbers_is_not_nothing(flowlog, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text(HEADER + f"\n3 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 5 {2**63 - 1} {T0} {T0 + 1} ACCEPT OK 3" * 3 + "\n")
+    assert rows(flowlog, "top", path)[0] == {"srcaddr": "10.0.0.1", "bytes": 2**64 - 2, "packets": 15, "flows": 3}
+
+
 def test_top(flowlog, hand):
     assert rows(flowlog, "top", hand)[:2] == [{"srcaddr": "10.0.0.1", "bytes": 91160, "packets": 23, "flows": 5},
                                               {"srcaddr": "10.0.0.2", "bytes": 8000, "packets": 8, "flows": 2}]

@@ -103,6 +103,31 @@ def test_what_is_lifted_changes_no_answer(ask, archive, seed):
         assert lifted == plain, where
 
 
+@pytest.mark.parametrize("sql,expected", [
+    ("SELECT (SELECT count(*) FROM main.flows) AS n, (SELECT count(*) FROM flows WHERE bytes > 2500) AS m", {"n": 3, "m": 1}),
+    ("SELECT (SELECT count(*) FROM flowlog_scan()) AS n, (SELECT count(*) FROM flows WHERE bytes > 2500) AS m", {"n": 3, "m": 1}),
+    ("SELECT (SELECT count(*) FROM query('FROM flows')) AS n, (SELECT count(*) FROM flows WHERE bytes > 2500) AS m", {"n": 3, "m": 1}),
+    ("SELECT (SELECT count(*) FROM query_table('flows')) AS n, (SELECT count(*) FROM flows WHERE bytes > 2500) AS m", {"n": 3, "m": 1}),
+    ("SELECT (SELECT count(*) FROM range(7)) AS n, (SELECT count(*) FROM flows WHERE bytes > 2500) AS m", {"n": 7, "m": 1}),
+    ("SELECT count(*) AS n FROM flows AS f(a, b, c, d, e, dstport, srcport) WHERE dstport = 443 AND srcport = 40000", {"n": 1}),
+    ("SELECT count(*) AS n FROM flows WHERE account_id = 12345678901", {"n": 3}),
+    ("SELECT count(*) AS n FROM flows WHERE account_id IN (12345678901, 5)", {"n": 3}),
+    ("SELECT count(*) AS n FROM vpc_flow_logs WHERE date = '2024-11-25 11:00:00'", {"n": 3}),
+    ("SELECT count(*) AS n FROM vpc_flow_logs WHERE date > '2024-11-24 11:00:00'", {"n": 3}),
+    ("SELECT (SELECT count(*) FROM vpc_flow_logs AS v WHERE o.date > DATE '2030-01-01') AS n FROM (SELECT DATE '2031-01-01' AS date) AS o", {"n": 3}),
+    ("SELECT (SELECT count(*) FROM flows WHERE vpc_id = 'x') AS n FROM (SELECT 'x' AS vpc_id) AS o", {"n": 3})])
+def test_what_only_looks_like_a_condition_of_the_view(ask, tmp_path, sql, expected):
+    lines = [(443, 40000, 1000, 1732492800, "ACCEPT"), (40000, 443, 2000, 1732492801, "REJECT"), (40001, 22, 3000, 1732536000, "ACCEPT")]
+    (tmp_path / "a.log").write_text(
+        "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n" +
+        "".join(f"2 012345678901 eni-1 10.0.0.1 10.0.0.2 {a} {b} 6 10 {n} {t} {t + 9} {action} OK\n" for a, b, n, t, action in lines))
+    assert ask(sql, tmp_path / "a.log") == [expected]
+
+
+def test_a_sample_is_taken_before_its_condition(ask, flowlog, archive):
+    assert explained(flowlog, "SELECT count(*) FROM flows TABLESAMPLE reservoir(9 ROWS) WHERE action = 'REJECT'", archive)[0] == "(every record)"
+
+
 def explained(flowlog, sql, *sources):
     text = flowlog("query", f"EXPLAIN {sql}", *sources).stdout
     assert "FLOWLOG_SCAN" in text.upper()
