@@ -45,6 +45,14 @@ static bool is_view(const char *name)
 	return !strcasecmp(name, "flows") || !strcasecmp(name, "vpc_flow_logs");
 }
 
+static bool is_one_of(const char *name, const char *const *names)
+{
+	for (; *names; names++)
+		if (!strcasecmp(name, *names))
+			return true;
+	return false;
+}
+
 /* ---- constants ---- */
 
 struct constant {
@@ -56,6 +64,9 @@ struct constant {
 /* The tree has had two shapes: "value" with a type, and since later "literal" with the text as it was written. */
 static bool constant_of(const json_t *e, struct constant *ret)
 {
+	static const char *const types[] = {"VARCHAR", "TINYINT",         "SMALLINT",       "INTEGER",
+					    "BIGINT",  "UTINYINT",        "USMALLINT",      "UINTEGER",
+					    "UBIGINT", "INTEGER_LITERAL", "STRING_LITERAL", NULL};
 	const json_t *literal = json_object_get(e, "literal"), *value = json_object_get(e, "value");
 	const char *kind;
 
@@ -68,7 +79,9 @@ static bool constant_of(const json_t *e, struct constant *ret)
 		ret->text = json_string_value(json_object_get(literal, "text"));
 		return ret->text && (ret->is_text || !strcmp(kind, "INTEGER"));
 	}
-	if (json_is_true(json_object_get(value, "is_null")))
+	/* 1.5 is there as 15, of a DECIMAL. */
+	if (json_is_true(json_object_get(value, "is_null")) ||
+	    !is_one_of(text_of(json_object_get(value, "type"), "id"), types))
 		return false;
 	value = json_object_get(value, "value");
 	ret->is_text = json_is_string(value);
@@ -91,14 +104,6 @@ static bool number_of(const char *text, uint64_t *ret)
 }
 
 /* ---- expressions that are constant, folded by the engine ---- */
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-	for (; *names; names++)
-		if (!strcasecmp(name, *names))
-			return true;
-	return false;
-}
 
 /* *ret_clock: the value is of now, and a later one is larger. */
 static bool is_constant(const json_t *e, unsigned depth, bool *ret_clock)
