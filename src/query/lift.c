@@ -360,6 +360,7 @@ static bool date_column_of(const struct tree *t, const json_t *e, struct fl_colu
 /* How the seconds that a column is compared with come out of the other side. */
 enum unit { UNIT_NUMBER, UNIT_TIME, UNIT_DATE, UNIT_N };
 #define DAY 86400
+#define EXACT_MAX (UINT64_C(1) << 53) /* above, a double is rounded, perhaps to the wrong side */
 
 /* A bound that has to be computed is made wider to the next whole number: the engine compares exactly. */
 static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c, enum fl_filter_op op, const json_t *e,
@@ -377,7 +378,7 @@ static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c,
 	if (c->type != FL_COLUMN_U64 || !(lower || upper) || !is_constant(e, 0, &clock) || (clock && upper))
 		return NULL;
 	snprintf(sql, sizeof sql, "SELECT CAST(%s(%s) AS BIGINT)", lower ? "floor" : "ceil", around[unit]);
-	if (!fold(t, sql, e, &number))
+	if (!fold(t, sql, e, &number) || number > EXACT_MAX)
 		return NULL;
 	/* A text becomes a date whatever its time of day is. */
 	if (lower && unit == UNIT_DATE)
