@@ -6,7 +6,7 @@
 
 Inputs and floors are those of bench/scan.py. CPU seconds (user and system) of one thread on one CPU, medians; runs of all programs alternate. Bars
 are ratios to the faster of libdeflate and ISA-L in the same run. Ours print what the command prints, which is more than was asked of peers (packets and
-flows beside bytes). --peers runs DuckDB (from the interpreter's own module), awk on the plain text and flowlogs_reader on a few files, where there."""
+flows beside bytes). --peers runs DuckDB (from the interpreter's own module), awk on the plain text and flowlogs_reader on a few files, where there; ClickHouse with --chdb."""
 import argparse
 import json
 import os
@@ -57,6 +57,12 @@ def ours(args, question, fmt, threads, cpus):
     return measured([args.program, *QUESTIONS[question][0], "-o", "csv", "--threads", threads, args.work / fmt], cpus)
 
 
+def ours_sql(args, question, fmt, threads, cpus):
+    """The same statement as DuckDB's, on our view: its own scan replaced by ours."""
+    statement = QUESTIONS[question][1].replace(" FROM f ", " FROM flows ")
+    return measured([args.program, "query", "-o", "csv", "--threads", threads, statement, args.work / fmt], cpus)
+
+
 def duckdb(args, question, fmt, cpus):
     names = open(args.work / f"{fmt}.txt").readline().strip().replace("-", "_").split()
     numbers = {"bytes", "packets", "start", "end"}
@@ -64,6 +70,18 @@ def duckdb(args, question, fmt, cpus):
     sql = (f"SET threads=1; SET preserve_insertion_order=false; CREATE VIEW f AS SELECT * FROM read_csv('{args.work / fmt}/**/*.log.gz', delim=' ', "
            f"header=true, nullstr='-', auto_detect=false, columns={{{columns}}});")
     return measured([sys.executable, "-c", f"import duckdb; c = duckdb.connect(); c.execute({sql!r}); print(c.execute({QUESTIONS[question][1]!r}).fetchall())"], cpus)
+
+
+def clickhouse(args, question, fmt, cpus):
+    """ClickHouse in a process of Python (the package chdb), if there is one: --chdb names the interpreter that has it."""
+    names = open(args.work / f"{fmt}.txt").readline().strip().replace("-", "_").split()
+    numbers = {"bytes", "packets", "start", "end"}
+    columns = ", ".join(f"`{n}` Nullable({'Int64' if n in numbers else 'String'})" for n in names)
+    source = f"file('{args.work / fmt}/**/*.log.gz', 'CustomSeparatedWithNames', '{columns}') AS f"
+    sql = QUESTIONS[question][1].replace(" FROM f ", f" FROM {source} ").replace("start // 60", "intDiv(start, 60)")
+    sql += (" SETTINGS max_threads=1, input_format_parallel_parsing=0, format_custom_field_delimiter=' ', format_custom_escaping_rule='CSV', "
+            "format_csv_null_representation='-'")
+    return measured([args.chdb, "-c", f"import chdb; print(chdb.query({sql!r}, 'CSV'))"], cpus)
 
 
 def reader(args, fmt, cpus):
@@ -83,8 +101,12 @@ def run(args, fmt):
         for q in QUESTIONS:
             got.setdefault((q, "ours"), []).append(ours(args, q, fmt, 1, args.cpus.split(",")[0]))
             got.setdefault((q, "ours, 2 threads"), []).append(ours(args, q, fmt, 2, args.cpus))
+            got.setdefault((q, "SQL"), []).append(ours_sql(args, q, fmt, 1, args.cpus.split(",")[0]))
+            got.setdefault((q, "SQL, 2 threads"), []).append(ours_sql(args, q, fmt, 2, args.cpus))
             if args.peers and not i:
                 got[q, "read_csv"] = [duckdb(args, q, fmt, args.cpus.split(",")[0])]
+                if args.chdb:
+                    got[q, "ClickHouse"] = [clickhouse(args, q, fmt, args.cpus.split(",")[0])]
                 if q in AWK and fmt == "v2":
                     awk = "mawk" if shutil.which("mawk") else "awk"
                     got[q, awk] = [measured([awk, AWK[q], args.work / f"{fmt}.txt"], args.cpus.split(",")[0])]
@@ -114,6 +136,7 @@ def main():
     p.add_argument("--work", type=pathlib.Path, default=pathlib.Path("/tmp/flbench"))
     p.add_argument("--cpus", default="0,1", help="two of them; the first alone for one thread")
     p.add_argument("--peers", action="store_true")
+    p.add_argument("--chdb", help="an interpreter with the package chdb, for --peers")
     p.add_argument("--json", type=pathlib.Path)
     args = p.parse_args()
     scan.make_inputs(args.work, args.records, args.formats.split(","))

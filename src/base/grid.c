@@ -138,9 +138,9 @@ static size_t fit(const struct fl_grid *g, size_t limit, size_t *width)
 		size_t widest = 0, over = total(width, n) - limit, cut;
 
 		for (size_t i = 1; i < n; i++)
-			if (width[i] > width[widest])
+			if (!g->whole[i] && (g->whole[widest] || width[i] > width[widest]))
 				widest = i;
-		if (width[widest] <= NARROWEST) {
+		if (g->whole[widest] || width[widest] <= NARROWEST) {
 			n--;
 			continue;
 		}

@@ -17,6 +17,7 @@ struct fl_grid {
 	size_t columns, cells;
 	size_t width[FL_GRID_COLUMNS]; /* of the widest cell so far */
 	bool right[FL_GRID_COLUMNS];   /* numbers */
+	bool whole[FL_GRID_COLUMNS];   /* of no use when shortened: rather left out */
 	struct fl_buf text;            /* cells, each ended by NUL */
 };
 

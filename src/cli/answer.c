@@ -100,8 +100,12 @@ static int table(const struct fl_rows *rows)
 			protocol = i;
 	}
 	r = fl_print_begin(&p, heads, rows->n_columns);
-	for (size_t i = 0; i < rows->n_columns && !r; i++)
-		p.grid.right[i] = is_number(rows->column[i].show);
+	for (size_t i = 0; i < rows->n_columns && !r; i++) {
+		enum fl_show show = rows->column[i].show;
+
+		p.grid.right[i] = is_number(show);
+		p.grid.whole[i] = show == FL_SHOW_ADDR || show == FL_SHOW_TIME;
+	}
 	for (size_t row = 0; row < rows->n_rows && !r; row++) {
 		struct fl_cell proto = {.null = true};
 

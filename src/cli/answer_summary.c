@@ -49,6 +49,8 @@ static int add_coverage(const struct fl_summary *s, struct fl_buf *out)
 			 s->nodata, s->skipdata, s->skipdata ? ": what is missing there is not known" : "");
 	else
 		r = line(out, "windows", "records have no log-status: NODATA and SKIPDATA cannot be told");
+	if (!r && s->first > s->last)
+		return 0; /* without times there are none to be told */
 	if (!r && s->gaps)
 		r = line(out, "gaps", "%zu of more than %d minutes without any record", s->gaps, FL_SUMMARY_GAP_S / 60);
 	else if (!r)
@@ -79,25 +81,39 @@ static int add_verdicts(struct fl_summary *s, struct fl_buf *out)
 	return r;
 }
 
+static int add_volume(const struct fl_summary *s, struct fl_buf *out)
+{
+	char text[24], packets[32] = "packets not known", bytes[64] = "bytes not known";
+
+	if (s->saw[FL_NEED_PACKETS] || !s->flows)
+		snprintf(packets, sizeof packets, "%" PRIu64 " packets", s->packets);
+	if (s->saw[FL_NEED_BYTES] || !s->flows)
+		snprintf(bytes, sizeof bytes, "%s (%" PRIu64 " bytes)", fl_human_bytes(s->bytes, text), s->bytes);
+	return line(out, "flows", "%" PRIu64 " records, %s, %s", s->flows, packets, bytes);
+}
+
 static int summary_table(struct fl_summary *s, struct fl_buf *out)
 {
 	char a[24], b[24];
 	const struct fl_scan_report *p = &s->report;
 	int r;
 
-	if (s->first > s->last) {
+	if (!s->flows && !s->nodata && !s->skipdata) {
 		r = line(out, "records", "none");
 	} else {
-		r = line(out, "span", "%s .. %s (%.1f hours)", fl_time_rfc3339((int64_t)s->first, a),
-			 fl_time_rfc3339((int64_t)s->last, b), (double)(s->last - s->first) / 3600);
-		r = r ? r
-		      : line(out, "flows", "%" PRIu64 " records, %" PRIu64 " packets, %s (%" PRIu64 " bytes)", s->flows,
-			     s->packets, fl_human_bytes(s->bytes, a), s->bytes);
+		if (s->first > s->last)
+			r = line(out, "span", "the records have no start and end");
+		else
+			r = line(out, "span", "%s .. %s (%.1f hours)", fl_time_rfc3339((int64_t)s->first, a),
+				 fl_time_rfc3339((int64_t)s->last, b), (double)(s->last - s->first) / 3600);
+		r = r ? r : add_volume(s, out);
 		r = r ? r : add_coverage(s, out);
 		r = r ? r : add_verdicts(s, out);
-		r = r ? r
-		      : line(out, "interfaces", "%" PRIu64 ", of which %" PRIu64 " had no traffic", s->interfaces,
-			     s->silent);
+		if (!r && s->saw[FL_NEED_ENI])
+			r = line(out, "interfaces", "%" PRIu64 ", of which %" PRIu64 " have no flow", s->interfaces,
+				 s->silent);
+		else if (!r)
+			r = line(out, "interfaces", "records have no interface-id");
 		if (!r && s->accounts.len)
 			r = line(out, "accounts", "%" PRIu64 ": %s", s->n_accounts, fl_buf_cstr(&s->accounts));
 		if (!r && s->vpcs.len)
@@ -112,9 +128,10 @@ static int summary_table(struct fl_summary *s, struct fl_buf *out)
 		r = line(out, "", "%" PRIu64 " files were passed over unread: of another time", p->files_pruned);
 	if (!r && (p->malformed || p->bad_values || p->damaged_files))
 		r = line(out, "faults",
-			 "%" PRIu64 " malformed lines, %" PRIu64 " values that are none of their column, %" PRIu64
-			 " damaged files",
-			 p->malformed, p->bad_values, p->damaged_files);
+			 "%" PRIu64 " malformed line%s, %" PRIu64 " value%s none of the column, %" PRIu64
+			 " source%s not read to the end",
+			 p->malformed, fl_plural(p->malformed), p->bad_values, p->bad_values == 1 ? " is" : "s are",
+			 p->damaged_files, fl_plural(p->damaged_files));
 	return r;
 }
 
@@ -129,8 +146,10 @@ static int summary_json(struct fl_summary *s, struct fl_buf *out)
 		fl_json_ku64(&j, "last", s->last);
 	}
 	fl_json_ku64(&j, "flows", s->flows);
-	fl_json_ku64(&j, "packets", s->packets);
-	fl_json_ku64(&j, "bytes", s->bytes);
+	if (s->saw[FL_NEED_PACKETS] || !s->flows)
+		fl_json_ku64(&j, "packets", s->packets);
+	if (s->saw[FL_NEED_BYTES] || !s->flows)
+		fl_json_ku64(&j, "bytes", s->bytes);
 	if (s->saw[FL_NEED_STATUS]) {
 		fl_json_ku64(&j, "ok", s->ok);
 		fl_json_ku64(&j, "nodata", s->nodata);
@@ -146,6 +165,7 @@ static int summary_json(struct fl_summary *s, struct fl_buf *out)
 	fl_json_ku64(&j, "accounts", s->n_accounts);
 	fl_json_ku64(&j, "vpcs", s->n_vpcs);
 	fl_json_kstr(&j, "versions", fl_buf_cstr(&s->versions));
+	fl_json_ku64(&j, "gap_count", s->gaps);
 	fl_json_key(&j, "gaps");
 	fl_json_array(&j);
 	for (size_t i = 0; i < FL_MIN(s->gaps, (size_t)FL_SUMMARY_GAPS); i++) {

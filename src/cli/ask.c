@@ -22,6 +22,7 @@ struct ask {
 	const struct fl_question *question; /* NULL: summary */
 	struct fl_names *names;
 	struct fl_filter *filter, *local;
+	const char *other; /* the second operand of talks; NULL: none */
 	struct fl_ask_conf conf;
 	enum fl_answer_form form;
 };
@@ -49,16 +50,33 @@ static bool is_source(const char *text)
 	return !strcmp(text, "-") || !strncmp(text, "s3://", 5) || !stat(text, &st);
 }
 
-static int one_end(struct fl_filter **ret, const char *side, const char *who, struct ask *a)
+static int one_end(struct fl_filter **ret, const char *side, const char *who, const struct ask *a)
 {
-	return fl_words_condition(ret, side, who, fl_names_words(a->names));
+	int r = fl_words_condition(ret, side, who, fl_names_words(a->names));
+
+	return r == -EINVAL ? fl_fail(r, "%s is neither an address, a network nor a name that the inventory has%s", who,
+				      who == a->other ? ", and there is no such file" : "")
+			    : r;
+}
+
+static int from_to(struct fl_filter **ret, const char *from, const char *to, const struct ask *a)
+{
+	struct fl_filter *f = NULL, *g = NULL;
+	int r = one_end(&f, "src net", from, a);
+
+	r = r ? r : one_end(&g, "dst net", to, a);
+	if (r) {
+		fl_filter_free(&f);
+		return r;
+	}
+	return fl_filter_and(ret, f, g);
 }
 
 /* talks A [B]: between the two in either direction, or whatever has A at one end. Takes operands off argv. */
 static int talks_filter(struct ask *a, int *argc, char ***argv)
 {
-	struct fl_filter *f = NULL, *g = NULL, *h = NULL;
-	const char *one, *other;
+	struct fl_filter *f = NULL, *g = NULL;
+	const char *one;
 	int r;
 
 	if (!*argc)
@@ -66,23 +84,24 @@ static int talks_filter(struct ask *a, int *argc, char ***argv)
 		    -EINVAL,
 		    "whose talks? name an address, a network or a name: flowlog talks 10.0.0.1 [PEER] [SOURCE]...");
 	one = (*argv)[0];
-	other = *argc > 1 && !is_source((*argv)[1]) ? (*argv)[1] : NULL;
-	*argc -= other ? 2 : 1;
-	*argv += other ? 2 : 1;
+	a->other = *argc > 1 && !is_source((*argv)[1]) ? (*argv)[1] : NULL;
+	*argc -= a->other ? 2 : 1;
+	*argv += a->other ? 2 : 1;
 	r = one_end(&a->local, "src net", one, a);
-	if (!other) {
-		r = r ? r : one_end(&f, "net", one, a);
+	if (r)
+		return r;
+	if (!a->other) {
+		r = one_end(&f, "net", one, a);
 	} else {
-		r = r ? r : one_end(&f, "src net", one, a);
-		r = r ? r : one_end(&g, "dst net", other, a);
-		r = r ? r : fl_filter_and(&f, f, g);
-		r = r ? r : one_end(&g, "src net", other, a);
-		r = r ? r : one_end(&h, "dst net", one, a);
-		r = r ? r : fl_filter_and(&g, g, h);
+		r = from_to(&f, one, a->other, a);
+		r = r ? r : from_to(&g, a->other, one, a);
 		r = r ? r : fl_filter_or(&f, f, g);
 	}
-	r = r ? r : fl_filter_and(&a->filter, a->filter, f);
-	return r;
+	if (r) {
+		fl_filter_free(&f);
+		return r;
+	}
+	return fl_filter_and(&a->filter, a->filter, f);
 }
 
 static int new_since(struct ask *a)
@@ -97,14 +116,26 @@ static int new_since(struct ask *a)
 	return r;
 }
 
+/* What options cannot be together, or not at all. */
+static int check(const struct fl_ask_options *o, enum fl_answer_form form)
+{
+	if (o->every_ns % (60 * FL_NS_PER_S))
+		return fl_fail(-EINVAL, "--every: rows are whole minutes: 1m, 5m, 1h, 1d");
+	if (o->provenance && form != FL_ANSWER_CSV && form != FL_ANSWER_JSON)
+		return fl_fail(-EINVAL, "--provenance is a line before csv or json: add -o json");
+	return 0;
+}
+
 static int prepare(struct ask *a, int argc, char **argv)
 {
 	static const enum fl_metric by[] = {FL_METRICS, FL_METRIC_BYTES, FL_METRIC_PACKETS, FL_METRIC_FLOWS};
 	const struct fl_ask_options *o = a->o;
 	bool talks = a->question && a->question->pipe == FL_PIPE_TALKS;
-	int r = fl_names_new(&a->names, o->where.inventory, o->source.store);
+	int r;
 
 	a->form = (enum fl_answer_form)o->output;
+	r = check(o, a->form);
+	r = r ? r : fl_names_new(&a->names, o->where.inventory, o->source.store);
 	a->conf = (struct fl_ask_conf){.order = (int)by[o->by],
 				       .limit = o->all     ? 0
 						: o->limit ? o->limit
@@ -141,8 +172,9 @@ static int tell_report(const struct ask *a, const struct fl_scan_report *p)
 		fprintf(stderr, "flowlog %s: %llu value%s none of the column, and taken for -\n", a->command,
 			(unsigned long long)p->bad_values, p->bad_values == 1 ? " was" : "s were");
 	if (p->damaged_files)
-		fprintf(stderr, "flowlog %s: %llu file%s ended early; rows up to the fault were used\n", a->command,
-			(unsigned long long)p->damaged_files, fl_plural(p->damaged_files));
+		fprintf(stderr,
+			"flowlog %s: %llu source%s could not be read to the end; rows up to the fault were used\n",
+			a->command, (unsigned long long)p->damaged_files, fl_plural(p->damaged_files));
 	return p->damaged_files ? 1 : 0;
 }
 
@@ -161,10 +193,26 @@ static void span_text(char ret[64], bool any, uint64_t first, uint64_t last)
 {
 	char a[24], b[24];
 
-	if (any)
+	if (any && first > last)
+		snprintf(ret, 64, "records without times");
+	else if (any)
 		snprintf(ret, 64, "%s .. %s", fl_time_rfc3339((int64_t)first, a), fl_time_rfc3339((int64_t)last, b));
 	else
 		snprintf(ret, 64, "no records");
+}
+
+/* A condition on a field that no record has is never met: absence of rows then proves nothing. */
+static int tell_missing(const struct ask *a, const struct fl_scan_conf *scan)
+{
+	struct fl_buf missing FL_CLEANUP(fl_buf_free) = FL_BUF(1 << 16);
+	int r = fl_ask_missing(scan, a->question, a->filter, &missing);
+
+	if (!r && missing.len)
+		fprintf(stderr,
+			"flowlog %s: no source has the fields that this looks at (%s): that nothing was found says "
+			"nothing\n",
+			a->command, fl_buf_cstr(&missing));
+	return r;
 }
 
 /* Nothing found is an answer only together with where was looked. */
@@ -184,27 +232,30 @@ static int tell_empty(const struct ask *a)
 		fl_time_rfc3339(until, to_text);
 	fflush(stdout);
 	fprintf(to, "nothing found; searched: %s .. %s\n", from, to_text);
-	if (scan.paths && scan.paths[0] && !strcmp(scan.paths[0], "-"))
-		return 0; /* cannot be read again */
+	if (fl_source_once(&scan)) /* the span held would take another reading */
+		return fflush(to) ? fl_fail(-errno, "standard output: %m") : 0;
 	r = fl_ask_span(&scan, NULL, &first, &last, &records);
 	if (r)
 		return r;
 	span_text(held, records > 0, first, last);
 	fprintf(to, "held: %s\n", held);
-	return fflush(to) ? -EIO : 0;
-}
-
-static bool uses(const struct fl_question *q, enum fl_need need)
-{
-	for (size_t i = 0; i < q->n_metrics; i++)
-		if (fl_metric_def((enum fl_metric)q->metric[i])->needs >> need & 1)
-			return true;
-	return q->pipe != FL_PIPE_PLAIN;
+	if (fflush(to))
+		return fl_fail(-errno, "standard output: %m");
+	return tell_missing(a, &scan);
 }
 
 /* What the records cannot tell, where the question needs it. */
 static void tell_limits(const struct ask *a, const struct fl_answer *answer)
 {
+	static const struct {
+		enum fl_need need;
+		const char *said;
+	} limits[] = {
+	    {FL_NEED_ACTION, "action: what was rejected cannot be told"},
+	    {FL_NEED_BYTES, "bytes: a volume of 0 means that it is not known"},
+	    {FL_NEED_PACKETS, "packets: a count of 0 means that it is not known"},
+	    {FL_NEED_START, "start: when it was cannot be told"},
+	};
 	const struct fl_question *q = a->question;
 	bool rows = fl_answer_rows(answer) > 0;
 
@@ -219,9 +270,9 @@ static void tell_limits(const struct ask *a, const struct fl_answer *answer)
 			"and what "
 			"was refused counts as answered\n",
 			a->command);
-	if (rows && uses(q, FL_NEED_ACTION) && !fl_answer_saw(answer, FL_NEED_ACTION))
-		fprintf(stderr, "flowlog %s: the records have no action: what was rejected cannot be told\n",
-			a->command);
+	for (size_t i = 0; i < FL_ARRAY_LEN(limits) && rows; i++)
+		if (fl_answer_uses(answer, limits[i].need) && !fl_answer_saw(answer, limits[i].need))
+			fprintf(stderr, "flowlog %s: the records have no %s\n", a->command, limits[i].said);
 }
 
 /* ACCEPT of a source that looks at no filter means less than it says. */
@@ -230,7 +281,7 @@ static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
 	bool store = !a->conf.scan.paths || !a->conf.scan.paths[0];
 
 	if (!store || fl_answer_report(answer)->verdicts_observed ||
-	    (!uses(a->question, FL_NEED_ACTION) && strcmp(a->command, "rejects")))
+	    (!fl_answer_uses(answer, FL_NEED_ACTION) && strcmp(a->command, "rejects")))
 		return;
 	fprintf(stderr, "flowlog %s: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n",
 		a->command);
@@ -269,9 +320,10 @@ static int ask_question(struct ask *a, int *ret_status)
 	tell_verdicts(a, answer);
 	if (!fl_answer_rows(answer))
 		return tell_empty(a);
-	if (a->form == FL_ANSWER_TABLE && fl_answer_groups(answer) > fl_answer_rows(answer) && isatty(STDERR_FILENO))
-		fprintf(stderr, "(%zu of %llu rows; -n N or --all shows more)\n", fl_answer_rows(answer),
-			(unsigned long long)fl_answer_groups(answer));
+	/* Who named a number knows that there may be more. */
+	if (fl_answer_groups(answer) > fl_answer_rows(answer) && (!a->o->limit || isatty(STDERR_FILENO)))
+		fprintf(stderr, "flowlog %s: %zu of %llu rows; -n N or --all gives more\n", a->command,
+			fl_answer_rows(answer), (unsigned long long)fl_answer_groups(answer));
 	return 0;
 }
 
@@ -281,8 +333,8 @@ static int ask_summary(struct ask *a, int *ret_status)
 	int r = fl_ask_summary(&s, &a->conf);
 
 	r = r ? r : fl_summary_print(&s, a->form);
-	if (!r && s.faults.len)
-		fputs(fl_buf_cstr(&s.faults), stderr);
+	if (!r)
+		fl_source_tell_lines(a->command, &s.faults);
 	if (!r)
 		*ret_status = tell_report(a, &s.report);
 	fl_summary_free(&s);
@@ -299,12 +351,7 @@ int fl_ask_run(const char *command, const char *choice, const struct fl_ask_opti
 		fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));
 		status = 2;
 	}
-	if (!r && o->provenance && a.form == FL_ANSWER_PARQUET) {
-		fprintf(stderr, "flowlog %s: --provenance is a line before csv or json\n", command);
-		status = 2;
-		r = -EINVAL;
-	}
-	if (!r && o->provenance && a.form != FL_ANSWER_TABLE)
+	if (!r && o->provenance)
 		r = fl_provenance_print(a.conf.scan.paths, a.conf.scan.store, a.form);
 	if (!r)
 		r = a.question ? ask_question(&a, &status) : ask_summary(&a, &status);

@@ -93,7 +93,7 @@ const struct fl_command fl_cmd_ports = {
 #undef FL_ASK_ROWS
 static const struct fl_option series_options[] = {
     {"every", 0, NULL, FL_OPT_DURATION, "TIME", "0", NULL,
-     "Width of a row, at least a minute (1m, 1h, 1d); 0: by the span, so that they fit a screen.", FL_ASK_AT(every_ns)},
+     "Width of a row, in whole minutes (1m, 1h, 1d); 0: by the span, so that they fit a screen.", FL_ASK_AT(every_ns)},
 #include "cli/ask_options.def"
 #include "cli/source_options.def"
     {0},

@@ -284,8 +284,10 @@ static int run(void *conf, int argc, char **argv)
 	w.c.parquet.no_bloom = c->no_bloom;
 	r = convert(&w, &scan, to);
 	status = r ? 1 : tell(&w);
+	if (r && w.on_terminal)
+		fputs("\r\033[K", stderr); /* over the progress */
 	if (r == -EINTR && *scan.stop)
-		fputs("flowlog convert: stopped; nothing was written\n", stderr);
+		fputs("flowlog convert: stopped; no file was written\n", stderr);
 	else if (r)
 		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
 	release(&w);

@@ -19,8 +19,7 @@ struct conf {
 /* The answer stands; what it lacks is said beside it. Returns the exit status. */
 static int tell(struct fl_query_told *told)
 {
-	if (told->faults.len)
-		fputs(fl_buf_cstr(&told->faults), stderr);
+	fl_source_tell_lines("query", &told->faults);
 	if (told->report.malformed || told->report.bad_values)
 		fprintf(stderr,
 			"flowlog query: %llu malformed lines were not used, %llu values were none of their column\n",

@@ -22,7 +22,7 @@ void fl_manual_list(const struct fl_command *const *commands, FILE *to)
 {
 	fputs("Usage: flowlog COMMAND [OPTION]... [OPERAND]...\n\nCommands:\n", to);
 	for (; *commands; commands++)
-		fprintf(to, "  %-12s %s\n", (*commands)->name, (*commands)->summary);
+		fprintf(to, "  %-13s %s\n", (*commands)->name, (*commands)->summary);
 	fputs("\n'flowlog COMMAND --help' shows its options.\n", to);
 }
 

@@ -3,6 +3,8 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/units.h"
@@ -43,6 +45,25 @@ void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct f
 				     .region = c->region};
 }
 
+const char *fl_source_once(const struct fl_scan_conf *scan)
+{
+	struct stat st;
+
+	for (size_t i = 0; scan->paths && scan->paths[i]; i++)
+		if (!strcmp(scan->paths[i], "-") ||
+		    (!stat(scan->paths[i], &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+			return scan->paths[i];
+	return NULL;
+}
+
+void fl_source_tell_lines(const char *command, struct fl_buf *lines)
+{
+	const char *at = fl_buf_cstr(lines), *end;
+
+	for (; lines->len && (end = strchr(at, '\n')); at = end + 1)
+		fprintf(stderr, "flowlog %s: %.*s\n", command, (int)(end - at), at);
+}
+
 int fl_source_tell(const char *command, struct fl_scan *s)
 {
 	size_t n = fl_scan_fault_count(s);
@@ -60,7 +81,7 @@ int fl_source_tell(const char *command, struct fl_scan *s)
 		fprintf(stderr, "flowlog %s: %llu value%s none of the field, and taken for -\n", command,
 			(unsigned long long)r.bad_values, r.bad_values == 1 ? " is" : "s are");
 	if (r.damaged_files)
-		fprintf(stderr, "flowlog %s: %llu file%s could not be read to the end\n", command,
+		fprintf(stderr, "flowlog %s: %llu source%s could not be read to the end\n", command,
 			(unsigned long long)r.damaged_files, fl_plural(r.damaged_files));
 	return r.damaged_files ? 1 : 0;
 }

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "cli/sources.h"
 #include "cli/status.h"
 #include "inventory/network.h"
 #include "query/ask.h"
@@ -178,6 +179,12 @@ static int find_newest(const struct fl_where_conf *conf, const struct fl_scan_co
 	}
 	r = fl_ask_newest(scan, &newest);
 	*ret = (int64_t)newest;
+	if (r == -EINVAL) { /* of a source: the usage is right */
+		char text[512];
+
+		snprintf(text, sizeof text, "%s", fl_error_text(r));
+		r = fl_fail(-EBADMSG, "%s", text);
+	}
 	return r;
 }
 
@@ -195,6 +202,11 @@ int fl_where_time(const char *option, const char *text, const struct fl_where_co
 		    "%s: \"%s\" is neither a time (2026-11-20T00:00:00Z, 2026-11-20, seconds since 1970) nor how "
 		    "long before the newest record (90s, 10m, 1h, 2d)",
 		    option, text);
+	if (fl_source_once(scan))
+		return fl_fail(-EINVAL,
+			       "%s %s: to find the newest record takes a reading of its own, and %s can be read only "
+			       "once; name a time (2026-11-20T00:00:00Z), or a file",
+			       option, text, fl_source_once(scan));
 	r = *newest ? 0 : find_newest(conf, scan, newest);
 	*ret = *newest - (int64_t)(back / FL_NS_PER_S);
 	*ret = *ret < 0 ? 0 : *ret;
@@ -205,16 +217,19 @@ int fl_where_time(const char *option, const char *text, const struct fl_where_co
 static int add_times(struct fl_filter **f, const struct fl_where_conf *c, const struct fl_scan_conf *scan)
 {
 	struct fl_filter *g = NULL;
-	int64_t newest = 0, at;
+	int64_t newest = 0, at, since = 0;
 	int r = 0;
 
 	if (c->since) {
 		r = fl_where_time("--since", c->since, c, scan, &newest, &at);
+		since = at;
 		r = r ? r : fl_filter_number(&g, "end", FL_OP_GE, at < 0 ? 0 : (uint64_t)at);
 		r = r ? r : fl_filter_and(f, *f, g);
 	}
 	if (!r && c->until) {
 		r = fl_where_time("--until", c->until, c, scan, &newest, &at);
+		if (!r && c->since && since >= at)
+			r = fl_fail(-EINVAL, "--since %s is not before --until %s", c->since, c->until);
 		r = r ? r : fl_filter_number(&g, "start", FL_OP_LT, at < 0 ? 0 : (uint64_t)at);
 		r = r ? r : fl_filter_and(f, *f, g);
 	}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "query/pass.h"
@@ -100,15 +101,16 @@ static bool is_new(void *ctx, const uint64_t *measures)
 	return measures[a->first] >= a->since_first;
 }
 
-static int make_filter(struct fl_answer *a, const struct fl_filter *user)
+/* The question's and the user's. */
+static int whole_filter(struct fl_filter **ret, const struct fl_question *q, const struct fl_filter *user)
 {
 	struct fl_filter *own = NULL;
-	int r = fl_words_parse(&a->filter, a->question->filter, NULL);
+	int r = fl_words_parse(ret, q->filter, NULL);
 
 	if (r || !user)
 		return r;
 	r = fl_filter_copy(&own, user);
-	return r ? r : fl_filter_and(&a->filter, a->filter, own);
+	return r ? r : fl_filter_and(ret, *ret, own);
 }
 
 /* Groupings of records, then of what comes out of them; the last has order and limit. */
@@ -210,7 +212,7 @@ int fl_ask(struct fl_answer **ret, const struct fl_question *q, const struct fl_
 	a->pipe = fl_pipe_def(q->pipe);
 	a->n_stages = a->pipe ? 1 + a->pipe->n_stages : 1;
 	name_columns(a);
-	r = make_filter(a, conf->filter);
+	r = whole_filter(&a->filter, q, conf->filter);
 	pass.filter = a->filter;
 	job->stage = &a->stage[0];
 	job->n_keys = a->pipe ? a->pipe->n_keys : q->n_keys;
@@ -264,6 +266,21 @@ bool fl_answer_saw(const struct fl_answer *a, enum fl_need need)
 	return a->passed.saw[need];
 }
 
+bool fl_answer_uses(const struct fl_answer *a, enum fl_need need)
+{
+	const uint8_t *key = a->pipe ? a->pipe->key : a->question->key;
+	const uint8_t *metric = a->pipe ? a->pipe->metric : a->question->metric;
+	size_t n_keys = a->pipe ? a->pipe->n_keys : a->question->n_keys;
+	size_t n_metrics = a->pipe ? a->pipe->n_metrics : a->question->n_metrics;
+	unsigned needs = 0;
+
+	for (size_t i = 0; i < n_keys; i++)
+		needs |= fl_key_def((enum fl_key_name)key[i])->needs;
+	for (size_t i = 0; i < n_metrics; i++)
+		needs |= fl_metric_def((enum fl_metric)metric[i])->needs;
+	return needs >> need & 1;
+}
+
 const struct fl_scan_report *fl_answer_report(const struct fl_answer *a)
 {
 	return &a->passed.report;
@@ -291,7 +308,8 @@ void fl_answer_cell(const struct fl_answer *a, size_t row, size_t column, struct
 	}
 	if (column >= a->question->n_keys) {
 		ret->number = fl_groups_measures(g, row)[column - a->question->n_keys];
-		ret->null = ret->number == UINT64_MAX; /* the least of nothing */
+		/* the least and the most of nothing */
+		ret->null = ret->number == UINT64_MAX || (!ret->number && ret->show == FL_SHOW_TIME);
 		return;
 	}
 	fl_groups_key(g, row, column, &v);
@@ -342,7 +360,75 @@ int fl_ask_span(const struct fl_scan_conf *scan_conf, const struct fl_filter *fi
 	return r;
 }
 
-int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
+#define FIELDS_MISSED 64
+
+struct missed {
+	const char *column[FIELDS_MISSED];
+	size_t n, only; /* only: n, or the one that is looked at */
+};
+
+static struct fl_column_range missed_range(void *ctx, const char *column)
+{
+	const struct missed *m = ctx;
+
+	for (size_t i = 0; i < m->n; i++)
+		if ((m->only == m->n || m->only == i) && !strcmp(m->column[i], column))
+			return (struct fl_column_range){.known = true, .may_be_null = true, .all_null = true};
+	return (struct fl_column_range){0};
+}
+
+/* Fields that the filter looks at and no source has. */
+static void find_missed(struct missed *m, const struct fl_filter *f, const struct fl_column_def *def, size_t columns)
+{
+	const char *asked[FL_BATCH_COLUMNS];
+	size_t n = fl_filter_columns(f, asked);
+
+	for (size_t i = 0; i < n && m->n < FIELDS_MISSED; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < columns && !found; k++)
+			found = fl_column_is_named(&def[k], asked[i]);
+		if (!found)
+			m->column[m->n++] = asked[i];
+	}
+	m->only = m->n;
+}
+
+int fl_ask_missing(const struct fl_scan_conf *conf, const struct fl_question *q, const struct fl_filter *user,
+		   struct fl_buf *ret)
+{
+	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	const struct fl_column_def *def;
+	size_t columns = 0, fields = 0;
+	struct missed m = {0};
+	int r = fl_scan_open(&scan, conf, NULL);
+
+	r = r ? r : fl_scan_columns(scan, &def, &columns);
+	r = r ? r : whole_filter(&f, q, user);
+	if (r)
+		return r;
+	for (size_t i = 0; i < columns; i++)
+		fields += def[i].own == FL_OWN_NONE;
+	if (!fields)
+		return 0;
+	find_missed(&m, f, def, columns);
+	/* Whether any record could pass without them. */
+	if (!m.n || fl_filter_may_pass(f, missed_range, NULL, &m))
+		return 0;
+	for (size_t i = 0; i < m.n && !r; i++) {
+		struct fl_column_def column;
+
+		m.only = i;
+		if (fl_filter_may_pass(f, missed_range, NULL, &m))
+			continue;
+		fl_column_find(m.column[i], &column);
+		r = fl_buf_printf(ret, "%s%s", ret->len ? ", " : "", fl_column_title(&column));
+	}
+	return r || ret->len ? r : fl_buf_adds(ret, "several of the filter");
+}
+
+static int find_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 {
 	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
 	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
@@ -361,4 +447,20 @@ int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 			return r;
 	}
 	return fl_ask_span(conf, NULL, &first, ret, &records);
+}
+
+/* One record of a wrong clock (milliseconds, say) must not be what all others are too old for. */
+int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
+{
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	uint64_t first, before, records, tomorrow = (uint64_t)time(NULL) + 86400;
+	int r = find_newest(conf, ret);
+
+	if (r || *ret <= tomorrow)
+		return r;
+	r = fl_filter_number(&f, "end", FL_OP_LE, tomorrow);
+	r = r ? r : fl_ask_span(conf, f, &first, &before, &records);
+	if (!r && records && before)
+		*ret = before;
+	return r;
 }

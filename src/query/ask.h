@@ -64,6 +64,7 @@ uint64_t fl_answer_groups(const struct fl_answer *a); /* before limit */
 uint64_t fl_answer_spilled(const struct fl_answer *a);
 /* Whether any record had the field: false also when there was no record. */
 bool fl_answer_saw(const struct fl_answer *a, enum fl_need need);
+bool fl_answer_uses(const struct fl_answer *a, enum fl_need need); /* a key or a measure comes from the field */
 const struct fl_scan_report *fl_answer_report(const struct fl_answer *a);
 size_t fl_answer_faults(const struct fl_answer *a);
 const char *fl_answer_fault(const struct fl_answer *a, size_t i); /* the first FL_SCAN_FAULTS */
@@ -72,7 +73,13 @@ const char *fl_answer_fault(const struct fl_answer *a, size_t i); /* the first F
 int fl_ask_span(const struct fl_scan_conf *scan, const struct fl_filter *filter, uint64_t *ret_first,
 		uint64_t *ret_last, uint64_t *ret_records);
 
-/* The end of the newest record, as cheaply as the sources allow; 0: there is none. */
+/* Fields without which no record can pass the question's filter and the user's, and which no source has, joined by
+ * ", "; nothing: there are none. */
+int fl_ask_missing(const struct fl_scan_conf *scan, const struct fl_question *q, const struct fl_filter *user,
+		   struct fl_buf *ret);
+
+/* The end of the newest record, as cheaply as the sources allow, of the future only where there is no other; 0: there
+ * is none. */
 int fl_ask_newest(const struct fl_scan_conf *scan, uint64_t *ret);
 
 /* ---- one page about an archive ---- */

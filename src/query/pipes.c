@@ -114,7 +114,7 @@ static const char *state_of(const struct conversation *c)
 static void cell_number(struct fl_cell *c, uint64_t v)
 {
 	c->number = v;
-	c->null = v == UINT64_MAX;
+	c->null = v == UINT64_MAX || (!v && c->show == FL_SHOW_TIME); /* the least and the most of nothing */
 }
 static void cell_key(struct fl_cell *c, const struct fl_group_value *v)
 {

@@ -303,6 +303,9 @@ static int told(struct fl_scan *s, int r)
 	if (!r || r == -EINTR || r == -ENOMEM)
 		return r;
 	fl_scan_add_fault(s, fl_error_text(r));
+	pthread_mutex_lock(&s->faults.lock);
+	s->listed.damaged_files++;
+	pthread_mutex_unlock(&s->faults.lock);
 	return 0;
 }
 

@@ -61,12 +61,12 @@ struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
 	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */
 	uint64_t row_groups_pruned;
-	uint64_t records;              /* looked at, before the filter */
-	uint64_t malformed;            /* lines with another number of fields, or empty values: not used */
-	uint64_t bad_values;           /* values that are none of their column, of the columns that were read: null */
-	uint64_t damaged_files;        /* ended early: truncated, corrupt; rows up to the fault were used */
-	uint64_t unknown_files;        /* in directories, that are no flow logs: left out */
-	bool verdicts_observed;        /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
+	uint64_t records;       /* looked at, before the filter */
+	uint64_t malformed;     /* lines with another number of fields, or empty values: not used */
+	uint64_t bad_values;    /* values that are none of their column, of the columns that were read: null */
+	uint64_t damaged_files; /* and directories: not read, or not to the end; rows up to the fault were used */
+	uint64_t unknown_files; /* in directories, that are no flow logs: left out */
+	bool verdicts_observed; /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
 	int64_t held_first, held_last; /* as names tell: no record began before the one, some record ended at or
 					  after the other; 0: not known */
 };

@@ -12,8 +12,14 @@
 int fl_scan_header(const char *path, const char *line, size_t n, struct fl_format **ret)
 {
 	size_t known = 0;
-	int r = fl_format_from_header(ret, line, n);
+	int r;
 
+	if (!memchr(line, ' ', n) && (memchr(line, ',', n) || memchr(line, '\t', n)))
+		return fl_fail(-EINVAL,
+			       "%s: the first line is of values between commas or tabs, which is not read; fields of a "
+			       "flow log are separated by single spaces",
+			       path);
+	r = fl_format_from_header(ret, line, n);
 	if (r)
 		return fl_wrap(r, "%s", path);
 	for (size_t i = 0; i < fl_format_len(*ret); i++)

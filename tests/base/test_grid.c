@@ -86,10 +86,34 @@ static void refuses(void **state)
 	fl_grid_free(&g);
 }
 
+/* An address without its end is none. */
+static void leaves_out_rather_than_shorten(void **state)
+{
+	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+	struct fl_grid g;
+
+	(void)state;
+	assert_int_equal(fl_grid_init(&g, 3, 4096), 0);
+	g.whole[0] = g.whole[2] = true;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(fl_grid_adds(&g, "207.175.148.89"), 0);
+		assert_int_equal(fl_grid_adds(&g, "a text that may be shortened"), 0);
+		assert_int_equal(fl_grid_adds(&g, "2026-11-20"), 0);
+	}
+	assert_int_equal(fl_grid_print(&g, 40, &out), 0);
+	assert_non_null(strstr(fl_buf_cstr(&out), "207.175.148.89  a text"));
+	assert_non_null(strstr(fl_buf_cstr(&out), "~  2026-11-20\n"));
+	fl_buf_reset(&out);
+	assert_int_equal(fl_grid_print(&g, 30, &out), 0);
+	assert_non_null(strstr(fl_buf_cstr(&out), "207.175.148.89  a tex~\n"));
+	assert_non_null(strstr(fl_buf_cstr(&out), "(1 more columns do not fit)"));
+	fl_grid_free(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(cleans), cmocka_unit_test(lays_out),
-					   cmocka_unit_test(refuses)};
+					   cmocka_unit_test(refuses), cmocka_unit_test(leaves_out_rather_than_shorten)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

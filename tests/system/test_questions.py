@@ -215,7 +215,7 @@ def test_faults_are_told_and_do_not_end_the_answer(flowlog, hand, tmp_path):
     whole = gzip.compress(HAND.encode() * 50)
     (tmp_path / "cut.log.gz").write_bytes(whole[:len(whole) // 2])
     done = flowlog("top", "-o", "csv", tmp_path / "cut.log.gz", check=False)
-    assert done.returncode == 1 and "ended early" in done.stderr and done.stdout.startswith("srcaddr,")
+    assert done.returncode == 1 and "could not be read to the end" in done.stderr and done.stdout.startswith("srcaddr,")
 
 
 def test_what_records_cannot_tell(flowlog, tmp_path):
@@ -229,6 +229,84 @@ def test_what_records_cannot_tell(flowlog, tmp_path):
     assert "no action" in flowlog("series", bare).stderr
     text = flowlog("summary", bare).stdout
     assert "no action" in text and "no log-status" in text
+
+
+def test_what_no_source_has_is_named(flowlog, hand, tmp_path):
+    """That nothing was found by a field which the records lack says nothing."""
+    for args, fields in ((["top", "--vpc", "vpc-1"], "vpc-id"), (["rejects", "-w", "egress and instance i-1"], "flow-direction, instance-id")):
+        done = flowlog(*args, hand)
+        assert done.stdout.startswith("nothing found") and f"looks at ({fields}):" in done.stderr
+    assert "looks at" not in flowlog("top", "--src", "192.0.2.1", hand).stderr
+    path = tmp_path / "nat.log"
+    path.write_text("interface-id srcaddr dstaddr\neni-1 10.0.0.1 10.0.0.2\neni-1 10.0.0.2 10.0.0.1\n")
+    assert "looks at (action):" in flowlog("rejects", path).stderr
+    done = flowlog("top", path)
+    assert "have no bytes" in done.stderr and "have no packets" in done.stderr
+    row, = rows(flowlog, "talks", "10.0.0.1", path)
+    assert row["flows"] == 2 and row["first"] is None and row["last"] is None
+    assert "records without times" in flowlog("top", "--src", "192.0.2.1", path).stdout and "have no start" in flowlog("series", path).stderr
+    text = flowlog("summary", path).stdout
+    assert "no start and end" in text and "2 records, packets not known, bytes not known" in text and "1, of which 0" in text and "gaps" not in text
+    got, = rows(flowlog, "summary", path)
+    assert got["flows"] == 2 and "bytes" not in got and "first" not in got
+
+
+def test_rows_that_are_left_out_are_said(flowlog, tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text("srcaddr bytes packets\n" + "".join(f"10.0.0.{i} {i} 1\n" for i in range(1, 31)))
+    for form in ("table", "csv", "json"):
+        done = flowlog("top", "-o", form, path)
+        assert "10 of 30 rows" in done.stderr and "--all" in done.stderr
+        assert not flowlog("top", "-o", form, "--all", path).stderr and not flowlog("top", "-o", form, "-n", 5, path).stderr
+
+
+@pytest.mark.parametrize("args,said", [
+    (["top", "--provenance"], "-o json"), (["summary", "--provenance"], "-o json"), (["series", "--every", "90s"], "whole minutes"),
+    (["series", "--every", "10s"], "whole minutes"), (["top", "--since", "1m", "--until", "1h"], "is not before"),
+    (["talks", "10.0.0.1", "nosuch.log"], "no such file"), (["talks", "web"], "neither an address")])
+def test_what_cannot_be_asked_is_refused(flowlog, hand, args, said):
+    done = flowlog(*args, hand, check=False)
+    assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_what_cannot_be_read_is_a_failure_and_no_usage(flowlog, hand, tmp_path):
+    (tmp_path / "a.csv").write_text("srcaddr,bytes\n10.0.0.1,5\n")
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)))
+    for name, said in (("a.csv", "commas or tabs"), ("a.bin", "binary data"), ("none", "No such file")):
+        for args in (["top"], ["top", "--since", "1h"]):
+            done = flowlog(*args, tmp_path / name, check=False)
+            assert done.returncode == 1 and said in done.stderr
+    if os.geteuid():
+        pytest.skip("root only: a directory that another user may not list")
+    tree = tmp_path / "tree"
+    (tree / "closed").mkdir(parents=True)
+    (tree / "closed").chmod(0o700)
+    (tree / "a.log").write_text(HAND)
+    as_other = ["setpriv", "--reuid", "65534", "--clear-groups", PROGRAM]
+    for p in (tmp_path, *tmp_path.parents):
+        if p.stat().st_uid == os.geteuid() and str(p).startswith("/tmp/"):
+            p.chmod(p.stat().st_mode | 0o055)
+    for args in (["top", tree], ["summary", tree], ["convert", "--single", "-o", "csv", tree, "-"]):
+        done = subprocess.run([*as_other, *args], capture_output=True, text=True, env=os.environ | {"LSAN_OPTIONS": "detect_leaks=0"})
+        assert done.returncode == 1 and "10.0.0.1" in done.stdout + flowlog("top", hand).stdout, done
+        assert f"flowlog {args[0]}: {tree}/closed/: Permission denied" in done.stderr, done
+
+
+def test_what_can_be_read_once_is_not_asked_twice(flowlog, hand):
+    for args in (["top", "--since", "1h"], ["rejects", "--until", "1m"], ["talks", "10.0.0.1", "--new", "1h"]):
+        for name in ("-", "/dev/stdin"):
+            done = flowlog(*args, hand, name, check=False, input=HAND)
+            assert done.returncode == 2 and f"{name} can be read only once" in done.stderr and not done.stdout
+    done = flowlog("top", "--src", "192.0.2.1", hand, "/dev/stdin", input=HAND)
+    assert done.stdout.startswith("nothing found") and "held" not in done.stdout
+    assert len(rows(flowlog, "top", "--since", str(T0), "-", input=HAND)) == 5
+
+
+def test_a_record_of_the_far_future_is_not_the_newest(flowlog, hand, tmp_path):
+    past = 1439387264
+    line = "2 1 eni-1 10.0.0.1 10.0.0.2 40000 22 6 5 500 {0} {0} ACCEPT OK\n"
+    (tmp_path / "a.log").write_text(line.format(past) + line.format(past - 7200) + line.format(past * 1000))
+    assert sum(r["flows"] for r in rows(flowlog, "top", "--since", "1h", tmp_path / "a.log")) == 2  # that of the future is later, too
 
 
 def test_provenance(flowlog, hand):
