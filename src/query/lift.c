@@ -45,6 +45,14 @@ static bool is_view(const char *name)
 	return !strcasecmp(name, "flows") || !strcasecmp(name, "vpc_flow_logs");
 }
 
+static bool is_one_of(const char *name, const char *const *names)
+{
+	for (; *names; names++)
+		if (!strcasecmp(name, *names))
+			return true;
+	return false;
+}
+
 /* ---- constants ---- */
 
 struct constant {
@@ -56,6 +64,9 @@ struct constant {
 /* The tree has had two shapes: "value" with a type, and since later "literal" with the text as it was written. */
 static bool constant_of(const json_t *e, struct constant *ret)
 {
+	static const char *const types[] = {"VARCHAR", "TINYINT",         "SMALLINT",       "INTEGER",
+					    "BIGINT",  "UTINYINT",        "USMALLINT",      "UINTEGER",
+					    "UBIGINT", "INTEGER_LITERAL", "STRING_LITERAL", NULL};
 	const json_t *literal = json_object_get(e, "literal"), *value = json_object_get(e, "value");
 	const char *kind;
 
@@ -68,7 +79,9 @@ static bool constant_of(const json_t *e, struct constant *ret)
 		ret->text = json_string_value(json_object_get(literal, "text"));
 		return ret->text && (ret->is_text || !strcmp(kind, "INTEGER"));
 	}
-	if (json_is_true(json_object_get(value, "is_null")))
+	/* 1.5 is there as 15, of a DECIMAL. */
+	if (json_is_true(json_object_get(value, "is_null")) ||
+	    !is_one_of(text_of(json_object_get(value, "type"), "id"), types))
 		return false;
 	value = json_object_get(value, "value");
 	ret->is_text = json_is_string(value);
@@ -91,14 +104,6 @@ static bool number_of(const char *text, uint64_t *ret)
 }
 
 /* ---- expressions that are constant, folded by the engine ---- */
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-	for (; *names; names++)
-		if (!strcasecmp(name, *names))
-			return true;
-	return false;
-}
 
 /* *ret_clock: the value is of now, and a later one is larger. */
 static bool is_constant(const json_t *e, unsigned depth, bool *ret_clock)
@@ -355,6 +360,7 @@ static bool date_column_of(const struct tree *t, const json_t *e, struct fl_colu
 /* How the seconds that a column is compared with come out of the other side. */
 enum unit { UNIT_NUMBER, UNIT_TIME, UNIT_DATE, UNIT_N };
 #define DAY 86400
+#define EXACT_MAX (UINT64_C(1) << 53) /* above, a double is rounded, perhaps to the wrong side */
 
 /* A bound that has to be computed is made wider to the next whole number: the engine compares exactly. */
 static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c, enum fl_filter_op op, const json_t *e,
@@ -372,7 +378,7 @@ static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c,
 	if (c->type != FL_COLUMN_U64 || !(lower || upper) || !is_constant(e, 0, &clock) || (clock && upper))
 		return NULL;
 	snprintf(sql, sizeof sql, "SELECT CAST(%s(%s) AS BIGINT)", lower ? "floor" : "ceil", around[unit]);
-	if (!fold(t, sql, e, &number))
+	if (!fold(t, sql, e, &number) || number > EXACT_MAX)
 		return NULL;
 	/* A text becomes a date whatever its time of day is. */
 	if (lower && unit == UNIT_DATE)
