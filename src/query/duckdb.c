@@ -3,6 +3,7 @@
  * out one by one. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include "query/output.h"
 #include "query/query.h"
 #include "query/table.h"
+#include "query/tree.h"
 
 #define NAP_MS 1
 #define EXPLAIN_MAX (1u << 20)
@@ -32,6 +34,7 @@ struct query {
 	struct fl_query_table table;
 	struct fl_lift *lift;
 	volatile sig_atomic_t stop;
+	char temporary[PATH_MAX]; /* directory of this run alone; "": none yet */
 };
 
 /* ---- Ctrl-C ---- */
@@ -66,6 +69,20 @@ static void block_interrupt(sigset_t *ret_old)
 
 /* ---- open ---- */
 
+/* What memory does not hold goes where only this user looks, not into the working directory. */
+static int make_temporary(struct query *q)
+{
+	const char *tmp = getenv("TMPDIR");
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof path, "%s/flowlog-XXXXXX", tmp && *tmp ? tmp : "/var/tmp") >= (int)sizeof path)
+		return fl_fail(-ENAMETOOLONG, "TMPDIR: the path is too long");
+	if (!mkdtemp(path))
+		return fl_fail(-errno, "%s: %m; TMPDIR names a directory for what memory does not hold", path);
+	memcpy(q->temporary, path, sizeof path);
+	return 0;
+}
+
 static int open_database(struct query *q)
 {
 	/* Order costs the reader its parallelism and a view has none; nothing is fetched from the
@@ -82,6 +99,10 @@ static int open_database(struct query *q)
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(settings); i++)
 		if (q->d.set_config(config, settings[i][0], settings[i][1]))
 			r = fl_fail(-EINVAL, "DuckDB refuses the setting %s", settings[i][0]);
+	if (!r)
+		r = make_temporary(q);
+	if (!r && q->d.set_config(config, "temp_directory", q->temporary))
+		r = fl_fail(-EINVAL, "DuckDB refuses the directory %s", q->temporary);
 	snprintf(threads, sizeof threads, "%u", q->conf->scan->threads);
 	if (!r && q->conf->scan->threads && q->d.set_config(config, "threads", threads))
 		r = fl_fail(-EINVAL, "DuckDB refuses %s threads", threads);
@@ -184,10 +205,7 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 		r = failed(q, q->d.prepare_error(statement));
 	} else {
 		type = q->d.prepared_statement_type(statement);
-		if (q->conf->read_only && type != FL_DUCK_STATEMENT_SELECT && type != FL_DUCK_STATEMENT_EXPLAIN)
-			r = fl_fail(-EPERM, "--read-only allows SELECT and EXPLAIN alone");
-		else
-			r = run_pending(q, statement);
+		r = run_pending(q, statement);
 		if (!r && type == FL_DUCK_STATEMENT_EXPLAIN && !strcmp(q->conf->output, "table"))
 			r = explain(q);
 	}
@@ -204,6 +222,8 @@ static int ask(struct query *q)
 
 	if (!n)
 		r = failed(q, why && *why ? why : "there is no statement in the question");
+	if (!r && q->conf->read_only)
+		r = fl_tree_only_asks(&q->d, q->connection, q->conf->sql);
 	for (idx_t i = 0; !r && i < n; i++)
 		r = ask_one(q, statements, i);
 	q->d.destroy_extracted(&statements);
@@ -236,6 +256,8 @@ static void close_database(struct query *q)
 		return;
 	q->d.disconnect(&q->connection);
 	q->d.close(&q->database);
+	if (*q->temporary)
+		rmdir(q->temporary);
 }
 
 int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/error.h"
+#include "query/tree.h"
 #include "query/value.h"
 
 #define DEPTH_MAX 200
@@ -33,24 +34,9 @@ struct tree {
 	int r;
 };
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
 static bool is_view(const char *name)
 {
 	return !strcasecmp(name, "flows") || !strcasecmp(name, "vpc_flow_logs");
-}
-
-static bool is_one_of(const char *name, const char *const *names)
-{
-	for (; *names; names++)
-		if (!strcasecmp(name, *names))
-			return true;
-	return false;
 }
 
 /* ---- constants ---- */
@@ -71,17 +57,17 @@ static bool constant_of(const json_t *e, struct constant *ret)
 	const char *kind;
 
 	*ret = (struct constant){0};
-	if (strcmp(text_of(e, "class"), "CONSTANT") != 0)
+	if (strcmp(fl_tree_text(e, "class"), "CONSTANT") != 0)
 		return false;
 	if (literal) {
-		kind = text_of(literal, "kind");
+		kind = fl_tree_text(literal, "kind");
 		ret->is_text = !strcmp(kind, "STRING");
 		ret->text = json_string_value(json_object_get(literal, "text"));
 		return ret->text && (ret->is_text || !strcmp(kind, "INTEGER"));
 	}
 	/* 1.5 is there as 15, of a DECIMAL. */
 	if (json_is_true(json_object_get(value, "is_null")) ||
-	    !is_one_of(text_of(json_object_get(value, "type"), "id"), types))
+	    !fl_tree_is_one_of(fl_tree_text(json_object_get(value, "type"), "id"), types))
 		return false;
 	value = json_object_get(value, "value");
 	ret->is_text = json_is_string(value);
@@ -114,7 +100,7 @@ static bool is_constant(const json_t *e, unsigned depth, bool *ret_clock)
 						"to_seconds", "to_minutes", "to_hours",  "to_days", "to_timestamp",
 						"date_trunc", "strptime",   "make_date", "date",    "make_timestamp",
 						NULL};
-	const char *class = text_of(e, "class"), *name = text_of(e, "function_name"), *key;
+	const char *class = fl_tree_text(e, "class"), *name = fl_tree_text(e, "function_name"), *key;
 	json_t *child;
 	size_t i;
 
@@ -127,16 +113,17 @@ static bool is_constant(const json_t *e, unsigned depth, bool *ret_clock)
 	if (!json_is_object(e))
 		return true;
 	if (!strcmp(class, "FUNCTION")) {
-		bool clock = is_one_of(name, clocks);
+		bool clock = fl_tree_is_one_of(name, clocks);
 
 		*ret_clock |= clock;
-		if (!clock && !is_one_of(name, functions))
+		if (!clock && !fl_tree_is_one_of(name, functions))
 			return false;
 	} else if (!strcmp(class, "COLUMN_REF")) {
 		/* current_date and its kin are parsed as names. */
 		const char *only = json_string_value(json_array_get(json_object_get(e, "column_names"), 0));
 
-		if (!only || json_array_size(json_object_get(e, "column_names")) != 1 || !is_one_of(only, clocks))
+		if (!only || json_array_size(json_object_get(e, "column_names")) != 1 ||
+		    !fl_tree_is_one_of(only, clocks))
 			return false;
 		*ret_clock = true;
 	} else if (*class && strcmp(class, "CONSTANT") != 0 && strcmp(class, "CAST") != 0) {
@@ -147,69 +134,12 @@ static bool is_constant(const json_t *e, unsigned depth, bool *ret_clock)
 	return true;
 }
 
-/* First value of the first row, as a string of the caller. */
-static char *ask_text(const struct tree *t, const char *sql)
-{
-	struct fl_duck_result result = {0};
-	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
-	fl_duck chunk = NULL;
-	char *ret = NULL;
-
-	if (!t->d->query(t->connection, sql, &result) && (chunk = t->d->fetch_chunk(result)) &&
-	    t->d->data_chunk_get_size(chunk)) {
-		struct fl_duck_column c = {t->d->data_chunk_get_vector(chunk, 0), NULL, 0};
-
-		c.type = t->d->vector_get_column_type(c.vector);
-		c.id = t->d->get_type_id(c.type);
-		if (fl_duck_valid(t->d->vector_get_validity(c.vector), 0) && !fl_duck_print(t->d, &c, 0, &out))
-			ret = strdup(fl_buf_cstr(&out));
-		t->d->destroy_logical_type(&c.type);
-	}
-	if (chunk)
-		t->d->destroy_data_chunk(&chunk);
-	t->d->destroy_result(&result);
-	return ret;
-}
-
-/* "Nowhere" is written as 2^64 - 1, which is no number to the JSON library. Within a string the quotes would have
- * backslashes. */
-static void drop_nowhere(char *text)
-{
-	static const char nowhere[] = "\"query_location\":18446744073709551615";
-	size_t name = strlen("\"query_location\":"), rest = sizeof nowhere - 1 - name;
-
-	for (char *p = text; (p = strstr(p, nowhere)); p += sizeof nowhere - 1) {
-		memset(p + name, ' ', rest - 1);
-		p[name + rest - 1] = '0';
-	}
-}
-
-static json_t *parse_sql(const struct tree *t, const char *sql)
-{
-	struct fl_buf ask FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
-	char *text FL_CLEANUP(fl_freep) = NULL;
-	json_t *root;
-	int r = fl_buf_adds(&ask, "SELECT json_serialize_sql(");
-
-	r = r ? r : fl_sql_quote(&ask, sql, '\'');
-	r = r ? r : fl_buf_adds(&ask, "::VARCHAR)");
-	text = r ? NULL : ask_text(t, fl_buf_cstr(&ask));
-	if (text)
-		drop_nowhere(text);
-	root = text ? json_loads(text, 0, NULL) : NULL;
-	if (root && !json_is_array(json_object_get(root, "statements"))) {
-		json_decref(root);
-		root = NULL;
-	}
-	return root;
-}
-
 /* e, which is_constant, put into `around` in the place of its 1, and that computed. */
 static bool fold(const struct tree *t, const char *around, const json_t *e, uint64_t *ret)
 {
 	struct fl_buf ask FL_CLEANUP(fl_buf_free) = FL_BUF(SQL_MAX);
 	char *text FL_CLEANUP(fl_freep) = NULL, *value FL_CLEANUP(fl_freep) = NULL;
-	json_t *root = parse_sql(t, around), *at, *inner;
+	json_t *root = fl_tree_of(t->d, t->connection, around), *at, *inner;
 	bool ok = false;
 
 	at = json_array_get(
@@ -221,7 +151,7 @@ static bool fold(const struct tree *t, const char *around, const json_t *e, uint
 		json_t *arguments = json_object_get(at, "arguments"), *children = json_object_get(at, "children"),
 		       *holder;
 
-		if ((inner = json_object_get(at, "child")) && !strcmp(text_of(inner, "class"), "CONSTANT")) {
+		if ((inner = json_object_get(at, "child")) && !strcmp(fl_tree_text(inner, "class"), "CONSTANT")) {
 			ok = !json_object_set(at, "child", (json_t *)(uintptr_t)e);
 			break;
 		}
@@ -233,7 +163,7 @@ static bool fold(const struct tree *t, const char *around, const json_t *e, uint
 	if (!text || fl_buf_adds(&ask, "SELECT * FROM json_execute_serialized_sql(") ||
 	    fl_sql_quote(&ask, text, '\'') || fl_buf_adds(&ask, "::JSON)"))
 		return false;
-	value = ask_text(t, fl_buf_cstr(&ask));
+	value = fl_tree_ask(t->d, t->connection, fl_buf_cstr(&ask));
 	return value && number_of(value, ret);
 }
 
@@ -252,14 +182,14 @@ static bool column_of(const struct tree *t, const json_t *e, struct fl_column_de
 	size_t n = json_array_size(names), i;
 	const char *name, *table;
 
-	if (strcmp(text_of(e, "class"), "COLUMN_REF") != 0 || n < 1 || n > 2)
+	if (strcmp(fl_tree_text(e, "class"), "COLUMN_REF") != 0 || n < 1 || n > 2)
 		return false;
 	name = json_string_value(json_array_get(names, n - 1));
 	table = n == 2 ? json_string_value(json_array_get(names, 0)) : NULL;
 	if (!name || (table && !is_own(t, table)))
 		return false;
 	/* A name that the SELECT gives could be meant where the sources lack the column. */
-	json_array_foreach(t->aliases, i, item) if (!strcasecmp(text_of(item, "alias"), name)) return false;
+	json_array_foreach(t->aliases, i, item) if (!strcasecmp(fl_tree_text(item, "alias"), name)) return false;
 	for (enum fl_log_kind kind = FL_LOG_VPC; kind <= FL_LOG_TGW; kind++)
 		for (unsigned f = 0; f < fl_field_count(kind); f++)
 			if (!strcasecmp(fl_field_at(kind, f)->column, name))
@@ -326,10 +256,10 @@ static const struct comparison {
 /* to_timestamp(start) and from_unixtime(start) are compared as the times they are. */
 static bool time_column_of(const struct tree *t, const json_t *e, struct fl_column_def *ret)
 {
-	const char *name = text_of(e, "function_name");
+	const char *name = fl_tree_text(e, "function_name");
 	const json_t *arguments = json_object_get(e, "arguments"), *argument;
 
-	if (strcmp(text_of(e, "class"), "FUNCTION") != 0 ||
+	if (strcmp(fl_tree_text(e, "class"), "FUNCTION") != 0 ||
 	    (strcasecmp(name, "to_timestamp") != 0 && strcasecmp(name, "from_unixtime") != 0))
 		return false;
 	argument = json_array_get(arguments ? arguments : json_object_get(e, "children"), 0);
@@ -353,7 +283,7 @@ static bool date_column_of(const struct tree *t, const json_t *e, struct fl_colu
 	const char *name = json_string_value(json_array_get(names, n == 2));
 
 	return (n == 1 || (n == 2 && is_own(t, json_string_value(json_array_get(names, 0))))) &&
-	       !strcasecmp(t->view, "vpc_flow_logs") && !strcmp(text_of(e, "class"), "COLUMN_REF") && name &&
+	       !strcasecmp(t->view, "vpc_flow_logs") && !strcmp(fl_tree_text(e, "class"), "COLUMN_REF") && name &&
 	       !strcasecmp(name, "date") && fl_column_find("start", ret);
 }
 
@@ -409,7 +339,7 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 	enum unit unit;
 
 	for (size_t i = 0; i < FL_ARRAY_LEN(comparisons); i++)
-		if (!strcmp(text_of(e, "type"), comparisons[i].type))
+		if (!strcmp(fl_tree_text(e, "type"), comparisons[i].type))
 			c = &comparisons[i];
 	if (!c)
 		return NULL;
@@ -468,7 +398,7 @@ static struct fl_filter *lift_in(struct tree *t, const json_t *e)
 static struct fl_filter *lift_function(struct tree *t, const json_t *e)
 {
 	const json_t *arguments = json_object_get(e, "arguments"), *args[2];
-	const char *name = text_of(e, "function_name");
+	const char *name = fl_tree_text(e, "function_name");
 	struct fl_column_def column;
 	struct fl_filter *f = NULL;
 	struct constant c;
@@ -490,7 +420,7 @@ static struct fl_filter *lift(struct tree *t, const json_t *e, unsigned depth);
 
 static struct fl_filter *lift_conjunction(struct tree *t, const json_t *e, unsigned depth)
 {
-	bool is_and = !strcmp(text_of(e, "type"), "CONJUNCTION_AND");
+	bool is_and = !strcmp(fl_tree_text(e, "type"), "CONJUNCTION_AND");
 	struct fl_filter *all = NULL;
 	json_t *child;
 	size_t i;
@@ -520,7 +450,7 @@ static struct fl_filter *lift_conjunction(struct tree *t, const json_t *e, unsig
 /* What a row for which e is true fulfils; NULL: nothing is known. */
 static struct fl_filter *lift(struct tree *t, const json_t *e, unsigned depth)
 {
-	const char *class = text_of(e, "class"), *type = text_of(e, "type");
+	const char *class = fl_tree_text(e, "class"), *type = fl_tree_text(e, "type");
 
 	if (depth > DEPTH_MAX || t->r)
 		return NULL;
@@ -539,8 +469,8 @@ static struct fl_filter *lift(struct tree *t, const json_t *e, unsigned depth)
 
 static bool is_reference(const json_t *from)
 {
-	return !strcmp(text_of(from, "type"), "BASE_TABLE") && is_view(text_of(from, "table_name")) &&
-	       !*text_of(from, "schema_name") && !*text_of(from, "catalog_name");
+	return !strcmp(fl_tree_text(from, "type"), "BASE_TABLE") && is_view(fl_tree_text(from, "table_name")) &&
+	       !*fl_tree_text(from, "schema_name") && !*fl_tree_text(from, "catalog_name");
 }
 
 /* What may read the view where no condition of it is seen, as query('FROM flows') and main.flows do. Functions that
@@ -550,12 +480,12 @@ static bool reads_unseen(const json_t *from)
 	static const char *const apart[] = {
 	    "range",        "generate_series", "unnest",    "repeat",         "read_csv", "read_csv_auto",
 	    "read_parquet", "parquet_scan",    "read_json", "read_json_auto", NULL};
-	const char *type = text_of(from, "type");
+	const char *type = fl_tree_text(from, "type");
 
 	if (!strcmp(type, "BASE_TABLE"))
-		return is_view(text_of(from, "table_name")) && !is_reference(from);
+		return is_view(fl_tree_text(from, "table_name")) && !is_reference(from);
 	if (!strcmp(type, "TABLE_FUNCTION"))
-		return !is_one_of(text_of(json_object_get(from, "function"), "function_name"), apart);
+		return !fl_tree_is_one_of(fl_tree_text(json_object_get(from, "function"), "function_name"), apart);
 	return !strcmp(type, "SHOW_REF");
 }
 
@@ -571,8 +501,8 @@ static void add_reference(struct tree *t, const json_t *select)
 	const json_t *from = json_object_get(select, "from_table"), *where = json_object_get(select, "where_clause");
 	struct fl_filter *f;
 
-	t->view = text_of(from, "table_name");
-	t->alias = *text_of(from, "alias") ? text_of(from, "alias") : NULL;
+	t->view = fl_tree_text(from, "table_name");
+	t->alias = *fl_tree_text(from, "alias") ? fl_tree_text(from, "alias") : NULL;
 	t->aliases = json_object_get(select, "select_list");
 	f = json_is_object(where) && !is_changed(from) ? lift(t, where, 0) : NULL;
 	if (!f)
@@ -589,7 +519,7 @@ static bool names_view_itself(const json_t *ctes)
 	json_t *entry;
 	size_t i;
 
-	json_array_foreach(json_object_get(ctes, "map"), i, entry) if (is_view(text_of(entry, "key"))) return true;
+	json_array_foreach(json_object_get(ctes, "map"), i, entry) if (is_view(fl_tree_text(entry, "key"))) return true;
 	return false;
 }
 
@@ -615,7 +545,7 @@ static void walk(struct tree *t, const json_t *o, bool direct, unsigned depth)
 		t->give_up = true;
 		return;
 	}
-	if (!strcmp(text_of(o, "type"), "SELECT_NODE") && is_reference(json_object_get(o, "from_table"))) {
+	if (!strcmp(fl_tree_text(o, "type"), "SELECT_NODE") && is_reference(json_object_get(o, "from_table"))) {
 		add_reference(t, o);
 		direct = true;
 	} else {
@@ -623,23 +553,6 @@ static void walk(struct tree *t, const json_t *o, bool direct, unsigned depth)
 	}
 	json_object_foreach((json_t *)(uintptr_t)o, key, child)
 	    walk(t, child, direct && !strcmp(key, "from_table"), depth + 1);
-}
-
-static const char *after_explain(const char *sql)
-{
-	static const char *const words[] = {"explain", "analyze"};
-
-	for (size_t i = 0; i < FL_ARRAY_LEN(words); i++) {
-		size_t n = strlen(words[i]);
-
-		while (isspace((unsigned char)*sql))
-			sql++;
-		if (!strncasecmp(sql, words[i], n) && isspace((unsigned char)sql[n]))
-			sql += n;
-		else if (!i)
-			break;
-	}
-	return sql;
 }
 
 static int lift_statement(struct tree *t, const json_t *statement, struct fl_filter **ret)
@@ -657,7 +570,7 @@ int fl_lift_new(struct fl_lift **ret, const struct fl_duckdb *d, fl_duck connect
 {
 	struct tree t = {.d = d, .connection = connection};
 	struct fl_lift *l FL_CLEANUP(fl_lift_free) = NULL;
-	json_t *root = parse_sql(&t, after_explain(sql)), *statements = json_object_get(root, "statements");
+	json_t *root = fl_tree_of(d, connection, sql), *statements = json_object_get(root, "statements");
 	size_t n = json_array_size(statements);
 
 	*ret = NULL;

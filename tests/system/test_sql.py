@@ -271,7 +271,9 @@ def test_the_date_of_athena_passes_over_days(ask, flowlog, archive):
     "PRAGMA enable_profiling", "SELECT 1; EXPORT DATABASE '{0}/e'", "EXPLAIN ANALYZE COPY (SELECT 1) TO '{0}/out.csv'",
     "WITH a AS (SELECT * FROM read_blob('/etc/passwd')) SELECT * FROM a", "SELECT * FROM json_execute_serialized_sql('x')",
     "SELECT * FROM read_parquet('/etc/passwd')", "SET lock_configuration = false", "RESET enable_external_access",
-    "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')"])
+    "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')", "SELECT * FROM enable_logging(storage='file', storage_path='{0}/l')",
+    "SELECT * FROM enable_profiling(save_location='{0}/p')", "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", "SELECT * FROM duckdb_settings()",
+    "SELECT 1 WHERE EXISTS (SELECT * FROM enable_logging())"])
 def test_statements_of_strangers_reach_nothing_else(ask, flowlog, archive, tmp_path, sql):
     done = flowlog("query", "--read-only", sql.format(tmp_path), archive, check=False)
     assert done.returncode == 1 and done.stderr and "root:" not in done.stdout + done.stderr
@@ -292,3 +294,12 @@ def test_damage_is_told_and_the_rest_answered(ask, flowlog, tmp_path):
     assert done.returncode == 1 and "cut.log.gz" in done.stderr and "good.log" in done.stderr
     n = json.loads(done.stdout)["n"]
     assert 1000 < n < 20002
+
+
+def test_what_memory_does_not_hold_goes_into_a_directory_of_its_own(ask, flowlog, archive, tmp_path):
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    sql = "SELECT count(*) AS n FROM (SELECT srcaddr, dstaddr, start, bytes, i FROM flows, range(60) t(i) ORDER BY bytes, i, srcaddr)"
+    done = flowlog("query", "-o", "json", f"SET memory_limit = '60MB'; {sql}", archive, env=env, cwd=tmp_path)
+    assert json.loads(done.stdout) == {"n": 48 * 200 * 60} and not list(tmp_path.iterdir())
+    done = flowlog("query", "SELECT 1", archive, env={**env, "TMPDIR": str(tmp_path / "none")}, check=False)
+    assert done.returncode == 1 and "TMPDIR" in done.stderr
