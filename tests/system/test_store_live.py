@@ -36,7 +36,7 @@ def test_a_full_disk_stops_delivery_and_nothing_else(daemon, flowlog, pair, smal
         before = d.status("meter")
         time.sleep(seconds)
         # Status files cannot be rewritten either; the journal was set aside beforehand. That does not mean that nobody runs.
-        assert len(re.findall(r"^\w+ +running ", flowlog("status", "--store", d.store).stdout, re.M)) == 3
+        assert len(re.findall(r"^\w+ +running ", flowlog("status", "--store", d.store).stdout, re.M)) == 4
         assert "is running" in flowlog("detach", "--store", d.store, check=False).stderr
         assert "is the disk full?" in flowlog("top", "--store", d.store).stdout
         (small_disk / "ballast").unlink()
