@@ -150,24 +150,15 @@ void fl_cache_remove(struct fl_cache *c, const char *name)
 
 static int unnamed(uint64_t size)
 {
-	const char *dir = getenv("TMPDIR");
-	char path[FL_AWS_PATH_MAX];
+	const char *dir = fl_temp_dir();
 	int fd = size <= IN_MEMORY_MAX ? memfd_create("flowlog", MFD_CLOEXEC) : -1;
 
 	if (fd >= 0)
 		return fd;
-	if (!dir || *dir != '/')
-		dir = "/var/tmp"; /* /tmp is often memory */
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && snprintf(path, sizeof path, "%s/flowlog-XXXXXX", dir) < (int)sizeof path) {
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd >= 0)
-			unlink(path);
-	}
-	if (fd < 0)
-		return fl_fail(-errno, "%s: %m; TMPDIR names where objects of %llu bytes are put", dir,
-			       (unsigned long long)size);
-	return fd;
+	fd = fl_temp_file(dir);
+	return fd >= 0 ? fd
+		       : fl_fail(fd, "%s: %s; TMPDIR names where objects of %llu bytes are put", dir, strerror(-fd),
+				 (unsigned long long)size);
 }
 
 int fl_cache_begin(struct fl_cache *c, uint64_t size, struct fl_cache_file *ret)

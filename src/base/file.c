@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,4 +167,28 @@ int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, f
 	}
 	closedir(d);
 	return r;
+}
+
+const char *fl_temp_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	return dir && *dir ? dir : access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp";
+}
+
+int fl_temp_file(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char path[PATH_MAX];
+
+	if (fd >= 0)
+		return fd;
+	/* Not every file system has files without a name. */
+	if (snprintf(path, sizeof path, "%s/flowlog-XXXXXX", dir) >= (int)sizeof path)
+		return -ENAMETOOLONG;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
 }

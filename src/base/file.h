@@ -26,6 +26,11 @@ int fl_mkdirs(int dirfd, const char *path, mode_t mode);
 typedef int (*fl_walk_fn)(void *ctx, int dirfd, char *path, char *name);
 int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, void *ctx);
 
+/* TMPDIR, else /var/tmp (/tmp is often memory), else /tmp. */
+const char *fl_temp_dir(void);
+/* A file without a name in dir, gone when it is closed: its descriptor, or -errno without a sentence. */
+int fl_temp_file(const char *dir);
+
 /* All of it or an error; EINTR handled. */
 int fl_write_all(int fd, const void *data, size_t n);
 int fl_fsync_dir(int dirfd, const char *path);

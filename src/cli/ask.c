@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/units.h"
 #include "cli/answer.h"
 #include "query/ask.h"
@@ -26,13 +27,6 @@ struct ask {
 	struct fl_ask_conf conf;
 	enum fl_answer_form form;
 };
-
-static const char *temporary_directory(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	return dir && *dir ? dir : access("/var/tmp", W_OK) ? "/tmp" : "/var/tmp";
-}
 
 static uint64_t memory_of_machine(void)
 {
@@ -142,7 +136,7 @@ static int prepare(struct ask *a, int argc, char **argv)
 							   : UINT64_MAX,
 				       .bucket = 60,
 				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : memory_of_machine(),
-				       .tmp = temporary_directory()};
+				       .tmp = fl_temp_dir()};
 	if (!r && talks)
 		r = talks_filter(a, &argc, &argv);
 	argv[argc] = NULL; /* argv has room for it */
@@ -163,21 +157,6 @@ static int prepare(struct ask *a, int argc, char **argv)
 
 /* ---- what is said beside the answer ---- */
 
-static int tell_report(const struct ask *a, const struct fl_scan_report *p)
-{
-	if (p->malformed)
-		fprintf(stderr, "flowlog %s: %llu malformed line%s not used\n", a->command,
-			(unsigned long long)p->malformed, p->malformed == 1 ? " was" : "s were");
-	if (p->bad_values)
-		fprintf(stderr, "flowlog %s: %llu value%s none of the column, and taken for -\n", a->command,
-			(unsigned long long)p->bad_values, p->bad_values == 1 ? " was" : "s were");
-	if (p->damaged_files)
-		fprintf(stderr,
-			"flowlog %s: %llu source%s could not be read to the end; rows up to the fault were used\n",
-			a->command, (unsigned long long)p->damaged_files, fl_plural(p->damaged_files));
-	return p->damaged_files ? 1 : 0;
-}
-
 static int tell_faults(const struct ask *a, const struct fl_answer *answer)
 {
 	size_t n = fl_answer_faults(answer);
@@ -186,7 +165,7 @@ static int tell_faults(const struct ask *a, const struct fl_answer *answer)
 		fprintf(stderr, "flowlog %s: %s\n", a->command, fl_answer_fault(answer, i));
 	if (n > FL_SCAN_FAULTS)
 		fprintf(stderr, "flowlog %s: and %zu more faults\n", a->command, n - FL_SCAN_FAULTS);
-	return tell_report(a, fl_answer_report(answer));
+	return fl_source_tell_report(a->command, fl_answer_report(answer));
 }
 
 static void span_text(char ret[64], bool any, uint64_t first, uint64_t last)
@@ -283,8 +262,7 @@ static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
 	if (!store || fl_answer_report(answer)->verdicts_observed ||
 	    (!fl_answer_uses(answer, FL_NEED_ACTION) && strcmp(a->command, "rejects")))
 		return;
-	fprintf(stderr, "flowlog %s: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n",
-		a->command);
+	fl_source_tell_unobserved(a->command);
 }
 
 /* ---- answering ---- */
@@ -336,7 +314,7 @@ static int ask_summary(struct ask *a, int *ret_status)
 	if (!r)
 		fl_source_tell_lines(a->command, &s.faults);
 	if (!r)
-		*ret_status = tell_report(a, &s.report);
+		*ret_status = fl_source_tell_report(a->command, &s.report);
 	fl_summary_free(&s);
 	return r;
 }

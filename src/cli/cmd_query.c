@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flowlog query: SQL over delivered files and the journal beyond them. */
+#include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -16,15 +18,24 @@ struct conf {
 	bool verdicts, read_only;
 };
 
-/* The answer stands; what it lacks is said beside it. Returns the exit status. */
-static int tell(struct fl_query_told *told)
+static bool mentions(const char *sql, const char *word)
 {
+	size_t n = strlen(word);
+
+	for (const char *p = sql; (p = strcasestr(p, word)); p += n)
+		if ((p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_')) && !isalnum((unsigned char)p[n]) &&
+		    p[n] != '_')
+			return true;
+	return false;
+}
+
+/* The answer stands; what it lacks is said beside it, what ACCEPT means to people alone. Returns the exit status. */
+static int tell(const char *sql, struct fl_query_told *told)
+{
+	if (told->report.records && !told->report.verdicts_observed && isatty(STDERR_FILENO) && mentions(sql, "action"))
+		fl_source_tell_unobserved("query");
 	fl_source_tell_lines("query", &told->faults);
-	if (told->report.malformed || told->report.bad_values)
-		fprintf(stderr,
-			"flowlog query: %llu malformed lines were not used, %llu values were none of their column\n",
-			(unsigned long long)told->report.malformed, (unsigned long long)told->report.bad_values);
-	return told->report.damaged_files ? 1 : 0;
+	return fl_source_tell_report("query", &told->report);
 }
 
 static int run(void *conf, int argc, char **argv)
@@ -49,7 +60,7 @@ static int run(void *conf, int argc, char **argv)
 	r = fl_query_run(&q, &told);
 	if (r)
 		fprintf(stderr, "flowlog query: %s\n", fl_error_text(r));
-	status = r ? 1 : tell(&told);
+	status = r ? 1 : tell(q.sql, &told);
 	fl_buf_free(&told.faults);
 	return status;
 }

@@ -64,6 +64,23 @@ void fl_source_tell_lines(const char *command, struct fl_buf *lines)
 		fprintf(stderr, "flowlog %s: %.*s\n", command, (int)(end - at), at);
 }
 
+int fl_source_tell_report(const char *command, const struct fl_scan_report *r)
+{
+	if (r->malformed == 1)
+		fprintf(stderr, "flowlog %s: 1 line is no record of its file's format and was left out\n", command);
+	else if (r->malformed)
+		fprintf(stderr, "flowlog %s: %llu lines are no records of their files' formats and were left out\n",
+			command, (unsigned long long)r->malformed);
+	if (r->bad_values)
+		fprintf(stderr, "flowlog %s: %llu value%s none of the field, and taken for -\n", command,
+			(unsigned long long)r->bad_values, r->bad_values == 1 ? " is" : "s are");
+	if (r->damaged_files)
+		fprintf(stderr,
+			"flowlog %s: %llu source%s could not be read to the end; records up to the fault were used\n",
+			command, (unsigned long long)r->damaged_files, fl_plural(r->damaged_files));
+	return r->damaged_files ? 1 : 0;
+}
+
 int fl_source_tell(const char *command, struct fl_scan *s)
 {
 	size_t n = fl_scan_fault_count(s);
@@ -74,16 +91,13 @@ int fl_source_tell(const char *command, struct fl_scan *s)
 		fprintf(stderr, "flowlog %s: %s\n", command, fl_scan_fault(s, i));
 	if (n > FL_SCAN_FAULTS)
 		fprintf(stderr, "flowlog %s: and %zu more faults\n", command, n - FL_SCAN_FAULTS);
-	if (r.malformed)
-		fprintf(stderr, "flowlog %s: %llu line%s no records of their file's format and were left out\n",
-			command, (unsigned long long)r.malformed, r.malformed == 1 ? " is" : "s are");
-	if (r.bad_values)
-		fprintf(stderr, "flowlog %s: %llu value%s none of the field, and taken for -\n", command,
-			(unsigned long long)r.bad_values, r.bad_values == 1 ? " is" : "s are");
-	if (r.damaged_files)
-		fprintf(stderr, "flowlog %s: %llu source%s could not be read to the end\n", command,
-			(unsigned long long)r.damaged_files, fl_plural(r.damaged_files));
-	return r.damaged_files ? 1 : 0;
+	return fl_source_tell_report(command, &r);
+}
+
+void fl_source_tell_unobserved(const char *command)
+{
+	fprintf(stderr, "flowlog %s: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n",
+		command);
 }
 
 int fl_source_records(const char *command, const struct fl_source_conf *c, char *const *paths,

@@ -35,7 +35,11 @@ const char *fl_source_once(const struct fl_scan_conf *scan);
 /* Sentences about faults, a line each, with the name of the command before them. */
 void fl_source_tell_lines(const char *command, struct fl_buf *lines);
 /* What was wrong with sources, on standard error. The exit status that it calls for. */
+int fl_source_tell_report(const char *command, const struct fl_scan_report *r);
+/* The same after the faults themselves. */
 int fl_source_tell(const char *command, struct fl_scan *s);
+/* ACCEPT where nothing looked says less than it seems to. */
+void fl_source_tell_unobserved(const char *command);
 /* Every record that passes the filter (may be NULL), in order where sources have one. *ret_status: as fl_source_tell.
  */
 int fl_source_records(const char *command, const struct fl_source_conf *c, char *const *paths,

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "query/pass.h"
 #include "scan/words.h"
 
@@ -341,7 +342,7 @@ int fl_ask_span(const struct fl_scan_conf *scan_conf, const struct fl_filter *fi
 	    .n_measures = 3,
 	    .order = FL_GROUP_BY_KEYS,
 	    .memory = 1 << 20,
-	    .tmp = "/tmp"};
+	    .tmp = fl_temp_dir()};
 	int r = fl_pass_open(&scan, &pass, &c.threads);
 
 	r = r ? r : fl_stage_make(&stage, &c);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A question: the library opened, the view "flows" built over the sources, the statements carried
  * out one by one. */
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -72,10 +71,9 @@ static void block_interrupt(sigset_t *ret_old)
 /* What memory does not hold goes where only this user looks, not into the working directory. */
 static int make_temporary(struct query *q)
 {
-	const char *tmp = getenv("TMPDIR");
 	char path[PATH_MAX];
 
-	if (snprintf(path, sizeof path, "%s/flowlog-XXXXXX", tmp && *tmp ? tmp : "/var/tmp") >= (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/flowlog-XXXXXX", fl_temp_dir()) >= (int)sizeof path)
 		return fl_fail(-ENAMETOOLONG, "TMPDIR: the path is too long");
 	if (!mkdtemp(path))
 		return fl_fail(-errno, "%s: %m; TMPDIR names a directory for what memory does not hold", path);
@@ -230,25 +228,6 @@ static int ask(struct query *q)
 	return r;
 }
 
-static bool mentions(const char *sql, const char *word)
-{
-	size_t n = strlen(word);
-
-	for (const char *p = sql; (p = strcasestr(p, word)); p += n)
-		if ((p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_')) && !isalnum((unsigned char)p[n]) &&
-		    p[n] != '_')
-			return true;
-	return false;
-}
-
-/* Nobody should read ACCEPT as "was let in" where nothing looked. Scripts are spared the line. */
-static void note_verdicts(const struct query *q)
-{
-	if (q->table.report.records && !q->table.report.verdicts_observed && isatty(STDERR_FILENO) &&
-	    mentions(q->conf->sql, "action"))
-		fputs("flowlog: note: verdicts were not observed here; ACCEPT means \"not seen rejected\"\n", stderr);
-}
-
 /* Runs end with what they are of: only then is the report complete. */
 static void close_database(struct query *q)
 {
@@ -288,7 +267,6 @@ int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)
 	}
 	close_database(&q);
 	if (!r) {
-		note_verdicts(&q);
 		ret->report = q.table.report;
 		r = fl_buf_add(&ret->faults, q.table.faults.data, q.table.faults.len);
 	}

@@ -35,18 +35,11 @@ int fl_group_sort_parts(struct fl_group_part *p, unsigned parts)
 static int open_file(struct fl_group_worker *w)
 {
 	const char *dir = w->groups->conf.tmp;
-	char path[4096];
+	int fd = fl_temp_file(dir);
 
-	w->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (w->fd >= 0)
-		return 0;
-	if (snprintf(path, sizeof path, "%s/flowlog-XXXXXX", dir) >= (int)sizeof path)
-		return fl_fail(-ENAMETOOLONG, "%s: too long for the name of a directory", dir);
-	w->fd = mkostemp(path, O_CLOEXEC);
-	if (w->fd < 0)
-		return fl_fail(-errno, "%s: no temporary file: %s; set TMPDIR, or raise --memory", dir,
-			       strerror(errno));
-	unlink(path);
+	if (fd < 0)
+		return fl_fail(fd, "%s: no temporary file: %s; set TMPDIR, or raise --memory", dir, strerror(-fd));
+	w->fd = fd;
 	return 0;
 }
 

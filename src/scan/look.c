@@ -224,15 +224,15 @@ static int judge(const struct fl_scan *s, struct fl_opened *o)
 /* Parquet is read from its end: what comes through a pipe goes into an unnamed file first. */
 static int spool(const struct fl_scan *s, struct fl_opened *o)
 {
-	const char *tmp = getenv("TMPDIR"), *dir = tmp && *tmp ? tmp : "/tmp";
-	int fd FL_CLEANUP(fl_closep) = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	const char *dir = fl_temp_dir();
+	int fd FL_CLEANUP(fl_closep) = fl_temp_file(dir);
 	char block[65536];
 	ssize_t n;
 	int r;
 
 	if (fd < 0)
-		return fl_fail(-errno, "%s: Parquet needs a file, and there can be none in %s (TMPDIR): %m", o->path,
-			       dir);
+		return fl_fail(fd, "%s: Parquet needs a file, and there can be none in %s (TMPDIR): %s", o->path, dir,
+			       strerror(-fd));
 	r = fl_write_all(fd, o->head, o->n_head);
 	o->size = o->n_head;
 	while (!r && (n = read_some(s, o, block, sizeof block, 0)) != 0) {

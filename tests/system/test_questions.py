@@ -208,7 +208,7 @@ def test_faults_are_told_and_do_not_end_the_answer(flowlog, hand, tmp_path):
     (tmp_path / "bad.log").write_text(HAND + "3 1 eni-1 10.0.0.1\n" + HAND.splitlines()[1].replace("10.0.0.1", "10.0.0.x") + "\n")
     done = flowlog("top", "-o", "csv", tmp_path / "bad.log")
     assert done.stdout == flowlog("top", "-o", "csv", hand).stdout
-    assert "bad.log:14" in done.stderr and "1 malformed line was not used" in done.stderr and "1 value was none of the column" in done.stderr
+    assert "bad.log:14" in done.stderr and "1 line is no record of its file's format and was left out" in done.stderr and "1 value is none of the field" in done.stderr
     (tmp_path / "many.log").write_text(HAND + "x\n" * 1000)
     err = flowlog("top", tmp_path / "many.log").stderr.splitlines()
     assert len(err) < 30 and any("1000 malformed" in line for line in err)
