@@ -9,28 +9,9 @@
 
 #include "base/error.h"
 
-static char dir[64];
-int dirfd_ = -1;
-
-void clean(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	if (*dir && system(command))
-		fail();
-	*dir = '\0';
-	if (dirfd_ >= 0)
-		close(dirfd_);
-	dirfd_ = -1;
-}
-
 void begin(uint64_t window_ns, uint64_t ring)
 {
-	clean();
-	strcpy(dir, "/tmp/fl-engine-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY);
+	sim_place();
 	sim_new(window_ns, ring);
 }
 
@@ -54,7 +35,7 @@ unsigned run_name[2];
 
 void start_conf(bool reused, uint64_t memory)
 {
-	struct fl_engine_conf conf = {.shmfd = dirfd_,
+	struct fl_engine_conf conf = {.shmfd = sim_dir,
 				      .ops = &sim_ops,
 				      .clock = fl_clock_sim(&sim->time),
 				      .window_ns = sim->window_ns,

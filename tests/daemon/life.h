@@ -12,7 +12,6 @@
 #define S FL_NS_PER_S
 #define MS FL_NS_PER_MS
 
-extern int dirfd_; /* of the log */
 extern struct fl_engine *engine;
 extern bool (*behind)(void *, const char *, const struct fl_key *, struct fl_addr *);
 extern void *behind_ctx;
@@ -20,7 +19,6 @@ extern uint64_t snapshots;   /* 1: after every window */
 extern unsigned run_name[2]; /* for messages */
 
 void begin(uint64_t window_ns, uint64_t ring);
-void clean(void);
 struct fl_eni eni(unsigned slot);
 void start_conf(bool reused, uint64_t memory);
 void start(bool reused);

@@ -2,6 +2,8 @@
 #include "sim.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,6 +14,37 @@
 #include "journal/journal.h"
 
 struct sim *sim;
+
+static char path[64];
+int sim_dir = -1;
+
+void sim_leave(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof command, "rm -rf %s", path);
+	if (*path && system(command))
+		fail();
+	*path = '\0';
+	if (sim_dir >= 0)
+		close(sim_dir);
+	sim_dir = -1;
+}
+
+void sim_place(void)
+{
+	sim_leave();
+	strcpy(path, "/tmp/fl-engine-XXXXXX");
+	assert_non_null(mkdtemp(path));
+	sim_dir = open(path, O_RDONLY | O_DIRECTORY);
+}
+
+int sim_end(void **state)
+{
+	(void)state;
+	sim_leave();
+	return 0;
+}
 
 void sim_new(uint64_t window_ns, uint64_t ring_size)
 {

@@ -73,6 +73,10 @@ struct sim {
 extern struct sim *sim;
 extern const struct fl_live_ops sim_ops;
 
+extern int sim_dir; /* a new directory, for the log */
+void sim_place(void);
+void sim_leave(void);                                 /* removes it */
+int sim_end(void **state);                            /* the same, as a group's teardown */
 void sim_new(uint64_t window_ns, uint64_t ring_size); /* at a wall time in the middle of a window */
 void sim_send(unsigned slot, bool egress, uint32_t flow, uint32_t packets, uint64_t bytes);
 /* A packet of 60 bytes. */

@@ -292,7 +292,7 @@ static void a_log_that_is_no_log(void **state)
 		run(2 * S);
 		fl_engine_free(&engine);
 		if (what == 0) { /* another boot */
-			struct fl_engine_conf conf = {.shmfd = dirfd_,
+			struct fl_engine_conf conf = {.shmfd = sim_dir,
 						      .ops = &sim_ops,
 						      .clock = fl_clock_sim(&sim->time),
 						      .window_ns = sim->window_ns,
@@ -302,7 +302,7 @@ static void a_log_that_is_no_log(void **state)
 			assert_int_equal(fl_engine_new(&engine, &conf), 0);
 			assert_false(fl_engine_had_log(engine));
 		} else if (what == 1) { /* garbage */
-			int fd = openat(dirfd_, "wal", O_WRONLY | O_TRUNC);
+			int fd = openat(sim_dir, "wal", O_WRONLY | O_TRUNC);
 
 			assert_int_equal(write(fd, "garbage garbage garbage", 23), 23);
 			close(fd);
@@ -311,13 +311,13 @@ static void a_log_that_is_no_log(void **state)
 			struct fl_wal *w = NULL;
 			uint64_t x = 1;
 			struct iovec iov = {&x, 8};
-			int fd = openat(dirfd_, "wal", O_WRONLY | O_TRUNC);
+			int fd = openat(sim_dir, "wal", O_WRONLY | O_TRUNC);
 
 			close(fd);
 			struct sim *keep = sim;
 
 			sim = NULL;
-			assert_int_equal(fl_wal_open(&w, dirfd_, NULL, NULL), 0);
+			assert_int_equal(fl_wal_open(&w, sim_dir, NULL, NULL), 0);
 			assert_int_equal(fl_wal_append(w, 99, &iov, 1), 0);
 			fl_wal_close(&w);
 			sim = keep;
@@ -355,13 +355,6 @@ static void gap_without_pins(void **state)
 	assert_int_equal(total(0, FL_DIR_INGRESS).recorded.packets, 8);
 }
 
-static int end(void **state)
-{
-	(void)state;
-	clean();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,5 +373,5 @@ int main(void)
 	    cmocka_unit_test(gap_without_pins),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, sim_end);
 }

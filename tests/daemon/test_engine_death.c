@@ -99,13 +99,6 @@ static void death_in_the_middle_of_a_record(void **state)
 	snapshots = 0;
 }
 
-static int end(void **state)
-{
-	(void)state;
-	clean();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,5 +107,5 @@ int main(void)
 	    cmocka_unit_test(death_in_the_middle_of_a_record),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, sim_end);
 }

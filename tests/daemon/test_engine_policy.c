@@ -20,27 +20,12 @@
 #define MS FL_NS_PER_MS
 enum { FIN = 1, SYN = 2, RST = 4, ACK = 16, SYNACK = SYN | ACK | FL_TCP_SYNACK };
 
-static char dir[64];
-static int dirfd_ = -1;
 static struct fl_engine *engine;
 static uint64_t snapshots;
 static const struct fl_buf *connections; /* of the run before */
 static struct make_world open_world, closed_world;
 static int64_t closes_at; /* Unix time of the first window with the rules of closed_world */
 static struct fl_addr own, peer;
-
-static void clean(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	if (*dir && system(command))
-		fail();
-	*dir = '\0';
-	if (dirfd_ >= 0)
-		close(dirfd_);
-	dirfd_ = -1;
-}
 
 static void compile(struct make_world *w)
 {
@@ -53,10 +38,7 @@ static void compile(struct make_world *w)
 /* TCP 80 and UDP 53 come in, nothing goes out of itself; later nothing comes in either. */
 static void begin(void)
 {
-	clean();
-	strcpy(dir, "/tmp/fl-engine-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY);
+	sim_place();
 	sim_new(1 * S, SIM_RING);
 	make_world(&open_world);
 	make_acl_open(&open_world);
@@ -76,7 +58,7 @@ static void finish(void)
 {
 	fl_policy_free(&open_world.policy);
 	fl_policy_free(&closed_world.policy);
-	clean();
+	sim_leave();
 }
 
 static bool enforced = true;
@@ -93,7 +75,7 @@ static const struct fl_filter *filter_of(void *ctx, const struct fl_eni *e, int6
 
 static void start(bool reused)
 {
-	struct fl_engine_conf conf = {.shmfd = dirfd_,
+	struct fl_engine_conf conf = {.shmfd = sim_dir,
 				      .ops = &sim_ops,
 				      .clock = fl_clock_sim(&sim->time),
 				      .window_ns = sim->window_ns,
@@ -563,7 +545,7 @@ static void connections_survive_a_stop(void **state)
 	assert_true(now->len > FL_CONNECTION_BYTES);
 	assert_int_equal(fl_buf_add(&kept, now->data, now->len), 0);
 	fl_engine_free(&engine);
-	assert_int_equal(fl_wal_remove(dirfd_), 0);
+	assert_int_equal(fl_wal_remove(sim_dir), 0);
 	sim_kernel_dies();
 	connections = &kept;
 	start(false);

@@ -180,13 +180,6 @@ static void what_stands_behind_is_numbered(void **state)
 	assert_int_equal(asked, 4);
 }
 
-static int end(void **state)
-{
-	(void)state;
-	clean();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,5 +188,5 @@ int main(void)
 	    cmocka_unit_test(drops_in_a_full_table), cmocka_unit_test(what_stands_behind_is_numbered),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, end);
+	return cmocka_run_group_tests(tests, NULL, sim_end);
 }
