@@ -185,7 +185,9 @@ static int add_column(struct fl_parquet_file *f, struct element *e, uint32_t lea
 	struct fl_pq_column *c = &f->column[f->n_columns];
 
 	converted_type(e);
-	if (!e->name.n || e->name.n >= sizeof name || memchr(e->name.p, 0, e->name.n))
+	/* A name with a space could be in no format. */
+	if (!e->name.n || e->name.n >= sizeof name || memchr(e->name.p, 0, e->name.n) ||
+	    memchr(e->name.p, ' ', e->name.n))
 		return note_column(f, e, "its name");
 	memcpy(name, e->name.p, e->name.n);
 	name[e->name.n] = '\0';
@@ -433,31 +435,6 @@ static int parse_groups(struct fl_parquet_file *f, struct fl_thrift *t, enum fl_
 
 /* ---- the whole ---- */
 
-static void key_values(struct fl_parquet_file *f, struct fl_thrift *t, enum fl_thrift_type list)
-{
-	enum fl_thrift_type type, of;
-	size_t n = fl_thrift_elements(t, list, &of);
-
-	for (size_t i = 0; i < n && !t->c.bad; i++) {
-		struct fl_str key = {0}, value = {0};
-		int16_t id;
-
-		if (of != FL_THRIFT_STRUCT) {
-			t->c.bad = true;
-			break;
-		}
-		fl_thrift_enter(t);
-		while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-			if ((id == 1 || id == 2) && type == FL_THRIFT_BINARY)
-				*(id == 1 ? &key : &value) = fl_thrift_bytes(t, type);
-			else
-				fl_thrift_skip(t, type);
-		}
-		if (key.n == strlen("flowlog.format") && !memcmp(key.p, "flowlog.format", key.n))
-			f->log_format = value;
-	}
-}
-
 int fl_pq_parse_footer(struct fl_parquet_file *f)
 {
 	struct fl_thrift t = fl_thrift(f->footer.data, f->footer.len);
@@ -472,9 +449,6 @@ int fl_pq_parse_footer(struct fl_parquet_file *f)
 			break;
 		case 4:
 			r = parse_groups(f, &t, type);
-			break;
-		case 5:
-			key_values(f, &t, type);
 			break;
 		case 6:
 			f->created_by = fl_thrift_bytes(&t, type);

@@ -367,6 +367,17 @@ static int leave_out(struct fl_scan_reader *r)
 	return 0;
 }
 
+static void tell_note(struct fl_scan_reader *r, const struct fl_opened *o)
+{
+	const char *note = o->parquet ? fl_parquet_note(o->parquet) : NULL;
+	char text[1200];
+
+	if (!note)
+		return;
+	snprintf(text, sizeof text, "%s: columns that are not read: %s", o->path, note);
+	fl_scan_add_fault(r->s, text);
+}
+
 /* Not read before under another name. */
 static int first_time(struct fl_pass *p, const struct stat *id)
 {
@@ -415,6 +426,7 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 			return result;
 		r->report.files++;
 		fl_progress_file(r->s);
+		tell_note(r, u->opened);
 		result = split(r, u);
 		if (result)
 			return FL_MIN(result, 0);

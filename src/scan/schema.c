@@ -131,9 +131,8 @@ static int names_of_schema(const struct fl_parquet_file *f, struct fl_buf *ret)
 	size_t n = fl_parquet_columns(f, &d);
 	int r = 0;
 
-	/* A name with a space in it is none that anybody could ask for. */
 	for (size_t i = 0; !r && i < n; i++)
-		r = strchr(d[i].name, ' ') ? 0 : add_name(ret, d[i].name);
+		r = add_name(ret, d[i].name);
 	return r;
 }
 
@@ -318,7 +317,7 @@ static int find_columns(struct fl_scan *s)
 	if (!r && s->n_stores && s->conf.open_window)
 		r = add_column(s, "provisional");
 	for (unsigned i = 0; !r && s->n_stores && i < FL_VERDICT_COLUMNS; i++)
-		r = add_column(s, fl_verdict_sql_columns[i]);
+		r = add_column(s, fl_verdict_sql_column(i));
 	return r;
 }
 

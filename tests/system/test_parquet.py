@@ -231,7 +231,7 @@ t = pa.table({"tags": [[1], [2], []], "start": pa.array([1700000000123, 17000000
     "end": pa.array([1700000001000000, 1700000002999999, 1700000003000000], pa.timestamp("us")),
     "dst-port": pa.array([1, 2, 3]), "dstport": pa.array([443, 65535, None], pa.uint16()), "bytes": [1.0, 4e9, None],
     "packets": ["7", "-", "x"], "account-id": pa.array([123456789012, 1, 2]), "srcaddr": ["10.0.0.1", "not one", ""],
-    "flag": [True, False, None], "protocol": pa.array([6, 17, -1], pa.int8()), "struct": [{"a": 1}] * 3, "interface-id": pa.array(["eni-1", "eni-2", "eni-1"]).dictionary_encode()})
+    "flag": [True, False, None], "protocol": pa.array([6, 17, -1], pa.int8()), "struct": [{"a": 1}] * 3, "a b": [1, 2, 3], "interface-id": pa.array(["eni-1", "eni-2", "eni-1"]).dictionary_encode()})
 pq.write_table(t, sys.argv[1])
 """, path)
     done = flowlog("convert", "--single", "-o", "text", path, "-")
@@ -241,6 +241,8 @@ pq.write_table(t, sys.argv[1])
                      "1700000060 1700000002 2 65535 4000000000 - 1 - false 17 eni-2",
                      "- 1700000003 3 - - - 2 - - - eni-1"]
     assert re.search(r"\b4 values are none of the field", done.stderr)
+    told = next(line for line in done.stderr.splitlines() if "columns that are not read" in line)
+    assert str(path) in told and "tags" in told and "struct" in told and "a b (its name)" in told
 
 
 def test_codecs_that_are_not_read(flowlog, python, archive, tmp_path):
