@@ -202,11 +202,6 @@ bool fl_thrift_flag(enum fl_thrift_type type)
 	return type == FL_THRIFT_TRUE;
 }
 
-bool fl_thrift_element_flag(struct fl_thrift *t)
-{
-	return fl_cur_u8(&t->c) == FL_THRIFT_TRUE;
-}
-
 struct fl_str fl_thrift_bytes(struct fl_thrift *t, enum fl_thrift_type type)
 {
 	uint64_t n = 0;

@@ -73,4 +73,3 @@ struct fl_str fl_thrift_bytes(struct fl_thrift *t, enum fl_thrift_type type); /*
 /* Number of elements; their type in *ret. Never more than there are bytes left. */
 size_t fl_thrift_elements(struct fl_thrift *t, enum fl_thrift_type type, enum fl_thrift_type *ret);
 void fl_thrift_skip(struct fl_thrift *t, enum fl_thrift_type type);
-bool fl_thrift_element_flag(struct fl_thrift *t); /* a bool in a list is a byte */

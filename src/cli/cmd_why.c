@@ -272,7 +272,7 @@ void fl_why_kept_json(struct fl_json *j, const char *key, const struct fl_kept *
 	fl_kept_values(k, &v);
 	fl_json_object(j);
 	for (unsigned i = 0; i < FL_VERDICT_COLUMNS; i++)
-		fl_json_kstr(j, fl_verdict_sql_columns[i], *v.value[i] ? v.value[i] : NULL);
+		fl_json_kstr(j, fl_verdict_sql_column(i), *v.value[i] ? v.value[i] : NULL);
 	fl_json_end_object(j);
 }
 

@@ -141,12 +141,6 @@ void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char
 		ret->verdict[i] = count(s, fl_status_object(s, l, "verdicts"), fl_verdict_names[i]);
 }
 
-int64_t fl_status_ledger_gap(const struct fl_status_ledger *l)
-{
-	return (int64_t)(l->seen.packets + l->verdict[FL_VERDICT_BEFORE].packets - l->recorded.packets -
-			 l->excluded.packets - l->lost.packets);
-}
-
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l)
 {
 	sum->skbs += l->skbs;

@@ -40,8 +40,6 @@ struct fl_status_ledger {
 	const json_t *rules, *causes;
 };
 void fl_status_ledger(struct fl_status_file *s, const json_t *object, const char *key, struct fl_status_ledger *ret);
-/* seen + before the interface - recorded - excluded - lost: 0 when it balances. */
-int64_t fl_status_ledger_gap(const struct fl_status_ledger *l);
 void fl_status_ledger_add(struct fl_status_ledger *sum, const struct fl_status_ledger *l);
 
 int64_t fl_status_age(struct fl_status_file *s); /* seconds since the file was written */

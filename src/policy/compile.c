@@ -471,8 +471,3 @@ int fl_policy_filter(struct fl_policy *p, const struct fl_net_eni *eni, const st
 	*ret = f;
 	return 0;
 }
-
-const struct fl_net_eni *fl_filter_eni(const struct fl_filter *f)
-{
-	return f->eni;
-}

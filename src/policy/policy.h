@@ -87,7 +87,6 @@ void fl_policy_free(struct fl_policy **p);
 
 struct fl_filter; /* everything about one interface; the policy's */
 int fl_policy_filter(struct fl_policy *p, const struct fl_net_eni *eni, const struct fl_filter **ret);
-const struct fl_net_eni *fl_filter_eni(const struct fl_filter *f);
 
 /* ---- connections ---- */
 

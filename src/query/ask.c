@@ -53,11 +53,6 @@ static const struct fl_question questions[] = {
 #undef METRICS
 #undef LIST
 
-const struct fl_question *fl_question_at(size_t i)
-{
-	return i < FL_ARRAY_LEN(questions) ? &questions[i] : NULL;
-}
-
 const struct fl_question *fl_question_find(const char *command, const char *name)
 {
 	for (size_t i = 0; i < FL_ARRAY_LEN(questions); i++)

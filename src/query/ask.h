@@ -25,7 +25,6 @@ struct fl_question {
 	enum fl_pipe pipe;
 	const char *help;
 };
-const struct fl_question *fl_question_at(size_t i);                                /* NULL: no more */
 const struct fl_question *fl_question_find(const char *command, const char *name); /* name NULL: the first */
 
 struct fl_ask_conf {

@@ -61,10 +61,6 @@ static inline uint64_t fl_group_row_hash(const char *row)
 {
 	return *(const uint64_t *)(const void *)row;
 }
-static inline char *fl_group_row_key(char *row)
-{
-	return row + 8;
-}
 static inline uint64_t *fl_group_row_measures(char *row, const struct fl_group_layout *l)
 {
 	return (uint64_t *)(void *)(row + 8 + l->key_bytes);

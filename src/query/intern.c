@@ -128,11 +128,6 @@ struct fl_str fl_interner_text(const struct fl_interner *in, uint32_t id)
 	return in->block[id / BLOCK][id % BLOCK];
 }
 
-uint64_t fl_interner_bytes(const struct fl_interner *in)
-{
-	return in->bytes;
-}
-
 static char *arena_copy(struct fl_interner *in, const char *text, size_t n)
 {
 	struct arena *a = in->arena;

@@ -11,7 +11,6 @@ struct fl_interner;
 int fl_interner_new(struct fl_interner **ret, uint64_t max_bytes);
 void fl_interner_free(struct fl_interner **in);
 struct fl_str fl_interner_text(const struct fl_interner *in, uint32_t id);
-uint64_t fl_interner_bytes(const struct fl_interner *in);
 
 struct fl_intern_cache; /* of one thread */
 int fl_intern_cache_new(struct fl_intern_cache **ret, struct fl_interner *in);

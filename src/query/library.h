@@ -124,9 +124,7 @@ enum fl_duck_pending { FL_DUCK_PENDING_READY, FL_DUCK_PENDING_MORE, FL_DUCK_PEND
 	X(idx_t, struct_type_child_count, (fl_duck))                                                                   \
 	X(char *, struct_type_child_name, (fl_duck, idx_t))                                                            \
 	X(idx_t, array_type_array_size, (fl_duck))                                                                     \
-	X(fl_duck, create_data_chunk, (fl_duck *, idx_t))                                                              \
 	X(void, destroy_data_chunk, (fl_duck *))                                                                       \
-	X(void, data_chunk_reset, (fl_duck))                                                                           \
 	X(fl_duck, data_chunk_get_vector, (fl_duck, idx_t))                                                            \
 	X(idx_t, data_chunk_get_size, (fl_duck))                                                                       \
 	X(void, data_chunk_set_size, (fl_duck, idx_t))                                                                 \
@@ -152,10 +150,7 @@ enum fl_duck_pending { FL_DUCK_PENDING_READY, FL_DUCK_PENDING_MORE, FL_DUCK_PEND
 	X(int, register_table_function, (fl_duck, fl_duck))                                                            \
 	X(void *, bind_get_extra_info, (fl_duck))                                                                      \
 	X(void, bind_add_result_column, (fl_duck, const char *, fl_duck))                                              \
-	X(void, bind_set_bind_data, (fl_duck, void *, fl_duck_free_fn))                                                \
-	X(void, bind_set_error, (fl_duck, const char *))                                                               \
 	X(void *, init_get_extra_info, (fl_duck))                                                                      \
-	X(void *, init_get_bind_data, (fl_duck))                                                                       \
 	X(void, init_set_init_data, (fl_duck, void *, fl_duck_free_fn))                                                \
 	X(idx_t, init_get_column_count, (fl_duck))                                                                     \
 	X(idx_t, init_get_column_index, (fl_duck, idx_t))                                                              \

@@ -8,23 +8,18 @@
 #include "base/error.h"
 #include "record/fields.h"
 
-static const struct fl_column_def own[] = {
-    {"source", NULL, FL_COLUMN_TEXT, FL_OWN_SOURCE, 0, NULL},
-    {"provisional", NULL, FL_COLUMN_U64, FL_OWN_PROVISIONAL, 0, NULL},
-    {"verdict_source", NULL, FL_COLUMN_TEXT, FL_OWN_VERDICT_SOURCE, 0, NULL},
-    {"verdict_cause", NULL, FL_COLUMN_TEXT, FL_OWN_VERDICT_CAUSE, 0, NULL},
-    {"policy_action", NULL, FL_COLUMN_TEXT, FL_OWN_POLICY_ACTION, 0, NULL},
-    {"policy_cause", NULL, FL_COLUMN_TEXT, FL_OWN_POLICY_CAUSE, 0, NULL},
+static const struct fl_column_def own[FL_OWN_N - 1] = {
+    [FL_OWN_SOURCE - 1] = {"source", NULL, FL_COLUMN_TEXT, FL_OWN_SOURCE, 0, NULL},
+    [FL_OWN_PROVISIONAL - 1] = {"provisional", NULL, FL_COLUMN_U64, FL_OWN_PROVISIONAL, 0, NULL},
+    [FL_OWN_VERDICT_SOURCE - 1] = {"verdict_source", NULL, FL_COLUMN_TEXT, FL_OWN_VERDICT_SOURCE, 0, NULL},
+    [FL_OWN_VERDICT_CAUSE - 1] = {"verdict_cause", NULL, FL_COLUMN_TEXT, FL_OWN_VERDICT_CAUSE, 0, NULL},
+    [FL_OWN_POLICY_ACTION - 1] = {"policy_action", NULL, FL_COLUMN_TEXT, FL_OWN_POLICY_ACTION, 0, NULL},
+    [FL_OWN_POLICY_CAUSE - 1] = {"policy_cause", NULL, FL_COLUMN_TEXT, FL_OWN_POLICY_CAUSE, 0, NULL},
 };
 
-size_t fl_own_column_count(void)
+const char *fl_own_column_name(enum fl_own_column c)
 {
-	return FL_ARRAY_LEN(own);
-}
-
-const struct fl_column_def *fl_own_column_at(size_t i)
-{
-	return i < FL_ARRAY_LEN(own) ? &own[i] : NULL;
+	return own[c - 1].name;
 }
 
 static void define(const struct fl_field *f, struct fl_column_def *ret)

@@ -53,8 +53,7 @@ enum fl_own_column {
 bool fl_column_find(const char *name, struct fl_column_def *ret);
 /* Formats write the same name with hyphens. */
 bool fl_column_is_named(const struct fl_column_def *d, const char *name);
-size_t fl_own_column_count(void);
-const struct fl_column_def *fl_own_column_at(size_t i);
+const char *fl_own_column_name(enum fl_own_column c); /* not FL_OWN_NONE */
 
 struct fl_column {
 	struct fl_column_def def;

@@ -38,17 +38,12 @@ void fl_parquet_close(struct fl_parquet_file **f);
 size_t fl_parquet_columns(const struct fl_parquet_file *f, const struct fl_column_def **ret);
 /* A sentence about columns that are not read (nested, of types that no field has); NULL: all are. */
 const char *fl_parquet_note(const struct fl_parquet_file *f);
-/* From the file's key-value metadata, as our writer leaves it: "${version} ..."; n = 0: none. */
-struct fl_str fl_parquet_log_format(const struct fl_parquet_file *f);
 uint64_t fl_parquet_file_rows(const struct fl_parquet_file *f);
 size_t fl_parquet_groups(const struct fl_parquet_file *f);
-uint64_t fl_parquet_group_rows(const struct fl_parquet_file *f, size_t group);
 /* As stored, of all columns. */
 uint64_t fl_parquet_group_bytes(const struct fl_parquet_file *f, size_t group);
 /* By statistics, then by Bloom filters (which may be read from the input). */
 bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, const struct fl_filter *filter);
-/* Span of a column of times by statistics; false: not known. */
-bool fl_parquet_group_times(const struct fl_parquet_file *f, size_t group, int64_t *ret_first, int64_t *ret_last);
 
 /* ---- of one thread ---- */
 struct fl_parquet_reader;

@@ -132,11 +132,6 @@ const char *fl_parquet_note(const struct fl_parquet_file *f)
 	return f->note.len ? fl_buf_cstr((struct fl_buf *)(uintptr_t)&f->note) : NULL;
 }
 
-struct fl_str fl_parquet_log_format(const struct fl_parquet_file *f)
-{
-	return f->log_format;
-}
-
 uint64_t fl_parquet_file_rows(const struct fl_parquet_file *f)
 {
 	return f->rows;
@@ -145,11 +140,6 @@ uint64_t fl_parquet_file_rows(const struct fl_parquet_file *f)
 size_t fl_parquet_groups(const struct fl_parquet_file *f)
 {
 	return f->n_groups;
-}
-
-uint64_t fl_parquet_group_rows(const struct fl_parquet_file *f, size_t group)
-{
-	return f->group[group].rows;
 }
 
 uint64_t fl_parquet_group_bytes(const struct fl_parquet_file *f, size_t group)
@@ -278,16 +268,4 @@ bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, co
 	struct place p = {f, &f->group[group]};
 
 	return fl_filter_may_pass(filter, range_of, may_contain, &p);
-}
-
-bool fl_parquet_group_times(const struct fl_parquet_file *f, size_t group, int64_t *ret_first, int64_t *ret_last)
-{
-	struct place p = {f, &f->group[group]};
-	struct fl_column_range start = range_of(&p, "start"), end = range_of(&p, "end");
-
-	if (!start.known || start.all_null || !end.known || end.all_null)
-		return false;
-	*ret_first = (int64_t)start.min;
-	*ret_last = (int64_t)end.max;
-	return true;
 }

@@ -56,7 +56,7 @@ struct fl_parquet_file {
 	size_t n_groups;
 	uint64_t rows;
 	struct fl_buf note;
-	struct fl_str log_format, created_by;
+	struct fl_str created_by;
 	bool flowlog; /* ours: addresses are printed as ours */
 };
 const struct fl_pq_column *fl_pq_column_find(const struct fl_parquet_file *f, const char *name);

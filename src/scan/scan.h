@@ -67,7 +67,7 @@ bool fl_frame_itself(const struct fl_frame *frame, struct fl_record *ret);      
  */
 enum fl_verdict_value { FL_VALUE_SOURCE, FL_VALUE_CAUSE, FL_VALUE_POLICY, FL_VALUE_RULE, FL_VERDICT_COLUMNS };
 extern const char *const fl_verdict_columns[FL_VERDICT_COLUMNS]; /* as fields are named in a format */
-extern const char *const fl_verdict_sql_columns[FL_VERDICT_COLUMNS];
+const char *fl_verdict_sql_column(enum fl_verdict_value v);      /* of SQL, of JSON */
 struct fl_verdict_values {
 	const char *value[FL_VERDICT_COLUMNS]; /* "": not known */
 	char both[FL_GROUND_DROP + FL_GROUND_RULE + 1];

@@ -71,7 +71,7 @@ static int make_format(const struct fl_format *f, struct fl_format **ret)
 	for (size_t i = 0; !r && i < fl_format_len(f); i++)
 		r = fl_buf_printf(&names, "%s ", fl_format_name(f, i));
 	for (unsigned i = 0; !r && i < FL_VERDICT_COLUMNS; i++)
-		r = fl_buf_printf(&names, "%s ", fl_verdict_sql_columns[i]);
+		r = fl_buf_printf(&names, "%s ", fl_verdict_sql_column(i));
 	r = r ? r : fl_buf_adds(&names, "provisional");
 	return r ? r : fl_format_from_header(ret, names.data, names.len);
 }

@@ -2,6 +2,7 @@
 /* What decided about a record, as columns. */
 #include <stdio.h>
 
+#include "record/columns.h"
 #include "scan/scan.h"
 
 const char *const fl_verdict_columns[FL_VERDICT_COLUMNS] = {
@@ -11,12 +12,10 @@ const char *const fl_verdict_columns[FL_VERDICT_COLUMNS] = {
     [FL_VALUE_RULE] = "policy-cause",
 };
 
-const char *const fl_verdict_sql_columns[FL_VERDICT_COLUMNS] = {
-    [FL_VALUE_SOURCE] = "verdict_source",
-    [FL_VALUE_CAUSE] = "verdict_cause",
-    [FL_VALUE_POLICY] = "policy_action",
-    [FL_VALUE_RULE] = "policy_cause",
-};
+const char *fl_verdict_sql_column(enum fl_verdict_value v)
+{
+	return fl_own_column_name(FL_OWN_VERDICT_SOURCE + v);
+}
 
 /* Of a REJECT: who did it. Windows of older versions do not say, then it is who looked. */
 static uint32_t rejected_by(uint32_t flags, const struct fl_ground *g)
