@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -142,6 +143,15 @@ static int room_for(int fd, size_t n)
 	return 0;
 }
 
+/* The kernel's own stamp is as coarse as its tick, and readers order the objects of one slot by it. */
+static void stamp(int dir, const char *name)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}};
+
+	if (!clock_gettime(CLOCK_REALTIME, &times[1]))
+		(void)utimensat(dir, name, times, 0); /* without it, the order within a tick is by name */
+}
+
 static int file_put(void *sink, const char *bucket, const char *key, const void *data, size_t n)
 {
 	int dir FL_CLEANUP(fl_closep) = -1;
@@ -150,7 +160,11 @@ static int file_put(void *sink, const char *bucket, const char *key, const void 
 
 	if (!r)
 		r = walk(sink, bucket, key, true, &dir, &name);
-	return r ? r : fl_file_write_atomic(dir, name, data, n, 0640, true);
+	if (!r)
+		r = fl_file_write_atomic(dir, name, data, n, 0640, true);
+	if (!r)
+		stamp(dir, name);
+	return r;
 }
 
 static int file_has(void *sink, const char *bucket, const char *key)
