@@ -162,7 +162,7 @@ def test_connections_outlive_the_meter_and_answers_are_named(daemon, pair, flowl
     assert d.stop() == 0
     got = rows(d)
     assert not [row for row in got if row[0] == "REJECT" and 8000 in row], got
-    assert got["ACCEPT", "ingress", 8000, 80] >= 60  # of 70 and more; what comes between two runs is in no record
+    assert got["ACCEPT", "ingress", 8000, 80] >= 70  # of a few more; what comes between two runs is in no record
     assert got["REJECT", "ingress", 8001, 80] >= 3
     code, found = audit(flowlog, d)
     assert code == 1
