@@ -395,7 +395,7 @@ static int row_group(struct fl_parquet_file *f, struct fl_thrift *t, struct fl_p
 			continue;
 		}
 		n = fl_thrift_elements(t, type, &of);
-		if (of != FL_THRIFT_STRUCT || n != f->n_leaves)
+		if (of != FL_THRIFT_STRUCT || !n || n != f->n_leaves)
 			return fl_fail(-EBADMSG, "%s: a row group of %zu columns, and the schema has %zu", f->name, n,
 				       f->n_leaves);
 		g->chunk = calloc(n, sizeof *g->chunk);
