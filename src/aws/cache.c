@@ -189,16 +189,22 @@ void fl_cache_abort(struct fl_cache_file *f)
 /* ---- what goes ---- */
 
 struct entry {
-	int64_t used;
+	struct timespec used;
 	uint64_t size;
 	char name[FL_SHA256_HEX];
 };
+
+/* To the nanosecond: a second may hold the use of a hundred objects. */
+static bool later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
 
 static int by_use(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
 
-	return (x->used > y->used) - (x->used < y->used);
+	return later(&x->used, &y->used) - later(&y->used, &x->used);
 }
 
 /* Adds a file to the list, or takes it away when it is a writer's that is gone. */
@@ -213,7 +219,7 @@ static bool note(int dir, const char *name, int64_t now, struct entry *ret)
 	if (*name == '.' || strlen(name) >= sizeof ret->name)
 		return false;
 	snprintf(ret->name, sizeof ret->name, "%s", name);
-	ret->used = FL_MAX(st.st_atime, st.st_mtime);
+	ret->used = later(&st.st_atim, &st.st_mtim) ? st.st_atim : st.st_mtim;
 	ret->size = (uint64_t)st.st_size;
 	return true;
 }
