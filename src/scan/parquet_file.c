@@ -178,12 +178,13 @@ static struct fl_column_range number_range(const struct fl_pq_column *c, const s
 	struct fl_column_range range = {.may_be_null = true};
 	int64_t min, max, limit;
 
-	if ((c->kind != FL_PQ_SIGNED && c->kind != FL_PQ_UNSIGNED) || (chunk->old_range && c->kind == FL_PQ_UNSIGNED) ||
-	    !stored_number(c, chunk->min, &min) || !stored_number(c, chunk->max, &max) || min > max)
+	if ((c->kind != FL_PQ_SIGNED && c->kind != FL_PQ_UNSIGNED) ||
+	    (chunk->stats.old_range && c->kind == FL_PQ_UNSIGNED) || !stored_number(c, chunk->stats.min, &min) ||
+	    !stored_number(c, chunk->stats.max, &max) || min > max)
 		return range;
 	limit = c->def.field && c->def.field->type == FL_TYPE_INT32 ? INT32_MAX : INT64_MAX;
 	range.known = true;
-	range.may_be_null = chunk->nulls != 0 || max > limit; /* what is beyond is no value */
+	range.may_be_null = chunk->stats.nulls != 0 || max > limit; /* what is beyond is no value */
 	range.min = (uint64_t)min;
 	range.max = (uint64_t)max;
 	return range;
@@ -208,16 +209,18 @@ static struct fl_column_range text_range(const struct place *p, const struct fl_
 	struct fl_column_range range = {.may_be_null = true};
 	static const struct fl_str dash = {"-", 1};
 
-	if (c->kind != FL_PQ_BYTES || c->type != FL_PARQUET_BYTE_ARRAY || chunk->old_range)
+	if (c->kind != FL_PQ_BYTES || c->type != FL_PARQUET_BYTE_ARRAY || chunk->stats.old_range)
 		return range;
 	/* Others may print IPv6 otherwise than we do. */
-	if (c->def.type == FL_COLUMN_ADDR && !p->f->flowlog && (has_colon(chunk->min) || has_colon(chunk->max)))
+	if (c->def.type == FL_COLUMN_ADDR && !p->f->flowlog &&
+	    (has_colon(chunk->stats.min) || has_colon(chunk->stats.max)))
 		return range;
 	range.known = true;
-	range.tmin = chunk->min;
-	range.tmax = chunk->max;
+	range.tmin = chunk->stats.min;
+	range.tmax = chunk->stats.max;
 	/* What is no value of the column is null, too: others may have put anything there. */
-	range.may_be_null = chunk->nulls != 0 || !range.tmin.n || (c->def.type != FL_COLUMN_TEXT && !p->f->flowlog) ||
+	range.may_be_null = chunk->stats.nulls != 0 || !range.tmin.n ||
+			    (c->def.type != FL_COLUMN_TEXT && !p->f->flowlog) ||
 			    (compare(range.tmin, dash) <= 0 && compare(range.tmax, dash) >= 0);
 	range.all_null = !compare(range.tmin, dash) && !compare(range.tmax, dash);
 	return range;
@@ -233,9 +236,10 @@ static struct fl_column_range range_of(void *ctx, const char *column)
 	/* Our own columns are put beside the file's. */
 	if (!c && fl_column_find(column, &d) && d.own != FL_OWN_NONE)
 		return (struct fl_column_range){.may_be_null = true};
-	if (!c || (chunk->nulls >= 0 && (uint64_t)chunk->nulls == chunk->values && chunk->values == p->g->rows))
+	if (!c ||
+	    (chunk->stats.nulls >= 0 && (uint64_t)chunk->stats.nulls == chunk->values && chunk->values == p->g->rows))
 		return (struct fl_column_range){.known = true, .may_be_null = true, .all_null = true};
-	if (!chunk->has_range || chunk->type != c->type)
+	if (!chunk->stats.has_range || chunk->type != c->type)
 		return (struct fl_column_range){.may_be_null = true};
 	return c->def.type == FL_COLUMN_U64 ? number_range(c, chunk) : text_range(p, c, chunk);
 }

@@ -8,16 +8,27 @@
 
 /* ---- metadata ---- */
 
+/* What is said of the values of a chunk or page. */
+struct fl_pq_stats {
+	int64_t nulls;             /* -1: not known */
+	struct fl_str min, max;    /* n = 0: not known (or empty text) */
+	bool has_range, old_range; /* old: of the deprecated members, good for signed numbers only */
+};
+struct fl_pq_place {
+	uint64_t at;
+	uint32_t size;
+};
 struct fl_pq_chunk {
-	uint8_t codec; /* enum fl_parquet_codec; FL_PQ_NO_CODEC: unknown number */
+	uint8_t codec; /* enum fl_parquet_codec; may be a number that nobody knows */
 	uint8_t type;
 	bool all_dictionary; /* every data page uses the dictionary, says encoding_stats */
+	bool elsewhere;      /* encrypted, or in another file */
 	uint64_t values, size;
-	uint64_t data_at, dictionary_at; /* dictionary_at 0: none named */
-	uint64_t bloom_at;               /* 0: none */
-	int64_t nulls;                   /* -1: not known */
-	struct fl_str min, max;          /* n = 0: not known (or empty text) */
-	bool has_range, old_range;       /* old: of the deprecated members, good for signed numbers only */
+	uint64_t data_at, dictionary_at;   /* dictionary_at 0: none named */
+	uint64_t bloom_at;                 /* 0: none */
+	uint32_t bloom_size;               /* with its header; 0: not said */
+	struct fl_pq_place offsets, index; /* of its pages: where they are, what is in them; at 0: not said */
+	struct fl_pq_stats stats;
 };
 
 /* What a leaf of the schema holds, as numbers or bytes. */
@@ -56,7 +67,6 @@ struct fl_parquet_file {
 	size_t n_groups;
 	uint64_t rows;
 	struct fl_buf note;
-	struct fl_str created_by;
 	bool flowlog; /* ours: addresses are printed as ours */
 };
 const struct fl_pq_column *fl_pq_column_find(const struct fl_parquet_file *f, const char *name);
@@ -191,3 +201,9 @@ void fl_pq_dictionary_free(struct fl_pq_dictionary *d, size_t *held);
 int fl_pq_fail(const struct fl_pq_stream *s, const char *what);
 /* Makes room in a buffer against the reader's ceiling; with FL_PQ_PAD bytes behind. */
 int fl_pq_room(struct fl_pq_stream *s, struct fl_buf *b, size_t n);
+/* The page at the window's beginning, decompressed into `to`; the first `plain` bytes of it never are. */
+int fl_pq_unpack_page(struct fl_pq_stream *s, const struct fl_pq_page_header *h, size_t plain, struct fl_buf *to);
+/* The page whose header was read, unpacked: its values can be taken out. */
+int fl_pq_load(struct fl_pq_stream *s);
+/* Bytes of a value in the encoding PLAIN; 0: each has its own. */
+unsigned fl_pq_plain_width(const struct fl_pq_stream *s);

@@ -193,7 +193,8 @@ static bool can_use_dictionary(const struct fl_parquet_reader *r, const struct c
 /* No row of the row group can. */
 static bool none_passes(const struct fl_pq_stream *s)
 {
-	return !s->dictionary.n_pass && s->chunk->all_dictionary && (!s->dictionary.null_pass || !s->chunk->nulls);
+	return !s->dictionary.n_pass && s->chunk->all_dictionary &&
+	       (!s->dictionary.null_pass || !s->chunk->stats.nulls);
 }
 
 int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group)
