@@ -196,7 +196,7 @@ static int explain(struct query *q)
 static int ask_one(struct query *q, fl_duck statements, idx_t i)
 {
 	fl_duck statement = NULL;
-	int r, type;
+	int r, type = 0;
 
 	q->table.filter = fl_query_table_usable(&q->table, fl_lift_filter(q->lift, i));
 	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
@@ -204,11 +204,10 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 	} else {
 		type = q->d.prepared_statement_type(statement);
 		r = run_pending(q, statement);
-		if (!r && type == FL_DUCK_STATEMENT_EXPLAIN && !strcmp(q->conf->output, "table"))
-			r = explain(q);
 	}
+	/* With the statement ends what it read: only then is that counted. */
 	q->d.destroy_prepare(&statement);
-	return r;
+	return r || type != FL_DUCK_STATEMENT_EXPLAIN || strcmp(q->conf->output, "table") ? r : explain(q);
 }
 
 static int ask(struct query *q)

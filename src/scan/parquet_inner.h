@@ -13,6 +13,7 @@ struct fl_pq_stats {
 	int64_t nulls;             /* -1: not known */
 	struct fl_str min, max;    /* n = 0: not known (or empty text) */
 	bool has_range, old_range; /* old: of the deprecated members, good for signed numbers only */
+	bool all_null;             /* of pages: nothing else is in it */
 };
 struct fl_pq_place {
 	uint64_t at;
@@ -85,6 +86,39 @@ size_t fl_pq_parse_page_header(const void *data, size_t n, struct fl_pq_page_hea
 /* Length of the header and size of the filter; false: not one that is understood. */
 bool fl_pq_parse_bloom_header(const void *data, size_t n, size_t *ret_header, size_t *ret_size);
 
+/* ---- page indexes (PageIndex.md) ---- */
+
+#define FL_PQ_INDEX_MAX (16u << 20) /* bytes of one */
+struct fl_pq_pages {
+	struct fl_pq_page {
+		uint64_t at;
+		uint32_t size, first_row;
+	} * page;
+	size_t n;
+	struct fl_pq_stats *stats; /* one a page; NULL: only where pages are is known */
+	struct fl_buf bytes;       /* what those point into */
+};
+void fl_pq_pages_free(struct fl_pq_pages *p);
+/* Of a column of a row group, with what is in its pages when that is wanted and known. False: there is no index, or
+ * none that fits the chunk: *ret is empty. */
+bool fl_pq_pages_read(struct fl_pq_pages *ret, const struct fl_parquet_file *f, const struct fl_pq_group *g,
+		      const struct fl_pq_column *c, const struct fl_parquet_input *in, bool contents);
+static inline uint64_t fl_pq_chunk_begin(const struct fl_pq_chunk *c)
+{
+	return c->dictionary_at && c->dictionary_at < c->data_at ? c->dictionary_at : c->data_at;
+}
+
+/* Rows of a row group in which, by the index of pages, some may pass. */
+struct fl_pq_span {
+	uint32_t from, to;
+};
+struct fl_pq_selection {
+	struct fl_pq_span *span; /* in order, apart from one another */
+	size_t n, cap;
+};
+int fl_pq_select(struct fl_pq_selection *ret, const struct fl_parquet_file *f, size_t group,
+		 const struct fl_filter *filter, const struct fl_parquet_input *in);
+
 /* ---- encodings: from memory with FL_PQ_PAD readable bytes behind it ---- */
 #define FL_PQ_PAD 16
 
@@ -143,6 +177,7 @@ struct fl_pq_dictionary {
 
 struct fl_pq_stream {
 	const struct fl_parquet_file *f;
+	const struct fl_parquet_input *input;
 	const struct fl_pq_column *column; /* NULL: the file has no such column */
 	const struct fl_pq_chunk *chunk;
 	struct fl_column_def target;
@@ -153,12 +188,15 @@ struct fl_pq_stream {
 	uint64_t at, end; /* of what is not in the window yet */
 	struct fl_buf window;
 	size_t window_from;
+	struct fl_pq_pages pages; /* where they are; empty: they are found one after the other */
+	uint64_t group_rows;
 	/* the page */
 	struct fl_pq_page_header header;
+	uint64_t first_row;   /* of the row group */
 	uint32_t rows, taken; /* of the page; taken: passed, read or not */
+	uint32_t decoded;     /* behind those taken: what is handed out stays until the stream moves on */
 	bool loaded;
-	uint32_t pending;   /* rows of a loaded page that are still to be passed over */
-	uint64_t rows_left; /* of the row group, behind this page */
+	uint32_t pending; /* rows of a loaded page that are still to be passed over */
 	struct fl_buf body;
 	const uint8_t *data, *data_end; /* values */
 	uint8_t raw;                    /* enum fl_pq_raw */
@@ -182,18 +220,16 @@ struct fl_pq_stream {
 
 int fl_pq_stream_init(struct fl_pq_stream *s);
 void fl_pq_stream_free(struct fl_pq_stream *s);
-/* Begins a row group: the first data page's header is read, the dictionary too. */
+/* Begins a row group: its dictionary is read. */
 int fl_pq_stream_group(struct fl_pq_stream *s, const struct fl_pq_chunk *chunk, uint64_t rows);
+/* To this row, which none decoded before comes after: the header of its page is read. */
+int fl_pq_stream_to(struct fl_pq_stream *s, uint64_t row);
 static inline uint32_t fl_pq_page_left(const struct fl_pq_stream *s)
 {
 	return s->rows - s->taken;
 }
-/* Rows of the current page are passed over; at its end the next one's header is read. */
-int fl_pq_stream_skip(struct fl_pq_stream *s, uint32_t n);
-/* Decodes rows of the current page (at most FL_BATCH_ROWS) into ids, numbers or bytes. To be followed by
- * fl_pq_stream_done when they have been used. */
+/* Decodes rows of the current page (at most FL_BATCH_ROWS) into ids, numbers or bytes. */
 int fl_pq_stream_decode(struct fl_pq_stream *s, uint32_t n);
-int fl_pq_stream_done(struct fl_pq_stream *s, uint32_t n);
 /* The decoded rows into a column from row 0 on: all n, or those named. */
 int fl_pq_put_rows(struct fl_pq_stream *s, struct fl_column *out, uint32_t n, const uint16_t *rows, uint32_t n_rows);
 int fl_pq_dictionary_make(struct fl_pq_stream *s, uint32_t n);

@@ -51,6 +51,7 @@ void fl_pq_stream_free(struct fl_pq_stream *s)
 	fl_buf_free(&s->arena);
 	fl_buf_free(&s->printed);
 	fl_pq_dictionary_free(&s->dictionary, s->held);
+	fl_pq_pages_free(&s->pages);
 	free(s->texts);
 	free(s->ids);
 	free(s->numbers);
@@ -71,7 +72,10 @@ static const uint8_t *look(struct fl_pq_stream *s, size_t n, int *ret)
 		memmove(s->window.data, s->window.data + s->window_from, have);
 	s->window.len = have;
 	s->window_from = 0;
-	more = FL_MAX(n - have, WINDOW);
+	more = WINDOW;
+	if (s->input->at_hand)
+		more = s->input->at_hand(s->input->ctx, s->at, more);
+	more = FL_MAX(n - have, more);
 	more = (size_t)FL_MIN(s->end - s->at, (uint64_t)more);
 	cap = s->window.cap;
 	if (have + more + FL_PQ_PAD > cap && *s->held + have + more > FL_PARQUET_READER_MAX) {
@@ -81,7 +85,7 @@ static const uint8_t *look(struct fl_pq_stream *s, size_t n, int *ret)
 	*ret = fl_buf_reserve(&s->window, more + FL_PQ_PAD);
 	*s->held += s->window.cap - cap;
 	if (!*ret)
-		*ret = s->f->input.read(s->f->input.ctx, s->at, s->window.data + have, more);
+		*ret = s->input->read(s->input->ctx, s->at, s->window.data + have, more);
 	if (*ret) {
 		fl_wrap(*ret, "%s", s->f->name);
 		return NULL;
@@ -190,74 +194,142 @@ static int skip_body(struct fl_pq_stream *s)
 	return 0;
 }
 
-/* The next data page's header, past a dictionary and pages of kinds that are not known. */
-static int next_page(struct fl_pq_stream *s)
+/* To a byte of the chunk. */
+static void seek(struct fl_pq_stream *s, uint64_t at)
+{
+	uint64_t begin = s->at - s->window.len;
+
+	if (at >= begin && at <= s->at) {
+		s->window_from = (size_t)(at - begin);
+		return;
+	}
+	s->at = at;
+	s->window_from = s->window.len = 0;
+}
+
+static uint64_t position(const struct fl_pq_stream *s)
+{
+	return s->at - (s->window.len - s->window_from);
+}
+
+static int read_dictionary(struct fl_pq_stream *s)
 {
 	int r;
 
+	if (s->has_dictionary)
+		return skip_body(s);
+	r = fl_pq_unpack_page(s, &s->header, 0, &s->dictionary.page);
+	if (!r)
+		r = fl_pq_dictionary_make(s, s->header.values);
+	s->has_dictionary = true;
+	return r;
+}
+
+/* The next data page's header, past a dictionary and pages of kinds that are not known. */
+static int next_page(struct fl_pq_stream *s)
+{
+	int r = 0;
+
+	s->first_row += s->rows;
 	s->rows = s->taken = s->pending = 0;
 	s->loaded = false;
-	while (s->rows_left) {
+	while (!r && s->first_row < s->group_rows) {
 		r = chunk_left(s) ? read_header(s) : fl_pq_fail(s, "fewer rows than its row group");
 		if (r)
 			return r;
-		if (s->header.page == FL_PARQUET_DICTIONARY_PAGE && !s->has_dictionary) {
-			r = fl_pq_unpack_page(s, &s->header, 0, &s->dictionary.page);
-			if (!r)
-				r = fl_pq_dictionary_make(s, s->header.values);
-			s->has_dictionary = true;
-			if (r)
-				return r;
-			continue;
-		}
-		if (s->header.page != FL_PARQUET_DATA_PAGE && s->header.page != FL_PARQUET_DATA_PAGE_V2) {
+		if (s->header.page == FL_PARQUET_DICTIONARY_PAGE) {
+			r = read_dictionary(s);
+		} else if (s->header.page != FL_PARQUET_DATA_PAGE && s->header.page != FL_PARQUET_DATA_PAGE_V2) {
 			r = skip_body(s);
-			continue;
-		}
-		if (s->header.values > s->rows_left)
-			return fl_pq_fail(s, "more rows than its row group");
-		s->rows = s->header.values;
-		s->rows_left -= s->rows;
-		if (s->rows)
+		} else if (s->header.values > s->group_rows - s->first_row) {
+			r = fl_pq_fail(s, "more rows than its row group");
+		} else if (s->header.values) {
+			s->rows = s->header.values;
 			return 0;
-		r = skip_body(s);
+		} else {
+			r = skip_body(s);
+		}
 	}
-	return 0;
+	return r;
 }
 
 int fl_pq_stream_group(struct fl_pq_stream *s, const struct fl_pq_chunk *chunk, uint64_t rows)
 {
 	uint64_t size = s->f->input.size;
+	int r = 0;
 
 	s->chunk = chunk;
-	s->rows_left = rows;
-	s->has_dictionary = false;
+	s->group_rows = rows;
+	s->first_row = 0;
+	s->rows = s->taken = s->decoded = s->pending = 0;
+	s->has_dictionary = s->loaded = false;
 	s->dictionary.n = s->dictionary.n_pass = 0;
 	s->window_from = s->window.len = 0;
-	s->at = chunk->dictionary_at && chunk->dictionary_at < chunk->data_at ? chunk->dictionary_at : chunk->data_at;
+	s->at = fl_pq_chunk_begin(chunk);
 	if (chunk->type != s->column->type)
 		return fl_pq_fail(s, "its type is not the schema's");
 	if (s->at < 4 || s->at > size || chunk->size > size - s->at)
 		return fl_pq_fail(s, "lies outside the file");
 	s->end = s->at + chunk->size;
-	return next_page(s);
+	if (!s->pages.n)
+		return next_page(s);
+	/* What stands before the first page. */
+	while (!r && position(s) < s->pages.page[0].at) {
+		r = read_header(s);
+		if (!r)
+			r = s->header.page == FL_PARQUET_DICTIONARY_PAGE ? read_dictionary(s) : skip_body(s);
+	}
+	return r;
 }
 
-/* ---- rows that are passed ---- */
+/* ---- moving on ---- */
 
-int fl_pq_stream_done(struct fl_pq_stream *s, uint32_t n)
+/* The page of this row, by the index. */
+static int find_page(struct fl_pq_stream *s, uint64_t row)
 {
-	s->taken += n;
-	return s->taken == s->rows ? next_page(s) : 0;
+	const struct fl_pq_pages *p = &s->pages;
+	size_t low = 0, high = p->n; /* the page is among these */
+	int r;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->page[middle].first_row <= row)
+			low = middle;
+		else
+			high = middle;
+	}
+	seek(s, p->page[low].at);
+	s->first_row = p->page[low].first_row;
+	s->rows = 0;
+	r = next_page(s);
+	if (!r && (s->first_row != p->page[low].first_row ||
+		   s->first_row + s->rows != (low + 1 < p->n ? p->page[low + 1].first_row : s->group_rows)))
+		return fl_pq_fail(s, "its pages are not those of its index");
+	return r;
 }
 
-int fl_pq_stream_skip(struct fl_pq_stream *s, uint32_t n)
+int fl_pq_stream_to(struct fl_pq_stream *s, uint64_t row)
 {
+	uint32_t n;
 	int r = 0;
 
+	s->taken += s->decoded;
+	s->decoded = 0;
+	if (s->pages.n && row >= s->first_row + s->rows)
+		r = find_page(s, row);
+	while (!r && row >= s->first_row + s->rows) {
+		if (s->rows && !s->loaded)
+			r = skip_body(s);
+		r = r ? r : next_page(s);
+		if (!r && !s->rows)
+			return fl_pq_fail(s, "fewer rows than its row group");
+	}
+	if (r)
+		return r;
+	n = (uint32_t)(row - s->first_row) - s->taken;
 	if (s->loaded)
 		s->pending += n;
-	else if (s->taken + n == s->rows)
-		r = skip_body(s);
-	return r ? r : fl_pq_stream_done(s, n);
+	s->taken += n;
+	return 0;
 }

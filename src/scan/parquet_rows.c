@@ -226,7 +226,8 @@ int fl_pq_stream_decode(struct fl_pq_stream *s, uint32_t n)
 {
 	int r = s->loaded ? 0 : fl_pq_load(s);
 
-	if (!r)
-		r = catch_up(s);
-	return r ? r : decode(s, n);
+	r = r ? r : catch_up(s);
+	r = r ? r : decode(s, n);
+	s->decoded = r ? 0 : n;
+	return r;
 }

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 
 import pytest
 
@@ -127,6 +128,16 @@ def test_what_only_looks_like_a_condition_of_the_view(ask, tmp_path, sql, expect
         "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n" +
         "".join(f"2 012345678901 eni-1 10.0.0.1 10.0.0.2 {a} {b} 6 10 {n} {t} {t + 9} {action} OK\n" for a, b, n, t, action in lines))
     assert ask(sql, tmp_path / "a.log") == [expected]
+
+
+def test_explain_analyze_says_what_was_passed_over(ask, flowlog, archive, tmp_path):
+    flowlog("convert", "--single", "--row-group", 4096, archive, tmp_path / "a.parquet")
+    sql = "EXPLAIN ANALYZE SELECT count(*) FROM flows WHERE start < (SELECT 5)"
+    assert "by statistics: 0, by Bloom filters: 0" in flowlog("query", sql, tmp_path / "a.parquet").stdout
+    for where, counts in (("start < 5", r"by statistics: [1-9]\d*, by Bloom filters: 0"), ("dstaddr = '10.0.0.77'", r"by statistics: 0, by Bloom filters: [1-9]")):
+        text = flowlog("query", f"EXPLAIN ANALYZE SELECT count(*) FROM flows WHERE {where}", tmp_path / "a.parquet").stdout
+        assert re.search(r"^read: \d+ bytes, \d+ records; row groups passed over " + counts, text, re.M), text
+    assert "row groups passed over" not in flowlog("query", "EXPLAIN SELECT count(*) FROM flows WHERE start < 5", tmp_path / "a.parquet").stdout
 
 
 def test_a_sample_is_taken_before_its_condition(ask, flowlog, archive):
