@@ -206,18 +206,17 @@ static int explain(struct query *q)
 static int ask_one(struct query *q, fl_duck statements, idx_t i)
 {
 	fl_duck statement = NULL;
-	int r, type;
+	int r, type = 0;
 
 	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
 		r = failed(q, q->d.prepare_error(statement));
 	} else {
 		type = q->d.prepared_statement_type(statement);
 		r = run_pending(q, statement);
-		if (!r && type == FL_DUCK_STATEMENT_EXPLAIN && !strcmp(q->conf->output, "table"))
-			r = explain(q);
 	}
+	/* With the statement ends what it read: only then is that counted. */
 	q->d.destroy_prepare(&statement);
-	return r;
+	return r || type != FL_DUCK_STATEMENT_EXPLAIN || strcmp(q->conf->output, "table") ? r : explain(q);
 }
 
 /* By our own engine, with what DuckDB then makes of the groups. */

@@ -32,6 +32,9 @@ static void add_report(struct fl_query_table *t, struct fl_scan *scan)
 	t->report.files += r.files;
 	t->report.files_pruned += r.files_pruned;
 	t->report.bytes += r.bytes;
+	t->report.row_groups_pruned += r.row_groups_pruned;
+	t->report.row_groups_bloom += r.row_groups_bloom;
+	t->report.rows_pruned += r.rows_pruned;
 	t->report.records += r.records;
 	t->report.malformed += r.malformed;
 	t->report.bad_values += r.bad_values;
@@ -412,9 +415,18 @@ int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
 	if (r)
 		return r;
 	fl_scan_report(scan, &report);
-	return fl_buf_printf(
+	r = fl_buf_printf(
 	    out, "\nfiles to read: %llu; files and directories passed over by the time in their names: %llu\n",
 	    (unsigned long long)report.files, (unsigned long long)(report.files_pruned + report.directories_pruned));
+	/* A statement that was analysed was carried out. */
+	if (r || !t->report.files)
+		return r;
+	return fl_buf_printf(out,
+			     "read: %llu bytes, %llu records; row groups passed over by statistics: %llu, by Bloom "
+			     "filters: %llu; rows passed over by indexes of pages: %llu\n",
+			     (unsigned long long)t->report.bytes, (unsigned long long)t->report.records,
+			     (unsigned long long)t->report.row_groups_pruned,
+			     (unsigned long long)t->report.row_groups_bloom, (unsigned long long)t->report.rows_pruned);
 }
 
 void fl_query_table_free(struct fl_query_table *t)

@@ -301,6 +301,22 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 	return r;
 }
 
+static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group)
+{
+	const struct fl_filter *filter = r->pass->filter;
+
+	if (!filter)
+		return false;
+	if (!fl_parquet_group_is_in_range(f, group, filter))
+		r->report.row_groups_pruned++;
+	else if (!fl_parquet_group_may_pass(f, group, filter, NULL))
+		r->report.row_groups_bloom++;
+	else
+		return false;
+	r->report.bytes_pruned += fl_parquet_group_bytes(f, group);
+	return true;
+}
+
 /* Row groups that may hold something. 1: there is none. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
@@ -309,11 +325,8 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 	int result = 0;
 
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (r->pass->filter && !fl_parquet_group_may_pass(f, i, r->pass->filter)) {
-			r->report.row_groups_pruned++;
-			r->report.bytes_pruned += fl_parquet_group_bytes(f, i);
+		if (prune_group(r, f, i))
 			continue;
-		}
 		if (any) {
 			pthread_mutex_lock(&r->pass->lock);
 			result = add_unit(r->pass, *u);
@@ -485,6 +498,8 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->bytes += x->bytes;
 	sum->bytes_pruned += x->bytes_pruned;
 	sum->row_groups_pruned += x->row_groups_pruned;
+	sum->row_groups_bloom += x->row_groups_bloom;
+	sum->rows_pruned += x->rows_pruned;
 	sum->records += x->records;
 	sum->malformed += x->malformed;
 	sum->bad_values += x->bad_values;

@@ -20,6 +20,7 @@ static void close_group(struct fl_scan_reader *r, void *state)
 	if (g->reader)
 		fl_parquet_reader_counts(g->reader, &c);
 	r->report.records += c.records;
+	r->report.rows_pruned += c.unread;
 	r->report.bad_values += c.bad_values;
 	fl_scan_add_bytes(r, c.bytes);
 	fl_parquet_reader_free(&g->reader);

@@ -299,7 +299,7 @@ static int read_made(void *ctx, uint64_t at, void *to, size_t n)
 
 static struct fl_parquet_input input_of(struct fl_buf *b)
 {
-	return (struct fl_parquet_input){read_made, b, b->len};
+	return (struct fl_parquet_input){.read = read_made, .ctx = b, .size = b->len};
 }
 
 static void check_lines(struct made *m, const struct fl_column_def *defs)
@@ -431,11 +431,14 @@ static struct fl_filter *filter_of(unsigned number)
 }
 
 /* Lines of the rows that pass, one after the other. */
+static uint64_t unread; /* rows, by the index of pages */
+
 static size_t select_rows(struct fl_parquet_file *f, const struct fl_column_def *defs, size_t n,
 			  const struct fl_filter *filter, bool after, struct fl_buf *lines)
 {
 	struct fl_parquet_reader *r = NULL;
 	struct fl_filter_bound *bound = NULL;
+	struct fl_parquet_counts counts;
 	struct fl_batch *b = NULL;
 	size_t pruned = 0;
 	int got;
@@ -444,7 +447,7 @@ static size_t select_rows(struct fl_parquet_file *f, const struct fl_column_def 
 	good(fl_parquet_reader_new(&r, f, defs, n, after ? NULL : filter));
 	good(fl_batch_new(&b, defs, n));
 	for (size_t g = 0; g < fl_parquet_groups(f); g++) {
-		if (!after && !fl_parquet_group_may_pass(f, g, filter)) {
+		if (!after && !fl_parquet_group_may_pass(f, g, filter, NULL)) {
 			pruned++;
 			continue;
 		}
@@ -464,6 +467,8 @@ static size_t select_rows(struct fl_parquet_file *f, const struct fl_column_def 
 		}
 		good(got);
 	}
+	fl_parquet_reader_counts(r, &counts);
+	unread += counts.unread;
 	fl_filter_bound_free(&bound);
 	fl_batch_free(&b);
 	fl_parquet_reader_free(&r);
@@ -481,12 +486,14 @@ static void filters_find_the_same(void **unused)
 	size_t pruned = 0;
 
 	(void)unused;
-	for (unsigned k = 0; k < 2; k++) {
+	for (unsigned k = 0; k < 3; k++) {
 		struct fl_filter *filter;
 
 		define(defs);
-		conf.text_null = k;
-		make(&m, &conf, 40000);
+		conf.text_null = k == 1;
+		/* Then one row group of five pages. */
+		conf.group_rows = k < 2 ? 9000 : 0;
+		make(&m, &conf, k < 2 ? 40000 : 90000);
 		fl_column_find("vpc_id", &defs[N_NAMES]);
 		in = input_of(&m.file);
 		good(fl_parquet_open(&f, &in, "made"));
@@ -505,6 +512,50 @@ static void filters_find_the_same(void **unused)
 		made_free(&m);
 	}
 	assert_true(pruned > 4); /* by Bloom filter and by time */
+	assert_true(unread > 40000);
+}
+
+/* A question about some pages of a damaged file: its rows, or a sentence. */
+static void damaged_indexes(void **unused)
+{
+	struct fl_column_def defs[N_NAMES];
+	struct fl_parquet_conf conf = {.columns = defs, .n_columns = N_NAMES, .codec = FL_CODEC_SNAPPY};
+	struct fl_filter *filter = filter_of(4);
+	size_t from, to, bad = 0;
+	uint32_t footer;
+	struct made m;
+
+	(void)unused;
+	define(defs);
+	make(&m, &conf, 70000);
+	memcpy(&footer, m.file.data + m.file.len - 8, sizeof footer);
+	to = m.file.len - 8 - footer;
+	from = to - 3000; /* both kinds of index */
+	for (unsigned i = 0; i < 300; i++) {
+		struct fl_parquet_input in = input_of(&m.file);
+		struct fl_parquet_reader *r = NULL;
+		struct fl_parquet_file *f = NULL;
+		struct fl_batch *b = NULL;
+		size_t at = from + below((uint32_t)(to - from));
+		char before = m.file.data[at];
+		int got;
+
+		m.file.data[at] = (char)(i % 2 ? below(256) : (uint32_t)(before ^ 1 << below(8)));
+		good(fl_parquet_open(&f, &in, "damaged"));
+		good(fl_parquet_reader_new(&r, f, defs, N_NAMES, filter));
+		good(fl_batch_new(&b, defs, N_NAMES));
+		got = fl_parquet_reader_group(r, 0);
+		while (!got && (got = fl_parquet_next(r, b)) == 1)
+			got = 0;
+		bad += got < 0;
+		fl_batch_free(&b);
+		fl_parquet_reader_free(&r);
+		fl_parquet_close(&f);
+		m.file.data[at] = before;
+	}
+	assert_in_range(bad, 1, 299);
+	fl_filter_free(&filter);
+	made_free(&m);
 }
 
 /* ---- damage ---- */
@@ -595,6 +646,7 @@ int main(void)
 	    cmocka_unit_test(rows_come_back),
 	    cmocka_unit_test(same_bytes_again),
 	    cmocka_unit_test(filters_find_the_same),
+	    cmocka_unit_test(damaged_indexes),
 	    cmocka_unit_test(a_damaged_row_group_is_one),
 	    cmocka_unit_test(damage_anywhere),
 	};

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 
 import pytest
 
@@ -213,6 +214,16 @@ def test_groups_are_asked_for_through_the_view(flowlog, archive, ask):
     assert "ask the view flows" in flowlog("query", "SELECT * FROM flowlog_groups()", archive, check=False).stderr
     assert ask("SELECT 1 AS a; SELECT action, count(*) > 0 AS b FROM flows WHERE action IS NOT NULL GROUP BY 1 ORDER BY 1", archive) == [
         {"a": 1}, {"action": "ACCEPT", "b": True}, {"action": "REJECT", "b": True}]
+
+
+def test_explain_analyze_says_what_was_passed_over(ask, flowlog, archive, tmp_path):
+    flowlog("convert", "--single", "--row-group", 4096, archive, tmp_path / "a.parquet")
+    sql = "EXPLAIN ANALYZE SELECT count(*) FROM flows WHERE start < (SELECT 5)"
+    assert "by statistics: 0, by Bloom filters: 0" in flowlog("query", sql, tmp_path / "a.parquet").stdout
+    for where, counts in (("start < 5", r"by statistics: [1-9]\d*, by Bloom filters: 0"), ("dstaddr = '10.0.0.77'", r"by statistics: 0, by Bloom filters: [1-9]")):
+        text = flowlog("query", f"EXPLAIN ANALYZE SELECT count(*) FROM flows WHERE {where}", tmp_path / "a.parquet").stdout
+        assert re.search(r"^read: \d+ bytes, \d+ records; row groups passed over " + counts, text, re.M), text
+    assert "row groups passed over" not in flowlog("query", "EXPLAIN SELECT count(*) FROM flows WHERE start < 5", tmp_path / "a.parquet").stdout
 
 
 def test_a_sample_is_taken_before_its_condition(ask, flowlog, archive):
