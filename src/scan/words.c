@@ -129,17 +129,31 @@ static int either(struct fl_filter **ret, struct fl_filter *f, int r)
 static const char *const src_columns[] = {"srcaddr", "pkt_srcaddr"};
 static const char *const dst_columns[] = {"dstaddr", "pkt_dstaddr"};
 
+/* extra: most logs do not have the column, and then nothing hangs on it. */
+static int one_network(struct fl_filter **ret, const char *column, const struct fl_cidr *c, bool extra)
+{
+	struct fl_filter *there = NULL;
+	int r = fl_filter_cidr(ret, column, c);
+
+	if (r || !extra)
+		return r;
+	r = fl_filter_not_null(&there, column);
+	if (r)
+		fl_filter_free(ret);
+	return r ? r : fl_filter_and(ret, there, *ret);
+}
+
 static int any_network(struct fl_filter **ret, enum side side, const struct fl_cidr *c, bool packet)
 {
 	struct fl_filter *f = NULL;
 	int r = 0;
 
 	for (size_t i = 0; i < (packet ? 2 : 1) && !r && side != SIDE_DST; i++) {
-		r = fl_filter_cidr(&f, src_columns[i], c);
+		r = one_network(&f, src_columns[i], c, i > 0);
 		r = either(ret, f, r);
 	}
 	for (size_t i = 0; i < (packet ? 2 : 1) && !r && side != SIDE_SRC; i++) {
-		r = fl_filter_cidr(&f, dst_columns[i], c);
+		r = one_network(&f, dst_columns[i], c, i > 0);
 		r = either(ret, f, r);
 	}
 	return r;
@@ -210,7 +224,7 @@ static const struct {
 
 static int one_side(struct fl_filter **ret, enum side side, bool public)
 {
-	struct fl_filter *f = NULL, *null = NULL;
+	struct fl_filter *f = NULL;
 	struct fl_cidr c;
 	int r = 0;
 
@@ -221,11 +235,8 @@ static int one_side(struct fl_filter **ret, enum side side, bool public)
 		r = fl_cidr_parse(special[i].cidr, strlen(special[i].cidr), &c);
 		r = r ? r : any_network(&f, side, &c, false);
 	}
-	if (!r && public) {
-		r = fl_filter_is_null(&null, side == SIDE_SRC ? "srcaddr" : "dstaddr");
-		r = r ? r : fl_filter_or(&f, f, null);
-		r = r ? r : fl_filter_not(&f, f);
-	}
+	if (!r && public)
+		r = fl_filter_not(&f, f);
 	*ret = f;
 	return r;
 }
@@ -375,14 +386,9 @@ static int parse_flag(struct parser *p, struct fl_filter **ret, enum side side, 
 static int parse_family(struct parser *p, struct fl_filter **ret, enum side side, const struct keyword *k)
 {
 	static const struct fl_cidr all_v4 = {.base = {.b = {[10] = 0xff, [11] = 0xff}}, .bits = 96};
-	struct fl_filter *null = NULL;
 	int r = fl_filter_cidr(ret, "srcaddr", &all_v4);
 
-	if (r || !strcmp(k->name, "ip"))
-		return r;
-	r = fl_filter_is_null(&null, "srcaddr");
-	r = r ? r : fl_filter_or(ret, *ret, null);
-	return r ? r : fl_filter_not(ret, *ret);
+	return r || !strcmp(k->name, "ip") ? r : fl_filter_not(ret, *ret);
 }
 
 static const struct keyword keywords[] = {
@@ -469,10 +475,9 @@ static int compare_number(struct parser *p, struct fl_filter **ret, const struct
 	return fl_filter_number(ret, d->name, op, v);
 }
 
-/* Equal, or neither equal nor null. */
 static int compare_equal(struct parser *p, struct fl_filter **ret, const struct fl_column_def *d, bool equal)
 {
-	struct fl_filter *f = NULL, *null = NULL;
+	struct fl_filter *f = NULL;
 	struct fl_cidr c;
 	int r;
 
@@ -489,13 +494,8 @@ static int compare_equal(struct parser *p, struct fl_filter **ret, const struct 
 	} else {
 		r = fl_filter_text(&f, d->name, p->word, strlen(p->word));
 	}
-	if (!r && !equal) {
-		r = fl_filter_is_null(&null, d->name);
-		if (r)
-			fl_filter_free(&f);
-		r = r ? r : fl_filter_or(&f, f, null);
-		r = r ? r : fl_filter_not(&f, f);
-	}
+	if (!r && !equal)
+		r = fl_filter_not(&f, f);
 	*ret = f;
 	return r;
 }
@@ -513,8 +513,7 @@ static int parse_null(struct parser *p, struct fl_filter **ret, const struct fl_
 		return r;
 	if (!is(p, "null"))
 		return complain(p, "null, or not null");
-	r = fl_filter_is_null(ret, d->name);
-	r = r || !negated ? r : fl_filter_not(ret, *ret);
+	r = (negated ? fl_filter_not_null : fl_filter_is_null)(ret, d->name);
 	return r ? r : next(p);
 }
 

@@ -15,7 +15,8 @@
  *   FIELD = != < <= > >= VALUE   FIELD is [not] null    (any field of a record; sizes with k, m, g)
  *
  * A value without its keyword takes that of the condition before it. Addresses are looked for in srcaddr and dstaddr
- * and, where records have them, in pkt-srcaddr and pkt-dstaddr.
+ * and, where records have them, in pkt-srcaddr and pkt-dstaddr. What a record does not say matches neither a condition
+ * nor its not (scan/filter.h): NODATA is neither "port 22" nor "not port 22".
  */
 #pragma once
 

@@ -174,6 +174,18 @@ def test_filters(flowlog, hand, args, flows):
     assert sum(r["flows"] for r in rows(flowlog, "series", "--every", "1d", *args, hand)) == flows
 
 
+@pytest.mark.parametrize("words,statuses", [
+    ("port 22", {"ok": 4}), ("not port 22", {"ok": 6}), ("not port 443", {"ok": 9}), ("not tcp", {"ok": 2}), ("not icmp", {"ok": 10}), ("not accept", {"ok": 1}),
+    ("action != ACCEPT", {"ok": 1}), ("not (port 22 or status nodata)", {"ok": 6}), ("not host 10.0.0.1", {"ok": 0}),
+    ("not status nodata", {"ok": 10, "skipdata": 1}), ("srcport is null", {"nodata": 1, "skipdata": 1}),
+    ("srcport is null or not port 443", {"ok": 9, "nodata": 1, "skipdata": 1}), ("not srcport is null", {"ok": 10}),
+    ("not (egress or ingress)", {}), ("not vpc vpc-1", {}), ("vpc_id is null and tcp", {"ok": 8})])
+def test_what_a_record_does_not_say_is_neither(flowlog, hand, words, statuses):
+    """NODATA has no port: it is neither "port 22" nor "not port 22". The same of a field that no record has. As SQL has it."""
+    got, = rows(flowlog, "summary", "-w", words, hand)
+    assert {k: got.get(k, 0) for k in ("ok", "nodata", "skipdata")} == {"ok": 0, "nodata": 0, "skipdata": 0} | statuses
+
+
 @pytest.mark.parametrize("args,said", [
     (["-w", "port 22 and prt 3"], "character 13"), (["--port", "nosuch"], "--port"), (["--src", "web-1"], "the inventory has"),
     (["--since", "yesterday"], "--since"), (["--protocol", "300"], "0 to 255"), (["--eni", "nosuch"], "--eni"), (["--of", "nosuch"], "--of")])
@@ -516,6 +528,20 @@ def test_sql_gives_the_same(flowlog, sources):
            "FROM flows WHERE srcaddr IS NOT NULL GROUP BY 1")
     rows_of_sql = list(csv.reader(io.StringIO(flowlog("query", "-o", "csv", sql, *operands).stdout)))[1:]
     assert sorted(map(tuple, rows_of_sql)) == sorted(ask(flowlog, sources["mixed"], "ports", "--of", "sources"))
+
+
+@pytest.mark.parametrize("words,where", [
+    ("not port 443", "NOT (srcport = 443 OR dstport = 443)"), ("not (tcp or src 10.0.0.7)", "NOT (protocol = 6 OR srcaddr = '10.0.0.7')"),
+    ("not (reject and bytes > 1m)", "NOT (action = 'REJECT' AND bytes > 1000000)"), ("dstport != 22", "dstport <> 22"),
+    ("not (status nodata or not dst net 10.0.0.0/8)", "NOT (log_status = 'NODATA' OR NOT cidr_match(dstaddr, '10.0.0.0/8'))"),
+    ("tcp_flags is null or not tcp_flags = 2", "tcp_flags IS NULL OR NOT tcp_flags = 2")])
+def test_not_is_that_of_sql(flowlog, sources, words, where):
+    if "FL_DUCKDB" not in os.environ and not (PROGRAM.parent / "libduckdb.so").exists():
+        pytest.skip("libduckdb.so is not beside the program: make duckdb")
+    operands, _ = sources["mixed"]
+    s, = rows(flowlog, "summary", "-w", words, *operands)
+    assert rows(flowlog, "query", f"SELECT count(*) AS n FROM flows WHERE {where}", *operands) == [{"n": s["ok"] + s["nodata"] + s["skipdata"]}]
+    assert 0 < s["ok"] < 29000
 
 
 # ---- the store ----
