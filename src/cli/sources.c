@@ -37,6 +37,7 @@ void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct f
 				     .open_window = c->open_window,
 				     .threads = (unsigned)FL_MIN(c->threads, (uint64_t)THREADS_MAX),
 				     .progress = true,
+				     .unjudged = true,
 				     .stop = fl_source_stop(),
 				     .anonymous = c->anonymous,
 				     .requester_pays = c->requester_pays,
@@ -74,6 +75,12 @@ int fl_source_tell_report(const char *command, const struct fl_scan_report *r)
 	if (r->bad_values)
 		fprintf(stderr, "flowlog %s: %llu value%s none of the field, and taken for -\n", command,
 			(unsigned long long)r->bad_values, r->bad_values == 1 ? " is" : "s are");
+	if (r->unjudged)
+		fprintf(stderr,
+			"flowlog %s: %llu record%s of %llu source%s have no %s: whether they match cannot be told, and "
+			"they are left out\n",
+			command, (unsigned long long)r->unjudged, fl_plural(r->unjudged),
+			(unsigned long long)r->unjudged_files, fl_plural(r->unjudged_files), r->lacking);
 	if (r->damaged_files)
 		fprintf(stderr,
 			"flowlog %s: %llu source%s could not be read to the end; records up to the fault were used\n",

@@ -130,6 +130,7 @@ static int prepare(struct query *q)
 
 	q->scan = *c->scan;
 	q->scan.stop = &q->stop;
+	q->scan.unjudged = false; /* NULL is what SQL has for it */
 	q->table.d = &q->d;
 	q->table.conf = &q->scan;
 	q->table.filter = fl_lift_filter(q->lift, 0);

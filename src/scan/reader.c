@@ -304,12 +304,14 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 /* Row groups that may hold something. 1: there is none. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
-	const struct fl_parquet_file *f = u->opened->parquet;
-	bool any = false;
-	int result = 0;
+	struct fl_parquet_file *f = u->opened->parquet;
+	const struct fl_filter *filter;
+	bool any = false, hangs;
+	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
+	filter = hangs ? r->could_tree : r->pass->filter;
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (r->pass->filter && !fl_parquet_group_may_pass(f, i, r->pass->filter)) {
+		if (filter && !fl_parquet_group_may_pass(f, i, filter)) {
 			r->report.row_groups_pruned++;
 			r->report.bytes_pruned += fl_parquet_group_bytes(f, i);
 			continue;
@@ -490,6 +492,8 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->bad_values += x->bad_values;
 	sum->damaged_files += x->damaged_files;
 	sum->unknown_files += x->unknown_files;
+	sum->unjudged += x->unjudged;
+	sum->unjudged_files += x->unjudged_files;
 	sum->verdicts_observed |= x->verdicts_observed;
 }
 
@@ -507,6 +511,7 @@ static void close_unit(struct fl_scan_reader *r)
 	if (r->ops)
 		r->ops->close(r, r->state);
 	r->ops = NULL;
+	fl_unjudged_unit_ends(r);
 	free_unit(&r->unit);
 	hand_in(r);
 }
@@ -559,6 +564,7 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 	if (!*r)
 		return;
 	close_unit(*r);
+	fl_unjudged_free(*r);
 	fl_batch_free(&(*r)->batch);
 	fl_text_free(&(*r)->text);
 	fl_blocks_free(&(*r)->blocks);
@@ -566,9 +572,19 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 	*r = NULL;
 }
 
+static void name_lacked(const struct fl_pass *p, char *to, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_columns && n < size; i++)
+		if (p->lacked[i])
+			n += (size_t)snprintf(to + n, size - n, "%s%s", n ? ", " : "", fl_column_title(&p->column[i]));
+}
+
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret)
 {
 	pthread_mutex_lock(&s->pass.lock);
 	*ret = s->selected ? s->pass.report : s->listed;
+	name_lacked(&s->pass, ret->lacking, sizeof ret->lacking);
 	pthread_mutex_unlock(&s->pass.lock);
 }

@@ -263,6 +263,36 @@ def test_what_no_source_has_is_named(flowlog, hand, tmp_path):
     assert got["flows"] == 2 and "bytes" not in got and "first" not in got
 
 
+def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
+    """Of mixed logs, those that lack a field of the filter: in every form the same, and only what the rest of the filter lets pass."""
+    v5 = HEADER + " vpc-id flow-direction\n"
+    new = f"5 1 eni-9 10.0.0.1 10.0.0.2 40000 22 6 5 500 {T0} {T0 + 50} ACCEPT OK 3 vpc-1 egress\n"
+    (tmp_path / "v5.log").write_text(v5 + new + new.replace("vpc-1", "-"))
+    packed, parquet = tmp_path / "v3.log.gz", tmp_path / "v3.parquet"
+    packed.write_bytes(gzip.compress(HAND.encode()))
+    parquet.write_bytes(flowlog("convert", "--single", "-o", "parquet", hand, "-", text=False).stdout)
+    joined = tmp_path / "joined.log"  # what cat makes of both
+    joined.write_text(v5 + new + HAND)
+    said = "record{} of {} have no {}: whether they match cannot be told, and they are left out"
+    for args, n, fields in ((["--vpc", "vpc-1"], 12, "vpc-id"), (["--vpc", "vpc-1", "--port", "22"], 4, "vpc-id"),
+                            (["--vpc", "vpc-1", "--since", str(T0 + 7200), "--until", str(T0 + 9000)], 7, "vpc-id"),
+                            (["-w", "not ingress"], 12, "flow-direction"), (["-w", "vpc vpc-1 and egress and reject"], 1, "vpc-id, flow-direction"),
+                            (["-w", "vpc vpc-1 or port 22"], 8, "vpc-id"), (["--vpc", "vpc-1", "--src", "192.0.2.1"], 0, ""),
+                            (["--src", "10.0.0.1"], 0, ""), (["-w", "not host 10.0.0.9"], 0, ""), (["-w", "vpc_id is null"], 0, ""),
+                            (["-w", "vpc_id is null or port 22"], 0, "")):
+        for source, files in (([hand], 1), ([packed], 1), ([parquet], 1), ([joined], 1), ([hand, packed, parquet, joined, tmp_path / "v5.log"], 4)):
+            done = flowlog("summary", "-o", "json", *args, *source)
+            plural = "s" if n * files > 1 else ""
+            of = f"{files} source{'s' if files > 1 else ''}"
+            assert (f"{n * files} " + said.format(plural, of, fields) in done.stderr) if n else not done.stderr, (args, source, done.stderr)
+    got, = rows(flowlog, "summary", "--vpc", "vpc-1", hand, tmp_path / "v5.log")
+    assert got["flows"] == 1
+    # a big file is one source, whichever threads read it
+    big = tmp_path / "big.log"
+    big.write_text(HAND.splitlines()[0] + "\n" + HAND.splitlines()[1] + "\n" + (HAND.splitlines()[2] + "\n") * 250000)
+    assert "250001 " + said.format("s", "1 source", "vpc-id") in flowlog("top", "--threads", 4, "--vpc", "vpc-1", big, tmp_path / "v5.log").stderr
+
+
 def test_rows_that_are_left_out_are_said(flowlog, tmp_path):
     path = tmp_path / "a.log"
     path.write_text("srcaddr bytes packets\n" + "".join(f"10.0.0.{i} {i} 1\n" for i in range(1, 31)))
