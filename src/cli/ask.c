@@ -140,7 +140,8 @@ static int prepare(struct ask *a, int argc, char **argv)
 	if (!r && talks)
 		r = talks_filter(a, &argc, &argv);
 	argv[argc] = NULL; /* argv has room for it */
-	fl_source_scan(&o->source, argv, &a->conf.scan);
+	if (!r)
+		r = fl_source_scan(&o->source, argv, &a->conf.scan);
 	a->where = o->where;
 	a->where.store = o->source.store;
 	if (!r) {

@@ -55,7 +55,11 @@ static int run(void *conf, int argc, char **argv)
 	}
 	q.sql = argv[0];
 	argv[argc] = NULL; /* there is room for it */
-	fl_source_scan(&c->source, argv + 1, &scan);
+	r = fl_source_scan(&c->source, argv + 1, &scan);
+	if (r) {
+		fprintf(stderr, "flowlog query: %s\n", fl_error_text(r));
+		return 2;
+	}
 	scan.journal_alone = c->verdicts;
 	r = fl_query_run(&q, &told);
 	if (r)

@@ -28,7 +28,15 @@ const volatile sig_atomic_t *fl_source_stop(void)
 	return &stopped;
 }
 
-void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret)
+/* What is no format is a mistake also where every source has its own. */
+static int check_format(const char *text)
+{
+	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
+
+	return text ? fl_wrap(fl_format_parse(&f, fl_format_kind_of(text), text), "--format") : 0;
+}
+
+int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret)
 {
 	*ret = (struct fl_scan_conf){.paths = (const char *const *)paths,
 				     .store = c->store,
@@ -44,6 +52,7 @@ void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct f
 				     .endpoint_url = c->endpoint_url,
 				     .profile = c->profile,
 				     .region = c->region};
+	return check_format(c->format);
 }
 
 const char *fl_source_once(const struct fl_scan_conf *scan)
@@ -116,8 +125,8 @@ int fl_source_records(const char *command, const struct fl_source_conf *c, char 
 	int r;
 
 	*ret_status = 0;
-	fl_source_scan(c, paths, &conf);
-	r = fl_scan_open(&s, &conf, filter);
+	r = fl_source_scan(c, paths, &conf);
+	r = r ? r : fl_scan_open(&s, &conf, filter);
 	r = r ? r : fl_scan_records(s, filter, fn, ctx);
 	if (r)
 		return r;
