@@ -26,6 +26,7 @@ struct kind {
 
 struct parser {
 	const char *text, *at;
+	const char *value; /* of a single condition, whose words are ours; NULL: the words are the user's */
 	const struct fl_words_names *names;
 	char word[WORD_MAX]; /* the next word */
 	const char *word_at;
@@ -47,6 +48,8 @@ struct keyword {
 
 static int complain(const struct parser *p, const char *expected)
 {
+	if (p->value)
+		return fl_fail(-EINVAL, "\"%.200s\" is not %s", p->value, expected);
 	if (p->end)
 		return fl_fail(-EINVAL, "filter \"%.200s\": it ends where %s is expected", p->text, expected);
 	return fl_fail(-EINVAL, "filter \"%.200s\": at character %zu, \"%.60s\": expected %s", p->text,
@@ -392,8 +395,8 @@ static int parse_family(struct parser *p, struct fl_filter **ret, enum side side
 }
 
 static const struct keyword keywords[] = {
-    {"host", parse_network, NULL, NULL, true, "an address, as 10.0.0.1"},
-    {"net", parse_network, NULL, NULL, true, "a network, as 10.0.0.0/8"},
+    {"host", parse_network, NULL, NULL, true, "an address or a network, as 10.0.0.1 or 10.0.0.0/8"},
+    {"net", parse_network, NULL, NULL, true, "an address or a network, as 10.0.0.1 or 10.0.0.0/8"},
     {"port", parse_port, NULL, NULL, true, "a port from 0 to 65535 or a service, as ssh"},
     {"portrange", parse_ports, NULL, NULL, true, "two ports, as 8000-8099"},
     {"private", parse_scope, NULL, "", true, NULL},
@@ -660,9 +663,9 @@ static int parse_or(struct parser *p, struct fl_filter **ret)
 	return r;
 }
 
-int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_words_names *names)
+static int parse(struct fl_filter **ret, const char *text, const char *value, const struct fl_words_names *names)
 {
-	struct parser p = {.text = text, .at = text, .names = names};
+	struct parser p = {.text = text, .at = text, .value = value, .names = names};
 	int r;
 
 	*ret = NULL;
@@ -679,16 +682,26 @@ int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_wor
 	return r;
 }
 
+int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_words_names *names)
+{
+	return parse(ret, text, NULL, names);
+}
+
 int fl_words_condition(struct fl_filter **ret, const char *keyword, const char *value,
 		       const struct fl_words_names *names)
 {
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FL_WORDS_MAX);
-	int r = fl_buf_printf(&text, "%s \"", keyword);
+	int r = strlen(value) < WORD_MAX
+		    ? 0
+		    : fl_fail(-EINVAL, "\"%.40s...\" is longer than %u bytes", value, WORD_MAX - 1);
+
+	*ret = NULL;
+	r = r ? r : fl_buf_printf(&text, "%s \"", keyword);
 
 	for (const char *c = value; *c && !r; c++) {
 		r = *c == '"' || *c == '\\' ? fl_buf_add(&text, "\\", 1) : 0;
 		r = r ? r : fl_buf_add(&text, c, 1);
 	}
 	r = r ? r : fl_buf_adds(&text, "\"");
-	return r ? r : fl_words_parse(ret, fl_buf_cstr(&text), names);
+	return r ? r : parse(ret, fl_buf_cstr(&text), value, names);
 }

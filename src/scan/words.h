@@ -36,6 +36,7 @@ struct fl_words_names {
 
 /* -EINVAL: the sentence names the place and what was expected there. names may be NULL. Empty text: *ret NULL. */
 int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_words_names *names);
-/* One condition, as options give it: keyword "src host", "port", "eni" ... and a value. */
+/* One condition, as options give it: keyword "src host", "port", "eni" ... and a value, which is what the sentence
+ * names. */
 int fl_words_condition(struct fl_filter **ret, const char *keyword, const char *value,
 		       const struct fl_words_names *names);

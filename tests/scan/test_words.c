@@ -138,6 +138,7 @@ static void test_conditions_of_options(void **state)
 {
 	struct fl_filter *f = NULL;
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+	char many[300] = "";
 
 	(void)state;
 	assert_int_equal(fl_words_condition(&f, "dst port", "ssh", NULL), 0);
@@ -151,6 +152,17 @@ static void test_conditions_of_options(void **state)
 	assert_string_equal(fl_buf_cstr(&text), "interface_id = \"eni-1\\\" or tcp or \\\"\"");
 	fl_filter_free(&f);
 	assert_int_equal(fl_words_condition(&f, "port", "ssh or 443", NULL), -EINVAL);
+	assert_null(f);
+	assert_string_equal(fl_error_text(-EINVAL),
+			    "\"ssh or 443\" is not a port from 0 to 65535 or a service, as ssh");
+	assert_int_equal(fl_words_condition(&f, "src net", "10.0.0.300", NULL), -EINVAL);
+	assert_string_equal(fl_error_text(-EINVAL),
+			    "\"10.0.0.300\" is not an address or a network, as 10.0.0.1 or 10.0.0.0/8");
+	assert_int_equal(fl_words_condition(&f, "eni", "eni-\"x\\", NULL), 0);
+	fl_filter_free(&f);
+	memset(many, 'x', sizeof many - 1);
+	assert_int_equal(fl_words_condition(&f, "eni", many, NULL), -EINVAL);
+	assert_non_null(strstr(fl_error_text(-EINVAL), "longer than 255 bytes"));
 }
 
 static void test_public_is_what_the_internet_has(void **state)

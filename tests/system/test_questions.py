@@ -194,6 +194,34 @@ def test_wrong_filters_are_pointed_at(flowlog, hand, args, said):
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout
 
 
+@pytest.mark.parametrize("option,value,remedy", [
+    ("--src", "10.0.0.300", "an address or a network, as 10.0.0.1 or 10.0.0.0/8"), ("--dst", "10.0.0.0/33", "an address or a network, as 10.0.0.1 or 10.0.0.0/8"),
+    ("--dst", "::g", "an address or a network"), ("--port", "70000", "a port from 0 to 65535 or a service"), ("--port", "", "a port from 0 to 65535"),
+    ("--protocol", "tpc", "a protocol's name, or its number from 0 to 255"), ("--eni", "web", "an id, or a name that the inventory has"),
+    ("--vpc", "(", "an id"), ("--subnet", "x" * 300, "longer than 255 bytes"), ("--instance", "i", "an id"), ("--action", "DROP", "ACCEPT"),
+    ("--since", "yesterday", "2026-11-20T00:00:00Z"), ("--until", "soon", "2026-11-20T00:00:00Z")])
+def test_a_wrong_option_is_told_by_its_value(flowlog, hand, option, value, remedy):
+    """Not by the words that it is made into."""
+    for question in ("top", "rejects", "summary"):
+        done = flowlog(question, option, value, hand, check=False)
+        assert done.returncode == 2 and not done.stdout and len(done.stderr.splitlines()) == 1
+        assert option in done.stderr and value[:40] in done.stderr and remedy in done.stderr and "filter" not in done.stderr and "character" not in done.stderr
+    if option in ("--src", "--dst"):
+        done = flowlog("tail", option, value, check=False)
+        assert done.returncode and value in done.stderr and remedy in done.stderr
+
+
+@pytest.mark.parametrize("text", ["bogus", "${srcadr} ${bytes}", ""])
+def test_a_format_that_is_none_is_refused(flowlog, hand, tmp_path, text):
+    """Also where every file has a header line of its own, and before anything is read or written."""
+    for args in (["top", hand], ["top", "--since", "1h", hand], ["summary", hand], ["query", "SELECT 1", hand], ["convert", hand, tmp_path / "out"],
+                 ["top", tmp_path / "none"]):
+        done = flowlog(args[0], "-f", text, *args[1:], check=False)
+        assert done.returncode == 2 and "--format" in done.stderr and (text or "empty") in done.stderr.replace("field srcadr;", text)
+        assert not done.stdout and len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+    assert flowlog("top", "-f", "v5-all", hand).stdout == flowlog("top", hand).stdout
+
+
 def test_names_of_an_inventory(flowlog, hand, tmp_path):
     (tmp_path / "enis.json").write_text(json.dumps({"NetworkInterfaces": [
         {"NetworkInterfaceId": "eni-2", "TagSet": [{"Key": "Name", "Value": "db"}], "PrivateIpAddress": "10.0.0.2", "MacAddress": "02:00:00:00:00:02",
