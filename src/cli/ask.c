@@ -26,7 +26,11 @@ struct ask {
 	const char *other; /* the second operand of talks; NULL: none */
 	struct fl_ask_conf conf;
 	enum fl_answer_form form;
+	struct fl_buf provenance;
+	size_t unread; /* inputs without a digest */
 };
+
+#define PROVENANCE_MAX (512u << 20)
 
 static uint64_t memory_of_machine(void)
 {
@@ -268,10 +272,29 @@ static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
 
 /* ---- answering ---- */
 
+/* Before the answer, once there is one. */
+static int print_provenance(const struct ask *a)
+{
+	int r = fl_write_all(STDOUT_FILENO, a->provenance.data, a->provenance.len);
+
+	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;
+}
+
+static int tell_unread(const struct ask *a)
+{
+	if (a->unread)
+		fprintf(stderr, "flowlog %s: --provenance: %zu input%s could not be read, and %s no digest\n",
+			a->command, a->unread, fl_plural(a->unread), a->unread == 1 ? "has" : "have");
+	return a->unread ? 1 : 0;
+}
+
 static int print_answer(const struct ask *a, const struct fl_answer *answer)
 {
 	struct fl_rows rows;
+	int r = print_provenance(a);
 
+	if (r)
+		return r;
 	if (!fl_answer_rows(answer) && a->form == FL_ANSWER_TABLE)
 		return 0;
 	if (!strcmp(a->command, "series"))
@@ -294,7 +317,7 @@ static int ask_question(struct ask *a, int *ret_status)
 	r = print_answer(a, answer);
 	if (r)
 		return r;
-	*ret_status = tell_faults(a, answer);
+	*ret_status = tell_faults(a, answer) | tell_unread(a);
 	tell_limits(a, answer);
 	tell_verdicts(a, answer);
 	if (!fl_answer_rows(answer))
@@ -311,18 +334,22 @@ static int ask_summary(struct ask *a, int *ret_status)
 	struct fl_summary s;
 	int r = fl_ask_summary(&s, &a->conf);
 
+	r = r ? r : print_provenance(a);
 	r = r ? r : fl_summary_print(&s, a->form);
-	if (!r)
+	if (!r) {
 		fl_source_tell_lines(a->command, &s.faults);
-	if (!r)
-		*ret_status = fl_source_tell_report(a->command, &s.report);
+		*ret_status = fl_source_tell_report(a->command, &s.report) | tell_unread(a);
+	}
 	fl_summary_free(&s);
 	return r;
 }
 
 int fl_ask_run(const char *command, const char *choice, const struct fl_ask_options *o, int argc, char **argv)
 {
-	struct ask a = {.command = command, .o = o, .question = fl_question_find(command, choice)};
+	struct ask a = {.command = command,
+			.o = o,
+			.question = fl_question_find(command, choice),
+			.provenance = FL_BUF(PROVENANCE_MAX)};
 	int status = 0, r;
 
 	r = prepare(&a, argc, argv);
@@ -331,12 +358,13 @@ int fl_ask_run(const char *command, const char *choice, const struct fl_ask_opti
 		status = 2;
 	}
 	if (!r && o->provenance)
-		r = fl_provenance_print(a.conf.scan.paths, a.conf.scan.store, a.form);
+		r = fl_provenance(a.conf.scan.paths, a.conf.scan.store, a.form, &a.provenance, &a.unread);
 	if (!r)
 		r = a.question ? ask_question(&a, &status) : ask_summary(&a, &status);
 	fl_filter_free(&a.filter);
 	fl_filter_free(&a.local);
 	fl_names_free(&a.names);
+	fl_buf_free(&a.provenance);
 	if (!r || status == 2 || r == -EPIPE)
 		return status;
 	fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));

@@ -392,6 +392,42 @@ def test_provenance(flowlog, hand):
     assert done.returncode in (1, 2) and "cannot be read twice" in done.stderr
 
 
+def test_provenance_names_what_could_not_be_read(flowlog, hand, tmp_path):
+    """The answer stands without it, and so does the line before it."""
+    def ask(*args, **kw):
+        done = flowlog(*args, check=False, **kw)
+        made, *answer = [json.loads(line) for line in done.stdout.splitlines()]
+        return done, made["provenance"]["inputs"], answer
+
+    (tmp_path / "a.log").write_text(HAND)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone.log").symlink_to(tmp_path / "nowhere")
+    digest = hashlib.sha256(HAND.encode()).hexdigest()
+    for question in ("top", "summary"):
+        done, inputs, answer = ask(question, "-o", "json", "--provenance", tmp_path)
+        assert done.returncode == 1 and "1 input could not be read" in done.stderr
+        assert inputs == [{"path": str(tmp_path / "a.log"), "sha256": digest}, {"path": str(tmp_path / "pipe"), "unread": "neither a file nor a directory"}]
+        assert answer == rows(flowlog, question, "-o", "json", hand)
+    # What fails has no line either.
+    done = flowlog("top", "-o", "csv", "--provenance", tmp_path / "none", check=False)
+    assert done.returncode == 1 and not done.stdout and "No such file" in done.stderr
+    if os.geteuid():
+        pytest.skip("root only: a file that another user may not read")
+    (tmp_path / "b.log").write_text(HAND)
+    (tmp_path / "b.log").chmod(0)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    as_other = ["setpriv", "--reuid", "65534", "--clear-groups", PROGRAM]
+    for p in (tmp_path, *tmp_path.parents):
+        if p.stat().st_uid == os.geteuid() and str(p).startswith("/tmp/"):
+            p.chmod(p.stat().st_mode | 0o055)
+    done = subprocess.run([*as_other, "top", "-o", "json", "--provenance", tmp_path], capture_output=True, text=True,
+                          env=os.environ | {"LSAN_OPTIONS": "detect_leaks=0"})
+    made, *answer = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and answer == rows(flowlog, "top", hand)
+    assert made["provenance"]["inputs"][1:3] == [{"path": str(tmp_path / name), "unread": "Permission denied"} for name in ("b.log", "closed")]
+    assert "b.log: Permission denied" in done.stderr and "3 inputs could not be read" in done.stderr
+
+
 def test_parquet_holds_the_same(flowlog, hand, tmp_path):
     out = flowlog("conversations", "-o", "parquet", hand, text=False).stdout
     assert out[:4] == out[-4:] == b"PAR1"
