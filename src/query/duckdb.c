@@ -194,15 +194,43 @@ static int explain(struct query *q)
 	return r ? r : fl_write_all(q->conf->out_fd, out.data, out.len);
 }
 
+/* An extracted statement can be prepared once. */
+static bool prepare_again(struct query *q, idx_t i, fl_duck *ret)
+{
+	fl_duck statements = NULL;
+	bool ok = q->d.extract_statements(q->connection, q->conf->sql, &statements) > i &&
+		  !q->d.prepare_extracted_statement(q->connection, statements, i, ret);
+
+	q->d.destroy_extracted(&statements);
+	return ok;
+}
+
+static int prepare_one(struct query *q, fl_duck statements, idx_t i, fl_duck *ret)
+{
+	bool ok = !q->d.prepare_extracted_statement(q->connection, statements, i, ret);
+
+	/* Each turn knows a column more. */
+	while (!ok) {
+		const char *why = q->d.prepare_error(*ret);
+		int r = why && !q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
+
+		if (r <= 0)
+			return r ? r : failed(q, why);
+		q->d.destroy_prepare(ret);
+		*ret = NULL;
+		ok = prepare_again(q, i, ret);
+	}
+	return 0;
+}
+
 static int ask_one(struct query *q, fl_duck statements, idx_t i)
 {
 	fl_duck statement = NULL;
 	int r, type;
 
+	r = prepare_one(q, statements, i, &statement);
 	q->table.filter = fl_query_table_usable(&q->table, fl_lift_filter(q->lift, i));
-	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
-		r = failed(q, q->d.prepare_error(statement));
-	} else {
+	if (!r) {
 		type = q->d.prepared_statement_type(statement);
 		r = run_pending(q, statement);
 		if (!r && type == FL_DUCK_STATEMENT_EXPLAIN && !strcmp(q->conf->output, "table"))
