@@ -275,7 +275,7 @@ static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
 /* Before the answer, once there is one. */
 static int print_provenance(const struct ask *a)
 {
-	int r = fl_write_all(STDOUT_FILENO, a->provenance.data, a->provenance.len);
+	int r = fl_grid_write(STDOUT_FILENO, a->provenance.data, a->provenance.len);
 
 	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;
 }

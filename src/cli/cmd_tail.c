@@ -9,7 +9,7 @@
 
 #include "base/addr.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/grid.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/columns.h"
@@ -52,7 +52,7 @@ struct tail {
 
 static int write_out(const char *text, size_t n)
 {
-	int r = fl_write_all(STDOUT_FILENO, text, n);
+	int r = fl_grid_write(STDOUT_FILENO, text, n);
 
 	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;
 }

@@ -10,18 +10,25 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/grid.h"
 #include "scan/set.h"
 
 #define THREADS_MAX 256u
+#define FAULT_MAX 8192u
 #define RANGE_BYTES (8u << 20) /* of a plain file, for one thread at a time */
 
 /* ---- faults ---- */
 
 void fl_scan_add_fault(struct fl_scan *s, const char *text)
 {
+	/* Names of files and values are from outside. */
+	struct fl_buf clean FL_CLEANUP(fl_buf_free) = FL_BUF(FAULT_MAX);
+
 	pthread_mutex_lock(&s->faults.lock);
-	if (s->faults.n < FL_SCAN_FAULTS)
-		s->faults.text[s->faults.n] = strdup(text);
+	if (s->faults.n < FL_SCAN_FAULTS) {
+		fl_grid_clean(&clean, text, FL_MIN(strlen(text), (size_t)FAULT_MAX - 1));
+		s->faults.text[s->faults.n] = strdup(fl_buf_cstr(&clean));
+	}
 	s->faults.n++;
 	pthread_mutex_unlock(&s->faults.lock);
 }

@@ -9,8 +9,10 @@ import io
 import ipaddress
 import json
 import os
+import pty
 import random
 import subprocess
+import termios
 
 import pytest
 
@@ -438,11 +440,46 @@ def test_parquet_holds_the_same(flowlog, hand, tmp_path):
     assert flowlog("top", "-o", "parquet", "--provenance", hand, check=False).returncode == 2
 
 
+def on_terminal(*args):
+    """What a command writes on a terminal: standard output alone."""
+    main, side = pty.openpty()
+    attributes = termios.tcgetattr(side)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(side, termios.TCSANOW, attributes)
+    done = subprocess.Popen([PROGRAM, *map(str, args)], stdout=side, stderr=subprocess.DEVNULL)
+    os.close(side)
+    out = b""
+    while True:
+        try:
+            block = os.read(main, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        out += block
+    os.close(main)
+    assert done.wait() == 0
+    return out
+
+
 def test_names_from_files_do_not_drive_the_terminal(flowlog, tmp_path):
-    path = tmp_path / "a.log"
-    path.write_text(f"interface-id srcaddr packets bytes\neni\x1b[31m 10.0.0.1 1 5\n")
-    assert "\x1b" not in flowlog("top", "--of", "interfaces", path).stdout
-    assert "\x1b" not in flowlog("summary", path).stdout
+    """What is written to files and pipes stays as it is; a terminal gets no control characters. What is said of faults is for people."""
+    path = tmp_path / "a\x1b[2Jb.log"
+    path.write_text("interface-id srcaddr packets bytes\neni\x1b[31m\x9b31m-\u202e\xe9 10.0.0.1 1 5\neni-1 10.0.0.\x1b 1 1\n")
+    for args in (("top", "--of", "interfaces"), ("summary",)):
+        done = flowlog(*args, path)
+        assert "\x1b" not in done.stdout + done.stderr and "is none of the field" in flowlog("top", path).stderr
+    name = "eni\x1b[31m\x9b31m-\u202e\xe9".encode()
+    shown = "eni?[31m?31m-?\xe9".encode()
+    commands = [(("top", "-o", "csv", "--of", "interfaces", path), name), (("convert", "--single", "-o", "csv", path, "-"), name),
+                (("convert", "--single", "-o", "text", path, "-"), name.replace(b"\x1b", b"%1B"))]
+    if "FL_DUCKDB" in os.environ or (PROGRAM.parent / "libduckdb.so").exists():
+        commands += [(("query", "-o", form, "SELECT interface_id, bytes FROM flows ORDER BY bytes DESC", path), name) for form in ("csv", "text")]
+    for args, value in commands:
+        piped = flowlog(*args, text=False).stdout
+        assert value in piped
+        assert on_terminal(*args) == piped.replace(value, shown if b"\x1b" in value else shown.replace(b"?", b"%1B", 1)), args
+    assert b"\x1b" not in on_terminal("top", "-o", "json", "--of", "interfaces", path)
 
 
 # ---- random archives, answered in Python ----
