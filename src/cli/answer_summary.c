@@ -126,6 +126,9 @@ static int summary_table(struct fl_summary *s, struct fl_buf *out)
 		     fl_human_bytes(p->bytes, a), p->records);
 	if (!r && p->files_pruned)
 		r = line(out, "", "%" PRIu64 " files were passed over unread: of another time", p->files_pruned);
+	if (!r && s->odd.n)
+		r = line(out, "times", "%" PRIu64 " that cannot be, as %s: not in span and gaps", s->odd.n,
+			 s->odd.example);
 	if (!r && (p->malformed || p->bad_values || p->damaged_files))
 		r = line(out, "faults",
 			 "%" PRIu64 " malformed line%s, %" PRIu64 " value%s none of the column, %" PRIu64
@@ -180,6 +183,7 @@ static int summary_json(struct fl_summary *s, struct fl_buf *out)
 	fl_json_ku64(&j, "records", s->report.records);
 	fl_json_ku64(&j, "malformed_lines", s->report.malformed);
 	fl_json_ku64(&j, "bad_values", s->report.bad_values);
+	fl_json_ku64(&j, "impossible_times", s->odd.n);
 	fl_json_ku64(&j, "damaged_files", s->report.damaged_files);
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);

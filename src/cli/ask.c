@@ -270,6 +270,17 @@ static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
 	fl_source_tell_unobserved(a->command);
 }
 
+/* Neither in spans nor in rows by time. */
+static void tell_odd_times(const struct ask *a, const struct fl_odd_times *odd)
+{
+	struct fl_buf example FL_CLEANUP(fl_buf_free) = FL_BUF(1024);
+
+	fl_grid_clean(&example, odd->example, strlen(odd->example));
+	if (odd->n)
+		fprintf(stderr, "flowlog %s: %llu time%s of records cannot be, as %s: taken for not known\n",
+			a->command, (unsigned long long)odd->n, fl_plural(odd->n), fl_buf_cstr(&example));
+}
+
 /* ---- answering ---- */
 
 /* Before the answer, once there is one. */
@@ -318,6 +329,7 @@ static int ask_question(struct ask *a, int *ret_status)
 	if (r)
 		return r;
 	*ret_status = tell_faults(a, answer) | tell_unread(a);
+	tell_odd_times(a, fl_answer_odd_times(answer));
 	tell_limits(a, answer);
 	tell_verdicts(a, answer);
 	if (!fl_answer_rows(answer))
@@ -338,6 +350,7 @@ static int ask_summary(struct ask *a, int *ret_status)
 	r = r ? r : fl_summary_print(&s, a->form);
 	if (!r) {
 		fl_source_tell_lines(a->command, &s.faults);
+		tell_odd_times(a, &s.odd);
 		*ret_status = fl_source_tell_report(a->command, &s.report) | tell_unread(a);
 	}
 	fl_summary_free(&s);

@@ -124,6 +124,7 @@ struct worker {
 	unsigned number;
 	pthread_t thread;
 	bool started, saw[FL_NEEDS];
+	struct fl_odd_times odd;
 };
 
 void fl_passed_free(struct fl_passed *p)
@@ -169,6 +170,17 @@ static int feed_job(struct worker *w, const struct fl_pass_job *j, struct fl_der
 	return fl_group_add(fl_groups_worker(j->stage->groups, w->number), b->n, key, measure);
 }
 
+static void note_odd(struct worker *w, const struct fl_derive *d, const struct fl_scan_reader *reader)
+{
+	const char *column;
+	uint64_t time, n = fl_derive_odd_times(d, &column, &time);
+
+	if (n > w->odd.n && !w->odd.n)
+		snprintf(w->odd.example, sizeof w->odd.example, "%s %llu in %s", column, (unsigned long long)time,
+			 fl_scan_reader_source(reader));
+	w->odd.n = n;
+}
+
 static int read_all(struct worker *w)
 {
 	const struct fl_pass_conf *c = w->pass->conf;
@@ -187,6 +199,7 @@ static int read_all(struct worker *w)
 		fl_derive_begin(d, b);
 		for (size_t i = 0; i < c->n_jobs && !r; i++)
 			r = feed_job(w, &c->job[i], d, b);
+		note_odd(w, d, reader);
 	}
 	return r;
 }
@@ -250,9 +263,13 @@ static int run_threads(struct pass *p, unsigned threads, struct fl_passed *ret)
 	for (unsigned i = 1; i < threads; i++)
 		if (w[i].started)
 			pthread_join(w[i].thread, NULL);
-	for (unsigned i = 0; i < threads; i++)
+	for (unsigned i = 0; i < threads; i++) {
 		for (size_t k = 0; k < FL_NEEDS; k++)
 			ret->saw[k] |= w[i].saw[k];
+		if (w[i].odd.n && !ret->odd.n)
+			memcpy(ret->odd.example, w[i].odd.example, sizeof ret->odd.example);
+		ret->odd.n += w[i].odd.n;
+	}
 	return atomic_load(&p->failed) ? fl_fail(atomic_load(&p->failed), "%s", p->failure) : 0;
 }
 

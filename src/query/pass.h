@@ -35,6 +35,7 @@ struct fl_passed {
 	struct fl_scan_report report;
 	char *fault[FL_SCAN_FAULTS];
 	size_t faults;
+	struct fl_odd_times odd;
 };
 void fl_passed_free(struct fl_passed *p);
 

@@ -551,6 +551,11 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 	}
 }
 
+const char *fl_scan_reader_source(const struct fl_scan_reader *r)
+{
+	return r->path;
+}
+
 int fl_scan_reader_new(struct fl_scan_reader **ret, struct fl_scan *s)
 {
 	struct fl_scan_reader *r = calloc(1, sizeof *r);

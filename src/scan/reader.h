@@ -56,6 +56,9 @@ void fl_scan_reader_free(struct fl_scan_reader **r);
  */
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 
+/* Where the rows of the last batch are from. */
+const char *fl_scan_reader_source(const struct fl_scan_reader *r);
+
 /* What was read, and what was not. Complete once every reader has had its 0; before fl_scan_select, what the listing
  * found: files to read and files passed over. */
 struct fl_scan_report {

@@ -381,6 +381,40 @@ def test_a_record_of_the_far_future_is_not_the_newest(flowlog, hand, tmp_path):
     assert sum(r["flows"] for r in rows(flowlog, "top", "--since", "1h", tmp_path / "a.log")) == 2  # that of the future is later, too
 
 
+def test_times_that_cannot_be_are_told_and_left_out(flowlog, hand, tmp_path):
+    """One record near 2^63, of 1970, or in milliseconds: counted as flows, but neither in span, gaps and series nor in first and last."""
+    line = "3 1 eni-1 10.0.0.1 10.0.0.2 40000 22 6 5 500 {} {} ACCEPT OK 3\n"
+    odd = [(2**63 - 1, 2**63 - 1), (0, 0), (T0, 2**62), (1, T0 + 9), (T0 * 1000, T0 * 1000 + 5), (4102444801, 4102444801)]
+    whole, = rows(flowlog, "summary", hand)
+    assert whole["impossible_times"] == 0
+    for i, (start, end) in enumerate(odd):
+        n = sum(not 315532800 <= t <= 4102444800 for t in (start, end))
+        path = tmp_path / f"{i}.log"
+        path.write_text(HAND + line.format(start, end))
+        done = flowlog("summary", "-o", "json", path)
+        got = json.loads(done.stdout)
+        assert [got[k] for k in ("first", "last", "gaps", "gap_count")] == [whole[k] for k in ("first", "last", "gaps", "gap_count")]
+        assert got["flows"] == whole["flows"] + 1 and got["impossible_times"] == n
+        example = f"end {end} in {path}" if n == 1 and end > 4102444800 else f"start {start} in {path}" if n == 1 else f"in {path}"
+        assert f"{n} time{'s' if n > 1 else ''} of records cannot be, as" in done.stderr and example in done.stderr
+        assert f"{n} that cannot be, as" in flowlog("summary", path).stdout
+        series = rows(flowlog, "series", "--every", "1h", path)
+        known = 315532800 <= start <= 4102444800
+        assert [r["flows"] for r in series] == [5 + known, 0, 5] and ("cannot be" in flowlog("series", path).stderr) == (not known)
+        row = rows(flowlog, "talks", "10.0.0.1", "10.0.0.2", path)[0]
+        assert (row["first"], row["last"], row["flows"]) == (T0, T0 + 50, 3)
+        assert "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z" in flowlog("top", "--src", "192.0.2.1", path).stdout
+    alone = tmp_path / "alone.log"
+    alone.write_text(HEADER + "\n" + line.format(0, 2**63 - 1))
+    assert "no start and end" in flowlog("summary", alone).stdout and rows(flowlog, "series", alone) == []
+    assert "cannot be" in flowlog("series", alone).stderr
+    # What is shown and counted is one thing, what is stored another.
+    assert f" 0 {2**63 - 1} " in flowlog("convert", "--single", "-o", "text", alone, "-").stdout
+    old = tmp_path / "old.log"  # a capture of 1998, say
+    old.write_text(HEADER + "\n" + line.format(900000000, 900000050))
+    assert rows(flowlog, "summary", old)[0]["first"] == 900000000
+
+
 def test_provenance(flowlog, hand):
     out = flowlog("top", "-o", "json", "--provenance", "--src", "10.0.0.1", hand).stdout.splitlines()
     made = json.loads(out[0])["provenance"]
