@@ -61,7 +61,11 @@ static int run(void *conf, int argc, char **argv)
 	}
 	q.sql = argv[0];
 	argv[argc] = NULL; /* there is room for it */
-	fl_source_scan(&c->source, argv + 1, &scan);
+	r = fl_source_scan(&c->source, argv + 1, &scan);
+	if (r) {
+		fprintf(stderr, "flowlog query: %s\n", fl_error_text(r));
+		return 2;
+	}
 	scan.journal_alone = c->verdicts;
 	r = fl_query_run(&q, &told);
 	if (r)
@@ -97,7 +101,10 @@ const struct fl_command fl_cmd_query = {
     .synopsis = "[OPTION]... SQL [SOURCE]...",
     .description =
 	"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as "
-	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL. Addresses are text. "
+	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL, and so is one that a "
+	"record's file does not have. Every published field can be named; * shows those that the files have which are "
+	"read. "
+	"Addresses are text. "
 	"flowlog_scan() is the same with the column source, where each record is from. Only the columns and files that "
 	"a "
 	"statement needs are read: conditions of its WHERE on single columns are applied while reading, and EXPLAIN "

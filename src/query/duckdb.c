@@ -135,6 +135,7 @@ static int prepare(struct query *q)
 
 	q->scan = *c->scan;
 	q->scan.stop = &q->stop;
+	q->scan.unjudged = false; /* NULL is what SQL has for it */
 	q->table.d = &q->d;
 	q->table.conf = &q->scan;
 	q->table.filter = fl_lift_filter(q->lift, 0);
@@ -203,38 +204,77 @@ static int explain(struct query *q)
 	return r ? r : fl_write_all(q->conf->out_fd, out.data, out.len);
 }
 
-static int ask_one(struct query *q, fl_duck statements, idx_t i)
+/* An extracted statement can be prepared once. */
+static bool prepare_again(struct query *q, idx_t i, fl_duck *ret)
 {
-	fl_duck statement = NULL;
-	int r, type = 0;
+	fl_duck statements = NULL;
+	bool ok = q->d.extract_statements(q->connection, q->conf->sql, &statements) > i &&
+		  !q->d.prepare_extracted_statement(q->connection, statements, i, ret);
 
-	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
-		r = failed(q, q->d.prepare_error(statement));
-	} else {
-		type = q->d.prepared_statement_type(statement);
-		r = run_pending(q, statement);
+	q->d.destroy_extracted(&statements);
+	return ok;
+}
+
+static int prepare_one(struct query *q, fl_duck statements, idx_t i, fl_duck *ret)
+{
+	bool ok = !q->d.prepare_extracted_statement(q->connection, statements, i, ret);
+
+	/* Each turn knows a column more. */
+	while (!ok) {
+		const char *why = q->d.prepare_error(*ret);
+		int r = why && !q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
+
+		if (r <= 0)
+			return r ? r : failed(q, why);
+		q->d.destroy_prepare(ret);
+		*ret = NULL;
+		ok = prepare_again(q, i, ret);
+	}
+	return 0;
+}
+
+/* r: of its preparation. */
+static int carry_out(struct query *q, int r, fl_duck *statement)
+{
+	int type = 0;
+
+	if (!r) {
+		type = q->d.prepared_statement_type(*statement);
+		r = run_pending(q, *statement);
 	}
 	/* With the statement ends what it read: only then is that counted. */
-	q->d.destroy_prepare(&statement);
+	q->d.destroy_prepare(statement);
 	return r || type != FL_DUCK_STATEMENT_EXPLAIN || strcmp(q->conf->output, "table") ? r : explain(q);
 }
 
 /* By our own engine, with what DuckDB then makes of the groups. */
 static int ask_groups(struct query *q, const struct fl_push *push)
 {
-	fl_duck statements = NULL;
-	idx_t n = q->d.extract_statements(q->connection, push->sql, &statements);
-	int r;
+	fl_duck statements = NULL, statement = NULL;
+	int r = 0;
 
 	q->grouped.push = push;
 	q->grouped.too_large = false;
-	r = n == 1 ? ask_one(q, statements, 0) : failed(q, q->d.extract_statements_error(statements));
+	if (q->d.extract_statements(q->connection, push->sql, &statements) != 1)
+		r = failed(q, q->d.extract_statements_error(statements));
+	else if (q->d.prepare_extracted_statement(q->connection, statements, 0, &statement))
+		r = failed(q, q->d.prepare_error(statement));
+	r = carry_out(q, r, &statement);
 	q->grouped.push = NULL;
 	q->d.destroy_extracted(&statements);
 	return r;
 }
 
-static int ask_or_group(struct query *q, fl_duck statements, idx_t i)
+static int ask_engine(struct query *q, fl_duck statements, idx_t i)
+{
+	fl_duck statement = NULL;
+	int r = prepare_one(q, statements, i, &statement);
+
+	q->table.filter = fl_query_table_usable(&q->table, fl_lift_filter(q->lift, i));
+	return carry_out(q, r, &statement);
+}
+
+static int ask_one(struct query *q, fl_duck statements, idx_t i)
 {
 	struct fl_push *push FL_CLEANUP(fl_push_free) = NULL;
 	const struct fl_filter *lifted = fl_lift_filter(q->lift, i);
@@ -252,7 +292,7 @@ static int ask_or_group(struct query *q, fl_duck statements, idx_t i)
 		fl_error_clear();
 		r = 0;
 	}
-	return r ? r : ask_one(q, statements, i);
+	return r ? r : ask_engine(q, statements, i);
 }
 
 static int ask(struct query *q)
@@ -267,7 +307,7 @@ static int ask(struct query *q)
 	if (!r && q->conf->read_only)
 		r = fl_tree_only_asks(&q->d, q->connection, q->conf->sql);
 	for (idx_t i = 0; !r && i < n; i++)
-		r = ask_or_group(q, statements, i);
+		r = ask_one(q, statements, i);
 	q->d.destroy_extracted(&statements);
 	return r;
 }

@@ -90,12 +90,13 @@ static void vector_of(const struct fl_batch *b, const struct groups *g, size_t c
 	}
 }
 
-static int feed(void *ctx, unsigned thread, const struct fl_batch *b)
+static int feed(void *ctx, unsigned thread, const struct fl_scan_reader *reader, const struct fl_batch *b)
 {
 	struct groups *g = ctx;
 	const struct fl_push *p = g->of->push;
 	struct fl_group_vector key[FL_GROUP_KEYS], measure[FL_GROUP_MEASURES];
 
+	(void)reader;
 	for (size_t i = 0; i < p->n_keys; i++)
 		vector_of(b, g, p->key[i], &key[i]);
 	for (size_t i = 0; i < p->n_measures; i++) {

@@ -136,7 +136,7 @@ static int read_all(const struct worker *w)
 		r = fl_scan_next(reader, &b);
 		if (r <= 0)
 			return r;
-		r = w->all->fn(w->all->ctx, w->number, b);
+		r = w->all->fn(w->all->ctx, w->number, reader, b);
 	}
 	return r;
 }
@@ -178,6 +178,7 @@ struct pass {
 	struct {
 		struct fl_derive *derive;
 		bool saw[FL_NEEDS];
+		struct fl_odd_times odd;
 	} of[FL_GROUP_THREADS];
 };
 
@@ -232,7 +233,18 @@ static int feed_job(const struct fl_pass_job *j, unsigned thread, struct fl_deri
 	return fl_group_add(fl_groups_worker(j->stage->groups, thread), b->n, key, measure);
 }
 
-static int feed(void *ctx, unsigned thread, const struct fl_batch *b)
+static void note_odd(struct fl_odd_times *odd, const struct fl_derive *d, const struct fl_scan_reader *reader)
+{
+	const char *column;
+	uint64_t time, n = fl_derive_odd_times(d, &column, &time);
+
+	if (n > odd->n && !odd->n)
+		snprintf(odd->example, sizeof odd->example, "%s %llu in %s", column, (unsigned long long)time,
+			 fl_scan_reader_source(reader));
+	odd->n = n;
+}
+
+static int feed(void *ctx, unsigned thread, const struct fl_scan_reader *reader, const struct fl_batch *b)
 {
 	struct pass *p = ctx;
 	struct fl_derive **d = &p->of[thread].derive;
@@ -244,6 +256,7 @@ static int feed(void *ctx, unsigned thread, const struct fl_batch *b)
 	fl_derive_begin(*d, b);
 	for (size_t i = 0; i < p->conf->n_jobs && !r; i++)
 		r = feed_job(&p->conf->job[i], thread, *d, b);
+	note_odd(&p->of[thread].odd, *d, reader);
 	return r;
 }
 
@@ -301,9 +314,15 @@ int fl_pass_run(struct fl_scan *scan, const struct fl_pass_conf *conf, unsigned 
 	r = r ? r : fl_pass_batches(scan, threads, feed, p);
 	if (r)
 		return r;
-	for (unsigned i = 0; i < threads; i++)
+	for (unsigned i = 0; i < threads; i++) {
+		const struct fl_odd_times *odd = &p->of[i].odd;
+
 		for (size_t k = 0; k < FL_NEEDS; k++)
 			ret->saw[k] |= p->of[i].saw[k];
+		if (odd->n && !ret->odd.n)
+			memcpy(ret->odd.example, odd->example, sizeof ret->odd.example);
+		ret->odd.n += odd->n;
+	}
 	fl_scan_report(scan, &ret->report);
 	ret->faults = fl_scan_fault_count(scan);
 	for (size_t i = 0; i < FL_MIN(ret->faults, (size_t)FL_SCAN_FAULTS); i++)

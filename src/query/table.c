@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/error.h"
 
@@ -116,8 +117,13 @@ static int look(struct fl_query_table *t)
 	int r = fl_scan_open(&t->first, t->conf, t->filter);
 
 	t->first_filter = t->filter;
-	if (!r)
+	if (!r) {
+		struct fl_scan_report report;
+
+		fl_scan_report(t->first, &report);
+		t->left_out = report.files_pruned || report.directories_pruned;
 		r = fl_scan_columns(t->first, &columns, &n);
+	}
 	if (!r && t->filter && !any_of_records(columns, n)) { /* everything is passed over, and nothing was looked at */
 		struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
 
@@ -384,6 +390,20 @@ const struct fl_filter *fl_query_table_usable(const struct fl_query_table *t, co
 	return filter;
 }
 
+static int make_views(const struct fl_query_table *t, fl_duck connection)
+{
+	/* Where a record is from can be asked of flowlog_scan(); SELECT * shows the record. */
+	int r = fl_query_run_sql(t->d, connection,
+				 "CREATE OR REPLACE VIEW flows AS SELECT * EXCLUDE (source) FROM flowlog_scan()");
+
+	/* The name of AWS's guide, with the partition column of its table. */
+	if (!r && has_column(t, "start") && !has_column(t, "date"))
+		r = fl_query_run_sql(t->d, connection,
+				     "CREATE OR REPLACE VIEW vpc_flow_logs AS SELECT *, "
+				     "CAST(make_timestamp(start * 1000000) AS DATE) AS date FROM flows");
+	return r;
+}
+
 int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
 {
 	int r;
@@ -393,15 +413,71 @@ int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
 	t->filter = fl_query_table_usable(t, t->filter);
 	if (!r)
 		r = register_function(t, connection);
-	if (!r) /* Where a record is from can be asked of flowlog_scan(); SELECT * shows the record. */
-		r = fl_query_run_sql(t->d, connection,
-				     "CREATE VIEW flows AS SELECT * EXCLUDE (source) FROM flowlog_scan()");
-	/* The name of AWS's guide, with the partition column of its table. */
-	if (!r && has_column(t, "start") && !has_column(t, "date"))
-		r = fl_query_run_sql(t->d, connection,
-				     "CREATE VIEW vpc_flow_logs AS SELECT *, "
-				     "CAST(make_timestamp(start * 1000000) AS DATE) AS date FROM flows");
-	return r;
+	return r ? r : make_views(t, connection);
+}
+
+/* ---- columns that are named alone ---- */
+
+/* A field as it is published, or NULL. */
+static const char *published(const char *name, size_t n)
+{
+	for (enum fl_log_kind kind = FL_LOG_VPC; kind <= FL_LOG_TGW; kind++)
+		for (unsigned i = 0; i < fl_field_count(kind); i++) {
+			const char *column = fl_field_at(kind, i)->column;
+
+			if (strlen(column) == n && !strncasecmp(column, name, n))
+				return column;
+		}
+	return NULL;
+}
+
+/* Of the columns of files that were left out. */
+static int learn_left_out(struct fl_query_table *t, const char *name, size_t n)
+{
+	struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
+	const struct fl_column_def *columns;
+	size_t n_columns = 0, before = t->n_columns;
+	int r = fl_scan_open(&whole, t->conf, NULL);
+
+	t->looked_wide = true;
+	r = r ? r : fl_scan_columns(whole, &columns, &n_columns);
+	for (size_t i = 0; i < n_columns && !r; i++)
+		if (strlen(columns[i].name) == n && !strncasecmp(columns[i].name, name, n) &&
+		    !has_column(t, columns[i].name))
+			r = keep_column(t, &columns[i]);
+	return r ? r : t->n_columns > before;
+}
+
+static int learn(struct fl_query_table *t, const char *name, size_t n)
+{
+	const char *column = published(name, n);
+	struct fl_column_def d;
+	int r;
+
+	if (!column)
+		return t->left_out && !t->looked_wide ? learn_left_out(t, name, n) : 0;
+	if (has_column(t, column))
+		return 0;
+	fl_column_find(column, &d);
+	r = keep_column(t, &d);
+	return r ? r : 1;
+}
+
+/* What the engine does not know stands in quotes; what it proposes instead comes behind. */
+int fl_query_table_learn(struct fl_query_table *t, fl_duck connection, const char *complaint)
+{
+	const char *stop = strstr(complaint, "Candidate"), *end;
+	int r = 0;
+
+	if (!strstr(complaint, "olumn"))
+		return 0;
+	for (const char *p = complaint; !r && (p = strchr(p, '"')) && (!stop || p < stop) && (end = strchr(p + 1, '"'));
+	     p = end + 1)
+		r = learn(t, p + 1, (size_t)(end - p) - 1);
+	if (r <= 0)
+		return r;
+	r = make_views(t, connection);
+	return r ? r : 1;
 }
 
 int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)

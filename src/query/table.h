@@ -22,6 +22,7 @@ struct fl_query_table {
 	struct fl_column_def column[FL_BATCH_COLUMNS];
 	char *name[FL_BATCH_COLUMNS];
 	size_t n_columns;
+	bool left_out, looked_wide; /* files by the first look; they were looked at, too */
 	/* sums over the runs that have ended */
 	struct fl_scan_report report;
 	struct fl_buf faults; /* sentences, a line each */
@@ -32,6 +33,12 @@ struct fl_query_table {
 int fl_query_table_register(struct fl_query_table *t, fl_duck connection);
 /* filter, or NULL when it asks for a column that the sources do not have. After the registration. */
 const struct fl_filter *fl_query_table_usable(const struct fl_query_table *t, const struct fl_filter *filter);
+/*
+ * Columns that no file has which is read are not shown by SELECT *, but can be named: what is published is a field of
+ * flow logs, and what is left out has other fields. complaint: the engine's of a statement. 1: the views have more
+ * columns now, and the statement is to be tried again; 0: it names none of them.
+ */
+int fl_query_table_learn(struct fl_query_table *t, fl_duck connection, const char *complaint);
 void fl_query_table_free(struct fl_query_table *t);
 /* Files and records that the lifted conditions leave out, as far as the listing tells; for EXPLAIN. */
 int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out);
