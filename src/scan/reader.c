@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 
 #define THREADS_MAX 256u
@@ -58,7 +59,7 @@ static int look_at_named(struct fl_scan *s)
 			/* Standard input may be slow to come. */
 			if (!f->named || f->where != FL_WHERE_FILE)
 				continue;
-			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1}, &st);
+			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1, NULL}, &st);
 			fl_opened_release(&o);
 			if (r)
 				return r;
@@ -132,8 +133,7 @@ void fl_scan_close(struct fl_scan **scan)
 		struct fl_unit *u = s->pass.unit;
 
 		s->pass.unit = u->next;
-		fl_opened_release(&u->opened);
-		free(u);
+		fl_unit_free(&u);
 	}
 	for (size_t i = 0; i < s->pipes.n; i++)
 		fl_opened_release(&s->pipes.opened[i]);
@@ -219,13 +219,21 @@ bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f)
 	return prunes;
 }
 
+const struct fl_filter *fl_pass_parquet_filter(const struct fl_pass *p)
+{
+	for (size_t i = 0; i < p->n_columns; i++)
+		if (p->of_filter[i] && p->column[i].own != FL_OWN_NONE)
+			return NULL;
+	return p->filter;
+}
+
 static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
 {
 	struct fl_pass *p = &s->pass;
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
 		while (!s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
-			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1};
+			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1, NULL};
 			ret->file = &ret->place->file[p->file++];
 			if (!fl_pass_prunes(p, ret->file))
 				return true;
@@ -250,8 +258,8 @@ static int take_now(struct fl_scan *s, struct fl_ticket *ret, struct fl_unit **r
 	if (next_file(s, ret))
 		r = 1;
 	else if (p->prefetch)
-		r = fl_prefetch_take(p->prefetch, ret);
-	if (r == 1)
+		r = fl_prefetch_take(p->prefetch, ret, ret_unit);
+	if (r == 1 && !*ret_unit)
 		p->openers++;
 	return !r && p->openers ? -EAGAIN : r;
 }
@@ -301,7 +309,7 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 	return r;
 }
 
-static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group)
+static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group, bool far)
 {
 	const struct fl_filter *filter = r->pass->filter;
 
@@ -309,7 +317,8 @@ static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *
 		return false;
 	if (!fl_parquet_group_is_in_range(f, group, filter))
 		r->report.row_groups_pruned++;
-	else if (!fl_parquet_group_may_pass(f, group, filter, NULL))
+	/* Of an object, Bloom filters are asked when they have been fetched. */
+	else if (!far && !fl_parquet_group_may_pass(f, group, filter, NULL))
 		r->report.row_groups_bloom++;
 	else
 		return false;
@@ -317,7 +326,7 @@ static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *
 	return true;
 }
 
-/* Row groups that may hold something. 1: there is none. */
+/* Row groups that may hold something. 1: there is none, or they will come when they have been fetched. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
 	const struct fl_parquet_file *f = u->opened->parquet;
@@ -325,8 +334,15 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 	int result = 0;
 
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (prune_group(r, f, i))
+		if (prune_group(r, f, i, u->opened->remote))
 			continue;
+		if (u->opened->remote) {
+			u->group = i;
+			pthread_mutex_lock(&r->pass->lock);
+			result = fl_prefetch_add(r->pass->prefetch, u);
+			pthread_mutex_unlock(&r->pass->lock);
+			continue;
+		}
 		if (any) {
 			pthread_mutex_lock(&r->pass->lock);
 			result = add_unit(r->pass, *u);
@@ -349,10 +365,12 @@ static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
 }
 
-static void free_unit(struct fl_unit **u)
+void fl_unit_free(struct fl_unit **u)
 {
-	if (*u)
+	if (*u) {
+		fl_pieces_free(&(*u)->pieces);
 		fl_opened_release(&(*u)->opened);
+	}
 	free(*u);
 	*u = NULL;
 }
@@ -420,7 +438,7 @@ static int split(struct fl_scan_reader *r, struct fl_unit *u)
 /* From a file to units. *ret NULL: there is nothing in it, or it is left out, and the report says why. */
 static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct fl_unit **ret)
 {
-	struct fl_unit *u FL_CLEANUP(free_unit) = calloc(1, sizeof *u);
+	struct fl_unit *u FL_CLEANUP(fl_unit_free) = calloc(1, sizeof *u);
 	struct stat id = {0};
 	int result = 0;
 
@@ -439,6 +457,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 			return result;
 		r->report.files++;
 		fl_progress_file(r->s);
+		if (u->opened->remote)
+			fl_progress_expect(r->s, -(int64_t)t->file->size);
 		tell_note(r, u->opened);
 		result = split(r, u);
 		if (result)
@@ -485,7 +505,7 @@ static int open_unit(struct fl_scan_reader *r)
 	if (!result)
 		return 1;
 	r->ops = NULL;
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	result = tell_fault(r, result);
 	return result ? result : 1;
 }
@@ -522,7 +542,7 @@ static void close_unit(struct fl_scan_reader *r)
 	if (r->ops)
 		r->ops->close(r, r->state);
 	r->ops = NULL;
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	hand_in(r);
 }
 
