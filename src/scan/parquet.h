@@ -28,6 +28,7 @@ struct fl_parquet_input {
 	uint64_t size;
 	/* How many of the n bytes there are at hand, without waiting for a network; NULL: all. */
 	size_t (*at_hand)(void *ctx, uint64_t at, size_t n);
+	bool far; /* small reads are dear: what can be told from the end alone is */
 };
 /* Of an open file, which must live as long. */
 int fl_parquet_input_fd(struct fl_parquet_input *ret, int fd);
@@ -49,6 +50,30 @@ bool fl_parquet_group_is_in_range(const struct fl_parquet_file *f, size_t group,
 /* And by Bloom filters, which are read from this input; NULL: the file's. */
 bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, const struct fl_filter *filter,
 			       const struct fl_parquet_input *input);
+
+/* ---- for those who fetch what a row group takes, before it is read ---- */
+#define FL_PARQUET_PIECE (256u << 10)
+struct fl_parquet_extents {
+	struct fl_parquet_extent {
+		uint64_t at;
+		size_t n;
+	} * extent;
+	size_t n, cap;
+};
+void fl_parquet_extents_free(struct fl_parquet_extents *x);
+/* First what tells which parts may pass: indexes of pages and Bloom filters. Nothing when filter is NULL. */
+int fl_parquet_group_hints(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns, size_t n,
+			   const struct fl_filter *filter, struct fl_parquet_extents *ret);
+/* Then what the reader of these columns and this filter will read, in pieces that depend on nothing but the file: the
+ * same ones for every question. input: where the indexes are read from; NULL: the file's. */
+int fl_parquet_group_data(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns, size_t n,
+			  const struct fl_filter *filter, const struct fl_parquet_input *input,
+			  struct fl_parquet_extents *ret);
+/* By offset, without what overlaps. */
+void fl_parquet_extents_sort(struct fl_parquet_extents *x);
+/* Bytes of these columns: at most so many are fetched. */
+uint64_t fl_parquet_columns_bytes(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns,
+				  size_t n);
 
 /* ---- of one thread ---- */
 struct fl_parquet_reader;

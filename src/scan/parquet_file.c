@@ -65,13 +65,13 @@ void fl_parquet_close(struct fl_parquet_file **f)
 
 static int read_footer(struct fl_parquet_file *f)
 {
-	uint8_t tail[TAIL], head[4];
+	uint8_t tail[TAIL], head[4] = {'P', 'A', 'R', '1'};
 	uint32_t n;
 	int r;
 
 	if (f->input.size < sizeof head + TAIL)
 		return fl_fail(-EBADMSG, "%s: too short to be Parquet", f->name);
-	r = f->input.read(f->input.ctx, 0, head, sizeof head);
+	r = f->input.far ? 0 : f->input.read(f->input.ctx, 0, head, sizeof head);
 	if (!r)
 		r = f->input.read(f->input.ctx, f->input.size - TAIL, tail, TAIL);
 	if (r)

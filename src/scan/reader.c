@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/grid.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 
 #define THREADS_MAX 256u
@@ -65,7 +66,7 @@ static int look_at_named(struct fl_scan *s)
 			/* Standard input may be slow to come. */
 			if (!f->named || f->where != FL_WHERE_FILE)
 				continue;
-			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1}, &st);
+			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1, NULL}, &st);
 			fl_opened_release(&o);
 			if (r)
 				return r;
@@ -139,8 +140,7 @@ void fl_scan_close(struct fl_scan **scan)
 		struct fl_unit *u = s->pass.unit;
 
 		s->pass.unit = u->next;
-		fl_opened_release(&u->opened);
-		free(u);
+		fl_unit_free(&u);
 	}
 	for (size_t i = 0; i < s->pipes.n; i++)
 		fl_opened_release(&s->pipes.opened[i]);
@@ -226,13 +226,21 @@ bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f)
 	return prunes;
 }
 
+const struct fl_filter *fl_pass_parquet_filter(const struct fl_pass *p)
+{
+	for (size_t i = 0; i < p->n_columns; i++)
+		if (p->of_filter[i] && p->column[i].own != FL_OWN_NONE)
+			return NULL;
+	return p->filter;
+}
+
 static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
 {
 	struct fl_pass *p = &s->pass;
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
 		while (!s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
-			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1};
+			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1, NULL};
 			ret->file = &ret->place->file[p->file++];
 			if (!fl_pass_prunes(p, ret->file))
 				return true;
@@ -257,8 +265,8 @@ static int take_now(struct fl_scan *s, struct fl_ticket *ret, struct fl_unit **r
 	if (next_file(s, ret))
 		r = 1;
 	else if (p->prefetch)
-		r = fl_prefetch_take(p->prefetch, ret);
-	if (r == 1)
+		r = fl_prefetch_take(p->prefetch, ret, ret_unit);
+	if (r == 1 && !*ret_unit)
 		p->openers++;
 	return !r && p->openers ? -EAGAIN : r;
 }
@@ -309,13 +317,14 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 }
 
 static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group,
-			const struct fl_filter *filter)
+			const struct fl_filter *filter, bool far)
 {
 	if (!filter)
 		return false;
 	if (!fl_parquet_group_is_in_range(f, group, filter))
 		r->report.row_groups_pruned++;
-	else if (!fl_parquet_group_may_pass(f, group, filter, NULL))
+	/* Of an object, Bloom filters are asked when they have been fetched. */
+	else if (!far && !fl_parquet_group_may_pass(f, group, filter, NULL))
 		r->report.row_groups_bloom++;
 	else
 		return false;
@@ -323,7 +332,7 @@ static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *
 	return true;
 }
 
-/* Row groups that may hold something. 1: there is none. */
+/* Row groups that may hold something. 1: there is none, or they will come when they have been fetched. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
 	struct fl_parquet_file *f = u->opened->parquet;
@@ -332,9 +341,17 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
 	filter = hangs ? r->could_tree : r->pass->filter;
+	u->opened->hangs = hangs; /* before others see the unit */
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (prune_group(r, f, i, filter))
+		if (prune_group(r, f, i, filter, u->opened->remote))
 			continue;
+		if (u->opened->remote) {
+			u->group = i;
+			pthread_mutex_lock(&r->pass->lock);
+			result = fl_prefetch_add(r->pass->prefetch, u);
+			pthread_mutex_unlock(&r->pass->lock);
+			continue;
+		}
 		if (any) {
 			pthread_mutex_lock(&r->pass->lock);
 			result = add_unit(r->pass, *u);
@@ -357,10 +374,12 @@ static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
 }
 
-static void free_unit(struct fl_unit **u)
+void fl_unit_free(struct fl_unit **u)
 {
-	if (*u)
+	if (*u) {
+		fl_pieces_free(&(*u)->pieces);
 		fl_opened_release(&(*u)->opened);
+	}
 	free(*u);
 	*u = NULL;
 }
@@ -428,7 +447,7 @@ static int split(struct fl_scan_reader *r, struct fl_unit *u)
 /* From a file to units. *ret NULL: there is nothing in it, or it is left out, and the report says why. */
 static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct fl_unit **ret)
 {
-	struct fl_unit *u FL_CLEANUP(free_unit) = calloc(1, sizeof *u);
+	struct fl_unit *u FL_CLEANUP(fl_unit_free) = calloc(1, sizeof *u);
 	struct stat id = {0};
 	int result = 0;
 
@@ -447,6 +466,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 			return result;
 		r->report.files++;
 		fl_progress_file(r->s);
+		if (u->opened->remote)
+			fl_progress_expect(r->s, -(int64_t)t->file->size);
 		tell_note(r, u->opened);
 		result = split(r, u);
 		if (result)
@@ -493,7 +514,7 @@ static int open_unit(struct fl_scan_reader *r)
 	if (!result)
 		return 1;
 	r->ops = NULL;
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	result = tell_fault(r, result);
 	return result ? result : 1;
 }
@@ -533,7 +554,7 @@ static void close_unit(struct fl_scan_reader *r)
 		r->ops->close(r, r->state);
 	r->ops = NULL;
 	fl_unjudged_unit_ends(r);
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	hand_in(r);
 }
 
