@@ -203,7 +203,7 @@ static int tell_missing(const struct ask *a, const struct fl_scan_conf *scan)
 static int tell_empty(const struct ask *a)
 {
 	FILE *to = a->form == FL_ANSWER_TABLE ? stdout : stderr;
-	uint64_t first, last, records;
+	struct fl_held span;
 	int64_t since, until;
 	char held[64], from[24] = "the first record", to_text[24] = "the last record";
 	struct fl_scan_conf scan = a->conf.scan;
@@ -216,13 +216,17 @@ static int tell_empty(const struct ask *a)
 		fl_time_rfc3339(until, to_text);
 	fflush(stdout);
 	fprintf(to, "nothing found; searched: %s .. %s\n", from, to_text);
-	if (fl_source_once(&scan)) /* the span held would take another reading */
+	if (fl_source_once(&scan)) /* the span held may take another reading */
 		return fflush(to) ? fl_fail(-errno, "standard output: %m") : 0;
-	r = fl_ask_span(&scan, NULL, &first, &last, &records);
+	r = fl_ask_held(&scan, &span);
 	if (r)
 		return r;
-	span_text(held, records > 0, first, last);
-	fprintf(to, "held: %s\n", held);
+	span_text(held, span.any, span.first, span.last);
+	if (span.by_names)
+		fprintf(to, "held: %s, by the times in the names of %llu file%s\n", held,
+			(unsigned long long)span.by_names, fl_plural(span.by_names));
+	else
+		fprintf(to, "held: %s\n", held);
 	if (fflush(to))
 		return fl_fail(-errno, "standard output: %m");
 	return tell_missing(a, &scan);

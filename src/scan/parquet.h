@@ -45,6 +45,10 @@ uint64_t fl_parquet_file_rows(const struct fl_parquet_file *f);
 size_t fl_parquet_groups(const struct fl_parquet_file *f);
 /* As stored, of all columns. */
 uint64_t fl_parquet_group_bytes(const struct fl_parquet_file *f, size_t group);
+/* Least and greatest value of a column of numbers in a row group. False: not known, or there are only nulls. */
+bool fl_parquet_group_numbers(const struct fl_parquet_file *f, size_t group, const char *column, uint64_t *ret_min,
+			      uint64_t *ret_max);
+uint64_t fl_parquet_group_rows(const struct fl_parquet_file *f, size_t group);
 /* By its statistics alone, which the footer has. */
 bool fl_parquet_group_is_in_range(const struct fl_parquet_file *f, size_t group, const struct fl_filter *filter);
 /* And by Bloom filters, which are read from this input; NULL: the file's. */

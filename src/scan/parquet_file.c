@@ -146,3 +146,8 @@ uint64_t fl_parquet_group_bytes(const struct fl_parquet_file *f, size_t group)
 {
 	return f->group[group].bytes;
 }
+
+uint64_t fl_parquet_group_rows(const struct fl_parquet_file *f, size_t group)
+{
+	return f->group[group].rows;
+}

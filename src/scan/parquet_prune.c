@@ -153,6 +153,18 @@ bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, co
 	return fl_filter_may_pass(filter, range_of, may_contain, &p);
 }
 
+bool fl_parquet_group_numbers(const struct fl_parquet_file *f, size_t group, const char *column, uint64_t *ret_min,
+			      uint64_t *ret_max)
+{
+	struct place p = {f, &f->group[group], NULL};
+	struct fl_column_range r = range_of(&p, column);
+	struct fl_column_def d;
+
+	*ret_min = r.min;
+	*ret_max = r.max;
+	return fl_column_find(column, &d) && d.type == FL_COLUMN_U64 && r.known && !r.all_null;
+}
+
 /* ---- pages ---- */
 
 struct paged { /* a column of the filter */

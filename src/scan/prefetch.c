@@ -49,7 +49,7 @@ static bool next_object(struct fl_prefetch *p, struct fl_ticket *ret)
 		while (s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
 			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1, NULL};
 			ret->file = &ret->place->file[p->file++];
-			if (!fl_pass_prunes(&s->pass, ret->file))
+			if (!fl_pass_prunes(p->s, &s->pass, ret->file))
 				return true;
 		}
 	return false;

@@ -216,9 +216,12 @@ bool fl_pass_is_outside(const struct fl_pass *p, const struct fl_scan_file *f)
 	       (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
 }
 
-bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f)
+bool fl_pass_prunes(const struct fl_scan *s, struct fl_pass *p, const struct fl_scan_file *f)
 {
 	bool prunes = fl_pass_is_outside(p, f);
+
+	if (!prunes && fl_told_by_name(s, f, &p->report))
+		return true;
 
 	p->report.files_pruned += prunes;
 	if (prunes)
@@ -242,7 +245,7 @@ static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
 		while (!s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
 			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1, NULL};
 			ret->file = &ret->place->file[p->file++];
-			if (!fl_pass_prunes(p, ret->file))
+			if (!fl_pass_prunes(s, p, ret->file))
 				return true;
 		}
 	return false;
@@ -454,6 +457,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 	if (!u)
 		return -ENOMEM;
 	if (t->file->where == FL_WHERE_JOURNAL) {
+		if (r->s->conf.untold)
+			return tell_fault(r, fl_journal_times(r, t->file->store));
 		u->store = t->file->store;
 	} else {
 		result = fl_opened_new(&u->opened, r->s, t, &id);
@@ -469,6 +474,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 		if (u->opened->remote)
 			fl_progress_expect(r->s, -(int64_t)t->file->size);
 		tell_note(r, u->opened);
+		if (u->opened->parquet && fl_told_by_footer(r, u->opened->parquet))
+			return 0;
 		result = split(r, u);
 		if (result)
 			return FL_MIN(result, 0);
@@ -534,6 +541,9 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->bad_values += x->bad_values;
 	sum->damaged_files += x->damaged_files;
 	sum->unknown_files += x->unknown_files;
+	if (x->told_first)
+		fl_told_note(sum, x->told_first, x->told_last);
+	sum->told_exactly += x->told_exactly;
 	sum->unjudged += x->unjudged;
 	sum->unjudged_files += x->unjudged_files;
 	sum->verdicts_observed |= x->verdicts_observed;

@@ -13,6 +13,13 @@
 #include "record/columns.h"
 #include "scan/filter.h"
 
+/* Of which files the records are read, when only their times matter. */
+enum fl_untold {
+	FL_UNTOLD_ALL,     /* of all */
+	FL_UNTOLD_EXACTLY, /* not of those whose footer or frames tell the times: report.told_* */
+	FL_UNTOLD,         /* nor of those whose name or directory does, to some minutes, or the day */
+};
+
 struct fl_scan_conf {
 	const char *const *paths; /* NULL-terminated: state directory, directory, file, "-", s3://bucket/prefix; empty
 				     or NULL: the store */
@@ -24,7 +31,8 @@ struct fl_scan_conf {
 	unsigned threads;         /* 0: as many as CPUs may be used */
 	const char *kernel;       /* NULL: the best; "scalar", "avx2", "avx512": for tests and measurements */
 	bool progress;            /* on stderr when it is a terminal */
-	bool unjudged;            /* count records that the filter cannot judge (report) */
+	enum fl_untold untold;
+	bool unjudged;                     /* count records that the filter cannot judge (report) */
 	const volatile sig_atomic_t *stop; /* NULL: cannot be stopped; set: calls return -EINTR soon */
 	/* s3:// */
 	bool anonymous, requester_pays;
@@ -76,6 +84,10 @@ struct fl_scan_report {
 	 * sources have such records; names of those fields, separated by ", ". What is - in a record is not counted. */
 	uint64_t unjudged, unjudged_files;
 	char lacking[256];
+	/* fl_scan_conf.untold: the first start and the last end of what was not read; 0: none. How many sources told.
+	 */
+	int64_t told_first, told_last;
+	uint64_t told_by_names, told_exactly;
 	bool verdicts_observed;        /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
 	int64_t held_first, held_last; /* as names tell: no record began before the one, some record ended at or
 					  after the other; 0: not known */

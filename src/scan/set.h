@@ -116,8 +116,8 @@ struct fl_pass {
 	int result; /* negative: the scan is over for every thread */
 };
 
-/* The time in a name or place says that nothing in it is asked for; it is counted. */
-bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f);
+/* The time in a name or place says that nothing in it is asked for, or all that is; it is counted. */
+bool fl_pass_prunes(const struct fl_scan *s, struct fl_pass *p, const struct fl_scan_file *f);
 bool fl_pass_is_outside(const struct fl_pass *p, const struct fl_scan_file *f);
 
 struct fl_scan {
@@ -279,6 +279,13 @@ static inline bool fl_column_is_beside(const struct fl_column_def *d)
 {
 	return d->own == FL_OWN_SOURCE || d->own == FL_OWN_PROVISIONAL;
 }
+
+/* untold.c: whether the times of its records are known without them; they are noted then. */
+bool fl_told_by_name(const struct fl_scan *s, const struct fl_scan_file *f, struct fl_scan_report *to);
+bool fl_told_by_footer(struct fl_scan_reader *r, const struct fl_parquet_file *f);
+void fl_told_note(struct fl_scan_report *to, int64_t first, int64_t last);
+/* Of a store's journal, by the records of its frames, which need not become text. */
+int fl_journal_times(struct fl_scan_reader *r, uint32_t store);
 
 /* Lines of this format from now on, into the reader's batch. version: what the column of that name says; NULL: what the
  * lines say. */

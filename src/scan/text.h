@@ -30,6 +30,12 @@
 #define FL_TEXT_LINE_MAX FL_RECORD_MAX /* bytes of a line without its newline */
 #define FL_TEXT_FAULTS 20              /* told of one fl_text_begin; the others are counted */
 
+enum fl_line_end {
+	FL_LINE_IS_WHOLE,
+	FL_LINE_MAY_GO_ON, /* it is whole if it has all values */
+	FL_LINE_GOES_ON,   /* it is not used, and no fault */
+};
+
 struct fl_text_want {
 	struct fl_batch *batch;
 	/* By position in the batch; NULL: none. Text of columns that are not read (source), of type TEXT or U64 and not
@@ -44,6 +50,8 @@ struct fl_text_want {
 	/* From fl_filter_literals: only records with one of these as an address can pass. */
 	const struct fl_addr *literals;
 	size_t n_literals;
+	/* Whether somebody still writes the last line, which has no newline: it is asked once. NULL: nobody. */
+	enum fl_line_end (*line_end)(void *ctx);
 	/* A sentence without file name about a line (counted from 1); may be NULL. */
 	void (*fault)(void *ctx, uint64_t line, const char *what);
 	void *ctx;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -26,6 +27,39 @@ static void tell(void *ctx, uint64_t line, const char *what)
 	else
 		snprintf(text, sizeof text, "%s:%llu: %s", r->path, (unsigned long long)line, what);
 	fl_scan_add_fault(r->s, text);
+}
+
+#define FRESH_S 60 /* somebody may be writing a file for so long after its last change */
+#define ACTIVE_S 2 /* somebody is */
+#define NAP_MS 20  /* for what comes next */
+#define NAPS 5
+
+static int64_t age(const struct stat *st)
+{
+	int64_t now = time(NULL);
+
+	return now > st->st_mtime ? now - st->st_mtime : 0;
+}
+
+/* A plain file that grows: its last line is the beginning of one. */
+static enum fl_line_end line_end(void *ctx)
+{
+	const struct fl_scan_reader *r = ctx;
+	const struct fl_opened *o = r->unit->opened;
+	struct stat st;
+
+	if (!o || o->kind != FL_KIND_TEXT || o->packing || !o->regular)
+		return FL_LINE_IS_WHOLE;
+	for (unsigned i = 0; i <= NAPS; i++) {
+		if (fstat(o->fd, &st))
+			return FL_LINE_IS_WHOLE;
+		if ((uint64_t)st.st_size > o->size)
+			return FL_LINE_GOES_ON;
+		if (age(&st) > ACTIVE_S)
+			break;
+		poll(NULL, 0, NAP_MS);
+	}
+	return age(&st) <= FRESH_S ? FL_LINE_MAY_GO_ON : FL_LINE_IS_WHOLE;
 }
 
 static bool lines_lack(void *ctx, const char *column)
@@ -61,6 +95,7 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enu
 	    .literals = r->pass->literal,
 	    .n_literals = r->pass->n_literals,
 	    .could = could,
+	    .line_end = line_end,
 	    .fault = tell,
 	    .ctx = r,
 	};

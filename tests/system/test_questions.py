@@ -3,6 +3,7 @@
 is said when there is nothing to say."""
 import collections
 import csv
+import datetime
 import gzip
 import hashlib
 import io
@@ -244,6 +245,58 @@ def test_nothing_found_says_where_was_looked(flowlog, hand):
                            "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z\n")
     done = flowlog("rejects", "-o", "csv", "--src", "192.0.2.1", hand)
     assert done.stdout == "srcaddr,dstaddr,protocol,dstport,flows,packets,first,last\n" and "held: 2026-11-20" in done.stderr
+
+
+def test_the_span_held_is_told_without_reading(flowlog, hand, tmp_path):
+    """By footers exactly, by names of AWS's layout as exactly as they are: what is behind them cannot even be read here."""
+    late = ["top", "--since", "2030-01-01"]
+    names = tmp_path / "names/AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/11/20"
+    names.mkdir(parents=True)
+    for slot in ("0005", "2310"):
+        (names / f"123456789012_vpcflowlogs_eu-west-1_fl-0123456789abcdef0_20261120T{slot}Z_00000000.log.gz").write_bytes(b"\x1f\x8b\x08\0rubbish")
+    done = flowlog(*late, tmp_path / "names")
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:05:00Z .. 2026-11-20T23:15:00Z, by the times in the names of 2 files" and not done.stderr
+    (names / "other.log.gz").write_bytes(b"\x1f\x8b\x08\0rubbish")  # of that day, as its directory says
+    assert flowlog(*late, tmp_path / "names").stdout.splitlines()[1] == (
+        "held: 2026-11-20T00:00:00Z .. 2026-11-20T23:59:59Z, by the times in the names of 3 files")
+    whole = flowlog("convert", "--single", "-o", "parquet", hand, "-", text=False).stdout
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1" + bytes(len(whole) - footer - 4) + whole[-footer:])
+    assert flowlog("top", broken, check=False).returncode == 1
+    done = flowlog(*late, broken)
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z" and not done.stderr
+    # What tells nothing is read, and only that.
+    (tmp_path / "later.log").write_text(HEADER + "\n" + HAND.splitlines()[1].replace(str(T0 + 50), str(T0 + 90000)) + "\n")
+    done = flowlog(*late, broken, tmp_path / "later.log")
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:00:00Z .. 2026-11-21T01:00:00Z" and not done.stderr
+    # Statistics of times that cannot be are no answer: the records are.
+    odd = tmp_path / "odd.log"
+    odd.write_text(HAND + HAND.splitlines()[1].replace(str(T0 + 50), str(2**62)) + "\n")
+    parquet = tmp_path / "odd.parquet"
+    parquet.write_bytes(flowlog("convert", "--single", "-o", "parquet", odd, "-", text=False).stdout)
+    done = flowlog("top", "--src", "192.0.2.1", parquet)
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z"
+    assert sum(r["flows"] for r in rows(flowlog, "series", "--since", "1m", hand)) == sum(
+        r["flows"] for r in rows(flowlog, "series", "--since", "1m", parquet)) - 1  # the odd one is later
+
+
+def test_the_span_held_of_a_store_is_that_of_its_frames(flowlog, tmp_path):
+    path = tmp_path / "store"
+    sh(MAKE_STORE, path, "deliver", "window", 1, "window", 2, "window", 3, "open", 4)  # nothing was there to be delivered
+    header, *lines = flowlog("tail", "--store", path, "-n", 1000).stdout.splitlines()
+    start, end = (header.split().index(name) for name in ("start", "end"))
+    first, last = min(int(line.split()[start]) for line in lines), max(int(line.split()[end]) for line in lines)
+    def iso(t):
+        return datetime.datetime.fromtimestamp(t, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    for operands in (["--store", path], [path]):
+        assert flowlog("rejects", "--src", "192.0.2.1", *operands).stdout.splitlines()[1] == f"held: {iso(first)} .. {iso(last)}"
+    late, = [line for line in flowlog("rejects", "--open", "--src", "192.0.2.1", "--store", path).stdout.splitlines() if line.startswith("held")]
+    assert late > f"held: {iso(first)} .. {iso(last)}"  # with the open window
+    sh(MAKE_STORE, tmp_path / "delivered", "window", 1, "window", 2, "deliver", "window", 3)
+    held = flowlog("rejects", "--src", "192.0.2.1", "--store", tmp_path / "delivered").stdout.splitlines()[1]
+    assert held.startswith("held: ") and "by the times in the names of" in held
 
 
 def test_faults_are_told_and_do_not_end_the_answer(flowlog, hand, tmp_path):
