@@ -16,21 +16,21 @@ import pytest
 from conftest import PROGRAM
 from s3_servers import free_port
 
-VERSION, JAVA_LEAST = "476", 22
+VERSION = "476"
 UNREACHABLE = r"(?i)connection|resolve|unknown host|proxy|timed? ?out|could not transfer"
 ARTIFACTS = {"trino-server-core": "tar.gz", "trino-hive": "zip"}  # 450 MB, which Maven keeps
 
 
-def java_home():
-    """Of a Java that is new enough."""
-    homes = [os.environ.get("JAVA_HOME_TRINO"), os.environ.get("JAVA_HOME"), *sorted(map(str, pathlib.Path("/usr/lib/jvm").glob("*")), reverse=True)]
+def java_home(least, who, *, most=99):
+    """Of a Java of these versions; who needs it, for the reason when there is none."""
+    homes = [os.environ.get("JAVA_HOME"), *sorted(map(str, pathlib.Path("/usr/lib/jvm").glob("*")), reverse=True)]
     for home in filter(None, homes):
         java = pathlib.Path(home) / "bin/java"
         if java.exists():
             found = re.search(r'version "(\d+)', subprocess.run([java, "-version"], stderr=subprocess.PIPE, text=True).stderr)
-            if found and int(found[1]) >= JAVA_LEAST:
+            if found and least <= int(found[1]) <= most:
                 return home
-    pytest.skip(f"Trino needs Java {JAVA_LEAST} or later, which is not here")
+    pytest.skip(f"{who} needs Java {least} or later, which is not here")
 
 
 def installed(home):
@@ -62,7 +62,7 @@ class Trino:
     """query(sql) -> rows. Files below self.files are "local:///files/..."."""
 
     def __init__(self, directory):
-        home = java_home()
+        home = java_home(22, "Trino")
         program = installed(home)
         core = program / f"trino-server-core-{VERSION}"
         self.directory, self.files, port = directory, directory / "files", free_port()
