@@ -28,8 +28,9 @@ struct fl_source_conf {
 
 /* Interrupts set it; a second one ends the program. */
 const volatile sig_atomic_t *fl_source_stop(void);
-/* paths: operands, NULL-terminated. What is not of sources stays zero. */
-void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret);
+/* paths: operands, NULL-terminated. What is not of sources stays zero. -EINVAL: the
+ * usage is wrong. */
+int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret);
 /* The source among those named that can be read only once (standard input, a pipe); NULL: there is none. */
 const char *fl_source_once(const struct fl_scan_conf *scan);
 /* Sentences about faults, a line each, with the name of the command before them. */

@@ -277,6 +277,11 @@ bool fl_answer_uses(const struct fl_answer *a, enum fl_need need)
 	return needs >> need & 1;
 }
 
+const struct fl_odd_times *fl_answer_odd_times(const struct fl_answer *a)
+{
+	return &a->passed.odd;
+}
+
 const struct fl_scan_report *fl_answer_report(const struct fl_answer *a)
 {
 	return &a->passed.report;

@@ -27,6 +27,12 @@ struct fl_question {
 };
 const struct fl_question *fl_question_find(const char *command, const char *name); /* name NULL: the first */
 
+/* Start and end that cannot be (derive.h): records are counted, but not when they were. */
+struct fl_odd_times {
+	uint64_t n;
+	char example[320]; /* "start 9223372036854775807 in FILE" */
+};
+
 struct fl_ask_conf {
 	struct fl_scan_conf scan;
 	const struct fl_filter *filter; /* beside the question's; NULL: none */
@@ -64,6 +70,7 @@ uint64_t fl_answer_spilled(const struct fl_answer *a);
 /* Whether any record had the field: false also when there was no record. */
 bool fl_answer_saw(const struct fl_answer *a, enum fl_need need);
 bool fl_answer_uses(const struct fl_answer *a, enum fl_need need); /* a key or a measure comes from the field */
+const struct fl_odd_times *fl_answer_odd_times(const struct fl_answer *a);
 const struct fl_scan_report *fl_answer_report(const struct fl_answer *a);
 size_t fl_answer_faults(const struct fl_answer *a);
 const char *fl_answer_fault(const struct fl_answer *a, size_t i); /* the first FL_SCAN_FAULTS */
@@ -101,6 +108,7 @@ struct fl_summary {
 	uint64_t busy_minutes;
 	bool saw[FL_NEEDS];
 	struct fl_scan_report report;
+	struct fl_odd_times odd;
 	struct fl_buf faults; /* sentences, a line each */
 };
 int fl_ask_summary(struct fl_summary *ret, const struct fl_ask_conf *conf);

@@ -111,6 +111,11 @@ enum fl_need {
 };
 extern const char *const fl_need_columns[FL_NEEDS];
 
+/* No flow was recorded outside of these (1980, 2100): such a time is milliseconds, a field that was shifted, a clock
+ * that was never set. It is null as a key and in measures, so that one of them does not make a span of centuries. */
+#define FL_TIME_EARLIEST 315532800
+#define FL_TIME_LATEST 4102444800
+
 struct fl_derive_conf {
 	int position[FL_NEEDS];              /* in batches; -1: not there */
 	uint64_t bucket;                     /* seconds */
@@ -121,6 +126,8 @@ int fl_derive_new(struct fl_derive **ret, const struct fl_derive_conf *conf);
 void fl_derive_free(struct fl_derive **d);
 void fl_derive_begin(struct fl_derive *d, const struct fl_batch *b); /* what was computed is of another batch */
 void fl_derive_key(struct fl_derive *d, enum fl_key_name k, struct fl_group_vector *ret);
+/* Times that were not used so far, and the last of them with its column; 0: none. */
+uint64_t fl_derive_odd_times(const struct fl_derive *d, const char **ret_column, uint64_t *ret_time);
 void fl_derive_metric(struct fl_derive *d, enum fl_metric m, struct fl_group_vector *ret);
 
 /* Which end of a flow is the server, as far as ports tell (detection.md section 3): above 0 the one with port b, below

@@ -10,19 +10,26 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/grid.h"
 #include "scan/remote.h"
 #include "scan/set.h"
 
 #define THREADS_MAX 256u
+#define FAULT_MAX 8192u
 #define RANGE_BYTES (8u << 20) /* of a plain file, for one thread at a time */
 
 /* ---- faults ---- */
 
 void fl_scan_add_fault(struct fl_scan *s, const char *text)
 {
+	/* Names of files and values are from outside. */
+	struct fl_buf clean FL_CLEANUP(fl_buf_free) = FL_BUF(FAULT_MAX);
+
 	pthread_mutex_lock(&s->faults.lock);
-	if (s->faults.n < FL_SCAN_FAULTS)
-		s->faults.text[s->faults.n] = strdup(text);
+	if (s->faults.n < FL_SCAN_FAULTS) {
+		fl_grid_clean(&clean, text, FL_MIN(strlen(text), (size_t)FAULT_MAX - 1));
+		s->faults.text[s->faults.n] = strdup(fl_buf_cstr(&clean));
+	}
 	s->faults.n++;
 	pthread_mutex_unlock(&s->faults.lock);
 }
@@ -309,10 +316,9 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 	return r;
 }
 
-static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group, bool far)
+static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group,
+			const struct fl_filter *filter, bool far)
 {
-	const struct fl_filter *filter = r->pass->filter;
-
 	if (!filter)
 		return false;
 	if (!fl_parquet_group_is_in_range(f, group, filter))
@@ -329,12 +335,15 @@ static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *
 /* Row groups that may hold something. 1: there is none, or they will come when they have been fetched. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
-	const struct fl_parquet_file *f = u->opened->parquet;
-	bool any = false;
-	int result = 0;
+	struct fl_parquet_file *f = u->opened->parquet;
+	const struct fl_filter *filter;
+	bool any = false, hangs;
+	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
+	filter = hangs ? r->could_tree : r->pass->filter;
+	u->opened->hangs = hangs; /* before others see the unit */
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (prune_group(r, f, i, u->opened->remote))
+		if (prune_group(r, f, i, filter, u->opened->remote))
 			continue;
 		if (u->opened->remote) {
 			u->group = i;
@@ -525,6 +534,8 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->bad_values += x->bad_values;
 	sum->damaged_files += x->damaged_files;
 	sum->unknown_files += x->unknown_files;
+	sum->unjudged += x->unjudged;
+	sum->unjudged_files += x->unjudged_files;
 	sum->verdicts_observed |= x->verdicts_observed;
 }
 
@@ -542,6 +553,7 @@ static void close_unit(struct fl_scan_reader *r)
 	if (r->ops)
 		r->ops->close(r, r->state);
 	r->ops = NULL;
+	fl_unjudged_unit_ends(r);
 	fl_unit_free(&r->unit);
 	hand_in(r);
 }
@@ -574,6 +586,11 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 	}
 }
 
+const char *fl_scan_reader_source(const struct fl_scan_reader *r)
+{
+	return r->path;
+}
+
 int fl_scan_reader_new(struct fl_scan_reader **ret, struct fl_scan *s)
 {
 	struct fl_scan_reader *r = calloc(1, sizeof *r);
@@ -594,6 +611,7 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 	if (!*r)
 		return;
 	close_unit(*r);
+	fl_unjudged_free(*r);
 	fl_batch_free(&(*r)->batch);
 	fl_text_free(&(*r)->text);
 	fl_blocks_free(&(*r)->blocks);
@@ -601,9 +619,19 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 	*r = NULL;
 }
 
+static void name_lacked(const struct fl_pass *p, char *to, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_columns && n < size; i++)
+		if (p->lacked[i])
+			n += (size_t)snprintf(to + n, size - n, "%s%s", n ? ", " : "", fl_column_title(&p->column[i]));
+}
+
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret)
 {
 	pthread_mutex_lock(&s->pass.lock);
 	*ret = s->selected ? s->pass.report : s->listed;
+	name_lacked(&s->pass, ret->lacking, sizeof ret->lacking);
 	pthread_mutex_unlock(&s->pass.lock);
 }

@@ -24,6 +24,7 @@ struct fl_scan_conf {
 	unsigned threads;         /* 0: as many as CPUs may be used */
 	const char *kernel;       /* NULL: the best; "scalar", "avx2", "avx512": for tests and measurements */
 	bool progress;            /* on stderr when it is a terminal */
+	bool unjudged;            /* count records that the filter cannot judge (report) */
 	const volatile sig_atomic_t *stop; /* NULL: cannot be stopped; set: calls return -EINTR soon */
 	/* s3:// */
 	bool anonymous, requester_pays;
@@ -55,6 +56,9 @@ void fl_scan_reader_free(struct fl_scan_reader **r);
  */
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 
+/* Where the rows of the last batch are from. */
+const char *fl_scan_reader_source(const struct fl_scan_reader *r);
+
 /* What was read, and what was not. Complete once every reader has had its 0; before fl_scan_select, what the listing
  * found: files to read and files passed over. */
 struct fl_scan_report {
@@ -68,7 +72,11 @@ struct fl_scan_report {
 	uint64_t bad_values;    /* values that are none of their column, of the columns that were read: null */
 	uint64_t damaged_files; /* and directories: not read, or not to the end; rows up to the fault were used */
 	uint64_t unknown_files; /* in directories, that are no flow logs: left out */
-	bool verdicts_observed; /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
+	/* fl_scan_conf.unjudged: records that could pass, but for a field of the filter that their file lacks; how many
+	 * sources have such records; names of those fields, separated by ", ". What is - in a record is not counted. */
+	uint64_t unjudged, unjudged_files;
+	char lacking[256];
+	bool verdicts_observed;        /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
 	int64_t held_first, held_last; /* as names tell: no record began before the one, some record ended at or
 					  after the other; 0: not known */
 };

@@ -265,7 +265,7 @@ int fl_pieces_fetch(struct fl_pieces **ret, const struct fl_pass *p, const struc
 {
 	struct fl_parquet_extents x FL_CLEANUP(fl_parquet_extents_free) = {0};
 	struct fl_pieces *pieces FL_CLEANUP(fl_pieces_free) = calloc(1, sizeof *pieces);
-	const struct fl_filter *filter = fl_pass_parquet_filter(p);
+	const struct fl_filter *all = o->hangs ? NULL : p->filter, *rows = all ? fl_pass_parquet_filter(p) : NULL;
 	int r;
 
 	if (!pieces)
@@ -273,14 +273,14 @@ int fl_pieces_fetch(struct fl_pieces **ret, const struct fl_pass *p, const struc
 	pieces->remote = o->remote;
 	pieces->input =
 	    (struct fl_parquet_input){.read = read_pieces, .ctx = pieces, .size = o->remote->size, .at_hand = at_hand};
-	r = fl_parquet_group_hints(o->parquet, group, p->column, p->n_columns, p->filter, &x);
+	r = fl_parquet_group_hints(o->parquet, group, p->column, p->n_columns, all, &x);
 	r = r ? r : fetch_extents(o->remote, &x, &pieces->hints);
 	if (r)
 		return r;
-	if (p->filter && !fl_parquet_group_may_pass(o->parquet, group, p->filter, &pieces->input))
+	if (all && !fl_parquet_group_may_pass(o->parquet, group, all, &pieces->input))
 		return 1;
 	x.n = 0;
-	r = fl_parquet_group_data(o->parquet, group, p->column, p->n_columns, filter, &pieces->input, &x);
+	r = fl_parquet_group_data(o->parquet, group, p->column, p->n_columns, rows, &pieces->input, &x);
 	r = r ? r : fetch_extents(o->remote, &x, &pieces->data);
 	if (r)
 		return r;

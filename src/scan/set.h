@@ -100,6 +100,7 @@ struct fl_pass {
 	const struct fl_filter *filter;
 	struct fl_filter_bound *bound;
 	bool of_filter[FL_BATCH_COLUMNS]; /* by position: the filter looks at it */
+	bool lacked[FL_BATCH_COLUMNS];    /* records could not be judged for lack of it */
 	struct fl_addr literal[FL_FILTER_LITERALS];
 	size_t n_literals;
 	int64_t since, until; /* of the filter */
@@ -209,6 +210,8 @@ struct fl_opened {
 	int fd;
 	char *path;
 	uint64_t size; /* when it was opened */
+	atomic_bool unjudged;
+	bool hangs; /* it lacks a field of the filter: other rows than those that pass are counted (unjudged.c) */
 	bool regular;
 	uint8_t kind, packing;
 	char *head; /* of a pipe: what was read already */
@@ -242,7 +245,8 @@ struct fl_unit_ops {
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
 extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet;
-#define FL_CAPTURE_FORMAT "v5-all" /* fields of a capture's records */
+bool fl_unit_parquet_lacks(void *file, const char *column); /* fl_lacks_fn */
+#define FL_CAPTURE_FORMAT "v5-all"                          /* fields of a capture's records */
 
 struct fl_scan_reader {
 	struct fl_scan *s;
@@ -257,7 +261,24 @@ struct fl_scan_reader {
 	uint64_t (*line_base)(struct fl_scan_reader *r); /* lines before the unit's; NULL: none */
 	bool no_lines;                                   /* their numbers mean nothing to anybody */
 	struct fl_scan_report report;                    /* counted here, added up at the end of a unit */
+	/* unjudged.c */
+	struct fl_filter *could_tree;
+	struct fl_filter_bound *could;
+	bool lacking[FL_BATCH_COLUMNS]; /* by position: what records of the unit hang on */
 };
+
+/* ---- unjudged.c: records that hang on fields which their file lacks ---- */
+
+/* What is to be read of a file that lacks columns: *ret is what its records fulfil that pass or could pass (bound:
+ * r->could); *ret_hangs false: the filter as it is. Until the next call. */
+int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, bool *ret_hangs);
+void fl_unjudged_unit_ends(struct fl_scan_reader *r); /* before its report is handed in */
+void fl_unjudged_free(struct fl_scan_reader *r);
+/* Of a column that is put beside the file's. */
+static inline bool fl_column_is_beside(const struct fl_column_def *d)
+{
+	return d->own == FL_OWN_SOURCE || d->own == FL_OWN_PROVISIONAL;
+}
 
 /* Lines of this format from now on, into the reader's batch. version: what the column of that name says; NULL: what the
  * lines say. */

@@ -144,7 +144,8 @@ static int use_format(struct fl_text *t, const struct fl_format *format)
 	t->n_early = t->n_plan;
 	plan_columns(t, format, false);
 	fl_batch_clear(t->want.batch);
-	return 0;
+	t->could = NULL;
+	return t->want.could ? t->want.could(t->want.ctx, format, &t->could) : 0;
 }
 
 /* Only where all of them are written as IPv4 and can be looked for. */
@@ -303,7 +304,11 @@ static uint32_t finish(struct fl_text *t, const struct block *b)
 			set_all_null(&batch->column[i], n);
 	if (!n || !t->want.filter)
 		return n;
+	if (t->could)
+		t->counts.unjudged += fl_filter_eval(t->could, batch, keep);
 	passed = fl_filter_eval(t->want.filter, batch, keep);
+	if (t->could)
+		t->counts.unjudged -= passed;
 	if (passed < n) {
 		list_rows(t, keep, n);
 		fl_batch_compact(batch, keep, t->early);
