@@ -192,6 +192,25 @@ def test_explain_says_who_groups(ask, flowlog, archive, sql, grouped):
     assert isinstance(ask(sql, archive) if " AS b " not in sql else [], list)
 
 
+def test_explain_is_of_the_first_statement_alone(ask, flowlog, archive):
+    grouped = "SELECT protocol, count(*) AS n FROM flows GROUP BY protocol"
+    done = flowlog("query", "-o", "csv", f"EXPLAIN {grouped}; {grouped} ORDER BY 2 DESC LIMIT 1", archive)
+    assert done.returncode == 0 and done.stdout.count("physical_plan") == 1
+    assert done.stdout.splitlines()[-2:] == ["protocol,n", ",".join(str(v) for v in ask(f"{grouped} ORDER BY 2 DESC LIMIT 1", archive)[0].values())]
+
+
+@pytest.mark.parametrize("where", ["srcaddr LIKE '10.%'", "srcaddr LIKE '010.%'", "srcaddr LIKE ' 10.0.%'", "srcaddr LIKE '+10.%'",
+                                   "srcaddr LIKE '10.0.00.%'", "cidr_match(srcaddr, '10.0.0.0/8')", "cidr_match(srcaddr, '::ffff:0.0.0.0/96')",
+                                   "cidr_match(srcaddr, '::/0')", "srcaddr = '010.0.0.1'", "srcaddr = '::ffff:10.0.0.1'"])
+def test_addresses_are_what_they_are_written_as(ask, tmp_path, where):
+    """Patterns that no address has, and IPv6 addresses that only look like IPv4."""
+    lines = [f"2 1 eni-1 {a} 10.0.0.9 1 2 6 1 40 {T0} {T0} ACCEPT OK\n" for a in ("10.0.0.1", "::ffff:10.0.0.1", "10.9.0.1", "2001:db8::1")]
+    (tmp_path / "a.log").write_text("".join(lines))
+    plain, lifted = (ask(f"SELECT srcaddr, count(*) AS n FROM {source} WHERE {where} GROUP BY srcaddr ORDER BY 1", tmp_path / "a.log")
+                     for source in ("(SELECT * FROM flows OFFSET 0)", "flows"))
+    assert lifted == plain
+
+
 def test_a_sum_beyond_64_bits_is_the_engines(ask, flowlog, tmp_path):
     most = 2**63 - 1
     (tmp_path / "a.log").write_text("srcaddr bytes action\n" + f"10.0.0.1 {most} ACCEPT\n" * 5 + "10.0.0.2 5 ACCEPT\n10.0.0.3 - REJECT\n")
