@@ -33,8 +33,6 @@ const volatile sig_atomic_t *fl_source_stop(void);
 /* paths: operands, NULL-terminated. What is not of sources stays zero. -EINVAL: the
  * usage is wrong. */
 int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret);
-/* The source among those named that can be read only once (standard input, a pipe); NULL: there is none. */
-const char *fl_source_once(const struct fl_scan_conf *scan);
 /* Sentences about faults, a line each, with the name of the command before them. */
 void fl_source_tell_lines(const char *command, struct fl_buf *lines);
 /* What was wrong with sources, on standard error. The exit status that it calls for. */

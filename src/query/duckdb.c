@@ -283,7 +283,8 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 	int r = 0;
 
 	q->table.filter = fl_query_table_usable(&q->table, lifted);
-	if (fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
+	/* Groups that are too many are for the engine, which then reads again. */
+	if (!q->table.once && fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
 		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql, explain_n);
 	if (!r && push) {
 		r = ask_groups(q, push);
