@@ -263,10 +263,10 @@ static int keep_input(struct inputs *in, const char *path, const char *hex, int 
 	}
 	i = &in->input[in->n++];
 	*i = (struct input){.path = strdup(path)};
-	if (error)
-		i->why = strdup(error == -ENOTSUP ? "neither a file nor a directory" : strerror(-error));
-	else
+	if (!error && hex)
 		memcpy(i->hex, hex, sizeof i->hex);
+	else
+		i->why = strdup(error == -ENOTSUP ? "neither a file nor a directory" : strerror(-error));
 	in->unread += error != 0;
 	return i->path && (!error || i->why) ? 0 : -ENOMEM;
 }
