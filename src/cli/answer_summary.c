@@ -126,6 +126,11 @@ static int summary_table(struct fl_summary *s, struct fl_buf *out)
 		     fl_human_bytes(p->bytes, a), p->records);
 	if (!r && p->files_pruned)
 		r = line(out, "", "%" PRIu64 " files were passed over unread: of another time", p->files_pruned);
+	if (!r && (p->row_groups_pruned || p->row_groups_bloom || p->rows_pruned))
+		r = line(out, "",
+			 "%" PRIu64 " row groups and %" PRIu64
+			 " rows of others were passed over unread: nothing asked for",
+			 p->row_groups_pruned + p->row_groups_bloom, p->rows_pruned);
 	if (!r && s->odd.n)
 		r = line(out, "times", "%" PRIu64 " that cannot be, as %s: not in span and gaps", s->odd.n,
 			 s->odd.example);
@@ -180,6 +185,8 @@ static int summary_json(struct fl_summary *s, struct fl_buf *out)
 	fl_json_end_array(&j);
 	fl_json_ku64(&j, "files", s->report.files);
 	fl_json_ku64(&j, "files_pruned", s->report.files_pruned);
+	fl_json_ku64(&j, "row_groups_pruned", s->report.row_groups_pruned + s->report.row_groups_bloom);
+	fl_json_ku64(&j, "rows_pruned", s->report.rows_pruned);
 	fl_json_ku64(&j, "records", s->report.records);
 	fl_json_ku64(&j, "malformed_lines", s->report.malformed);
 	fl_json_ku64(&j, "bad_values", s->report.bad_values);

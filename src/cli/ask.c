@@ -32,7 +32,7 @@ struct ask {
 
 #define PROVENANCE_MAX (512u << 20)
 
-static uint64_t memory_of_machine(void)
+uint64_t fl_ask_memory(void)
 {
 	uint64_t bytes = (uint64_t)FL_MAX(sysconf(_SC_PHYS_PAGES), 0) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
 
@@ -139,7 +139,7 @@ static int prepare(struct ask *a, int argc, char **argv)
 						: o->limit ? o->limit
 							   : UINT64_MAX,
 				       .bucket = 60,
-				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : memory_of_machine(),
+				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : fl_ask_memory(),
 				       .tmp = fl_temp_dir()};
 	if (!r && talks)
 		r = talks_filter(a, &argc, &argv);

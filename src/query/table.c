@@ -33,6 +33,9 @@ static void add_report(struct fl_query_table *t, struct fl_scan *scan)
 	t->report.files += r.files;
 	t->report.files_pruned += r.files_pruned;
 	t->report.bytes += r.bytes;
+	t->report.row_groups_pruned += r.row_groups_pruned;
+	t->report.row_groups_bloom += r.row_groups_bloom;
+	t->report.rows_pruned += r.rows_pruned;
 	t->report.records += r.records;
 	t->report.malformed += r.malformed;
 	t->report.bad_values += r.bad_values;
@@ -43,7 +46,14 @@ static void add_report(struct fl_query_table *t, struct fl_scan *scan)
 			fl_buf_add(&t->faults, "\n", 1);
 }
 
-static int sql_type(const struct fl_column_def *d)
+void fl_query_table_report(struct fl_query_table *t, struct fl_scan *scan)
+{
+	pthread_mutex_lock(&runs_lock);
+	add_report(t, scan);
+	pthread_mutex_unlock(&runs_lock);
+}
+
+int fl_query_table_type(const struct fl_column_def *d)
 {
 	if (d->own == FL_OWN_PROVISIONAL)
 		return FL_DUCK_BOOLEAN;
@@ -131,7 +141,7 @@ static void on_bind(fl_duck info)
 	const struct fl_query_table *t = d->bind_get_extra_info(info);
 
 	for (size_t i = 0; i < t->n_columns; i++) {
-		fl_duck type = d->create_logical_type(sql_type(&t->column[i]));
+		fl_duck type = d->create_logical_type(fl_query_table_type(&t->column[i]));
 
 		d->bind_add_result_column(info, t->name[i], type);
 		d->destroy_logical_type(&type);
@@ -152,16 +162,14 @@ static void free_run(void *data)
 	struct run *run = data;
 
 	if (run->scan) {
-		pthread_mutex_lock(&runs_lock);
-		add_report(run->table, run->scan);
-		pthread_mutex_unlock(&runs_lock);
+		fl_query_table_report(run->table, run->scan);
 	}
 	fl_scan_close(&run->scan);
 	free(run);
 }
 
 /* A statement may name the view twice, or be carried out twice: each run has a scan of its own. */
-static int take_scan(struct fl_query_table *t, struct fl_scan **ret)
+int fl_query_table_scan(struct fl_query_table *t, struct fl_scan **ret)
 {
 	pthread_mutex_lock(&runs_lock);
 	if (t->first && t->first_filter == t->filter) {
@@ -193,7 +201,7 @@ static void on_init(fl_duck info)
 			run->at[i] = (int16_t)n;
 			want[n++] = t->column[column];
 		}
-		r = take_scan(t, &run->scan);
+		r = fl_query_table_scan(t, &run->scan);
 	}
 	if (!r)
 		r = fl_scan_select(run->scan, want, n, t->filter);
@@ -244,15 +252,24 @@ static void fill_nulls(const struct fl_duckdb *d, const struct fl_column *c, uin
 		validity[w] = ~c->null[w];
 }
 
-static void set_text(const struct fl_duckdb *d, fl_duck vector, struct fl_duck_string *at, uint32_t row, const char *p,
-		     size_t n)
+void fl_query_set_text(fl_duck vector, void *data, uint32_t row, const char *p, size_t n)
 {
+	struct fl_duck_string *at = data;
+
 	if (n > INLINE_MAX) {
-		d->vector_assign_string_element_len(vector, row, p, n);
+		fl_duckdb_loaded()->vector_assign_string_element_len(vector, row, p, n);
 		return;
 	}
 	at[row] = (struct fl_duck_string){.length = (uint32_t)n};
 	memcpy((char *)&at[row] + offsetof(struct fl_duck_string, prefix), p, n);
+}
+
+void fl_query_set_null(fl_duck vector, uint32_t row)
+{
+	const struct fl_duckdb *d = fl_duckdb_loaded();
+
+	d->vector_ensure_validity_writable(vector);
+	d->vector_get_validity(vector)[row / 64] &= ~(UINT64_C(1) << (row % 64));
 }
 
 static void fill_texts(const struct fl_duckdb *d, const struct fl_column *c, uint32_t n, fl_duck vector)
@@ -267,17 +284,17 @@ static void fill_texts(const struct fl_duckdb *d, const struct fl_column *c, uin
 		case FL_COLUMN_ADDR: {
 			const char *end = fl_addr_print(text, &c->addr[i], c->v6 && (c->v6[i / 64] >> (i % 64) & 1));
 
-			set_text(d, vector, at, i, text, (size_t)(end - text));
+			fl_query_set_text(vector, at, i, text, (size_t)(end - text));
 			break;
 		}
 		case FL_COLUMN_CODE: {
 			const char *name = c->def.codes[c->code[i]];
 
-			set_text(d, vector, at, i, name, strlen(name));
+			fl_query_set_text(vector, at, i, name, strlen(name));
 			break;
 		}
 		default:
-			set_text(d, vector, at, i, c->text[i].p, c->text[i].n);
+			fl_query_set_text(vector, at, i, c->text[i].p, c->text[i].n);
 		}
 	}
 }
@@ -286,7 +303,7 @@ static void fill_numbers(const struct fl_duckdb *d, const struct fl_column *c, u
 {
 	void *data = d->vector_get_data(vector);
 
-	switch (sql_type(&c->def)) {
+	switch (fl_query_table_type(&c->def)) {
 	case FL_DUCK_BOOLEAN:
 		for (uint32_t i = 0; i < n; i++)
 			((bool *)data)[i] = c->u64[i] != 0;
@@ -470,13 +487,22 @@ int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
 	int r = fl_buf_adds(out, "read by Flowlog where: ");
 
 	r = r ? r : t->filter ? fl_filter_print(t->filter, out) : fl_buf_adds(out, "(every record)");
-	r = r ? r : take_scan(t, &scan);
+	r = r ? r : fl_query_table_scan(t, &scan);
 	if (r)
 		return r;
 	fl_scan_report(scan, &report);
-	return fl_buf_printf(
+	r = fl_buf_printf(
 	    out, "\nfiles to read: %llu; files and directories passed over by the time in their names: %llu\n",
 	    (unsigned long long)report.files, (unsigned long long)(report.files_pruned + report.directories_pruned));
+	/* A statement that was analysed was carried out. */
+	if (r || !t->report.files)
+		return r;
+	return fl_buf_printf(out,
+			     "read: %llu bytes, %llu records; row groups passed over by statistics: %llu, by Bloom "
+			     "filters: %llu; rows passed over by indexes of pages: %llu\n",
+			     (unsigned long long)t->report.bytes, (unsigned long long)t->report.records,
+			     (unsigned long long)t->report.row_groups_pruned,
+			     (unsigned long long)t->report.row_groups_bloom, (unsigned long long)t->report.rows_pruned);
 }
 
 void fl_query_table_free(struct fl_query_table *t)

@@ -42,4 +42,11 @@ int fl_query_table_learn(struct fl_query_table *t, fl_duck connection, const cha
 void fl_query_table_free(struct fl_query_table *t);
 /* Files and records that the lifted conditions leave out, as far as the listing tells; for EXPLAIN. */
 int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out);
+/* A scan of the sources by the lifted conditions, for the caller to select of and to close. */
+int fl_query_table_scan(struct fl_query_table *t, struct fl_scan **ret);
+void fl_query_table_report(struct fl_query_table *t, struct fl_scan *scan); /* adds what a scan that ends has to tell */
+int fl_query_table_type(const struct fl_column_def *d);                     /* enum fl_duck_type */
+/* Values of a vector; data is what vector_get_data says. */
+void fl_query_set_text(fl_duck vector, void *data, uint32_t row, const char *p, size_t n);
+void fl_query_set_null(fl_duck vector, uint32_t row);
 int fl_query_run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/grid.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 
 #define THREADS_MAX 256u
@@ -65,7 +66,7 @@ static int look_at_named(struct fl_scan *s)
 			/* Standard input may be slow to come. */
 			if (!f->named || f->where != FL_WHERE_FILE)
 				continue;
-			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1}, &st);
+			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1, NULL}, &st);
 			fl_opened_release(&o);
 			if (r)
 				return r;
@@ -139,8 +140,7 @@ void fl_scan_close(struct fl_scan **scan)
 		struct fl_unit *u = s->pass.unit;
 
 		s->pass.unit = u->next;
-		fl_opened_release(&u->opened);
-		free(u);
+		fl_unit_free(&u);
 	}
 	for (size_t i = 0; i < s->pipes.n; i++)
 		fl_opened_release(&s->pipes.opened[i]);
@@ -229,13 +229,21 @@ bool fl_pass_prunes(const struct fl_scan *s, struct fl_pass *p, const struct fl_
 	return prunes;
 }
 
+const struct fl_filter *fl_pass_parquet_filter(const struct fl_pass *p)
+{
+	for (size_t i = 0; i < p->n_columns; i++)
+		if (p->of_filter[i] && p->column[i].own != FL_OWN_NONE)
+			return NULL;
+	return p->filter;
+}
+
 static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
 {
 	struct fl_pass *p = &s->pass;
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
 		while (!s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
-			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1};
+			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1, NULL};
 			ret->file = &ret->place->file[p->file++];
 			if (!fl_pass_prunes(s, p, ret->file))
 				return true;
@@ -260,8 +268,8 @@ static int take_now(struct fl_scan *s, struct fl_ticket *ret, struct fl_unit **r
 	if (next_file(s, ret))
 		r = 1;
 	else if (p->prefetch)
-		r = fl_prefetch_take(p->prefetch, ret);
-	if (r == 1)
+		r = fl_prefetch_take(p->prefetch, ret, ret_unit);
+	if (r == 1 && !*ret_unit)
 		p->openers++;
 	return !r && p->openers ? -EAGAIN : r;
 }
@@ -311,7 +319,23 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 	return r;
 }
 
-/* Row groups that may hold something. 1: there is none. */
+static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group,
+			const struct fl_filter *filter, bool far)
+{
+	if (!filter)
+		return false;
+	if (!fl_parquet_group_is_in_range(f, group, filter))
+		r->report.row_groups_pruned++;
+	/* Of an object, Bloom filters are asked when they have been fetched. */
+	else if (!far && !fl_parquet_group_may_pass(f, group, filter, NULL))
+		r->report.row_groups_bloom++;
+	else
+		return false;
+	r->report.bytes_pruned += fl_parquet_group_bytes(f, group);
+	return true;
+}
+
+/* Row groups that may hold something. 1: there is none, or they will come when they have been fetched. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
 	struct fl_parquet_file *f = u->opened->parquet;
@@ -320,10 +344,15 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
 	filter = hangs ? r->could_tree : r->pass->filter;
+	u->opened->hangs = hangs; /* before others see the unit */
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (filter && !fl_parquet_group_may_pass(f, i, filter)) {
-			r->report.row_groups_pruned++;
-			r->report.bytes_pruned += fl_parquet_group_bytes(f, i);
+		if (prune_group(r, f, i, filter, u->opened->remote))
+			continue;
+		if (u->opened->remote) {
+			u->group = i;
+			pthread_mutex_lock(&r->pass->lock);
+			result = fl_prefetch_add(r->pass->prefetch, u);
+			pthread_mutex_unlock(&r->pass->lock);
 			continue;
 		}
 		if (any) {
@@ -348,10 +377,12 @@ static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
 }
 
-static void free_unit(struct fl_unit **u)
+void fl_unit_free(struct fl_unit **u)
 {
-	if (*u)
+	if (*u) {
+		fl_pieces_free(&(*u)->pieces);
 		fl_opened_release(&(*u)->opened);
+	}
 	free(*u);
 	*u = NULL;
 }
@@ -419,7 +450,7 @@ static int split(struct fl_scan_reader *r, struct fl_unit *u)
 /* From a file to units. *ret NULL: there is nothing in it, or it is left out, and the report says why. */
 static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct fl_unit **ret)
 {
-	struct fl_unit *u FL_CLEANUP(free_unit) = calloc(1, sizeof *u);
+	struct fl_unit *u FL_CLEANUP(fl_unit_free) = calloc(1, sizeof *u);
 	struct stat id = {0};
 	int result = 0;
 
@@ -440,6 +471,8 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 			return result;
 		r->report.files++;
 		fl_progress_file(r->s);
+		if (u->opened->remote)
+			fl_progress_expect(r->s, -(int64_t)t->file->size);
 		tell_note(r, u->opened);
 		if (u->opened->parquet && fl_told_by_footer(r, u->opened->parquet))
 			return 0;
@@ -488,7 +521,7 @@ static int open_unit(struct fl_scan_reader *r)
 	if (!result)
 		return 1;
 	r->ops = NULL;
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	result = tell_fault(r, result);
 	return result ? result : 1;
 }
@@ -501,6 +534,8 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->bytes += x->bytes;
 	sum->bytes_pruned += x->bytes_pruned;
 	sum->row_groups_pruned += x->row_groups_pruned;
+	sum->row_groups_bloom += x->row_groups_bloom;
+	sum->rows_pruned += x->rows_pruned;
 	sum->records += x->records;
 	sum->malformed += x->malformed;
 	sum->bad_values += x->bad_values;
@@ -529,7 +564,7 @@ static void close_unit(struct fl_scan_reader *r)
 		r->ops->close(r, r->state);
 	r->ops = NULL;
 	fl_unjudged_unit_ends(r);
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	hand_in(r);
 }
 

@@ -72,7 +72,9 @@ const char *fl_scan_reader_source(const struct fl_scan_reader *r);
 struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
 	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */
-	uint64_t row_groups_pruned;
+	/* Of Parquet: row groups by their statistics, then by their Bloom filters; rows of others by the index of pages
+	 */
+	uint64_t row_groups_pruned, row_groups_bloom, rows_pruned;
 	uint64_t records;       /* looked at, before the filter */
 	uint64_t malformed;     /* lines with another number of fields, or empty values: not used */
 	uint64_t bad_values;    /* values that are none of their column, of the columns that were read: null */

@@ -86,6 +86,7 @@ struct fl_progress {
 	bool drawn;
 	pthread_mutex_t lock;     /* who draws */
 	uint64_t began_ns, total; /* total: bytes as stored; 0: not known yet */
+	atomic_llong otherwise;   /* more than these will be read; negative: less */
 	atomic_ullong bytes, files_done;
 	atomic_ullong next_ns; /* when to draw again */
 };
@@ -148,20 +149,28 @@ static inline bool fl_scan_stopped(const struct fl_scan *s)
 
 void fl_scan_add_fault(struct fl_scan *s, const char *text);
 
+/* What Parquet's reader is asked for itself: not what looks at columns that are ours. */
+const struct fl_filter *fl_pass_parquet_filter(const struct fl_pass *p);
+
 struct fl_ticket { /* a file that is still to be looked at */
 	const struct fl_place *place;
 	const struct fl_scan_file *file;
-	int fd; /* of an object that was fetched; else -1 */
+	int fd;                   /* of an object that was fetched; else -1 */
+	struct fl_remote *remote; /* of one that stays where it is; else NULL */
 };
 
 /* ---- prefetch.c: objects are fetched ahead of those who read them ---- */
 int fl_prefetch_start(struct fl_scan *s);
 void fl_prefetch_stop(struct fl_prefetch **p);
-/* With the pass's lock held. 1: one is ready; 0: none is left; -EAGAIN: wait for pass->more; else what it has wrong. */
-int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret);
+/* With the pass's lock held. 1: one is ready, a file or a unit; 0: none is left; -EAGAIN: wait for pass->more; else
+ * what it has wrong. */
+int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret, struct fl_unit **ret_unit);
+/* With the pass's lock held: a row group of an object that stays where it is; it will be given by fl_prefetch_take. */
+int fl_prefetch_add(struct fl_prefetch *p, const struct fl_unit *unit);
 
 void fl_progress_begin(struct fl_scan *s);
 void fl_progress_file(struct fl_scan *s);
+void fl_progress_expect(struct fl_scan *s, int64_t more); /* than was listed */
 void fl_progress_end(struct fl_scan *s);
 
 /* ---- listing_s3.c ---- */
@@ -202,14 +211,16 @@ struct fl_opened {
 	char *path;
 	uint64_t size; /* when it was opened */
 	atomic_bool unjudged;
+	bool hangs; /* it lacks a field of the filter: other rows than those that pass are counted (unjudged.c) */
 	bool regular;
 	uint8_t kind, packing;
 	char *head; /* of a pipe: what was read already */
 	size_t n_head;
 	struct fl_format *format; /* text */
 	struct fl_parquet_file *parquet;
+	struct fl_remote *remote; /* then there is no descriptor */
 };
-/* The ticket's descriptor is taken, also when this fails. ret_id: which file it is. */
+/* The ticket's descriptor or object is taken, also when this fails. ret_id: which file it is. */
 int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id);
 void fl_opened_release(struct fl_opened **o);
 
@@ -219,9 +230,11 @@ struct fl_unit {
 	struct fl_unit *next;
 	struct fl_opened *opened; /* NULL: a journal */
 	uint32_t store;
-	uint64_t from, to; /* of a plain file: lines that begin in it */
-	size_t group;      /* of Parquet */
+	uint64_t from, to;        /* of a plain file: lines that begin in it */
+	size_t group;             /* of Parquet */
+	struct fl_pieces *pieces; /* of a row group that was fetched */
 };
+void fl_unit_free(struct fl_unit **u);
 
 struct fl_scan_reader;
 struct fl_unit_ops {

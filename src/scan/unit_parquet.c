@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 
 struct group {
@@ -32,6 +33,7 @@ static void close_group(struct fl_scan_reader *r, void *state)
 	if (g->reader)
 		fl_parquet_reader_counts(g->reader, &c);
 	r->report.records += c.records;
+	r->report.rows_pruned += c.unread;
 	r->report.bad_values += c.bad_values;
 	fl_scan_add_bytes(r, c.bytes);
 	fl_parquet_reader_free(&g->reader);
@@ -48,12 +50,12 @@ static int open_group(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 	if (!g)
 		return -ENOMEM;
 	result = fl_unjudged_find(r, fl_unit_parquet_lacks, u->opened->parquet, &g->hangs);
-	filter = g->hangs ? r->could_tree : p->filter;
-	for (size_t i = 0; i < p->n_columns; i++)
-		g->own_filter |= p->of_filter[i] && p->column[i].own != FL_OWN_NONE;
-	result = result ? result
-			: fl_parquet_reader_new(&g->reader, u->opened->parquet, p->column, p->n_columns,
-						g->own_filter ? NULL : filter);
+	g->own_filter = fl_pass_parquet_filter(p) != p->filter;
+	filter = g->own_filter ? NULL : g->hangs ? r->could_tree : p->filter;
+	result =
+	    result ? result : fl_parquet_reader_new(&g->reader, u->opened->parquet, p->column, p->n_columns, filter);
+	if (!result && u->pieces)
+		fl_parquet_reader_from(g->reader, fl_pieces_input(u->pieces));
 	result = result ? result : fl_parquet_reader_group(g->reader, u->group);
 	if (result) {
 		close_group(r, g);

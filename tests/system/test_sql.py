@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 
 import pytest
 
@@ -127,6 +128,102 @@ def test_what_only_looks_like_a_condition_of_the_view(ask, tmp_path, sql, expect
         "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n" +
         "".join(f"2 012345678901 eni-1 10.0.0.1 10.0.0.2 {a} {b} 6 10 {n} {t} {t + 9} {action} OK\n" for a, b, n, t, action in lines))
     assert ask(sql, tmp_path / "a.log") == [expected]
+
+
+def grouping(rng):
+    """A SELECT that groups, as people write them, with FROM left open; most are what the group-by engine carries out, some are not."""
+    columns = ["srcaddr", "dstaddr", "pkt_srcaddr", "dstport", "protocol", "action", "log_status", "interface_id", "vpc_id", "tcp_flags", "flow_direction"]
+    keys = rng.sample(columns, rng.choice([1, 1, 2, 3]))
+    measures = ["count(*)", "sum(bytes)", "sum(packets)", "min(start)", 'max("end")', "count(bytes)", "count(DISTINCT dstport)", "count(DISTINCT dstaddr)",
+                "count(DISTINCT action)", "count(vpc_id)", "max(tcp_flags)", "min(DISTINCT dstport)", "sum(dstport)", "max(srcport)"]
+    chosen = rng.sample(measures, rng.choice([1, 2, 3]))
+    if rng.random() < .4:
+        chosen[0] = rng.choice(["sum(bytes) / 1e3", "round(sum(bytes) / sum(packets), 2)", "CASE WHEN count(*) > 20 THEN 'many' ELSE 'few' END",
+                                "CAST(to_timestamp(min(start)) AS VARCHAR)", "coalesce(sum(bytes), -1)", "sum(bytes) * 8 / 60", "avg(bytes)",
+                                "sum(bytes) FILTER (WHERE action = 'ACCEPT')", "string_agg(DISTINCT action, ',' ORDER BY action)", "sum(bytes + packets)",
+                                "count(DISTINCT (srcaddr, dstport))", f"concat({keys[0]}, '!')", "min(srcaddr)", "count_if(dstport = 22)"])
+    where = f" WHERE {condition(rng)}" if rng.random() < .7 else ""
+    names = [rng.choice(["", "", f" AS n{i}"]) for i in range(len(chosen))]
+    shown = [*(f"f.{k}" if rng.random() < .2 else k.upper() if rng.random() < .1 else k for k in keys), *(c + n for c, n in zip(chosen, names))]
+    group = rng.choice(["GROUP BY " + ", ".join(keys), "GROUP BY " + ", ".join(str(i + 1) for i in range(len(keys))), "GROUP BY ALL"])
+    if rng.random() < .15:
+        return f"SELECT DISTINCT {', '.join(keys)} FROM @{where}", True
+    if rng.random() < .2:
+        shown[0] = f"{keys[0]} AS k"
+        group = "GROUP BY k" + "".join(f", {k}" for k in keys[1:])
+    having = rng.choice(["", "", f" HAVING {rng.choice(['count(*) > 3', 'sum(bytes) > 50000 OR count(DISTINCT dstport) = 2', 'sum(bytes) IS NULL', f'{keys[-1]} IS NOT NULL'])}"])
+    order = ", ".join(f"{i + 1} {rng.choice(['', 'DESC', 'NULLS FIRST'])}" for i in range(len(keys)))
+    lead = rng.choice(["", "", f"{len(keys) + 1} DESC, ", "count(*), ", *(f"{n.split()[-1]}, " for n in names[:1] if n)])
+    limit = rng.choice(["", " LIMIT 7", " LIMIT 5 OFFSET 3"])
+    return f"SELECT {', '.join(shown)} FROM @{where} {group}{having} ORDER BY {lead}{order}{limit}", False
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_groups_of_our_own_change_no_answer(ask, flowlog, archive, seed):
+    """Each statement twice: on the view itself, and on a subquery that only DuckDB groups."""
+    rng, ours = random.Random(100 + seed), 0
+    for sql, unordered in [grouping(rng) for _ in range(25)]:
+        plain, grouped = (ask(sql.replace("@", source), archive) for source in ("(SELECT * FROM flows OFFSET 0) AS f", "flows AS f"))
+        assert isinstance(plain, list), (sql, plain.stderr)
+        plain, grouped = ([list(row.items()) for row in rows] for rows in (plain, grouped))
+        if unordered:
+            plain, grouped = sorted(plain, key=repr), sorted(grouped, key=repr)
+        assert grouped == plain, sql
+        ours += "grouped by Flowlog: " in flowlog("query", "EXPLAIN " + sql.replace("@", "flows AS f"), archive).stdout
+    assert ours >= 5
+
+
+@pytest.mark.parametrize("sql,grouped", [
+    ("SELECT srcaddr, sum(bytes) FROM flows GROUP BY 1", True),
+    ("SELECT srcaddr, dstaddr, count(*) FROM vpc_flow_logs WHERE action = 'REJECT' AND dstport IN (22, 3389) GROUP BY ALL", True),
+    ("SELECT DISTINCT dstport FROM flows WHERE srcaddr LIKE '10.0.%'", True),
+    ("SELECT srcaddr FROM flows WHERE srcaddr = '010.0.0.1' GROUP BY 1", False),
+    ("SELECT srcaddr FROM flows WHERE bytes / packets > 40 GROUP BY 1", False),
+    ("SELECT srcaddr, avg(bytes) FROM flows GROUP BY 1", False),
+    ("SELECT srcaddr, list(srcaddr) FROM flows GROUP BY 1", False),
+    ("SELECT srcaddr, count(*) OVER () FROM flows GROUP BY 1", False),
+    ("SELECT srcaddr, (SELECT count(*) FROM flows) FROM flows GROUP BY 1", False),
+    ("SELECT srcaddr, count(*) FROM flows GROUP BY ROLLUP (srcaddr)", False),
+    ("SELECT a.srcaddr, count(*) FROM flows AS a, flows AS b GROUP BY 1", False),
+    ("SELECT srcaddr, count(*) FROM (SELECT * FROM flows) GROUP BY 1", False),
+    ("SELECT start // 60, count(*) FROM flows GROUP BY 1", False)])
+def test_explain_says_who_groups(ask, flowlog, archive, sql, grouped):
+    assert ("grouped by Flowlog: " in flowlog("query", "EXPLAIN " + sql, archive).stdout) == grouped
+    assert isinstance(ask(sql, archive) if " AS b " not in sql else [], list)
+
+
+def test_a_sum_beyond_64_bits_is_the_engines(ask, flowlog, tmp_path):
+    most = 2**63 - 1
+    (tmp_path / "a.log").write_text("srcaddr bytes action\n" + f"10.0.0.1 {most} ACCEPT\n" * 5 + "10.0.0.2 5 ACCEPT\n10.0.0.3 - REJECT\n")
+    sql = "SELECT srcaddr, sum(bytes) AS s, min(bytes) AS l, max(bytes) AS m, count(bytes) AS n FROM flows GROUP BY 1 ORDER BY 1"
+    assert "grouped by Flowlog: " in flowlog("query", "EXPLAIN " + sql, tmp_path).stdout
+    rows = flowlog("query", "-o", "csv", sql, tmp_path).stdout.splitlines()
+    assert rows == ["srcaddr,s,l,m,n", f"10.0.0.1,{5 * most},{most},{most},5", "10.0.0.2,5,5,5,1", "10.0.0.3,,,,0"]
+
+
+def test_groups_beyond_memory_are_the_engines(ask, flowlog, tmp_path):
+    """More groups than 16 MiB hold: not a word of it in the answer."""
+    (tmp_path / "a.log").write_text("srcaddr bytes action\n" + "".join(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255} {i} ACCEPT\n" for i in range(400000)))
+    sql = "SELECT srcaddr, sum(bytes) AS s FROM flows GROUP BY 1 ORDER BY 2 DESC LIMIT 2"
+    for memory in "32MiB", "256MiB":
+        rows = flowlog("query", "--memory", memory, "--threads", "1", "-o", "csv", sql, tmp_path)
+        assert rows.stdout.splitlines() == ["srcaddr,s", "10.6.26.127,399999", "10.6.26.126,399998"] and not rows.stderr
+
+
+def test_groups_are_asked_for_through_the_view(flowlog, archive, ask):
+    assert "ask the view flows" in flowlog("query", "SELECT * FROM flowlog_groups()", archive, check=False).stderr
+    assert ask("SELECT 1 AS a; SELECT action, count(*) > 0 AS b FROM flows WHERE action IS NOT NULL GROUP BY 1 ORDER BY 1", archive) == [
+        {"a": 1}, {"action": "ACCEPT", "b": True}, {"action": "REJECT", "b": True}]
+
+
+def test_explain_analyze_says_what_was_passed_over(ask, flowlog, archive, tmp_path):
+    flowlog("convert", "--single", "--row-group", 4096, archive, tmp_path / "a.parquet")
+    sql = "EXPLAIN ANALYZE SELECT count(*) FROM flows WHERE start < (SELECT 5)"
+    assert "by statistics: 0, by Bloom filters: 0" in flowlog("query", sql, tmp_path / "a.parquet").stdout
+    for where, counts in (("start < 5", r"by statistics: [1-9]\d*, by Bloom filters: 0"), ("dstaddr = '10.0.0.77'", r"by statistics: 0, by Bloom filters: [1-9]")):
+        text = flowlog("query", f"EXPLAIN ANALYZE SELECT count(*) FROM flows WHERE {where}", tmp_path / "a.parquet").stdout
+        assert re.search(r"^read: \d+ bytes, \d+ records; row groups passed over " + counts, text, re.M), text
+    assert "row groups passed over" not in flowlog("query", "EXPLAIN SELECT count(*) FROM flows WHERE start < 5", tmp_path / "a.parquet").stdout
 
 
 def test_a_sample_is_taken_before_its_condition(ask, flowlog, archive):
