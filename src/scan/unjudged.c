@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "scan/set.h"
 
 void fl_unjudged_free(struct fl_scan_reader *r)
@@ -64,6 +65,10 @@ int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, boo
 	if (!any)
 		return 0;
 	result = fl_filter_assume(&r->could_tree, ret_hangs, p->filter, lacks, ctx);
+	if (result == -E2BIG) { /* thousands of conditions under one not: they are not counted, but carried out */
+		fl_error_clear();
+		return 0;
+	}
 	if (result || !*ret_hangs)
 		return result;
 	result = name_lacking(r, lacking);
