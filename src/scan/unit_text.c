@@ -74,13 +74,13 @@ static bool lines_lack(void *ctx, const char *column)
 	return !fl_column_is_beside(&d);
 }
 
-static int could(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret)
+static int find_lacking(void *ctx, const struct fl_format *format, const bool **ret)
 {
 	struct fl_scan_reader *r = ctx;
 	bool hangs;
 	int result = fl_unjudged_find(r, lines_lack, (void *)(uintptr_t)format, &hangs);
 
-	*ret = hangs ? r->could : NULL;
+	*ret = hangs ? r->lacks : NULL;
 	return result;
 }
 
@@ -94,7 +94,7 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enu
 	    .of_filter = r->pass->of_filter,
 	    .literals = r->pass->literal,
 	    .n_literals = r->pass->n_literals,
-	    .could = could,
+	    .lacks = find_lacking,
 	    .line_end = line_end,
 	    .fault = tell,
 	    .ctx = r,
