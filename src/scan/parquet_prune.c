@@ -156,7 +156,7 @@ bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, co
 bool fl_parquet_group_numbers(const struct fl_parquet_file *f, size_t group, const char *column, uint64_t *ret_min,
 			      uint64_t *ret_max)
 {
-	struct place p = {.f = f, .g = &f->group[group]};
+	struct place p = {f, &f->group[group], NULL};
 	struct fl_column_range r = range_of(&p, column);
 	struct fl_column_def d;
 

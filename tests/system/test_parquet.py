@@ -350,7 +350,7 @@ def test_a_time_beyond_all_names_stops_nothing(flowlog, tmp_path):
 
 def test_what_is_no_address_is_null_to_statistics_too(flowlog, python, tmp_path):
     path = tmp_path / "a.parquet"
-    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1', 'host'], 'action': ['ACCEPT', 'Accept'], 'x': ['', 'y'], 'start': [1795132800] * 2, 'end': [1795132860] * 2, "
+    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1', 'host'], 'action': ['ACCEPT', 'Accept'], 'x': ['', 'y'], 'start': [1700000000] * 2, 'end': [1700000060] * 2, "
            "'bytes': [1, 2]}), sys.argv[1])", path)
     for words in "srcaddr is null", "action is null":
         done = flowlog("series", "-o", "json", "--where", words, path, check=False)
