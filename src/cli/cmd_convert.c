@@ -276,7 +276,12 @@ static int run(void *conf, int argc, char **argv)
 		return 2;
 	}
 	argv[argc - 1] = NULL;
-	fl_source_scan(&c->source, argv, &scan);
+	r = fl_source_scan(&c->source, argv, &scan);
+	if (r) {
+		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
+		release(&w);
+		return 2;
+	}
 	scan.progress = false; /* ours says what comes of it */
 	w.c.parquet.level = (int)c->level;
 	w.c.parquet.group_rows = (uint32_t)c->row_group;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/grid.h"
 #include "base/gz.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -37,7 +38,7 @@ void fl_convert_ending(const struct fl_convert *c, char ret[32])
 static int to_fd(void *ctx, const void *data, size_t n)
 {
 	struct fl_convert_file *f = ctx;
-	int r = fl_write_all(f->fd, data, n);
+	int r = fl_grid_write(f->fd, data, n); /* Parquet is not written to a terminal */
 
 	f->size += n;
 	f->crc = fl_crc32c(f->crc, data, n);

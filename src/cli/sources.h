@@ -24,12 +24,15 @@ struct fl_source_conf {
 	"names follow AWS's layout, what is of another time than asked for is not opened.\n\n"                         \
 	"A line that is no record of its file's format is left out, a value that is none of its field is taken for "   \
 	"-; both are counted and told with file and line. A file that is damaged gives the records up to the fault; "  \
-	"it is named, the others are read, and the exit status is 1."
+	"it is named, the others are read, and the exit status is 1. What somebody is still writing is read as far "   \
+	"as it was "                                                                                                   \
+	"there, without a last line that has no end yet."
 
 /* Interrupts set it; a second one ends the program. */
 const volatile sig_atomic_t *fl_source_stop(void);
-/* paths: operands, NULL-terminated. What is not of sources stays zero. */
-void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret);
+/* paths: operands, NULL-terminated. What is not of sources stays zero. -EINVAL: the
+ * usage is wrong. */
+int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret);
 /* The source among those named that can be read only once (standard input, a pipe); NULL: there is none. */
 const char *fl_source_once(const struct fl_scan_conf *scan);
 /* Sentences about faults, a line each, with the name of the command before them. */

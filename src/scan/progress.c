@@ -52,17 +52,18 @@ static void draw(struct fl_scan *s, uint64_t now)
 {
 	struct fl_progress *p = &s->progress;
 	char done[16], all[16], rate[16];
-	uint64_t bytes = p->bytes, spent = now - p->began_ns;
+	uint64_t bytes = p->bytes, spent = now - p->began_ns, total;
 
 	if (!p->drawn)
 		p->total = total_bytes(s);
 	p->drawn = true;
+	total = (uint64_t)FL_MAX((long long)p->total + p->otherwise, 0ll);
 	fl_human_bytes(bytes, done);
 	fl_human_bytes(bytes * FL_NS_PER_S / FL_MAX(spent, UINT64_C(1)), rate);
-	if (p->total > bytes && bytes) {
-		uint64_t left = (uint64_t)((double)(p->total - bytes) / (double)bytes * (double)spent / FL_NS_PER_S);
+	if (total > bytes && bytes) {
+		uint64_t left = (uint64_t)((double)(total - bytes) / (double)bytes * (double)spent / FL_NS_PER_S);
 
-		fprintf(stderr, "\r%s of %s, %llu files, %s/s, %llu s left \033[K", done, fl_human_bytes(p->total, all),
+		fprintf(stderr, "\r%s of %s, %llu files, %s/s, %llu s left \033[K", done, fl_human_bytes(total, all),
 			(unsigned long long)p->files_done, rate, (unsigned long long)left + 1);
 	} else {
 		fprintf(stderr, "\r%s, %llu files, %s/s \033[K", done, (unsigned long long)p->files_done, rate);
@@ -91,6 +92,11 @@ void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n)
 void fl_progress_file(struct fl_scan *s)
 {
 	s->progress.files_done++;
+}
+
+void fl_progress_expect(struct fl_scan *s, int64_t more)
+{
+	s->progress.otherwise += more;
 }
 
 void fl_progress_end(struct fl_scan *s)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -28,6 +29,61 @@ static void tell(void *ctx, uint64_t line, const char *what)
 	fl_scan_add_fault(r->s, text);
 }
 
+#define FRESH_S 60 /* somebody may be writing a file for so long after its last change */
+#define ACTIVE_S 2 /* somebody is */
+#define NAP_MS 20  /* for what comes next */
+#define NAPS 5
+
+static int64_t age(const struct stat *st)
+{
+	int64_t now = time(NULL);
+
+	return now > st->st_mtime ? now - st->st_mtime : 0;
+}
+
+/* A plain file that grows: its last line is the beginning of one. */
+static enum fl_line_end line_end(void *ctx)
+{
+	const struct fl_scan_reader *r = ctx;
+	const struct fl_opened *o = r->unit->opened;
+	struct stat st;
+
+	if (!o || o->kind != FL_KIND_TEXT || o->packing || !o->regular)
+		return FL_LINE_IS_WHOLE;
+	for (unsigned i = 0; i <= NAPS; i++) {
+		if (fstat(o->fd, &st))
+			return FL_LINE_IS_WHOLE;
+		if ((uint64_t)st.st_size > o->size)
+			return FL_LINE_GOES_ON;
+		if (age(&st) > ACTIVE_S)
+			break;
+		poll(NULL, 0, NAP_MS);
+	}
+	return age(&st) <= FRESH_S ? FL_LINE_MAY_GO_ON : FL_LINE_IS_WHOLE;
+}
+
+static bool lines_lack(void *ctx, const char *column)
+{
+	const struct fl_format *format = ctx;
+	struct fl_column_def d;
+
+	fl_column_find(column, &d);
+	for (size_t i = 0; i < fl_format_len(format); i++)
+		if (fl_column_is_named(&d, fl_format_name(format, i)))
+			return false;
+	return !fl_column_is_beside(&d);
+}
+
+static int could(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret)
+{
+	struct fl_scan_reader *r = ctx;
+	bool hangs;
+	int result = fl_unjudged_find(r, lines_lack, (void *)(uintptr_t)format, &hangs);
+
+	*ret = hangs ? r->could : NULL;
+	return result;
+}
+
 int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version)
 {
 	struct fl_str constant[FL_BATCH_COLUMNS] = {0};
@@ -38,6 +94,8 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enu
 	    .of_filter = r->pass->of_filter,
 	    .literals = r->pass->literal,
 	    .n_literals = r->pass->n_literals,
+	    .could = could,
+	    .line_end = line_end,
 	    .fault = tell,
 	    .ctx = r,
 	};
@@ -66,6 +124,7 @@ void fl_lines_end(struct fl_scan_reader *r)
 	r->report.records += c->records;
 	r->report.malformed += c->malformed;
 	r->report.bad_values += c->bad_values;
+	r->report.unjudged += c->unjudged;
 }
 
 /* ---- files ---- */
