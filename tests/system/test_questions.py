@@ -17,7 +17,7 @@ import termios
 
 import pytest
 
-from conftest import PROGRAM, sh
+from conftest import PROGRAM, catches, sh
 
 MAKE_STORE = PROGRAM.parents[2] / "tests/cli/make_store"
 T0 = 1795132800  # 2026-11-20T00:00:00Z
@@ -795,11 +795,8 @@ def test_ctrl_c_ends_a_question(tmp_path):
     p = subprocess.Popen([PROGRAM, "top", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     p.stdin.write(HAND)
     p.stdin.flush()
-    try:
-        p.wait(timeout=1)
-    except subprocess.TimeoutExpired:
-        pass
+    catches(p)
     p.send_signal(2)
     p.stdin.close()
     out, err = p.stdout.read(), p.stderr.read()
-    assert p.wait(timeout=20) != 0 and not out
+    assert p.wait(timeout=60) != 0 and not out
