@@ -284,6 +284,7 @@ static int open_ticket(struct fl_scan *s, const struct fl_ticket *t, struct fl_o
 	o->regular = S_ISREG(ret_id->st_mode);
 	o->size = (uint64_t)ret_id->st_size;
 	if (f->where == FL_WHERE_S3) {
+		o->fetched = true;
 		ret_id->st_dev = (dev_t)fl_hash_bytes(o->path, strlen(o->path), 1);
 		ret_id->st_ino = (ino_t)fl_hash_bytes(o->path, strlen(o->path), 2) | 1;
 	}

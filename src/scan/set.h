@@ -79,15 +79,15 @@ struct fl_pipe_list {
 	size_t n;
 };
 
-/* ---- progress.c: a line on standard error, when that is a terminal ---- */
+/* ---- progress.c: how far it is, for whoever wants to know ---- */
 
 struct fl_progress {
 	atomic_bool on;
-	bool drawn;
-	pthread_mutex_t lock;     /* who draws */
+	bool told;
+	pthread_mutex_t lock;     /* who tells */
 	uint64_t began_ns, total; /* total: bytes as stored; 0: not known yet */
 	atomic_ullong bytes, files_done;
-	atomic_ullong next_ns; /* when to draw again */
+	atomic_ullong next_ns; /* when to tell again */
 };
 
 /* ---- reading: one pass over the set ---- */
@@ -161,6 +161,7 @@ int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret);
 
 void fl_progress_begin(struct fl_scan *s);
 void fl_progress_file(struct fl_scan *s);
+void fl_progress_arrived(void *scan, uint64_t bytes, bool from_cache); /* fl_s3_progress_fn */
 void fl_progress_end(struct fl_scan *s);
 
 /* ---- listing_s3.c ---- */
@@ -199,8 +200,8 @@ struct fl_opened {
 	atomic_uint users;
 	int fd;
 	char *path;
-	uint64_t size; /* when it was opened */
-	bool regular;
+	uint64_t size;         /* when it was opened */
+	bool regular, fetched; /* fetched: its bytes were progress when they arrived */
 	uint8_t kind, packing;
 	char *head; /* of a pipe: what was read already */
 	size_t n_head;

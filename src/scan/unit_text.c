@@ -76,7 +76,7 @@ struct text {
 	size_t n, at, told;     /* told: bytes of a pipe's head that were handed out */
 	bool open, last;        /* a block is; it is the last one */
 	uint64_t counted, base; /* bytes stored that the report has; lines before a range, 0: not counted yet */
-	const struct fl_scan *s;
+	struct fl_scan_reader *r;
 };
 
 static void close_text(struct fl_scan_reader *r, void *state)
@@ -98,16 +98,19 @@ static ssize_t read_pipe(void *ctx, void *buf, size_t n)
 		n = FL_MIN(n, o->n_head - t->told);
 		memcpy(buf, o->head + t->told, n);
 		t->told += n;
+		fl_scan_add_bytes(t->r, n);
 		return (ssize_t)n;
 	}
 	for (;;) {
-		if (fl_scan_stopped(t->s))
+		if (fl_scan_stopped(t->r->s))
 			return fl_fail(-EINTR, FL_SCAN_STOPPED);
 		if (poll(&ready, 1, WAIT_MS) <= 0)
 			continue;
 		got = read(o->fd, buf, n);
-		if (got >= 0)
+		if (got >= 0) {
+			fl_scan_add_bytes(t->r, (uint64_t)got); /* at once: a block of it may be long in coming */
 			return got;
+		}
 		if (errno != EINTR && errno != EAGAIN)
 			return fl_fail(-errno, "%m");
 	}
@@ -148,7 +151,7 @@ static int open_text(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 		return result;
 	}
 	t->unit = u;
-	t->s = r->s;
+	t->r = r;
 	if (!o->regular)
 		result = fl_blocks_open(r->blocks, &(struct fl_bytes){read_pipe, t});
 	else if (o->packing)
@@ -173,7 +176,7 @@ static int became_shorter(const struct fl_unit *u)
 
 static void count_bytes(struct fl_scan_reader *r, struct text *t)
 {
-	uint64_t stored = fl_blocks_stored(r->blocks);
+	uint64_t stored = t->unit->opened->regular ? fl_blocks_stored(r->blocks) : 0; /* of a pipe: as it is read */
 
 	fl_scan_add_bytes(r, stored - t->counted);
 	t->counted = stored;
