@@ -37,11 +37,22 @@ void fl_convert_ending(const struct fl_convert *c, char ret[32])
 static int to_fd(void *ctx, const void *data, size_t n)
 {
 	struct fl_convert_file *f = ctx;
-	int r = fl_write_all(f->fd, data, n);
+	const char *p = data;
 
-	f->size += n;
+	for (size_t left = n; left;) {
+		ssize_t done = write(f->fd, p, left);
+
+		if (done < 0 && errno != EINTR)
+			return -errno;
+		done = FL_MAX(done, (ssize_t)0);
+		f->size += (uint64_t)done;
+		p += done;
+		left -= (size_t)done;
+		if (left && *f->c->stop)
+			return fl_fail(-EINTR, "stopped before everything was written");
+	}
 	f->crc = fl_crc32c(f->crc, data, n);
-	return r;
+	return 0;
 }
 
 void fl_convert_file_free(struct fl_convert_file **f)
