@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "scan/set.h"
+#include "scan/table.h"
 
 #define HEAD_BYTES (8u << 10) /* read of a file to look at it */
 #define MAGIC_BYTES 4
@@ -81,6 +82,15 @@ static bool is_text(const char *p, size_t n)
 	return true;
 }
 
+static enum fl_kind kind_of_text(const char *p, size_t n, char *ret_delimiter)
+{
+	if (!is_text(p, n))
+		return FL_KIND_BINARY;
+	if (fl_json_lines_is(p, n))
+		return FL_KIND_JSON;
+	return fl_csv_is(p, n, ret_delimiter) ? FL_KIND_CSV : FL_KIND_TEXT;
+}
+
 void fl_look(const void *data, size_t n, struct fl_looked *ret)
 {
 	const struct magic *m = magic_of(data, n);
@@ -107,10 +117,10 @@ void fl_look(const void *data, size_t n, struct fl_looked *ret)
 		/* Packed twice, or Parquet in gzip: nobody writes that. */
 		ret->kind = m->packing || (ret->packing && m->kind == FL_KIND_PARQUET) ? FL_KIND_BINARY : m->kind;
 	else
-		ret->kind = is_text(ret->head, ret->n) ? FL_KIND_TEXT : FL_KIND_BINARY;
+		ret->kind = kind_of_text(ret->head, ret->n, &ret->delimiter);
 }
 
-int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
+static int look_text_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
 {
 	const char *end = memchr(l->head, '\n', l->n);
 	size_t n = end ? (size_t)(end - l->head) : l->n;
@@ -129,6 +139,18 @@ int fl_look_format(const char *path, const struct fl_looked *l, const char *form
 	return fl_wrap(
 	    fl_format_parse(ret, fl_format_kind_of(format ? format : "default"), format ? format : "default"),
 	    "--format");
+}
+
+int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
+{
+	switch ((enum fl_kind)l->kind) {
+	case FL_KIND_CSV:
+		return fl_csv_format(path, l->head, l->n, l->delimiter, ret);
+	case FL_KIND_JSON:
+		return fl_json_lines_format(path, l->head, l->n, ret);
+	default:
+		return look_text_format(path, l, format, ret);
+	}
 }
 
 /* ---- files ---- */
@@ -165,7 +187,7 @@ static ssize_t read_some(const struct fl_scan *s, const struct fl_opened *o, voi
 
 static bool tells(const struct fl_looked *l)
 {
-	return l->kind != FL_KIND_EMPTY && (l->kind != FL_KIND_TEXT || memchr(l->head, '\n', l->n));
+	return l->kind != FL_KIND_EMPTY && (!fl_kind_has_lines(l->kind) || memchr(l->head, '\n', l->n));
 }
 
 static int look_further(const struct fl_scan *s, struct fl_opened *o, struct fl_looked *l)
@@ -216,9 +238,10 @@ static int judge(const struct fl_scan *s, struct fl_opened *o)
 		return r;
 	o->kind = l.kind;
 	o->packing = l.packing;
+	o->delimiter = l.delimiter;
 	if (o->kind == FL_KIND_BINARY)
 		return fl_fail(-EINVAL, "%s: binary data that is no flow log, Parquet or capture file", o->path);
-	return o->kind == FL_KIND_TEXT ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
+	return fl_kind_has_lines(o->kind) ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
 }
 
 /* Parquet is read from its end: what comes through a pipe goes into an unnamed file first. */

@@ -183,16 +183,30 @@ char *fl_place_path(const struct fl_place *p, const struct fl_scan_file *f);
 
 /* ---- look.c ---- */
 
-enum fl_kind { FL_KIND_EMPTY, FL_KIND_TEXT, FL_KIND_PARQUET, FL_KIND_CAPTURE, FL_KIND_BINARY };
+enum fl_kind {
+	FL_KIND_EMPTY,
+	FL_KIND_TEXT,
+	FL_KIND_CSV,
+	FL_KIND_JSON,
+	FL_KIND_PARQUET,
+	FL_KIND_CAPTURE,
+	FL_KIND_BINARY
+};
+/* Kinds that are lines, with a format. */
+static inline bool fl_kind_has_lines(uint8_t kind)
+{
+	return kind == FL_KIND_TEXT || kind == FL_KIND_CSV || kind == FL_KIND_JSON;
+}
 enum fl_packing { FL_PACK_NONE, FL_PACK_GZIP, FL_PACK_ZSTD };
 struct fl_looked {
 	uint8_t kind, packing;
+	char delimiter; /* CSV */
 	size_t n;
 	char head[FL_SCAN_HEAD]; /* of the contents, unpacked */
 };
 /* What begins with these n bytes. Pure. */
 void fl_look(const void *data, size_t n, struct fl_looked *ret);
-/* The format of text from its first line. format: of text without a header; NULL: the default. Sentences name path. */
+/* The format of lines from the first ones. format: of text without a header; NULL: the default. Sentences name path. */
 int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret);
 
 /* A file that is open. Shared by its units. */
@@ -205,7 +219,8 @@ struct fl_opened {
 	uint8_t kind, packing;
 	char *head; /* of a pipe: what was read already */
 	size_t n_head;
-	struct fl_format *format; /* text */
+	struct fl_format *format; /* text, CSV, JSON */
+	char delimiter;           /* CSV */
 	struct fl_parquet_file *parquet;
 };
 /* The ticket's descriptor is taken, also when this fails. ret_id: which file it is. */
@@ -222,7 +237,20 @@ struct fl_unit {
 	size_t group;      /* of Parquet */
 };
 
+/* ---- feed.c: bytes of a unit as blocks of whole lines ---- */
+
 struct fl_scan_reader;
+struct fl_feed {
+	struct fl_scan_reader *r;
+	struct fl_unit *unit;
+	size_t told;            /* bytes of a pipe's head that were handed out */
+	uint64_t counted, base; /* bytes stored that the report has; lines before a range, 0: not counted yet */
+};
+int fl_feed_open(struct fl_feed *f, struct fl_scan_reader *r, struct fl_unit *u);
+/* As fl_blocks_next; the sentence names the file. */
+int fl_feed_next(struct fl_feed *f, const char **ret_data, size_t *ret_n, bool *ret_last);
+uint64_t fl_feed_lines_before(struct fl_feed *f);
+
 struct fl_unit_ops {
 	int (*open)(struct fl_scan_reader *r, struct fl_unit *u, void **ret);
 	/* Rows that pass the filter into the reader's batch. 1: at least one; 0: that was all; negative: nothing more
@@ -230,7 +258,7 @@ struct fl_unit_ops {
 	int (*next)(struct fl_scan_reader *r, void *state);
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
-extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet;
+extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet, fl_unit_table;
 #define FL_CAPTURE_FORMAT "v5-all" /* fields of a capture's records */
 
 struct fl_scan_reader {
@@ -242,10 +270,10 @@ struct fl_scan_reader {
 	const struct fl_unit_ops *ops; /* NULL: no unit is open */
 	struct fl_unit *unit;
 	void *state;
-	const char *path;                                /* of the unit, for the column "source" */
-	uint64_t (*line_base)(struct fl_scan_reader *r); /* lines before the unit's; NULL: none */
-	bool no_lines;                                   /* their numbers mean nothing to anybody */
-	struct fl_scan_report report;                    /* counted here, added up at the end of a unit */
+	const char *path;             /* of the unit, for the column "source" */
+	struct fl_feed *feed;         /* of the unit, when it has lines of a file; else NULL */
+	bool no_lines;                /* their numbers mean nothing to anybody */
+	struct fl_scan_report report; /* counted here, added up at the end of a unit */
 };
 
 /* Lines of this format from now on, into the reader's batch. version: what the column of that name says; NULL: what the
@@ -257,4 +285,8 @@ enum fl_lines_of {
 };
 int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version);
 void fl_lines_end(struct fl_scan_reader *r);
+/* A fault of a line of the unit; ctx: the reader. */
+void fl_lines_tell(void *ctx, uint64_t line, const char *what);
+/* Columns of ours that no file has, in all rows of the reader's batch. */
+void fl_batch_fill_own(struct fl_scan_reader *r);
 void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n);

@@ -47,8 +47,7 @@ static int open_group(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 	return 0;
 }
 
-/* Columns of ours that no file has. */
-static void fill_own(struct fl_scan_reader *r)
+void fl_batch_fill_own(struct fl_scan_reader *r)
 {
 	struct fl_batch *b = r->batch;
 
@@ -74,7 +73,7 @@ static int next_group(struct fl_scan_reader *r, void *state)
 	int got;
 
 	while ((got = fl_parquet_next(g->reader, r->batch)) == 1) {
-		fill_own(r);
+		fl_batch_fill_own(r);
 		if (!g->own_filter)
 			return 1;
 		if (fl_filter_eval(r->pass->bound, r->batch, keep) && fl_batch_compact(r->batch, keep, NULL))
