@@ -17,11 +17,17 @@ struct fl_source_conf {
 #define FL_SOURCE_TEXT                                                                                                 \
 	"A SOURCE is a state directory, a directory that is searched with everything below it, a file, - for "         \
 	"standard input, or s3://bucket/prefix; without one the store is read: its delivered objects and the journal " \
-	"beyond them, each record once. Read are flow logs as text, plain or packed with gzip or zstd, Parquet, and "  \
-	"captures (pcap, pcapng), which are metered in windows of a minute. What a file is is found by looking at "    \
-	"it, not by its name. Sources of all kinds and formats may be mixed: they are joined by the names of their "   \
-	"fields, and a file that is named twice is read once. Nothing is ever written to them. Where directories and " \
-	"names follow AWS's layout, what is of another time than asked for is not opened.\n\n"                         \
+	"beyond them, each record once. Read are flow logs as text, CSV with a header line (commas, semicolons or "    \
+	"tabs; "                                                                                                       \
+	"quotes as in RFC 4180) or JSON with one object a line, plain or packed with gzip or zstd, Parquet, and "      \
+	"captures "                                                                                                    \
+	"(pcap, pcapng), which are metered in windows of a minute. What a file is is found by looking at it, not by "  \
+	"its "                                                                                                         \
+	"name. Columns of tables are in any order, and named as fields are in any case, with hyphens, underscores or " \
+	"neither; an empty value and null are -. Sources of all kinds and formats may be mixed: they are joined by "   \
+	"the "                                                                                                         \
+	"names of their fields, and a file that is named twice is read once. Nothing is ever written to them. Where "  \
+	"directories and names follow AWS's layout, what is of another time than asked for is not opened.\n\n"         \
 	"A line that is no record of its file's format is left out, a value that is none of its field is taken for "   \
 	"-; both are counted and told with file and line. A file that is damaged gives the records up to the fault; "  \
 	"it is named, the others are read, and the exit status is 1.\n\n"                                              \

@@ -139,7 +139,7 @@ size_t fl_cell_copy(char *to, const struct fl_cell *c)
 
 	for (size_t i = 0; i < c->text.n; i++) {
 		to[out++] = c->text.p[i];
-		i += c->text.p[i] == '"'; /* the second of two */
+		i += c->doubled && c->text.p[i] == '"'; /* the second of two */
 	}
 	return out;
 }
