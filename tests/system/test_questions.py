@@ -270,7 +270,7 @@ def test_what_cannot_be_asked_is_refused(flowlog, hand, args, said):
 
 
 def test_what_cannot_be_read_is_a_failure_and_no_usage(flowlog, hand, tmp_path):
-    (tmp_path / "a.csv").write_text("srcaddr,bytes\n10.0.0.1,5\n")
+    (tmp_path / "a.csv").write_text("host,bytes,x\na,5,1\n")
     (tmp_path / "a.bin").write_bytes(bytes(range(256)))
     for name, said in (("a.csv", "commas or tabs"), ("a.bin", "binary data"), ("none", "No such file")):
         for args in (["top"], ["top", "--since", "1h"]):
