@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cursor.h"
 #include "base/error.h"
 #include "scan/text.h"
 
@@ -283,6 +284,99 @@ bool fl_json_lines_is(const char *head, size_t n)
 	while (at < n && (head[at] == ' ' || head[at] == '\t' || head[at] == '\r' || head[at] == '\n'))
 		at++;
 	return at < n && head[at] == '{';
+}
+
+/* Up to here an integer of so many digits is one for everybody. */
+#define DIGITS_MAX 18
+
+static void skip_blanks(struct fl_cursor *c)
+{
+	while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\r'))
+		c->p++;
+}
+
+static bool take_char(struct fl_cursor *c, char wanted)
+{
+	skip_blanks(c);
+	if (c->p == c->end || *c->p != (uint8_t)wanted)
+		return false;
+	c->p++;
+	return true;
+}
+
+static bool take_string(struct fl_cursor *c, struct fl_str *ret)
+{
+	const uint8_t *from;
+
+	if (!take_char(c, '"'))
+		return false;
+	from = c->p;
+	while (c->p < c->end && *c->p != '"' && *c->p != '\\' && *c->p >= ' ' && *c->p < 0x7f)
+		c->p++;
+	*ret = (struct fl_str){(const char *)from, (size_t)(c->p - from)};
+	return take_char(c, '"') && c->p == from + ret->n + 1;
+}
+
+static bool take_word(struct fl_cursor *c, const char *word, struct fl_str *ret)
+{
+	size_t n = strlen(word);
+
+	if (fl_cur_left(c) < n || memcmp(c->p, word, n) != 0)
+		return false;
+	*ret = (struct fl_str){(const char *)c->p, n};
+	c->p += n;
+	return true;
+}
+
+static bool take_integer(struct fl_cursor *c, struct fl_str *ret)
+{
+	const uint8_t *from = c->p;
+
+	while (c->p < c->end && *c->p >= '0' && *c->p <= '9')
+		c->p++;
+	*ret = (struct fl_str){(const char *)from, (size_t)(c->p - from)};
+	return ret->n && ret->n <= DIGITS_MAX && (ret->n == 1 || *from != '0');
+}
+
+static bool take_plain_value(struct fl_cursor *c, struct fl_pair *ret)
+{
+	skip_blanks(c);
+	if (c->p == c->end)
+		return false;
+	switch (*c->p) {
+	case '"':
+		ret->kind = FL_PAIR_TEXT;
+		return take_string(c, &ret->value);
+	case 'n':
+		ret->kind = FL_PAIR_NULL;
+		return take_word(c, "null", &ret->value);
+	case 't':
+	case 'f':
+		ret->kind = FL_PAIR_WORD;
+		return take_word(c, *c->p == 't' ? "true" : "false", &ret->value);
+	default:
+		ret->kind = FL_PAIR_NUMBER;
+		return take_integer(c, &ret->value);
+	}
+}
+
+int fl_json_pairs(const char *p, size_t n, struct fl_pair pairs[FL_TABLE_CELLS_MAX])
+{
+	struct fl_cursor c = fl_cursor(p, n);
+	size_t found = 0;
+
+	if (!take_char(&c, '{'))
+		return -1;
+	do {
+		if (found == FL_TABLE_CELLS_MAX || !take_string(&c, &pairs[found].key) || !take_char(&c, ':') ||
+		    !take_plain_value(&c, &pairs[found]))
+			return -1;
+		found++;
+	} while (take_char(&c, ','));
+	if (!take_char(&c, '}'))
+		return -1;
+	skip_blanks(&c);
+	return c.p == c.end ? (int)found : -1;
 }
 
 static int add_keys(json_t *seen, json_t *object, struct table_names *t)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/mem.h"
 #include "record/record.h"
@@ -29,6 +30,15 @@ int fl_csv_record(const char *p, size_t n, bool last, char delimiter, struct fl_
 		  size_t *ret_n, size_t *ret_used, const char **ret_why);
 /* Its value, with quotes once, to `to`, which has room for it. */
 size_t fl_cell_copy(char *to, const struct fl_cell *c);
+
+/* An object of JSON whose values are plain, which is how records are written: no escapes, ASCII, integers. */
+enum fl_pair_kind { FL_PAIR_TEXT, FL_PAIR_NUMBER, FL_PAIR_WORD /* true, false */, FL_PAIR_NULL };
+struct fl_pair {
+	struct fl_str key, value; /* of the line */
+	uint8_t kind;
+};
+/* How many there are, the same key perhaps twice; -1: the line is something else, which jansson reads or refuses. */
+int fl_json_pairs(const char *p, size_t n, struct fl_pair pairs[FL_TABLE_CELLS_MAX]);
 
 /* A column's name as formats have it: that of the field it means; any other with what a header line cannot hold written
  * as %XX; "columnN" where there is none. Returns whether it is a field. */

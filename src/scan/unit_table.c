@@ -23,6 +23,7 @@
 
 struct key {
 	char *text; /* NULL: free */
+	size_t n;
 	int column; /* -1: it is not asked for */
 };
 
@@ -259,42 +260,67 @@ static bool is_of_format(const struct fl_format *f, const char *name)
 	return false;
 }
 
-static int add_key(struct fl_scan_reader *r, struct table *t, const char *key, size_t at)
+static int add_key(struct fl_scan_reader *r, struct table *t, struct fl_str key, size_t at)
 {
-	char name[FL_TABLE_NAME_MAX], *copy = strdup(key);
+	char name[FL_TABLE_NAME_MAX], *copy = strndup(key.p, key.n);
 	int column;
 
 	if (!copy)
 		return -ENOMEM;
-	fl_table_name(key, strlen(key), at + 1, name);
+	fl_table_name(key.p, key.n, at + 1, name);
 	column = column_of(r->batch, name);
 	if (column < 0 && !is_of_format(t->feed.unit->opened->format, name))
-		tell(r, t, t->line + 1, "\"%.80s\" is in no object at the beginning of the file, and is not read", key);
+		tell(r, t, t->line + 1, "\"%.80s\" is in no object at the beginning of the file, and is not read",
+		     copy);
 	free(t->key[at].text);
-	t->key[at] = (struct key){copy, column};
+	t->key[at] = (struct key){copy, key.n, column};
 	t->n_keys = FL_MAX(t->n_keys, at + 1);
 	return 0;
 }
 
-/* Keys come in the same order in every object, most often, or some are left out. hint: where the one before it is. */
-static int key_column(struct fl_scan_reader *r, struct table *t, const char *key, size_t *hint, int *ret)
+/* Where the key is among those remembered. They come in the same order in every object, most often, or some are left
+ * out; hint: where the one before it is. */
+static int find_key(struct fl_scan_reader *r, struct table *t, struct fl_str key, size_t hint, size_t *ret)
 {
-	int result = 0;
-
-	for (size_t i = 0; i < t->n_keys; i++) {
-		size_t at = (*hint + i) % t->n_keys;
-
-		if (strcmp(t->key[at].text, key) != 0)
-			continue;
-		*hint = at + 1;
-		*ret = t->key[at].column;
-		return 0;
+	for (size_t i = 0, at = hint; i < t->n_keys; i++, at++) {
+		at = at < t->n_keys ? at : 0;
+		if (t->key[at].n == key.n && !memcmp(t->key[at].text, key.p, key.n)) {
+			*ret = at;
+			return 0;
+		}
 	}
-	*hint = t->n_keys < KEYS_MAX ? t->n_keys : *hint % KEYS_MAX;
-	result = add_key(r, t, key, *hint);
-	*ret = result ? -1 : t->key[*hint].column;
-	++*hint;
-	return result;
+	*ret = t->n_keys < KEYS_MAX ? t->n_keys : hint % KEYS_MAX;
+	return add_key(r, t, key, *ret);
+}
+
+/* 1: taken; 0: it is for jansson to judge. */
+static int take_pairs(struct fl_scan_reader *r, struct table *t, const char *p, size_t n)
+{
+	struct fl_pair pair[FL_TABLE_CELLS_MAX];
+	uint16_t column[FL_TABLE_CELLS_MAX];
+	bool again[KEYS_MAX] = {false};
+	int found = fl_json_pairs(p, n, pair), result;
+	size_t at = (size_t)-1;
+
+	for (int i = 0; i < found; i++) {
+		result = find_key(r, t, pair[i].key, at + 1, &at);
+		if (result)
+			return result;
+		if (again[at])
+			return 0;
+		again[at] = true;
+		column[i] = (uint16_t)at;
+	}
+	for (int i = 0; i < found; i++) {
+		int c = t->key[column[i]].column;
+
+		/* Two spellings of one name: the first counts. */
+		if (c >= 0 && !t->seen[c])
+			set(r, t, c, pair[i].value.p, pair[i].kind == FL_PAIR_NULL ? 0 : pair[i].value.n);
+	}
+	if (found > 0)
+		end_row(r, t);
+	return found > 0;
 }
 
 static void take_value(struct fl_scan_reader *r, struct table *t, int column, const json_t *v)
@@ -338,16 +364,16 @@ static void take_value(struct fl_scan_reader *r, struct table *t, int column, co
 static int take_object(struct fl_scan_reader *r, struct table *t, json_t *o)
 {
 	const char *key;
-	size_t hint = 0;
+	size_t at = (size_t)-1;
 	json_t *v;
 
 	json_object_foreach(o, key, v)
 	{
-		int column, result = key_column(r, t, key, &hint, &column);
+		int column, result = find_key(r, t, (struct fl_str){key, strlen(key)}, at + 1, &at);
 
 		if (result)
 			return result;
-		/* Two spellings of one name: the first counts. */
+		column = t->key[at].column;
 		if (column >= 0 && !t->seen[column])
 			take_value(r, t, column, v);
 	}
@@ -376,7 +402,7 @@ static int take_json(struct fl_scan_reader *r, struct table *t)
 	if (n > FL_TEXT_LINE_MAX) {
 		malformed(r, t, "longer than a record can be");
 		t->skipping = !end && !t->last;
-	} else if (!is_blank(p, n)) {
+	} else if (!(result = take_pairs(r, t, p, n)) && !is_blank(p, n)) {
 		o = json_loadb(p, n, JSON_REJECT_DUPLICATES, &why);
 		if (json_is_object(o))
 			result = take_object(r, t, o);
@@ -386,7 +412,7 @@ static int take_json(struct fl_scan_reader *r, struct table *t)
 	}
 	t->at += n + (end != NULL);
 	t->line += end != NULL;
-	return result ? result : 1;
+	return result < 0 ? result : 1;
 }
 
 /* ---- blocks ---- */

@@ -2,13 +2,14 @@
 /* Tables of any bytes. The first byte chooses the delimiter and where the text is cut: a record is the same wherever
  * its bytes end, what is none costs one line, and every value is within the record. Names of columns are such that a
  * header line can hold them. */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "scan/reader.h"
+#include "scan/set.h"
 #include "scan/table.h"
 #include "scan/text.h"
 
@@ -84,6 +85,40 @@ static void look(const char *p, size_t n)
 	fl_format_free(&f);
 }
 
+/* What is read without jansson is what jansson reads; of a key that is there twice, the last. */
+static void pairs(const char *p, size_t n)
+{
+	struct fl_pair pair[FL_TABLE_CELLS_MAX];
+	int found = fl_json_pairs(p, n, pair);
+	json_t *o = found >= 0 ? json_loadb(p, n, 0, NULL) : NULL;
+	char key[INPUT_MAX];
+
+	if (found < 0)
+		return;
+	check(json_is_object(o) && found > 0 && json_object_size(o) <= (size_t)found);
+	for (int i = 0; i < found; i++) {
+		json_t *v;
+		bool later = false;
+
+		for (int k = i + 1; k < found; k++)
+			later |= pair[k].key.n == pair[i].key.n && !memcmp(pair[k].key.p, pair[i].key.p, pair[i].key.n);
+		memcpy(key, pair[i].key.p, pair[i].key.n);
+		key[pair[i].key.n] = '\0';
+		v = json_object_get(o, key);
+		check(v != NULL);
+		if (later)
+			continue;
+		check((pair[i].kind == FL_PAIR_NULL) == json_is_null(v) &&
+		      (pair[i].kind == FL_PAIR_WORD) == json_is_boolean(v));
+		if (pair[i].kind == FL_PAIR_TEXT)
+			check(json_string_length(v) == pair[i].value.n &&
+			      !memcmp(json_string_value(v), pair[i].value.p, pair[i].value.n));
+		if (pair[i].kind == FL_PAIR_NUMBER)
+			check(json_integer_value(v) == strtoll(pair[i].value.p, NULL, 10) && json_is_integer(v));
+	}
+	json_decref(o);
+}
+
 /* Every value is read, so that the sanitizer sees one that is no longer there. */
 static uint64_t touch(const struct fl_batch *b)
 {
@@ -131,13 +166,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	const char *p = (const char *)data + 1;
 	unsigned choice = n ? *data : 0;
-	char delimiter;
+	static struct fl_looked looked;
 
-	if (!n || n > INPUT_MAX)
+	if (!n || n >= INPUT_MAX)
 		return 0;
 	n--;
 	look(p, n);
-	if (fl_csv_is(p, n, &delimiter) || fl_json_lines_is(p, n))
+	for (const char *q = p, *end; q < p + n; q = end + 1) {
+		end = memchr(q, '\n', (size_t)(p + n - q));
+		end = end ? end : p + n;
+		pairs(q, (size_t)(end - q));
+	}
+	fl_look(p, n, &looked);
+	if (looked.kind == FL_KIND_CSV || looked.kind == FL_KIND_JSON)
 		scan(p, n);
 	while (n) {
 		size_t used = record(p, n, (choice & 4) != 0, ",;\t,"[choice & 3], choice >> 3);
