@@ -153,7 +153,7 @@ static int read_file(int argc, char **argv)
 	die(fl_parquet_reader_new(&r, f, defs, n, filter));
 	die(fl_batch_new(&b, defs, n));
 	for (size_t g = 0; g < fl_parquet_groups(f); g++) {
-		if (!fl_parquet_group_may_pass(f, g, filter)) {
+		if (!fl_parquet_group_may_pass(f, g, filter, NULL)) {
 			pruned++;
 			continue;
 		}

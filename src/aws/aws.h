@@ -106,6 +106,19 @@ int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char 
 	       void *buf);
 
 /*
+ * Pieces of an object of this size and ETag, into memory: from the cache, else fetched, neighbours in one request and
+ * requests at once, and put there, each by itself. In the order of their offsets, apart from one another. All of them
+ * are of this version, or it is an error: -ESTALE, -ERANGE.
+ */
+struct fl_s3_piece {
+	uint64_t offset;
+	size_t n;
+	uint8_t *to;
+};
+int fl_s3_read_pieces(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag,
+		      const struct fl_s3_piece *pieces, size_t n);
+
+/*
  * The whole object as an open file (read-only, at its start, the caller's to close): from the cache, or fetched, big
  * ones in parallel parts, and put there. size and etag as listed; with etag NULL they are asked of the server.
  * An object that was replaced since it was listed is given as it is now: the file's size is the true one.

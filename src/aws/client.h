@@ -3,6 +3,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "aws/aws.h"
 #include "aws/credentials.h"
@@ -14,7 +15,7 @@
 
 struct fl_cache;
 
-/* A listing that came from the cache. */
+/* A listing that came from the cache, or was put there. */
 struct fl_kept {
 	struct fl_kept *next;
 	char name[FL_SHA256_HEX];
@@ -77,5 +78,21 @@ void fl_s3_count(struct fl_s3 *s, uint64_t bytes, bool from_cache);
 int fl_s3_check_names(const char *bucket, const char *key);
 /* The object is not as listed: a kept listing that named it is not kept any longer. */
 void fl_s3_doubt(struct fl_s3 *s, const char *bucket, const char *key);
+int fl_s3_check_object(const char *bucket, const char *key);
+/* The cache's name of a version of an object, or of a part of it; part "": the whole. */
+void fl_s3_cache_name(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag,
+		      const char *part, char ret[FL_SHA256_HEX]);
+
+#define FL_S3_PART_BYTES (8ull << 20) /* of one request */
+#define FL_S3_PARTS_AT_ONCE 8u        /* of one object */
+/* The first error of several threads, with its sentence, which is the thread's that had it. */
+struct fl_s3_error {
+	pthread_mutex_t lock;
+	atomic_int error;
+	char text[1024];
+};
+void fl_s3_error_init(struct fl_s3_error *e);
+void fl_s3_error_keep(struct fl_s3_error *e, int r);
+int fl_s3_error_end(struct fl_s3_error *e); /* the error, its sentence now this thread's; 0: there was none */
 /* Runs fn(ctx) in up to n threads, this one among them, and waits for all. */
 void fl_s3_threads(unsigned n, void (*fn)(void *ctx), void *ctx);

@@ -186,8 +186,10 @@ static int list_past(struct fl_s3 *s, const char *bucket, const char *prefix, fl
 		return r;
 	}
 	r = fl_s3_list(s, bucket, prefix, NULL, keep_one, &k);
-	if (!r && !k.failed)
+	if (!r && !k.failed) {
 		keep(s, name, &k.text);
+		remember(s, name, bucket, prefix); /* an object may be replaced before it is read */
+	}
 	fl_buf_free(&k.text);
 	return r;
 }

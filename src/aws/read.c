@@ -13,8 +13,6 @@
 #include "aws/client.h"
 #include "base/error.h"
 
-#define PART_BYTES (8ull << 20)
-#define PARTS_AT_ONCE 8u
 #define OBJECT_MAX (50ull << 40) /* AWS: 50 TB */
 
 /* ---- one range, in parts ---- */
@@ -27,9 +25,7 @@ struct range {
 	uint8_t *memory; /* at offset; NULL: */
 	int fd;
 	atomic_uint_fast64_t next; /* part */
-	atomic_int error;          /* the first one */
-	pthread_mutex_t lock;
-	char text[1024]; /* its sentence, which is the thread's that had it */
+	struct fl_s3_error error;
 };
 
 static int put(void *ctx, uint64_t offset, const void *data, size_t n)
@@ -37,7 +33,7 @@ static int put(void *ctx, uint64_t offset, const void *data, size_t n)
 	struct range *g = ctx;
 	const char *p = data;
 
-	if (atomic_load(&g->error))
+	if (atomic_load(&g->error.error))
 		return -ECANCELED; /* another part failed: its reason counts */
 	if (g->memory) {
 		memcpy(g->memory + (offset - g->offset), data, n);
@@ -60,73 +56,60 @@ static int put(void *ctx, uint64_t offset, const void *data, size_t n)
 	return 0;
 }
 
-static void keep_error(struct range *g, int r)
-{
-	pthread_mutex_lock(&g->lock);
-	if (!atomic_load(&g->error)) {
-		snprintf(g->text, sizeof g->text, "%s", fl_error_text(r));
-		atomic_store(&g->error, r);
-	}
-	pthread_mutex_unlock(&g->lock);
-}
-
 static void take_parts(void *ctx)
 {
 	struct range *g = ctx;
-	uint64_t parts = (g->n + PART_BYTES - 1) / PART_BYTES;
+	uint64_t parts = (g->n + FL_S3_PART_BYTES - 1) / FL_S3_PART_BYTES;
 
 	for (;;) {
-		uint64_t part = atomic_fetch_add(&g->next, 1), from = part * PART_BYTES;
+		uint64_t part = atomic_fetch_add(&g->next, 1), from = part * FL_S3_PART_BYTES;
 		struct fl_http_answer answer = FL_HTTP_ANSWER;
 		struct fl_s3_call c = {
 		    .method = "GET", .bucket = g->bucket, .key = g->key, .etag = g->etag, .sink = put, .ctx = g};
 		int r;
 
-		if (part >= parts || atomic_load(&g->error))
+		if (part >= parts || atomic_load(&g->error.error))
 			return;
 		c.offset = g->offset + from;
-		c.n = FL_MIN(PART_BYTES, g->n - from);
+		c.n = FL_MIN(FL_S3_PART_BYTES, g->n - from);
 		c.ranged = parts > 1 || !g->whole;
 		r = fl_s3_call(g->s, &c, &answer);
 		fl_http_answer_free(&answer);
 		if (r)
-			keep_error(g, r);
+			fl_s3_error_keep(&g->error, r);
 	}
 }
 
 static int read_range(struct range *g)
 {
-	uint64_t parts = (g->n + PART_BYTES - 1) / PART_BYTES;
-	unsigned threads = FL_MIN(PARTS_AT_ONCE, g->s->connections);
-	int r;
+	uint64_t parts = (g->n + FL_S3_PART_BYTES - 1) / FL_S3_PART_BYTES;
+	unsigned threads = FL_MIN(FL_S3_PARTS_AT_ONCE, g->s->connections);
 
-	pthread_mutex_init(&g->lock, NULL);
+	fl_s3_error_init(&g->error);
 	fl_s3_threads((unsigned)FL_MIN(parts, (uint64_t)threads), take_parts, g);
-	pthread_mutex_destroy(&g->lock);
-	r = atomic_load(&g->error);
-	return r ? fl_fail(r, "%s", g->text) : 0;
+	return fl_s3_error_end(&g->error);
 }
 
 /* ---- the calls ---- */
 
-static int check_object(const char *bucket, const char *key)
+int fl_s3_check_object(const char *bucket, const char *key)
 {
 	int r = fl_s3_check_names(bucket, key);
 
 	return r || *key ? r : fl_fail(-EINVAL, "s3://%s/: an object has a key", bucket);
 }
 
-static void object_name(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag,
-			char ret[FL_SHA256_HEX])
+void fl_s3_cache_name(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag,
+		      const char *part, char ret[FL_SHA256_HEX])
 {
 	char digits[24], region[FL_S3_REGION_MAX];
-	const char *parts[] = {"object", s->endpoint, bucket, key, etag, digits};
+	const char *parts[] = {"object", s->endpoint, bucket, key, etag, digits, part};
 
 	snprintf(digits, sizeof digits, "%llu", (unsigned long long)size);
 	fl_s3_region_of(s, bucket, region);
 	if (!s->endpoint)
 		parts[1] = fl_aws_domain(region); /* a bucket's name is one in a partition */
-	fl_cache_name(parts, FL_ARRAY_LEN(parts), ret);
+	fl_cache_name(parts, FL_ARRAY_LEN(parts) - !*part, ret);
 }
 
 static int parse_head(const struct fl_http_answer *a, uint64_t size, uint64_t *ret_size, char ret_etag[FL_S3_ETAG_MAX],
@@ -150,7 +133,7 @@ int fl_s3_head(struct fl_s3 *s, const char *bucket, const char *key, uint64_t *r
 	/* An answer to HEAD has no text: what refuses it is asked again, for one byte, so that it says why. */
 	struct fl_s3_call byte = {.method = "GET", .bucket = bucket, .key = key, .ranged = true, .n = 1};
 	unsigned long long total;
-	int r = check_object(bucket, key);
+	int r = fl_s3_check_object(bucket, key);
 
 	if (!r)
 		r = fl_s3_call(s, &head, &answer);
@@ -174,7 +157,7 @@ int fl_s3_read(struct fl_s3 *s, const char *bucket, const char *key, const char 
 {
 	struct range g = {
 	    .s = s, .bucket = bucket, .key = key, .etag = etag, .offset = offset, .n = n, .memory = buf, .fd = -1};
-	int r = check_object(bucket, key);
+	int r = fl_s3_check_object(bucket, key);
 
 	if (!r && (offset > OBJECT_MAX || n > OBJECT_MAX))
 		r = fl_fail(-ERANGE, "s3://%s/%s: no object is that long", bucket, key);
@@ -192,7 +175,7 @@ static int fetch(struct fl_cache *cache, struct range *g, const char *name, int 
 	g->fd = file.fd;
 	r = g->n ? read_range(g) : 0;
 	if (!r)
-		return fl_cache_commit(&file, name, g->n, g->n > PART_BYTES, ret_fd);
+		return fl_cache_commit(&file, name, g->n, g->n > FL_S3_PART_BYTES, ret_fd);
 	fl_cache_abort(&file);
 	return r;
 }
@@ -205,7 +188,7 @@ static int fetch_listed(struct fl_s3 *s, const char *bucket, const char *key, ui
 
 	if (size > OBJECT_MAX)
 		return fl_fail(-EFBIG, "s3://%s/%s: no object is that long", bucket, key);
-	object_name(s, bucket, key, size, etag, name);
+	fl_s3_cache_name(s, bucket, key, size, etag, "", name);
 	/* Without an ETag there is nothing to tell versions apart by: such an object is not kept. */
 	if (*etag && fl_cache_open(s->cache, name, size, 0, ret_fd)) {
 		fl_s3_count(s, size, true);
@@ -217,7 +200,7 @@ static int fetch_listed(struct fl_s3 *s, const char *bucket, const char *key, ui
 int fl_s3_fetch(struct fl_s3 *s, const char *bucket, const char *key, uint64_t size, const char *etag, int *ret_fd)
 {
 	char found[FL_S3_ETAG_MAX];
-	int r = check_object(bucket, key);
+	int r = fl_s3_check_object(bucket, key);
 
 	if (!r && etag) {
 		r = fetch_listed(s, bucket, key, size, etag, ret_fd);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "aws/client.h"
+#include "base/error.h"
 
 struct job {
 	void (*fn)(void *ctx);
@@ -29,4 +31,28 @@ void fl_s3_threads(unsigned n, void (*fn)(void *ctx), void *ctx)
 	while (made)
 		pthread_join(threads[--made], NULL);
 	free(threads);
+}
+
+void fl_s3_error_init(struct fl_s3_error *e)
+{
+	pthread_mutex_init(&e->lock, NULL);
+	atomic_init(&e->error, 0);
+}
+
+void fl_s3_error_keep(struct fl_s3_error *e, int r)
+{
+	pthread_mutex_lock(&e->lock);
+	if (!atomic_load(&e->error)) {
+		snprintf(e->text, sizeof e->text, "%s", fl_error_text(r));
+		atomic_store(&e->error, r);
+	}
+	pthread_mutex_unlock(&e->lock);
+}
+
+int fl_s3_error_end(struct fl_s3_error *e)
+{
+	int r = atomic_load(&e->error);
+
+	pthread_mutex_destroy(&e->lock);
+	return r ? fl_fail(r, "%s", e->text) : 0;
 }

@@ -180,7 +180,15 @@ static bool is_dir(int dirfd, const struct dirent *e)
 	return !fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISDIR(st.st_mode);
 }
 
-int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, void *ctx)
+static int not_opened(const char *path, int error, fl_walk_closed_fn closed, void *ctx)
+{
+	if (error == ENOENT) /* vanished meanwhile */
+		return 0;
+	return closed ? closed(ctx, path, -error) : fl_fail(-error, "%s: %s", path, strerror(error));
+}
+
+int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, fl_walk_closed_fn closed,
+		  void *ctx)
 {
 	DIR *d = fdopendir(fd);
 	struct dirent *e;
@@ -206,11 +214,11 @@ int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, f
 			continue;
 		sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub < 0) {
-			r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
+			r = not_opened(path, errno, closed, ctx);
 			continue;
 		}
 		path[len + n] = '/';
-		r = fl_walk_files(sub, path, len + n + 1, size, depth - 1, fn, ctx);
+		r = fl_walk_files(sub, path, len + n + 1, size, depth - 1, fn, closed, ctx);
 	}
 	closedir(d);
 	return r;

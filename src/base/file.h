@@ -27,10 +27,13 @@ int fl_rename(int dirfd, const char *from, const char *to, bool replace, bool *r
  * Whatever is not a directory, in a directory and those below it to `depth`. fd is taken. path holds what the directory
  * is called, `len` bytes with the slash, and room for `size`; in it each entry is named in turn (name is its end).
  * Names that begin with a dot or are too long, and what vanishes meanwhile, are passed over; links are not followed.
- * Ends early with what fn returned when that is not 0.
+ * Ends early with what fn returned when that is not 0; so with closed, which is told of directories that cannot be
+ * opened (-errno; path without the slash). NULL: they end the walk.
  */
 typedef int (*fl_walk_fn)(void *ctx, int dirfd, char *path, char *name);
-int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, void *ctx);
+typedef int (*fl_walk_closed_fn)(void *ctx, const char *path, int error);
+int fl_walk_files(int fd, char *path, size_t len, size_t size, unsigned depth, fl_walk_fn fn, fl_walk_closed_fn closed,
+		  void *ctx);
 
 /* TMPDIR, else /var/tmp (/tmp is often memory), else /tmp. */
 const char *fl_temp_dir(void);

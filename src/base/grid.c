@@ -6,8 +6,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 #define GAP 2       /* spaces between columns */
 #define NARROWEST 6 /* a column is not cut below this */
@@ -66,6 +68,25 @@ size_t fl_grid_clean(struct fl_buf *out, const char *text, size_t n)
 		i += len ? len : 1;
 	}
 	return shown;
+}
+
+int fl_grid_write(int fd, const char *text, size_t n)
+{
+	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(n);
+
+	if (!isatty(fd))
+		return fl_write_all(fd, text, n);
+	for (size_t i = 0; i < n;) {
+		size_t end = i;
+
+		while (end < n && text[end] != '\n' && text[end] != '\t')
+			end++;
+		fl_grid_clean(&out, text + i, end - i);
+		if (end < n && fl_buf_add(&out, text + end, 1))
+			return -ENOMEM;
+		i = end + 1;
+	}
+	return fl_write_all(fd, out.data, out.len);
 }
 
 int fl_grid_init(struct fl_grid *g, size_t columns, size_t max_bytes)

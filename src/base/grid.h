@@ -35,4 +35,6 @@ int fl_grid_print(const struct fl_grid *g, size_t width, struct fl_buf *out);
 
 /* text with control characters replaced; returns the number of characters a terminal shows. */
 size_t fl_grid_clean(struct fl_buf *out, const char *text, size_t n);
+/* Whole lines to fd: as they are, or on a terminal with the same replaced, but for newlines and tabs. -errno. */
+int fl_grid_write(int fd, const char *text, size_t n);
 bool fl_grid_is_clean(const char *text, size_t n); /* there is nothing to replace */

@@ -296,3 +296,59 @@ void fl_thrift_skip(struct fl_thrift *t, enum fl_thrift_type type)
 	}
 	t->c.bad = true;
 }
+
+/* ---- by a table ---- */
+
+static const struct fl_thrift_field *find_field(const struct fl_thrift_field *fields, size_t n, int16_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (fields[i].id == id)
+			return &fields[i];
+	return NULL;
+}
+
+static void take_field(struct fl_thrift *t, enum fl_thrift_type type, const struct fl_thrift_field *f, void *to)
+{
+	char *at = (char *)to + f->at;
+	int64_t v;
+
+	switch ((enum fl_thrift_into)f->into) {
+	case FL_INTO_U8:
+		*(uint8_t *)at = (uint8_t)fl_thrift_int(t, type);
+		return;
+	case FL_INTO_32:
+		*(uint32_t *)(void *)at = (uint32_t)fl_thrift_int(t, type);
+		return;
+	case FL_INTO_64:
+		v = fl_thrift_int(t, type);
+		memcpy(at, &v, sizeof v);
+		return;
+	case FL_INTO_FLAG:
+		*(bool *)at = fl_thrift_flag(type);
+		if (type != FL_THRIFT_TRUE && type != FL_THRIFT_FALSE)
+			fl_thrift_skip(t, type);
+		return;
+	case FL_INTO_STR:
+		*(struct fl_str *)(void *)at = fl_thrift_bytes(t, type);
+		return;
+	case FL_INTO_STRUCT:
+	case FL_INTO_CALL:
+		f->read(t, type, to);
+		return;
+	}
+}
+
+void fl_thrift_fields(struct fl_thrift *t, const struct fl_thrift_field *fields, size_t n, void *to)
+{
+	enum fl_thrift_type type;
+	int16_t id;
+
+	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
+		const struct fl_thrift_field *f = find_field(fields, n, id);
+
+		if (f && (f->into != FL_INTO_STRUCT || type == FL_THRIFT_STRUCT))
+			take_field(t, type, f, to);
+		else
+			fl_thrift_skip(t, type);
+	}
+}

@@ -73,3 +73,22 @@ struct fl_str fl_thrift_bytes(struct fl_thrift *t, enum fl_thrift_type type); /*
 /* Number of elements; their type in *ret. Never more than there are bytes left. */
 size_t fl_thrift_elements(struct fl_thrift *t, enum fl_thrift_type type, enum fl_thrift_type *ret);
 void fl_thrift_skip(struct fl_thrift *t, enum fl_thrift_type type);
+
+/* A structure read by a table: what is not in it is skipped, whatever it holds. */
+enum fl_thrift_into {
+	FL_INTO_U8, /* any integer type, cut to this width */
+	FL_INTO_32,
+	FL_INTO_64,
+	FL_INTO_FLAG,  /* bool */
+	FL_INTO_STR,   /* struct fl_str, a view */
+	FL_INTO_CALL,  /* `read` takes the value, whatever its type */
+	FL_INTO_STRUCT /* the same, of a structure; other types are skipped */
+};
+struct fl_thrift_field {
+	int16_t id;
+	uint8_t into;
+	uint16_t at; /* where in the structure that is filled */
+	void (*read)(struct fl_thrift *t, enum fl_thrift_type type, void *to); /* to: the structure that is filled */
+};
+/* The fields of the open structure up to its end. */
+void fl_thrift_fields(struct fl_thrift *t, const struct fl_thrift_field *fields, size_t n, void *to);

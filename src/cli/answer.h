@@ -22,5 +22,7 @@ int fl_cell_exact(const struct fl_cell *c, struct fl_buf *out);
 int fl_series_print(const struct fl_answer *a, enum fl_answer_form form, uint64_t bucket);
 int fl_summary_print(const struct fl_summary *s, enum fl_answer_form form);
 
-/* What made an answer: version, command, and each input's SHA-256. */
-int fl_provenance_print(const char *const *sources, const char *store, enum fl_answer_form form);
+/* A line of what made an answer: version, command, and each input's SHA-256, or why it has none. *ret_unread: how many
+ * have none. */
+int fl_provenance(const char *const *sources, const char *store, enum fl_answer_form form, struct fl_buf *out,
+		  size_t *ret_unread);

@@ -126,6 +126,14 @@ static int summary_table(struct fl_summary *s, struct fl_buf *out)
 		     fl_human_bytes(p->bytes, a), p->records);
 	if (!r && p->files_pruned)
 		r = line(out, "", "%" PRIu64 " files were passed over unread: of another time", p->files_pruned);
+	if (!r && (p->row_groups_pruned || p->row_groups_bloom || p->rows_pruned))
+		r = line(out, "",
+			 "%" PRIu64 " row groups and %" PRIu64
+			 " rows of others were passed over unread: nothing asked for",
+			 p->row_groups_pruned + p->row_groups_bloom, p->rows_pruned);
+	if (!r && s->odd.n)
+		r = line(out, "times", "%" PRIu64 " that cannot be, as %s: not in span and gaps", s->odd.n,
+			 s->odd.example);
 	if (!r && (p->malformed || p->bad_values || p->damaged_files))
 		r = line(out, "faults",
 			 "%" PRIu64 " malformed line%s, %" PRIu64 " value%s none of the column, %" PRIu64
@@ -177,9 +185,12 @@ static int summary_json(struct fl_summary *s, struct fl_buf *out)
 	fl_json_end_array(&j);
 	fl_json_ku64(&j, "files", s->report.files);
 	fl_json_ku64(&j, "files_pruned", s->report.files_pruned);
+	fl_json_ku64(&j, "row_groups_pruned", s->report.row_groups_pruned + s->report.row_groups_bloom);
+	fl_json_ku64(&j, "rows_pruned", s->report.rows_pruned);
 	fl_json_ku64(&j, "records", s->report.records);
 	fl_json_ku64(&j, "malformed_lines", s->report.malformed);
 	fl_json_ku64(&j, "bad_values", s->report.bad_values);
+	fl_json_ku64(&j, "impossible_times", s->odd.n);
 	fl_json_ku64(&j, "damaged_files", s->report.damaged_files);
 	fl_json_end_object(&j);
 	r = fl_json_done(&j);
@@ -203,16 +214,17 @@ int fl_summary_print(const struct fl_summary *summary, enum fl_answer_form form)
 #define INPUT_DEPTH 32
 
 struct input {
-	char *path, hex[65];
+	char *path, *why, hex[65]; /* why: it could not be read; NULL */
 };
 struct inputs {
 	struct input *input;
-	size_t n, cap;
+	size_t n, cap, unread;
 };
 
 static int digest(int dirfd, const char *name, char hex[65])
 {
-	int fd FL_CLEANUP(fl_closep) = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	/* Nobody's pipe shall hold us up. */
+	int fd FL_CLEANUP(fl_closep) = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint8_t sum[32];
 	struct stat st;
 	void *data = NULL;
@@ -220,7 +232,7 @@ static int digest(int dirfd, const char *name, char hex[65])
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode))
-		return fl_fail(-EINVAL, "is no file");
+		return -ENOTSUP;
 	if (st.st_size) {
 		data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 		if (data == MAP_FAILED)
@@ -233,11 +245,10 @@ static int digest(int dirfd, const char *name, char hex[65])
 	return 0;
 }
 
-static int add_input(void *ctx, int dirfd, char *path, char *name)
+/* error: 0, or why there is no digest. hex is taken over. */
+static int keep_input(struct inputs *in, const char *path, const char *hex, int error)
 {
-	struct inputs *in = ctx;
 	struct input *i;
-	int r;
 
 	if (in->n == INPUTS_MAX)
 		return fl_fail(-E2BIG, "--provenance: more than %u inputs", INPUTS_MAX);
@@ -250,15 +261,27 @@ static int add_input(void *ctx, int dirfd, char *path, char *name)
 		in->input = grown;
 		in->cap = cap;
 	}
-	i = &in->input[in->n];
-	r = digest(dirfd, name, i->hex);
-	if (r == -ENOENT) /* vanished meanwhile */
-		return 0;
-	if (r)
-		return fl_wrap(r, "--provenance: %s", path);
-	i->path = strdup(path);
-	in->n += i->path != NULL;
-	return i->path ? 0 : -ENOMEM;
+	i = &in->input[in->n++];
+	*i = (struct input){.path = strdup(path)};
+	if (error)
+		i->why = strdup(error == -ENOTSUP ? "neither a file nor a directory" : strerror(-error));
+	else
+		memcpy(i->hex, hex, sizeof i->hex);
+	in->unread += error != 0;
+	return i->path && (!error || i->why) ? 0 : -ENOMEM;
+}
+
+static int add_input(void *ctx, int dirfd, char *path, char *name)
+{
+	char hex[65];
+	int r = digest(dirfd, name, hex);
+
+	return r == -ENOENT /* vanished meanwhile */ ? 0 : r == -ENOMEM ? r : keep_input(ctx, path, hex, r);
+}
+
+static int add_closed(void *ctx, const char *path, int error)
+{
+	return keep_input(ctx, path, NULL, error);
 }
 
 static int add_source(struct inputs *in, const char *source)
@@ -275,7 +298,7 @@ static int add_source(struct inputs *in, const char *source)
 		path[n++] = '/';
 		path[n] = '\0';
 	}
-	return fl_walk_files(fd, path, (size_t)n, sizeof path, INPUT_DEPTH, add_input, in);
+	return fl_walk_files(fd, path, (size_t)n, sizeof path, INPUT_DEPTH, add_input, add_closed, in);
 }
 
 static int compare_inputs(const void *a, const void *b)
@@ -302,7 +325,10 @@ static int print_inputs(const struct inputs *in, const struct fl_buf *command, s
 	for (size_t i = 0; i < in->n; i++) {
 		fl_json_object(&j);
 		fl_json_kstr(&j, "path", in->input[i].path);
-		fl_json_kstr(&j, "sha256", in->input[i].hex);
+		if (in->input[i].why)
+			fl_json_kstr(&j, "unread", in->input[i].why);
+		else
+			fl_json_kstr(&j, "sha256", in->input[i].hex);
 		fl_json_end_object(&j);
 	}
 	fl_json_end_array(&j);
@@ -311,10 +337,10 @@ static int print_inputs(const struct inputs *in, const struct fl_buf *command, s
 	return fl_json_done(&j);
 }
 
-int fl_provenance_print(const char *const *sources, const char *store, enum fl_answer_form form)
+int fl_provenance(const char *const *sources, const char *store, enum fl_answer_form form, struct fl_buf *out,
+		  size_t *ret_unread)
 {
 	struct fl_buf command FL_CLEANUP(fl_buf_free) = FL_BUF(1 << 20);
-	struct fl_print p = {.out = FL_BUF(512u << 20)};
 	struct inputs in = {0};
 	/* As it was called: options have been taken out of argv. */
 	int r = fl_file_read(AT_FDCWD, "/proc/self/cmdline", &command);
@@ -326,16 +352,18 @@ int fl_provenance_print(const char *const *sources, const char *store, enum fl_a
 			: add_source(&in, sources[i]);
 	if (!r && (!sources || !sources[0]))
 		r = add_source(&in, store);
-	qsort(in.input, in.n, sizeof *in.input, compare_inputs);
+	if (in.n)
+		qsort(in.input, in.n, sizeof *in.input, compare_inputs);
 	/* A comment is the least harm to those who read CSV. */
 	if (!r && form != FL_ANSWER_JSON)
-		r = fl_buf_adds(&p.out, "# ");
-	r = r ? r : print_inputs(&in, &command, &p.out);
-	r = r ? r : fl_buf_adds(&p.out, "\n");
-	r = r ? r : fl_print_flush(&p);
-	for (size_t i = 0; i < in.n; i++)
+		r = fl_buf_adds(out, "# ");
+	r = r ? r : print_inputs(&in, &command, out);
+	r = r ? r : fl_buf_adds(out, "\n");
+	*ret_unread = in.unread;
+	for (size_t i = 0; i < in.n; i++) {
 		free(in.input[i].path);
+		free(in.input[i].why);
+	}
 	free(in.input);
-	fl_print_end(&p);
 	return r;
 }

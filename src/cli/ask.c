@@ -26,9 +26,13 @@ struct ask {
 	const char *other; /* the second operand of talks; NULL: none */
 	struct fl_ask_conf conf;
 	enum fl_answer_form form;
+	struct fl_buf provenance;
+	size_t unread; /* inputs without a digest */
 };
 
-static uint64_t memory_of_machine(void)
+#define PROVENANCE_MAX (512u << 20)
+
+uint64_t fl_ask_memory(void)
 {
 	uint64_t bytes = (uint64_t)FL_MAX(sysconf(_SC_PHYS_PAGES), 0) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
 
@@ -135,12 +139,13 @@ static int prepare(struct ask *a, int argc, char **argv)
 						: o->limit ? o->limit
 							   : UINT64_MAX,
 				       .bucket = 60,
-				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : memory_of_machine(),
+				       .memory = o->memory ? FL_MAX(o->memory, UINT64_C(1) << 20) : fl_ask_memory(),
 				       .tmp = fl_temp_dir()};
 	if (!r && talks)
 		r = talks_filter(a, &argc, &argv);
 	argv[argc] = NULL; /* argv has room for it */
-	fl_source_scan(&o->source, argv, &a->conf.scan);
+	if (!r)
+		r = fl_source_scan(&o->source, argv, &a->conf.scan);
 	a->where = o->where;
 	a->where.store = o->source.store;
 	if (!r) {
@@ -198,7 +203,7 @@ static int tell_missing(const struct ask *a, const struct fl_scan_conf *scan)
 static int tell_empty(const struct ask *a)
 {
 	FILE *to = a->form == FL_ANSWER_TABLE ? stdout : stderr;
-	uint64_t first, last, records;
+	struct fl_held span;
 	int64_t since, until;
 	char held[64], from[24] = "the first record", to_text[24] = "the last record";
 	struct fl_scan_conf scan = a->conf.scan;
@@ -211,13 +216,17 @@ static int tell_empty(const struct ask *a)
 		fl_time_rfc3339(until, to_text);
 	fflush(stdout);
 	fprintf(to, "nothing found; searched: %s .. %s\n", from, to_text);
-	if (fl_source_once(&scan)) /* the span held would take another reading */
+	if (fl_source_once(&scan)) /* the span held may take another reading */
 		return fflush(to) ? fl_fail(-errno, "standard output: %m") : 0;
-	r = fl_ask_span(&scan, NULL, &first, &last, &records);
+	r = fl_ask_held(&scan, &span);
 	if (r)
 		return r;
-	span_text(held, records > 0, first, last);
-	fprintf(to, "held: %s\n", held);
+	span_text(held, span.any, span.first, span.last);
+	if (span.by_names)
+		fprintf(to, "held: %s, by the times in the names of %llu file%s\n", held,
+			(unsigned long long)span.by_names, fl_plural(span.by_names));
+	else
+		fprintf(to, "held: %s\n", held);
 	if (fflush(to))
 		return fl_fail(-errno, "standard output: %m");
 	return tell_missing(a, &scan);
@@ -265,12 +274,42 @@ static void tell_verdicts(const struct ask *a, const struct fl_answer *answer)
 	fl_source_tell_unobserved(a->command);
 }
 
+/* Neither in spans nor in rows by time. */
+static void tell_odd_times(const struct ask *a, const struct fl_odd_times *odd)
+{
+	struct fl_buf example FL_CLEANUP(fl_buf_free) = FL_BUF(1024);
+
+	fl_grid_clean(&example, odd->example, strlen(odd->example));
+	if (odd->n)
+		fprintf(stderr, "flowlog %s: %llu time%s of records cannot be, as %s: taken for not known\n",
+			a->command, (unsigned long long)odd->n, fl_plural(odd->n), fl_buf_cstr(&example));
+}
+
 /* ---- answering ---- */
+
+/* Before the answer, once there is one. */
+static int print_provenance(const struct ask *a)
+{
+	int r = fl_grid_write(STDOUT_FILENO, a->provenance.data, a->provenance.len);
+
+	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;
+}
+
+static int tell_unread(const struct ask *a)
+{
+	if (a->unread)
+		fprintf(stderr, "flowlog %s: --provenance: %zu input%s could not be read, and %s no digest\n",
+			a->command, a->unread, fl_plural(a->unread), a->unread == 1 ? "has" : "have");
+	return a->unread ? 1 : 0;
+}
 
 static int print_answer(const struct ask *a, const struct fl_answer *answer)
 {
 	struct fl_rows rows;
+	int r = print_provenance(a);
 
+	if (r)
+		return r;
 	if (!fl_answer_rows(answer) && a->form == FL_ANSWER_TABLE)
 		return 0;
 	if (!strcmp(a->command, "series"))
@@ -293,7 +332,8 @@ static int ask_question(struct ask *a, int *ret_status)
 	r = print_answer(a, answer);
 	if (r)
 		return r;
-	*ret_status = tell_faults(a, answer);
+	*ret_status = tell_faults(a, answer) | tell_unread(a);
+	tell_odd_times(a, fl_answer_odd_times(answer));
 	tell_limits(a, answer);
 	tell_verdicts(a, answer);
 	if (!fl_answer_rows(answer))
@@ -310,18 +350,23 @@ static int ask_summary(struct ask *a, int *ret_status)
 	struct fl_summary s;
 	int r = fl_ask_summary(&s, &a->conf);
 
+	r = r ? r : print_provenance(a);
 	r = r ? r : fl_summary_print(&s, a->form);
-	if (!r)
+	if (!r) {
 		fl_source_tell_lines(a->command, &s.faults);
-	if (!r)
-		*ret_status = fl_source_tell_report(a->command, &s.report);
+		tell_odd_times(a, &s.odd);
+		*ret_status = fl_source_tell_report(a->command, &s.report) | tell_unread(a);
+	}
 	fl_summary_free(&s);
 	return r;
 }
 
 int fl_ask_run(const char *command, const char *choice, const struct fl_ask_options *o, int argc, char **argv)
 {
-	struct ask a = {.command = command, .o = o, .question = fl_question_find(command, choice)};
+	struct ask a = {.command = command,
+			.o = o,
+			.question = fl_question_find(command, choice),
+			.provenance = FL_BUF(PROVENANCE_MAX)};
 	int status = 0, r;
 
 	r = prepare(&a, argc, argv);
@@ -330,12 +375,13 @@ int fl_ask_run(const char *command, const char *choice, const struct fl_ask_opti
 		status = 2;
 	}
 	if (!r && o->provenance)
-		r = fl_provenance_print(a.conf.scan.paths, a.conf.scan.store, a.form);
+		r = fl_provenance(a.conf.scan.paths, a.conf.scan.store, a.form, &a.provenance, &a.unread);
 	if (!r)
 		r = a.question ? ask_question(&a, &status) : ask_summary(&a, &status);
 	fl_filter_free(&a.filter);
 	fl_filter_free(&a.local);
 	fl_names_free(&a.names);
+	fl_buf_free(&a.provenance);
 	if (!r || status == 2 || r == -EPIPE)
 		return status;
 	fprintf(stderr, "flowlog %s: %s\n", command, fl_error_text(r));

@@ -18,5 +18,6 @@ struct fl_ask_options {
 /* Tables of options: #define FL_ASK_AT(member), FL_ASK_FORMS and, when there is a choice of rows, FL_ASK_ROWS; then
  * include cli/ask_options.def and cli/source_options.def. */
 
+uint64_t fl_ask_memory(void); /* bytes that groups may take where nothing is said */
 /* choice: name of the question; NULL: the command's first. Operands are sources. Returns the exit status. */
 int fl_ask_run(const char *command, const char *choice, const struct fl_ask_options *o, int argc, char **argv);

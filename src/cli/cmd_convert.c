@@ -298,7 +298,12 @@ static int run(void *conf, int argc, char **argv)
 		return 2;
 	}
 	argv[argc - 1] = NULL;
-	fl_source_scan(&c->source, argv, &scan);
+	r = fl_source_scan(&c->source, argv, &scan);
+	if (r) {
+		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
+		release(&w);
+		return 2;
+	}
 	w.c.stop = scan.stop;
 	if (scan.progress) {
 		scan.progress = progress;
@@ -361,18 +366,14 @@ const struct fl_command fl_cmd_convert = {
     .summary = "flow logs as Parquet, text, CSV or JSON",
     .synopsis = "[OPTION]... [SOURCE]... DIR",
     .description =
-	"Writes the records of any SOURCE below DIR under AWS's names: a file for each five minutes in which records "
-	"end, in "
-	"directories by day and hour. With --single, DIR is a file, or - for standard output.\n\n"
-	"Values are kept: text to any other form and back gives the same records. Parquet has AWS's column names "
-	"(hyphens "
-	"written "
-	"as underscores) and types. Files are written under other names and get their own when all records are "
-	"through, so "
-	"that nothing half-done is ever seen; what is there already is not "
-	"replaced without --force. Records keep their order. When it fails or is stopped, the files and directories "
-	"that it "
-	"made are removed again, and it says so.\n\n" FL_SOURCE_TEXT,
+	"Writes the records of any SOURCE below DIR under AWS's names: a file for each five minutes in "
+	"which records end, in directories by day and hour. With --single, DIR is a file, or - for "
+	"standard output.\n\n"
+	"Values are kept: text to any other form and back gives the same records. Parquet has AWS's "
+	"column names (hyphens written as underscores) and types. Files are written under other names "
+	"and get their own when all records are through, so that nothing half-done is ever seen; what is "
+	"there already is not replaced without --force. Records keep their order. When it fails or is "
+	"stopped, the files and directories that it made are removed again, and it says so.\n\n" FL_SOURCE_TEXT,
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

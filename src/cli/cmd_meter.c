@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/grid.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -58,7 +59,7 @@ struct run {
 
 static int flush(struct run *r)
 {
-	int result = fl_write_all(STDOUT_FILENO, r->out.data, r->out.len);
+	int result = fl_grid_write(STDOUT_FILENO, r->out.data, r->out.len);
 
 	fl_buf_reset(&r->out);
 	if (result == -EPIPE)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/sources.h"
 #include "query/query.h"
@@ -16,6 +17,7 @@ struct conf {
 	struct fl_source_conf source;
 	int output;
 	bool verdicts, read_only;
+	uint64_t memory;
 };
 
 static bool mentions(const char *sql, const char *word)
@@ -42,8 +44,12 @@ static int run(void *conf, int argc, char **argv)
 {
 	const struct conf *c = conf;
 	struct fl_scan_conf scan;
-	struct fl_query_conf q = {
-	    .scan = &scan, .read_only = c->read_only, .output = outputs[c->output], .out_fd = STDOUT_FILENO};
+	struct fl_query_conf q = {.scan = &scan,
+				  .read_only = c->read_only,
+				  .memory = c->memory,
+				  .group_memory = fl_ask_memory(),
+				  .output = outputs[c->output],
+				  .out_fd = STDOUT_FILENO};
 	struct fl_query_told told;
 	int r, status;
 
@@ -55,7 +61,11 @@ static int run(void *conf, int argc, char **argv)
 	}
 	q.sql = argv[0];
 	argv[argc] = NULL; /* there is room for it */
-	fl_source_scan(&c->source, argv + 1, &scan);
+	r = fl_source_scan(&c->source, argv + 1, &scan);
+	if (r) {
+		fprintf(stderr, "flowlog query: %s\n", fl_error_text(r));
+		return 2;
+	}
 	scan.journal_alone = c->verdicts;
 	r = fl_query_run(&q, &told);
 	if (r)
@@ -75,6 +85,11 @@ static const struct fl_option options[] = {
     {"read-only", 0, NULL, FL_OPT_FLAG, NULL, NULL, NULL,
      "For statements of others: SELECT and EXPLAIN alone, and no file but the sources.",
      offsetof(struct conf, read_only)},
+    {"memory", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL,
+     "Memory for DuckDB, and half as much for groups of Flowlog's own engine; 0: what DuckDB takes of the machine, and "
+     "a "
+     "quarter of it. What does not fit goes to temporary files in TMPDIR.",
+     offsetof(struct conf, memory)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|csv|text",
      "Form of the answer; json is one object a line.", offsetof(struct conf, output)},
     {0},
@@ -86,12 +101,17 @@ const struct fl_command fl_cmd_query = {
     .synopsis = "[OPTION]... SQL [SOURCE]...",
     .description =
 	"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as "
-	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL. Addresses are text. "
+	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL, and so is one that a "
+	"record's file does not have. Every published field can be named; * shows those that the files have which are "
+	"read. "
+	"Addresses are text. "
 	"flowlog_scan() is the same with the column source, where each record is from. Only the columns and files that "
 	"a "
 	"statement needs are read: conditions of its WHERE on single columns are applied while reading, and EXPLAIN "
 	"says "
-	"which.\n\n"
+	"which. Where a statement groups by plain columns, counts and sums them, and its WHERE is applied while "
+	"reading, "
+	"Flowlog's own engine groups, and DuckDB does the rest.\n\n"
 	"Rows of a store's journal also have verdict_source (none, kernel, policy or both), verdict_cause (the rule or "
 	"drop that decided), and policy_action and policy_cause (what the inventory's rules say, in force or not); "
 	"rows "

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/grid.h"
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
 #include "cli/recorded.h"
@@ -188,7 +188,7 @@ static int work(struct run *run, const struct conf *c, char *const *sources, int
 	run->s.suggest = run->suggest;
 	r = r ? r : forms[c->output](&run->s, &out);
 	if (!r)
-		r = fl_write_all(STDOUT_FILENO, out.data, out.len);
+		r = fl_grid_write(STDOUT_FILENO, out.data, out.len);
 	return r == -EPIPE ? 0 : r;
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/addr.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/grid.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/columns.h"
@@ -52,7 +52,7 @@ struct tail {
 
 static int write_out(const char *text, size_t n)
 {
-	int r = fl_write_all(STDOUT_FILENO, text, n);
+	int r = fl_grid_write(STDOUT_FILENO, text, n);
 
 	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;
 }
@@ -90,6 +90,14 @@ static int resolve_eni(struct tail *t)
 	return r;
 }
 
+static int parse_network(const char *option, const char *text, struct fl_cidr *ret)
+{
+	return fl_cidr_parse(text, strlen(text), ret)
+		   ? fl_fail(-EINVAL, "%s: \"%s\" is not an address or a network, as 10.0.0.1 or 10.0.0.0/8", option,
+			     text)
+		   : 0;
+}
+
 static int parse_filters(struct tail *t)
 {
 	const struct conf *c = t->conf;
@@ -101,9 +109,9 @@ static int parse_filters(struct tail *t)
 		r = fl_fail(-EINVAL, "--lines %llu: at most %d; flowlog query shows all", (unsigned long long)c->n,
 			    LINES_MAX);
 	if (!r && c->src)
-		r = fl_wrap(fl_cidr_parse(c->src, strlen(c->src), &t->src), "--src");
+		r = parse_network("--src", c->src, &t->src);
 	if (!r && c->dst)
-		r = fl_wrap(fl_cidr_parse(c->dst, strlen(c->dst), &t->dst), "--dst");
+		r = parse_network("--dst", c->dst, &t->dst);
 	return r ? r : resolve_eni(t);
 }
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/grid.h"
 #include "base/hash.h"
 #include "cli/cli.h"
 #include "cli/inventory_show.h"
@@ -354,7 +354,7 @@ static int work(struct run *run, const struct conf *c, char *const *sources, int
 			       *sources ? *sources : c->source.store);
 	r = c->output ? fl_whatif_json(&run->w, &out) : fl_whatif_text(&run->w, &out);
 	if (!r)
-		r = fl_write_all(STDOUT_FILENO, out.data, out.len);
+		r = fl_grid_write(STDOUT_FILENO, out.data, out.len);
 	return r == -EPIPE ? 0 : r;
 }
 

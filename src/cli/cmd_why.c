@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/grid.h"
 #include "base/units.h"
 #include "cli/cli.h"
@@ -504,7 +503,7 @@ static int run(void *conf, int argc, char **argv)
 		fprintf(stderr, "flowlog why: %s\n", fl_error_text(r));
 		return EXIT_USAGE; /* 1 says "blocked" */
 	}
-	w = fl_write_all(STDOUT_FILENO, out.data, out.len);
+	w = fl_grid_write(STDOUT_FILENO, out.data, out.len);
 	if (w && w != -EPIPE) {
 		fprintf(stderr, "flowlog why: standard output: %s\n", strerror(-w));
 		return EXIT_USAGE;

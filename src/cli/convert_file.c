@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/grid.h"
 #include "base/gz.h"
 #include "base/hash.h"
 #include "base/json.h"
@@ -19,6 +20,7 @@
 struct fl_convert_file {
 	const struct fl_convert *c;
 	int fd;
+	bool terminal;
 	struct fl_parquet_writer *parquet;
 	struct fl_gz *gz;
 	struct fl_buf text, packed;
@@ -38,6 +40,11 @@ static int to_fd(void *ctx, const void *data, size_t n)
 {
 	struct fl_convert_file *f = ctx;
 	const char *p = data;
+
+	if (f->terminal) { /* lines: Parquet is not written to one */
+		f->size += n;
+		return fl_grid_write(f->fd, data, n);
+	}
 
 	for (size_t left = n; left;) {
 		ssize_t done = write(f->fd, p, left);
@@ -200,6 +207,7 @@ int fl_convert_file_new(struct fl_convert_file **ret, const struct fl_convert *c
 	}
 	f->c = c;
 	f->fd = fd;
+	f->terminal = isatty(fd);
 	f->text = f->packed = FL_BUF(LINE_MAX_BYTES);
 	if (c->form == FL_CONVERT_PARQUET)
 		r = fl_parquet_writer_new(&f->parquet, &c->parquet, to_fd, f);

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
 
 #define OUT_MAX (256u << 20)
 
@@ -38,7 +37,7 @@ void fl_print_end(struct fl_print *p)
 
 int fl_print_flush(struct fl_print *p)
 {
-	int r = fl_write_all(STDOUT_FILENO, p->out.data, p->out.len);
+	int r = fl_grid_write(STDOUT_FILENO, p->out.data, p->out.len);
 
 	fl_buf_reset(&p->out);
 	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;

@@ -54,7 +54,15 @@ int fl_source_status(int status)
 	return status && stopped ? SIGNAL_STATUS + stopped : status;
 }
 
-void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret)
+/* What is no format is a mistake also where every source has its own. */
+static int check_format(const char *text)
+{
+	struct fl_format *f FL_CLEANUP(fl_format_free) = NULL;
+
+	return text ? fl_wrap(fl_format_parse(&f, fl_format_kind_of(text), text), "--format") : 0;
+}
+
+int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl_scan_conf *ret)
 {
 	*ret = (struct fl_scan_conf){.paths = (const char *const *)paths,
 				     .store = c->store,
@@ -63,12 +71,14 @@ void fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct f
 				     .open_window = c->open_window,
 				     .threads = (unsigned)FL_MIN(c->threads, (uint64_t)THREADS_MAX),
 				     .progress = isatty(STDERR_FILENO) ? fl_progress_show : NULL,
+				     .unjudged = true,
 				     .stop = fl_source_stop(),
 				     .anonymous = c->anonymous,
 				     .requester_pays = c->requester_pays,
 				     .endpoint_url = c->endpoint_url,
 				     .profile = c->profile,
 				     .region = c->region};
+	return check_format(c->format);
 }
 
 const char *fl_source_once(const struct fl_scan_conf *scan)
@@ -100,6 +110,12 @@ int fl_source_tell_report(const char *command, const struct fl_scan_report *r)
 	if (r->bad_values)
 		fprintf(stderr, "flowlog %s: %llu value%s none of the field, and taken for -\n", command,
 			(unsigned long long)r->bad_values, r->bad_values == 1 ? " is" : "s are");
+	if (r->unjudged)
+		fprintf(stderr,
+			"flowlog %s: %llu record%s of %llu source%s have no %s: whether they match cannot be told, and "
+			"they are left out\n",
+			command, (unsigned long long)r->unjudged, fl_plural(r->unjudged),
+			(unsigned long long)r->unjudged_files, fl_plural(r->unjudged_files), r->lacking);
 	if (r->damaged_files)
 		fprintf(stderr,
 			"flowlog %s: %llu source%s could not be read to the end; records up to the fault were used\n",
@@ -135,8 +151,8 @@ int fl_source_records(const char *command, const struct fl_source_conf *c, char 
 	int r;
 
 	*ret_status = 0;
-	fl_source_scan(c, paths, &conf);
-	r = fl_scan_open(&s, &conf, filter);
+	r = fl_source_scan(c, paths, &conf);
+	r = r ? r : fl_scan_open(&s, &conf, filter);
 	r = r ? r : fl_scan_records(s, filter, fn, ctx);
 	if (r)
 		return r;

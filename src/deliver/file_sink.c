@@ -271,7 +271,7 @@ static int file_retain(void *sink, const struct fl_flow_log *log, int64_t now_s)
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	sub = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = sub < 0 ? -errno : fl_walk_files(sub, path, 0, FL_KEY_MAX, DEPTH_MAX, on_file, &l);
+	r = sub < 0 ? -errno : fl_walk_files(sub, path, 0, FL_KEY_MAX, DEPTH_MAX, on_file, NULL, &l);
 	if (!r && l.n)
 		qsort(l.file, l.n, sizeof *l.file, by_age);
 	for (size_t i = 0; !r && i < l.n; i++) {

@@ -277,6 +277,11 @@ bool fl_answer_uses(const struct fl_answer *a, enum fl_need need)
 	return needs >> need & 1;
 }
 
+const struct fl_odd_times *fl_answer_odd_times(const struct fl_answer *a)
+{
+	return &a->passed.odd;
+}
+
 const struct fl_scan_report *fl_answer_report(const struct fl_answer *a)
 {
 	return &a->passed.report;
@@ -321,8 +326,8 @@ void fl_answer_cell(const struct fl_answer *a, size_t row, size_t column, struct
 
 /* ---- spans ---- */
 
-int fl_ask_span(const struct fl_scan_conf *scan_conf, const struct fl_filter *filter, uint64_t *ret_first,
-		uint64_t *ret_last, uint64_t *ret_records)
+static int span(const struct fl_scan_conf *scan_conf, const struct fl_filter *filter, uint64_t *ret_first,
+		uint64_t *ret_last, uint64_t *ret_records, struct fl_scan_report *ret_report)
 {
 	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
 	struct fl_stage stage = {0};
@@ -351,9 +356,35 @@ int fl_ask_span(const struct fl_scan_conf *scan_conf, const struct fl_filter *fi
 		*ret_last = m[1];
 		*ret_records = m[2];
 	}
+	*ret_report = passed.report;
 	fl_stage_free(&stage);
 	fl_passed_free(&passed);
 	return r;
+}
+
+static int span_of(const struct fl_scan_conf *conf, enum fl_untold untold, struct fl_held *ret)
+{
+	struct fl_scan_conf scan = *conf;
+	struct fl_scan_report report;
+	uint64_t records;
+	int r;
+
+	scan.untold = untold;
+	r = span(&scan, NULL, &ret->first, &ret->last, &records, &report);
+	if (r)
+		return r;
+	if (report.told_first) {
+		ret->first = FL_MIN(ret->first, (uint64_t)report.told_first);
+		ret->last = FL_MAX(ret->last, (uint64_t)report.told_last);
+	}
+	ret->any = records || report.told_first;
+	ret->by_names = report.told_by_names;
+	return 0;
+}
+
+int fl_ask_held(const struct fl_scan_conf *conf, struct fl_held *ret)
+{
+	return span_of(conf, FL_UNTOLD, ret);
 }
 
 #define FIELDS_MISSED 64
@@ -430,6 +461,7 @@ static int find_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
 	struct fl_scan_report report = {0};
 	uint64_t first, records;
+	struct fl_held held;
 	int r = fl_scan_open(&scan, conf, NULL);
 
 	if (r)
@@ -438,24 +470,27 @@ static int find_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 	/* Names of objects tell when they began: only the newest are read. */
 	if (report.held_last > 0) {
 		r = fl_filter_number(&f, "end", FL_OP_GE, (uint64_t)report.held_last);
-		r = r ? r : fl_ask_span(conf, f, &first, ret, &records);
+		r = r ? r : span(conf, f, &first, ret, &records, &report);
 		if (r || records)
 			return r;
 	}
-	return fl_ask_span(conf, NULL, &first, ret, &records);
+	r = span_of(conf, FL_UNTOLD_EXACTLY, &held);
+	*ret = held.last;
+	return r;
 }
 
 /* One record of a wrong clock (milliseconds, say) must not be what all others are too old for. */
 int fl_ask_newest(const struct fl_scan_conf *conf, uint64_t *ret)
 {
 	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_scan_report report;
 	uint64_t first, before, records, tomorrow = (uint64_t)time(NULL) + 86400;
 	int r = find_newest(conf, ret);
 
 	if (r || *ret <= tomorrow)
 		return r;
 	r = fl_filter_number(&f, "end", FL_OP_LE, tomorrow);
-	r = r ? r : fl_ask_span(conf, f, &first, &before, &records);
+	r = r ? r : span(conf, f, &first, &before, &records, &report);
 	if (!r && records && before)
 		*ret = before;
 	return r;

@@ -27,6 +27,12 @@ struct fl_question {
 };
 const struct fl_question *fl_question_find(const char *command, const char *name); /* name NULL: the first */
 
+/* Start and end that cannot be (record/columns.h): records are counted, but not when they were. */
+struct fl_odd_times {
+	uint64_t n;
+	char example[320]; /* "start 9223372036854775807 in FILE" */
+};
+
 struct fl_ask_conf {
 	struct fl_scan_conf scan;
 	const struct fl_filter *filter; /* beside the question's; NULL: none */
@@ -64,13 +70,19 @@ uint64_t fl_answer_spilled(const struct fl_answer *a);
 /* Whether any record had the field: false also when there was no record. */
 bool fl_answer_saw(const struct fl_answer *a, enum fl_need need);
 bool fl_answer_uses(const struct fl_answer *a, enum fl_need need); /* a key or a measure comes from the field */
+const struct fl_odd_times *fl_answer_odd_times(const struct fl_answer *a);
 const struct fl_scan_report *fl_answer_report(const struct fl_answer *a);
 size_t fl_answer_faults(const struct fl_answer *a);
 const char *fl_answer_fault(const struct fl_answer *a, size_t i); /* the first FL_SCAN_FAULTS */
 
-/* What records there are, of those that pass: 0 rows, *ret_first > *ret_last. */
-int fl_ask_span(const struct fl_scan_conf *scan, const struct fl_filter *filter, uint64_t *ret_first,
-		uint64_t *ret_last, uint64_t *ret_records);
+/* When the records are that there are, from footers, journals and names; only where those tell nothing they are read.
+ */
+struct fl_held {
+	bool any;             /* records: first > last: without times */
+	uint64_t first, last; /* start, end */
+	uint64_t by_names;    /* files of which only the name is known: the span is not exact */
+};
+int fl_ask_held(const struct fl_scan_conf *scan, struct fl_held *ret);
 
 /* Fields without which no record can pass the question's filter and the user's, and which no source has, joined by
  * ", "; nothing: there are none. */
@@ -101,6 +113,7 @@ struct fl_summary {
 	uint64_t busy_minutes;
 	bool saw[FL_NEEDS];
 	struct fl_scan_report report;
+	struct fl_odd_times odd;
 	struct fl_buf faults; /* sentences, a line each */
 };
 int fl_ask_summary(struct fl_summary *ret, const struct fl_ask_conf *conf);

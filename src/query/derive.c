@@ -129,6 +129,12 @@ struct fl_derive {
 	struct ends ends[ORDERS];
 	uint64_t *time;
 	bool time_done, only_done[ONLY_N];
+	struct {
+		bool done, odd;
+		uint64_t null[FL_BATCH_WORDS]; /* odd: with what cannot be */
+	} times[2];                            /* start, end */
+	uint64_t odd_times, odd_time;
+	const char *odd_column;
 	uint64_t only[ONLY_N][FL_BATCH_WORDS];
 	/* of columns that sources lack */
 	struct fl_addr *zero; /* zeroes of the widest type */
@@ -181,7 +187,7 @@ void fl_derive_free(struct fl_derive **d)
 void fl_derive_begin(struct fl_derive *d, const struct fl_batch *b)
 {
 	d->batch = b;
-	d->time_done = false;
+	d->time_done = d->times[0].done = d->times[1].done = false;
 	for (size_t i = 0; i < ORDERS; i++)
 		d->ends[i].done = false;
 	memset(d->only_done, 0, sizeof d->only_done);
@@ -296,18 +302,65 @@ static void b_end(const struct ends *e, struct fl_group_vector *ret)
 	*ret = (struct fl_group_vector){e->b, e->b_null, e->b_v6, NULL};
 }
 
+static bool is_odd(uint64_t time)
+{
+	return time - FL_TIME_EARLIEST > FL_TIME_LATEST - FL_TIME_EARLIEST;
+}
+
+static void find_odd(struct fl_derive *d, enum fl_need need, const struct fl_group_vector *v)
+{
+	const uint64_t *time = v->value;
+	uint64_t *null = d->times[need == FL_NEED_END].null;
+	bool any = false;
+
+	for (uint32_t i = 0; i < d->batch->n; i++)
+		any |= is_odd(time[i]);
+	d->times[need == FL_NEED_END].odd = false;
+	if (!any || v->null == d->all_null)
+		return;
+	if (v->null)
+		memcpy(null, v->null, FL_BATCH_WORDS * sizeof *null);
+	else
+		memset(null, 0, FL_BATCH_WORDS * sizeof *null);
+	for (uint32_t i = 0; i < d->batch->n; i++) {
+		if (!is_odd(time[i]) || bit(v->null, i))
+			continue;
+		put(null, i, true);
+		d->times[need == FL_NEED_END].odd = true;
+		d->odd_times++;
+		d->odd_time = time[i];
+		d->odd_column = fl_need_columns[need];
+	}
+}
+
+/* start or end. */
+static void times_of(struct fl_derive *d, enum fl_need need, struct fl_group_vector *ret)
+{
+	plain(d, need, ret);
+	if (!d->times[need == FL_NEED_END].done)
+		find_odd(d, need, ret);
+	d->times[need == FL_NEED_END].done = true;
+	if (d->times[need == FL_NEED_END].odd)
+		ret->null = d->times[need == FL_NEED_END].null;
+}
+
+uint64_t fl_derive_odd_times(const struct fl_derive *d, const char **ret_column, uint64_t *ret_time)
+{
+	*ret_column = d->odd_column;
+	*ret_time = d->odd_time;
+	return d->odd_times;
+}
+
 static void time_buckets(struct fl_derive *d, struct fl_group_vector *ret)
 {
 	const uint64_t *start;
 
-	plain(d, FL_NEED_START, ret);
+	times_of(d, FL_NEED_START, ret);
 	start = ret->value;
 	if (!d->time_done && d->conf.bucket > 1) {
-		/* Multiplying is faster than dividing; times beyond 32 bits are of no records. */
+		/* Multiplying is faster than dividing; times beyond 32 bits are odd. */
 		for (uint32_t i = 0; i < d->batch->n; i++)
-			d->time[i] = start[i] <= UINT32_MAX
-					 ? (uint32_t)start[i] / (uint32_t)d->conf.bucket * d->conf.bucket
-					 : start[i] / d->conf.bucket * d->conf.bucket;
+			d->time[i] = (uint32_t)start[i] / (uint32_t)d->conf.bucket * d->conf.bucket;
 		d->time_done = true;
 	}
 	if (d->conf.bucket > 1)
@@ -440,6 +493,8 @@ void fl_derive_metric(struct fl_derive *d, enum fl_metric m, struct fl_group_vec
 		a_end(ends_of(d, ORDER_SERVER), ret);
 	else if (metrics[m].def.kind == FL_MEASURE_COUNT)
 		*ret = (struct fl_group_vector){0};
+	else if (metrics[m].value == FL_NEED_START || metrics[m].value == FL_NEED_END)
+		times_of(d, (enum fl_need)metrics[m].value, ret);
 	else
 		plain(d, (enum fl_need)metrics[m].value, ret);
 	ret->only = only_bits(d, (enum only)metrics[m].only);

@@ -121,6 +121,8 @@ int fl_derive_new(struct fl_derive **ret, const struct fl_derive_conf *conf);
 void fl_derive_free(struct fl_derive **d);
 void fl_derive_begin(struct fl_derive *d, const struct fl_batch *b); /* what was computed is of another batch */
 void fl_derive_key(struct fl_derive *d, enum fl_key_name k, struct fl_group_vector *ret);
+/* Times that cannot be (record/columns.h) so far, and the last of them with its column; 0: none. */
+uint64_t fl_derive_odd_times(const struct fl_derive *d, const char **ret_column, uint64_t *ret_time);
 void fl_derive_metric(struct fl_derive *d, enum fl_metric m, struct fl_group_vector *ret);
 
 /* Which end of a flow is the server, as far as ports tell (detection.md section 3): above 0 the one with port b, below

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "query/functions.h"
+#include "query/grouped.h"
 #include "query/library.h"
 #include "query/lift.h"
 #include "query/output.h"
@@ -34,6 +35,7 @@ struct query {
 	struct fl_scan_conf scan;
 	struct fl_query_table table;
 	struct fl_lift *lift;
+	struct fl_grouped grouped;
 	const volatile sig_atomic_t *stop;
 	sigset_t mask; /* the caller's */
 	pthread_t waiter;
@@ -111,7 +113,7 @@ static int open_database(struct query *q)
 	};
 	fl_duck config = NULL;
 	char *why = NULL;
-	char threads[16];
+	char threads[16], memory[32];
 	int r = q->d.create_config(&config) ? -ENOMEM : 0;
 
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(settings); i++)
@@ -124,6 +126,9 @@ static int open_database(struct query *q)
 	snprintf(threads, sizeof threads, "%u", q->conf->scan->threads);
 	if (!r && q->conf->scan->threads && q->d.set_config(config, "threads", threads))
 		r = fl_fail(-EINVAL, "DuckDB refuses %s threads", threads);
+	snprintf(memory, sizeof memory, "%lluB", (unsigned long long)q->conf->memory);
+	if (!r && q->conf->memory && q->d.set_config(config, "memory_limit", memory))
+		r = fl_fail(-EINVAL, "DuckDB refuses %s of memory", memory);
 	if (!r && q->d.open_ext(NULL, &q->database, config, &why))
 		r = fl_fail(-EIO, "DuckDB cannot be opened: %s", why ? why : "no reason given");
 	q->d.free(why);
@@ -149,10 +154,14 @@ static int prepare(struct query *q)
 	int r;
 
 	q->scan = *c->scan;
+	q->scan.unjudged = false; /* NULL is what SQL has for it */
 	q->table.d = &q->d;
 	q->table.conf = &q->scan;
 	q->table.filter = fl_lift_filter(q->lift, 0);
+	q->grouped = (struct fl_grouped){.table = &q->table, .memory = c->memory ? c->memory / 2 : c->group_memory};
 	r = fl_query_table_register(&q->table, q->connection);
+	if (!r)
+		r = fl_grouped_register(&q->grouped, q->connection);
 	if (!r)
 		r = fl_query_functions_register(&q->d, q->connection);
 	for (size_t i = 0; !r && i < FL_ARRAY_LEN(athena); i++)
@@ -209,25 +218,100 @@ static int explain(struct query *q)
 	struct fl_buf out FL_CLEANUP(fl_buf_free) = FL_BUF(EXPLAIN_MAX);
 	int r = fl_query_table_explain(&q->table, &out);
 
+	if (!r && q->grouped.push)
+		r = fl_push_print(q->grouped.push, &q->table, &out);
 	return r ? r : fl_write_all(q->conf->out_fd, out.data, out.len);
+}
+
+/* An extracted statement can be prepared once. */
+static bool prepare_again(struct query *q, idx_t i, fl_duck *ret)
+{
+	fl_duck statements = NULL;
+	bool ok = q->d.extract_statements(q->connection, q->conf->sql, &statements) > i &&
+		  !q->d.prepare_extracted_statement(q->connection, statements, i, ret);
+
+	q->d.destroy_extracted(&statements);
+	return ok;
+}
+
+static int prepare_one(struct query *q, fl_duck statements, idx_t i, fl_duck *ret)
+{
+	bool ok = !q->d.prepare_extracted_statement(q->connection, statements, i, ret);
+
+	/* Each turn knows a column more. */
+	while (!ok) {
+		const char *why = q->d.prepare_error(*ret);
+		int r = why && !q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
+
+		if (r <= 0)
+			return r ? r : failed(q, why);
+		q->d.destroy_prepare(ret);
+		*ret = NULL;
+		ok = prepare_again(q, i, ret);
+	}
+	return 0;
+}
+
+/* r: of its preparation. */
+static int carry_out(struct query *q, int r, fl_duck *statement)
+{
+	int type = 0;
+
+	if (!r) {
+		type = q->d.prepared_statement_type(*statement);
+		r = run_pending(q, *statement);
+	}
+	/* With the statement ends what it read: only then is that counted. */
+	q->d.destroy_prepare(statement);
+	return r || type != FL_DUCK_STATEMENT_EXPLAIN || strcmp(q->conf->output, "table") ? r : explain(q);
+}
+
+/* By our own engine, with what DuckDB then makes of the groups. */
+static int ask_groups(struct query *q, const struct fl_push *push)
+{
+	fl_duck statements = NULL, statement = NULL;
+	int r = 0;
+
+	q->grouped.push = push;
+	q->grouped.too_large = false;
+	if (q->d.extract_statements(q->connection, push->sql, &statements) != 1)
+		r = failed(q, q->d.extract_statements_error(statements));
+	else if (q->d.prepare_extracted_statement(q->connection, statements, 0, &statement))
+		r = failed(q, q->d.prepare_error(statement));
+	r = carry_out(q, r, &statement);
+	q->grouped.push = NULL;
+	q->d.destroy_extracted(&statements);
+	return r;
+}
+
+static int ask_engine(struct query *q, fl_duck statements, idx_t i)
+{
+	fl_duck statement = NULL;
+	int r = prepare_one(q, statements, i, &statement);
+
+	q->table.filter = fl_query_table_usable(&q->table, fl_lift_filter(q->lift, i));
+	return carry_out(q, r, &statement);
 }
 
 static int ask_one(struct query *q, fl_duck statements, idx_t i)
 {
-	fl_duck statement = NULL;
-	int r, type;
+	struct fl_push *push FL_CLEANUP(fl_push_free) = NULL;
+	const struct fl_filter *lifted = fl_lift_filter(q->lift, i);
+	const char *sql = q->conf->sql;
+	int r = 0;
 
-	q->table.filter = fl_query_table_usable(&q->table, fl_lift_filter(q->lift, i));
-	if (q->d.prepare_extracted_statement(q->connection, statements, i, &statement)) {
-		r = failed(q, q->d.prepare_error(statement));
-	} else {
-		type = q->d.prepared_statement_type(statement);
-		r = run_pending(q, statement);
-		if (!r && type == FL_DUCK_STATEMENT_EXPLAIN && !strcmp(q->conf->output, "table"))
-			r = explain(q);
+	q->table.filter = fl_query_table_usable(&q->table, lifted);
+	if (fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
+		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql,
+				(size_t)(fl_tree_after_explain(sql) - sql));
+	if (!r && push) {
+		r = ask_groups(q, push);
+		if (!r || !q->grouped.too_large)
+			return r;
+		fl_error_clear();
+		r = 0;
 	}
-	q->d.destroy_prepare(&statement);
-	return r;
+	return r ? r : ask_engine(q, statements, i);
 }
 
 static int ask(struct query *q)

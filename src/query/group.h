@@ -42,12 +42,13 @@ struct fl_groups;
 
 /* Ordered by a measure, the greatest first, or by the keys; what is equal always by the keys. */
 #define FL_GROUP_BY_KEYS (-1)
+#define FL_GROUP_UNORDERED (-2) /* no order, and no limit */
 struct fl_group_conf {
 	enum fl_group_type key[FL_GROUP_KEYS];
 	size_t n_keys;
 	struct fl_group_measure measure[FL_GROUP_MEASURES];
 	size_t n_measures;
-	int order;       /* a measure's number, or FL_GROUP_BY_KEYS */
+	int order;       /* a measure's number, FL_GROUP_BY_KEYS, or FL_GROUP_UNORDERED */
 	uint64_t limit;  /* groups; 0: all */
 	uint64_t memory; /* bytes of all tables together */
 	const char *tmp; /* directory of temporary files */

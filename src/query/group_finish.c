@@ -376,7 +376,8 @@ static int collect(struct merger *all, struct merge *m, unsigned threads)
 			memcpy(g->rows + g->n_rows * g->out.row_bytes, m[i].kept.rows, m[i].kept.n * g->out.row_bytes);
 		g->n_rows += m[i].kept.n;
 	}
-	qsort_r(g->rows, g->n_rows, g->out.row_bytes, compare_rows, g);
+	if (g->conf.order != FL_GROUP_UNORDERED)
+		qsort_r(g->rows, g->n_rows, g->out.row_bytes, compare_rows, g);
 	if (g->conf.limit && g->n_rows > g->conf.limit)
 		g->n_rows = g->conf.limit;
 	return 0;

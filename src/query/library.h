@@ -150,6 +150,7 @@ enum fl_duck_pending { FL_DUCK_PENDING_READY, FL_DUCK_PENDING_MORE, FL_DUCK_PEND
 	X(int, register_table_function, (fl_duck, fl_duck))                                                            \
 	X(void *, bind_get_extra_info, (fl_duck))                                                                      \
 	X(void, bind_add_result_column, (fl_duck, const char *, fl_duck))                                              \
+	X(void, bind_set_error, (fl_duck, const char *))                                                               \
 	X(void *, init_get_extra_info, (fl_duck))                                                                      \
 	X(void, init_set_init_data, (fl_duck, void *, fl_duck_free_fn))                                                \
 	X(idx_t, init_get_column_count, (fl_duck))                                                                     \

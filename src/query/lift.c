@@ -17,9 +17,14 @@
 #define IN_MAX 256 /* values of one IN list that are worth a condition each */
 #define SQL_MAX (64u << 20)
 
+struct lifted {
+	struct fl_filter *filter;
+	bool exact;
+};
 struct fl_lift {
 	size_t n;
-	struct fl_filter **filter;
+	struct lifted *of;
+	json_t *root;
 };
 
 /* What one statement's tree holds. */
@@ -28,6 +33,7 @@ struct tree {
 	fl_duck connection;
 	struct fl_filter *all; /* OR of what the references found so far need */
 	bool found, give_up;   /* a reference; one that needs every record */
+	bool exact;            /* all that was asked so far is in the filter */
 	const json_t *aliases; /* select list of the SELECT in hand */
 	const char *alias;     /* of the view in the SELECT in hand; NULL: its own name */
 	const char *view;
@@ -217,6 +223,16 @@ static bool cidr_of_pattern(const char *pattern, struct fl_cidr *ret)
 	return !fl_cidr_parse(text, strlen(text), ret);
 }
 
+/* 010.0.0.1 and 2001:DB8::1 are equal to no text of the view. */
+static bool is_as_printed(const char *text, const struct fl_cidr *address)
+{
+	bool v6 = strchr(text, ':');
+	char printed[FL_ADDR_TEXT_MAX];
+	size_t n = (size_t)(fl_addr_print(printed, &address->base, v6) - printed);
+
+	return n == strlen(text) && !memcmp(printed, text, n) && !(v6 && fl_addr_is_mapped_v4(&address->base));
+}
+
 /* A text that is compared with a number is made one first: 012 and 12 are equal then, and that is the engine's. */
 static struct fl_filter *condition(struct tree *t, const struct fl_column_def *c, enum fl_filter_op op,
 				   const struct constant *constant)
@@ -234,8 +250,10 @@ static struct fl_filter *condition(struct tree *t, const struct fl_column_def *c
 			t->r = fl_filter_number(&f, c->name, op, number);
 		break;
 	case FL_COLUMN_ADDR:
-		if (op == FL_OP_EQ && !strchr(text, '/') && !fl_cidr_parse(text, strlen(text), &address))
+		if (op == FL_OP_EQ && !strchr(text, '/') && !fl_cidr_parse(text, strlen(text), &address)) {
 			t->r = fl_filter_cidr(&f, c->name, &address);
+			t->exact = t->exact && is_as_printed(text, &address);
+		}
 		break;
 	default:
 		if (op == FL_OP_EQ && *text)
@@ -313,6 +331,7 @@ static struct fl_filter *computed(struct tree *t, const struct fl_column_def *c,
 	/* A text becomes a date whatever its time of day is. */
 	if (lower && unit == UNIT_DATE)
 		number -= number % DAY;
+	t->exact = false;
 	if (lower)
 		t->r = fl_filter_number(&a, c->name, FL_OP_GE, number);
 	if (!t->r && upper)
@@ -366,6 +385,7 @@ static struct fl_filter *lift_between(struct tree *t, const json_t *e)
 		return NULL;
 	a = condition(t, &column, FL_OP_GE, &lower);
 	b = t->r ? NULL : condition(t, &column, FL_OP_LE, &upper);
+	t->exact = t->exact && a && b;
 	return both(t, a, b);
 }
 
@@ -447,8 +467,7 @@ static struct fl_filter *lift_conjunction(struct tree *t, const json_t *e, unsig
 	return all;
 }
 
-/* What a row for which e is true fulfils; NULL: nothing is known. */
-static struct fl_filter *lift(struct tree *t, const json_t *e, unsigned depth)
+static struct fl_filter *lift_class(struct tree *t, const json_t *e, unsigned depth)
 {
 	const char *class = fl_tree_text(e, "class"), *type = fl_tree_text(e, "type");
 
@@ -463,6 +482,15 @@ static struct fl_filter *lift(struct tree *t, const json_t *e, unsigned depth)
 	if (!strcmp(type, "COMPARE_IN"))
 		return lift_in(t, e);
 	return !strcmp(class, "FUNCTION") ? lift_function(t, e) : NULL;
+}
+
+/* What a row for which e is true fulfils; NULL: nothing is known. */
+static struct fl_filter *lift(struct tree *t, const json_t *e, unsigned depth)
+{
+	struct fl_filter *f = lift_class(t, e, depth);
+
+	t->exact = t->exact && f;
+	return f;
 }
 
 /* ---- references ---- */
@@ -494,6 +522,11 @@ static bool is_changed(const json_t *from)
 {
 	return json_is_object(json_object_get(from, "sample")) ||
 	       json_array_size(json_object_get(from, "column_name_alias"));
+}
+
+bool fl_lift_is_view(const json_t *from)
+{
+	return is_reference(from) && !is_changed(from);
 }
 
 static void add_reference(struct tree *t, const json_t *select)
@@ -555,36 +588,42 @@ static void walk(struct tree *t, const json_t *o, bool direct, unsigned depth)
 	    walk(t, child, direct && !strcmp(key, "from_table"), depth + 1);
 }
 
-static int lift_statement(struct tree *t, const json_t *statement, struct fl_filter **ret)
+static int lift_statement(struct tree *t, const json_t *statement, struct lifted *ret)
 {
+	const json_t *node = json_object_get(statement, "node");
+
 	t->all = NULL;
 	t->found = t->give_up = false;
-	walk(t, json_object_get(statement, "node"), false, 0);
+	t->exact = true;
+	walk(t, node, false, 0);
 	if (t->give_up || t->r)
 		fl_filter_free(&t->all);
-	*ret = t->all;
+	ret->filter = t->all;
+	/* Nothing asked for is lifted whole, too. */
+	ret->exact = !t->r && (t->all ? t->exact : !json_is_object(json_object_get(node, "where_clause")));
 	return t->r;
 }
 
 int fl_lift_new(struct fl_lift **ret, const struct fl_duckdb *d, fl_duck connection, const char *sql)
 {
 	struct tree t = {.d = d, .connection = connection};
-	struct fl_lift *l FL_CLEANUP(fl_lift_free) = NULL;
-	json_t *root = fl_tree_of(d, connection, sql), *statements = json_object_get(root, "statements");
-	size_t n = json_array_size(statements);
+	struct fl_lift *l FL_CLEANUP(fl_lift_free) = calloc(1, sizeof *l);
+	const json_t *statements;
+	size_t n;
 
 	*ret = NULL;
-	if (n) {
-		l = calloc(1, sizeof *l);
-		if (l)
-			l->filter = calloc(n, sizeof *l->filter);
-		t.r = l && l->filter ? 0 : -ENOMEM;
-	}
+	if (!l)
+		return -ENOMEM;
+	l->root = fl_tree_of(d, connection, sql);
+	statements = json_object_get(l->root, "statements");
+	n = json_array_size(statements);
+	l->of = calloc(n ? n : 1, sizeof *l->of);
+	if (!l->of)
+		return -ENOMEM;
 	for (size_t i = 0; !t.r && i < n; i++) {
 		l->n = i + 1;
-		lift_statement(&t, json_array_get(statements, i), &l->filter[i]);
+		lift_statement(&t, json_array_get(statements, i), &l->of[i]);
 	}
-	json_decref(root);
 	if (t.r)
 		return t.r;
 	*ret = l;
@@ -597,13 +636,24 @@ void fl_lift_free(struct fl_lift **l)
 	if (!*l)
 		return;
 	for (size_t i = 0; i < (*l)->n; i++)
-		fl_filter_free(&(*l)->filter[i]);
-	free((*l)->filter);
+		fl_filter_free(&(*l)->of[i].filter);
+	free((*l)->of);
+	json_decref((*l)->root);
 	free(*l);
 	*l = NULL;
 }
 
 const struct fl_filter *fl_lift_filter(const struct fl_lift *l, size_t statement)
 {
-	return l && statement < l->n ? l->filter[statement] : NULL;
+	return l && statement < l->n ? l->of[statement].filter : NULL;
+}
+
+bool fl_lift_is_exact(const struct fl_lift *l, size_t statement)
+{
+	return l && statement < l->n && l->of[statement].exact;
+}
+
+const json_t *fl_lift_statement(const struct fl_lift *l, size_t statement)
+{
+	return l ? json_array_get(json_object_get(l->root, "statements"), statement) : NULL;
 }

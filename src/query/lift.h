@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "query/library.h"
@@ -17,3 +18,7 @@ int fl_lift_new(struct fl_lift **ret, const struct fl_duckdb *d, fl_duck connect
 void fl_lift_free(struct fl_lift **l);
 /* Of the statement of this number; NULL: every record may be needed. */
 const struct fl_filter *fl_lift_filter(const struct fl_lift *l, size_t statement);
+/* What passes the filter is what the WHERE of the statement's only reference lets pass, no more. */
+bool fl_lift_is_exact(const struct fl_lift *l, size_t statement);
+const json_t *fl_lift_statement(const struct fl_lift *l, size_t statement); /* its tree; NULL: there is none */
+bool fl_lift_is_view(const json_t *from);                                   /* plainly, with nothing changed */

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/grid.h"
 #include "base/json.h"
 #include "query/value.h"
@@ -45,7 +44,7 @@ struct form {
 
 static int flush(struct printer *p)
 {
-	int r = fl_write_all(p->fd, p->out.data, p->out.len);
+	int r = fl_grid_write(p->fd, p->out.data, p->out.len);
 
 	fl_buf_reset(&p->out);
 	return r ? fl_fail(r, "standard output: %s", strerror(-r)) : 0;

@@ -109,22 +109,86 @@ int fl_stage_finish(struct fl_stage *s)
 	return r ? r : fl_stage_finish(s->next);
 }
 
+/* ---- batches, by threads ---- */
+
+struct readers {
+	struct fl_scan *scan;
+	fl_batch_fn fn;
+	void *ctx;
+	_Atomic(int) failed;
+	char failure[1024];
+};
+
+struct worker {
+	struct readers *all;
+	unsigned number;
+	pthread_t thread;
+	bool started;
+};
+
+static int read_all(const struct worker *w)
+{
+	struct fl_scan_reader *reader FL_CLEANUP(fl_scan_reader_free) = NULL;
+	const struct fl_batch *b;
+	int r = fl_scan_reader_new(&reader, w->all->scan);
+
+	while (!r && !atomic_load_explicit(&w->all->failed, memory_order_relaxed)) {
+		r = fl_scan_next(reader, &b);
+		if (r <= 0)
+			return r;
+		r = w->all->fn(w->all->ctx, w->number, reader, b);
+	}
+	return r;
+}
+
+static void *work(void *ctx)
+{
+	struct worker *w = ctx;
+	int r = read_all(w), none = 0;
+
+	if (r && atomic_compare_exchange_strong(&w->all->failed, &none, r))
+		snprintf(w->all->failure, sizeof w->all->failure, "%s", fl_error_text(r));
+	return NULL;
+}
+
+int fl_pass_batches(struct fl_scan *scan, unsigned threads, fl_batch_fn fn, void *ctx)
+{
+	struct readers all = {.scan = scan, .fn = fn, .ctx = ctx};
+	struct worker *w FL_CLEANUP(fl_freep) = calloc(threads, sizeof *w);
+
+	if (!w)
+		return -ENOMEM;
+	for (unsigned i = 0; i < threads; i++)
+		w[i] = (struct worker){.all = &all, .number = i};
+	for (unsigned i = 1; i < threads; i++)
+		w[i].started = !pthread_create(&w[i].thread, NULL, work, &w[i]);
+	work(&w[0]);
+	for (unsigned i = 1; i < threads; i++)
+		if (w[i].started)
+			pthread_join(w[i].thread, NULL);
+	return atomic_load(&all.failed) ? fl_fail(atomic_load(&all.failed), "%s", all.failure) : 0;
+}
+
 /* ---- the pass ---- */
 
 struct pass {
 	const struct fl_pass_conf *conf;
 	struct fl_scan *scan;
 	struct fl_derive_conf derive;
-	_Atomic(int) failed;
-	char failure[1024];
+	struct {
+		struct fl_derive *derive;
+		bool saw[FL_NEEDS];
+		struct fl_odd_times odd;
+	} of[FL_GROUP_THREADS];
 };
 
-struct worker {
-	struct pass *pass;
-	unsigned number;
-	pthread_t thread;
-	bool started, saw[FL_NEEDS];
-};
+static void free_pass(struct pass **p)
+{
+	for (unsigned i = 0; *p && i < FL_GROUP_THREADS; i++)
+		fl_derive_free(&(*p)->of[i].derive);
+	free(*p);
+	*p = NULL;
+}
 
 void fl_passed_free(struct fl_passed *p)
 {
@@ -141,24 +205,24 @@ int fl_pass_open(struct fl_scan **ret, const struct fl_pass_conf *conf, unsigned
 	return r;
 }
 
-static void look(struct worker *w, const struct fl_batch *b)
+static void look(const struct pass *p, bool saw[FL_NEEDS], const struct fl_batch *b)
 {
 	for (size_t i = 0; i < FL_NEEDS; i++) {
-		int at = w->pass->derive.position[i];
+		int at = p->derive.position[i];
 		const struct fl_column *c;
 
-		if (at < 0 || w->saw[i])
+		if (at < 0 || saw[i])
 			continue;
 		c = &b->column[at];
-		for (uint32_t row = 0; row < b->n && !w->saw[i]; row += 64) {
+		for (uint32_t row = 0; row < b->n && !saw[i]; row += 64) {
 			uint64_t rows = b->n - row < 64 ? (UINT64_C(1) << (b->n - row)) - 1 : UINT64_MAX;
 
-			w->saw[i] = !c->any_null || (~c->null[row / 64] & rows);
+			saw[i] = !c->any_null || (~c->null[row / 64] & rows);
 		}
 	}
 }
 
-static int feed_job(struct worker *w, const struct fl_pass_job *j, struct fl_derive *d, const struct fl_batch *b)
+static int feed_job(const struct fl_pass_job *j, unsigned thread, struct fl_derive *d, const struct fl_batch *b)
 {
 	struct fl_group_vector key[FL_GROUP_KEYS], measure[FL_GROUP_MEASURES];
 
@@ -166,39 +230,34 @@ static int feed_job(struct worker *w, const struct fl_pass_job *j, struct fl_der
 		fl_derive_key(d, (enum fl_key_name)j->key[k], &key[k]);
 	for (size_t m = 0; m < j->n_metrics; m++)
 		fl_derive_metric(d, (enum fl_metric)j->metric[m], &measure[m]);
-	return fl_group_add(fl_groups_worker(j->stage->groups, w->number), b->n, key, measure);
+	return fl_group_add(fl_groups_worker(j->stage->groups, thread), b->n, key, measure);
 }
 
-static int read_all(struct worker *w)
+static void note_odd(struct fl_odd_times *odd, const struct fl_derive *d, const struct fl_scan_reader *reader)
 {
-	const struct fl_pass_conf *c = w->pass->conf;
-	struct fl_scan_reader *reader FL_CLEANUP(fl_scan_reader_free) = NULL;
-	struct fl_derive *d FL_CLEANUP(fl_derive_free) = NULL;
-	const struct fl_batch *b;
-	int r = fl_scan_reader_new(&reader, w->pass->scan);
+	const char *column;
+	uint64_t time, n = fl_derive_odd_times(d, &column, &time);
 
-	r = r ? r : fl_derive_new(&d, &w->pass->derive);
-	while (!r && !atomic_load_explicit(&w->pass->failed, memory_order_relaxed)) {
-		r = fl_scan_next(reader, &b);
-		if (r <= 0)
-			return r;
-		r = 0;
-		look(w, b);
-		fl_derive_begin(d, b);
-		for (size_t i = 0; i < c->n_jobs && !r; i++)
-			r = feed_job(w, &c->job[i], d, b);
-	}
+	if (n > odd->n && !odd->n)
+		snprintf(odd->example, sizeof odd->example, "%s %llu in %s", column, (unsigned long long)time,
+			 fl_scan_reader_source(reader));
+	odd->n = n;
+}
+
+static int feed(void *ctx, unsigned thread, const struct fl_scan_reader *reader, const struct fl_batch *b)
+{
+	struct pass *p = ctx;
+	struct fl_derive **d = &p->of[thread].derive;
+	int r = *d ? 0 : fl_derive_new(d, &p->derive);
+
+	if (r)
+		return r;
+	look(p, p->of[thread].saw, b);
+	fl_derive_begin(*d, b);
+	for (size_t i = 0; i < p->conf->n_jobs && !r; i++)
+		r = feed_job(&p->conf->job[i], thread, *d, b);
+	note_odd(&p->of[thread].odd, *d, reader);
 	return r;
-}
-
-static void *work(void *ctx)
-{
-	struct worker *w = ctx;
-	int r = read_all(w), none = 0;
-
-	if (r && atomic_compare_exchange_strong(&w->pass->failed, &none, r))
-		snprintf(w->pass->failure, sizeof w->pass->failure, "%s", fl_error_text(r));
-	return NULL;
 }
 
 static int select_columns(struct pass *p)
@@ -236,39 +295,34 @@ static int bind_local(struct pass *p, struct fl_filter_bound **ret)
 	return fl_filter_bind(ret, p->conf->local, def, n);
 }
 
-static int run_threads(struct pass *p, unsigned threads, struct fl_passed *ret)
-{
-	struct worker *w FL_CLEANUP(fl_freep) = calloc(threads, sizeof *w);
-
-	if (!w)
-		return -ENOMEM;
-	for (unsigned i = 0; i < threads; i++)
-		w[i] = (struct worker){.pass = p, .number = i};
-	for (unsigned i = 1; i < threads; i++)
-		w[i].started = !pthread_create(&w[i].thread, NULL, work, &w[i]);
-	work(&w[0]);
-	for (unsigned i = 1; i < threads; i++)
-		if (w[i].started)
-			pthread_join(w[i].thread, NULL);
-	for (unsigned i = 0; i < threads; i++)
-		for (size_t k = 0; k < FL_NEEDS; k++)
-			ret->saw[k] |= w[i].saw[k];
-	return atomic_load(&p->failed) ? fl_fail(atomic_load(&p->failed), "%s", p->failure) : 0;
-}
-
 int fl_pass_run(struct fl_scan *scan, const struct fl_pass_conf *conf, unsigned threads, struct fl_passed *ret)
 {
-	struct pass p = {.conf = conf, .scan = scan, .derive.bucket = conf->bucket};
+	struct pass *p FL_CLEANUP(free_pass) = calloc(1, sizeof *p);
 	struct fl_filter_bound *local FL_CLEANUP(fl_filter_bound_free) = NULL;
-	int r = select_columns(&p);
+	int r;
 
+	if (!p)
+		return -ENOMEM;
+	p->conf = conf;
+	p->scan = scan;
+	p->derive.bucket = conf->bucket;
+	r = select_columns(p);
 	if (!r && conf->local) {
-		r = bind_local(&p, &local);
-		p.derive.local = local;
+		r = bind_local(p, &local);
+		p->derive.local = local;
 	}
-	r = r ? r : run_threads(&p, threads, ret);
+	r = r ? r : fl_pass_batches(scan, threads, feed, p);
 	if (r)
 		return r;
+	for (unsigned i = 0; i < threads; i++) {
+		const struct fl_odd_times *odd = &p->of[i].odd;
+
+		for (size_t k = 0; k < FL_NEEDS; k++)
+			ret->saw[k] |= p->of[i].saw[k];
+		if (odd->n && !ret->odd.n)
+			memcpy(ret->odd.example, odd->example, sizeof ret->odd.example);
+		ret->odd.n += odd->n;
+	}
 	fl_scan_report(scan, &ret->report);
 	ret->faults = fl_scan_fault_count(scan);
 	for (size_t i = 0; i < FL_MIN(ret->faults, (size_t)FL_SCAN_FAULTS); i++)

@@ -35,8 +35,13 @@ struct fl_passed {
 	struct fl_scan_report report;
 	char *fault[FL_SCAN_FAULTS];
 	size_t faults;
+	struct fl_odd_times odd;
 };
 void fl_passed_free(struct fl_passed *p);
+
+/* fn for every batch, by several threads, each with its number; the first failure ends all. */
+typedef int (*fl_batch_fn)(void *ctx, unsigned thread, const struct fl_scan_reader *reader, const struct fl_batch *b);
+int fl_pass_batches(struct fl_scan *scan, unsigned threads, fl_batch_fn fn, void *ctx);
 
 /* Opens the sources; *ret_threads is for the groupings' conf. Then runs the pass, which ends it. */
 int fl_pass_open(struct fl_scan **ret, const struct fl_pass_conf *conf, unsigned *ret_threads);

@@ -13,7 +13,9 @@ struct fl_query_conf {
 	const char *sql;
 	const struct fl_scan_conf *scan; /* the sources, and what stops the question */
 	bool read_only;                  /* SELECT and EXPLAIN alone, and no file but the sources */
-	const char *output;              /* "table", "json", "csv", "text" */
+	uint64_t memory;       /* bytes for DuckDB, half as many for groups of our own engine; 0: DuckDB's default */
+	uint64_t group_memory; /* bytes, where memory is 0 */
+	const char *output;    /* "table", "json", "csv", "text" */
 	int out_fd;
 };
 /* What the sources had wrong: the answer stands, without what could not be read. */

@@ -135,6 +135,7 @@ static int collect(struct fl_summary *s, struct fl_stage *stage, struct fl_passe
 	add_gaps(s, stage[BY_MINUTE].groups);
 	memcpy(s->saw, passed->saw, sizeof s->saw);
 	s->report = passed->report;
+	s->odd = passed->odd;
 	for (size_t i = 0; i < FL_MIN(passed->faults, (size_t)FL_SCAN_FAULTS) && !r; i++)
 		r = fl_buf_printf(&s->faults, "%s\n", passed->fault[i] ? passed->fault[i] : "");
 	if (!r && passed->faults > FL_SCAN_FAULTS)

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/error.h"
 
@@ -32,6 +33,9 @@ static void add_report(struct fl_query_table *t, struct fl_scan *scan)
 	t->report.files += r.files;
 	t->report.files_pruned += r.files_pruned;
 	t->report.bytes += r.bytes;
+	t->report.row_groups_pruned += r.row_groups_pruned;
+	t->report.row_groups_bloom += r.row_groups_bloom;
+	t->report.rows_pruned += r.rows_pruned;
 	t->report.records += r.records;
 	t->report.malformed += r.malformed;
 	t->report.bad_values += r.bad_values;
@@ -42,7 +46,14 @@ static void add_report(struct fl_query_table *t, struct fl_scan *scan)
 			fl_buf_add(&t->faults, "\n", 1);
 }
 
-static int sql_type(const struct fl_column_def *d)
+void fl_query_table_report(struct fl_query_table *t, struct fl_scan *scan)
+{
+	pthread_mutex_lock(&runs_lock);
+	add_report(t, scan);
+	pthread_mutex_unlock(&runs_lock);
+}
+
+int fl_query_table_type(const struct fl_column_def *d)
 {
 	if (d->own == FL_OWN_PROVISIONAL)
 		return FL_DUCK_BOOLEAN;
@@ -106,8 +117,13 @@ static int look(struct fl_query_table *t)
 	int r = fl_scan_open(&t->first, t->conf, t->filter);
 
 	t->first_filter = t->filter;
-	if (!r)
+	if (!r) {
+		struct fl_scan_report report;
+
+		fl_scan_report(t->first, &report);
+		t->left_out = report.files_pruned || report.directories_pruned;
 		r = fl_scan_columns(t->first, &columns, &n);
+	}
 	if (!r && t->filter && !any_of_records(columns, n)) { /* everything is passed over, and nothing was looked at */
 		struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
 
@@ -125,7 +141,7 @@ static void on_bind(fl_duck info)
 	const struct fl_query_table *t = d->bind_get_extra_info(info);
 
 	for (size_t i = 0; i < t->n_columns; i++) {
-		fl_duck type = d->create_logical_type(sql_type(&t->column[i]));
+		fl_duck type = d->create_logical_type(fl_query_table_type(&t->column[i]));
 
 		d->bind_add_result_column(info, t->name[i], type);
 		d->destroy_logical_type(&type);
@@ -146,16 +162,14 @@ static void free_run(void *data)
 	struct run *run = data;
 
 	if (run->scan) {
-		pthread_mutex_lock(&runs_lock);
-		add_report(run->table, run->scan);
-		pthread_mutex_unlock(&runs_lock);
+		fl_query_table_report(run->table, run->scan);
 	}
 	fl_scan_close(&run->scan);
 	free(run);
 }
 
 /* A statement may name the view twice, or be carried out twice: each run has a scan of its own. */
-static int take_scan(struct fl_query_table *t, struct fl_scan **ret)
+int fl_query_table_scan(struct fl_query_table *t, struct fl_scan **ret)
 {
 	pthread_mutex_lock(&runs_lock);
 	if (t->first && t->first_filter == t->filter) {
@@ -187,7 +201,7 @@ static void on_init(fl_duck info)
 			run->at[i] = (int16_t)n;
 			want[n++] = t->column[column];
 		}
-		r = take_scan(t, &run->scan);
+		r = fl_query_table_scan(t, &run->scan);
 	}
 	if (!r)
 		r = fl_scan_select(run->scan, want, n, t->filter);
@@ -238,15 +252,24 @@ static void fill_nulls(const struct fl_duckdb *d, const struct fl_column *c, uin
 		validity[w] = ~c->null[w];
 }
 
-static void set_text(const struct fl_duckdb *d, fl_duck vector, struct fl_duck_string *at, uint32_t row, const char *p,
-		     size_t n)
+void fl_query_set_text(fl_duck vector, void *data, uint32_t row, const char *p, size_t n)
 {
+	struct fl_duck_string *at = data;
+
 	if (n > INLINE_MAX) {
-		d->vector_assign_string_element_len(vector, row, p, n);
+		fl_duckdb_loaded()->vector_assign_string_element_len(vector, row, p, n);
 		return;
 	}
 	at[row] = (struct fl_duck_string){.length = (uint32_t)n};
 	memcpy((char *)&at[row] + offsetof(struct fl_duck_string, prefix), p, n);
+}
+
+void fl_query_set_null(fl_duck vector, uint32_t row)
+{
+	const struct fl_duckdb *d = fl_duckdb_loaded();
+
+	d->vector_ensure_validity_writable(vector);
+	d->vector_get_validity(vector)[row / 64] &= ~(UINT64_C(1) << (row % 64));
 }
 
 static void fill_texts(const struct fl_duckdb *d, const struct fl_column *c, uint32_t n, fl_duck vector)
@@ -261,17 +284,17 @@ static void fill_texts(const struct fl_duckdb *d, const struct fl_column *c, uin
 		case FL_COLUMN_ADDR: {
 			const char *end = fl_addr_print(text, &c->addr[i], c->v6 && (c->v6[i / 64] >> (i % 64) & 1));
 
-			set_text(d, vector, at, i, text, (size_t)(end - text));
+			fl_query_set_text(vector, at, i, text, (size_t)(end - text));
 			break;
 		}
 		case FL_COLUMN_CODE: {
 			const char *name = c->def.codes[c->code[i]];
 
-			set_text(d, vector, at, i, name, strlen(name));
+			fl_query_set_text(vector, at, i, name, strlen(name));
 			break;
 		}
 		default:
-			set_text(d, vector, at, i, c->text[i].p, c->text[i].n);
+			fl_query_set_text(vector, at, i, c->text[i].p, c->text[i].n);
 		}
 	}
 }
@@ -280,7 +303,7 @@ static void fill_numbers(const struct fl_duckdb *d, const struct fl_column *c, u
 {
 	void *data = d->vector_get_data(vector);
 
-	switch (sql_type(&c->def)) {
+	switch (fl_query_table_type(&c->def)) {
 	case FL_DUCK_BOOLEAN:
 		for (uint32_t i = 0; i < n; i++)
 			((bool *)data)[i] = c->u64[i] != 0;
@@ -367,6 +390,20 @@ const struct fl_filter *fl_query_table_usable(const struct fl_query_table *t, co
 	return filter;
 }
 
+static int make_views(const struct fl_query_table *t, fl_duck connection)
+{
+	/* Where a record is from can be asked of flowlog_scan(); SELECT * shows the record. */
+	int r = fl_query_run_sql(t->d, connection,
+				 "CREATE OR REPLACE VIEW flows AS SELECT * EXCLUDE (source) FROM flowlog_scan()");
+
+	/* The name of AWS's guide, with the partition column of its table. */
+	if (!r && has_column(t, "start") && !has_column(t, "date"))
+		r = fl_query_run_sql(t->d, connection,
+				     "CREATE OR REPLACE VIEW vpc_flow_logs AS SELECT *, "
+				     "CAST(make_timestamp(start * 1000000) AS DATE) AS date FROM flows");
+	return r;
+}
+
 int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
 {
 	int r;
@@ -376,15 +413,71 @@ int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
 	t->filter = fl_query_table_usable(t, t->filter);
 	if (!r)
 		r = register_function(t, connection);
-	if (!r) /* Where a record is from can be asked of flowlog_scan(); SELECT * shows the record. */
-		r = fl_query_run_sql(t->d, connection,
-				     "CREATE VIEW flows AS SELECT * EXCLUDE (source) FROM flowlog_scan()");
-	/* The name of AWS's guide, with the partition column of its table. */
-	if (!r && has_column(t, "start") && !has_column(t, "date"))
-		r = fl_query_run_sql(t->d, connection,
-				     "CREATE VIEW vpc_flow_logs AS SELECT *, "
-				     "CAST(make_timestamp(start * 1000000) AS DATE) AS date FROM flows");
-	return r;
+	return r ? r : make_views(t, connection);
+}
+
+/* ---- columns that are named alone ---- */
+
+/* A field as it is published, or NULL. */
+static const char *published(const char *name, size_t n)
+{
+	for (enum fl_log_kind kind = FL_LOG_VPC; kind <= FL_LOG_TGW; kind++)
+		for (unsigned i = 0; i < fl_field_count(kind); i++) {
+			const char *column = fl_field_at(kind, i)->column;
+
+			if (strlen(column) == n && !strncasecmp(column, name, n))
+				return column;
+		}
+	return NULL;
+}
+
+/* Of the columns of files that were left out. */
+static int learn_left_out(struct fl_query_table *t, const char *name, size_t n)
+{
+	struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
+	const struct fl_column_def *columns;
+	size_t n_columns = 0, before = t->n_columns;
+	int r = fl_scan_open(&whole, t->conf, NULL);
+
+	t->looked_wide = true;
+	r = r ? r : fl_scan_columns(whole, &columns, &n_columns);
+	for (size_t i = 0; i < n_columns && !r; i++)
+		if (strlen(columns[i].name) == n && !strncasecmp(columns[i].name, name, n) &&
+		    !has_column(t, columns[i].name))
+			r = keep_column(t, &columns[i]);
+	return r ? r : t->n_columns > before;
+}
+
+static int learn(struct fl_query_table *t, const char *name, size_t n)
+{
+	const char *column = published(name, n);
+	struct fl_column_def d;
+	int r;
+
+	if (!column)
+		return t->left_out && !t->looked_wide ? learn_left_out(t, name, n) : 0;
+	if (has_column(t, column))
+		return 0;
+	fl_column_find(column, &d);
+	r = keep_column(t, &d);
+	return r ? r : 1;
+}
+
+/* What the engine does not know stands in quotes; what it proposes instead comes behind. */
+int fl_query_table_learn(struct fl_query_table *t, fl_duck connection, const char *complaint)
+{
+	const char *stop = strstr(complaint, "Candidate"), *end;
+	int r = 0;
+
+	if (!strstr(complaint, "olumn"))
+		return 0;
+	for (const char *p = complaint; !r && (p = strchr(p, '"')) && (!stop || p < stop) && (end = strchr(p + 1, '"'));
+	     p = end + 1)
+		r = learn(t, p + 1, (size_t)(end - p) - 1);
+	if (r <= 0)
+		return r;
+	r = make_views(t, connection);
+	return r ? r : 1;
 }
 
 int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
@@ -394,13 +487,22 @@ int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
 	int r = fl_buf_adds(out, "read by Flowlog where: ");
 
 	r = r ? r : t->filter ? fl_filter_print(t->filter, out) : fl_buf_adds(out, "(every record)");
-	r = r ? r : take_scan(t, &scan);
+	r = r ? r : fl_query_table_scan(t, &scan);
 	if (r)
 		return r;
 	fl_scan_report(scan, &report);
-	return fl_buf_printf(
+	r = fl_buf_printf(
 	    out, "\nfiles to read: %llu; files and directories passed over by the time in their names: %llu\n",
 	    (unsigned long long)report.files, (unsigned long long)(report.files_pruned + report.directories_pruned));
+	/* A statement that was analysed was carried out. */
+	if (r || !t->report.files)
+		return r;
+	return fl_buf_printf(out,
+			     "read: %llu bytes, %llu records; row groups passed over by statistics: %llu, by Bloom "
+			     "filters: %llu; rows passed over by indexes of pages: %llu\n",
+			     (unsigned long long)t->report.bytes, (unsigned long long)t->report.records,
+			     (unsigned long long)t->report.row_groups_pruned,
+			     (unsigned long long)t->report.row_groups_bloom, (unsigned long long)t->report.rows_pruned);
 }
 
 void fl_query_table_free(struct fl_query_table *t)

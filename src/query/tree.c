@@ -65,7 +65,7 @@ static void drop_nowhere(char *text)
 	}
 }
 
-static const char *after_explain(const char *sql)
+const char *fl_tree_after_explain(const char *sql)
 {
 	static const char *const words[] = {"explain", "analyze"};
 
@@ -89,7 +89,7 @@ json_t *fl_tree_of(const struct fl_duckdb *d, fl_duck connection, const char *sq
 	json_t *root;
 	int r = fl_buf_adds(&ask, "SELECT json_serialize_sql(");
 
-	r = r ? r : fl_sql_quote(&ask, after_explain(sql), '\'');
+	r = r ? r : fl_sql_quote(&ask, fl_tree_after_explain(sql), '\'');
 	r = r ? r : fl_buf_adds(&ask, "::VARCHAR)");
 	text = r ? NULL : fl_tree_ask(d, connection, fl_buf_cstr(&ask));
 	if (text)

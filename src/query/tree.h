@@ -10,6 +10,7 @@
 /* Member "statements" is an array. NULL: the text is not only SELECT statements, or one EXPLAIN of them; or no memory.
  */
 json_t *fl_tree_of(const struct fl_duckdb *d, fl_duck connection, const char *sql);
+const char *fl_tree_after_explain(const char *sql);         /* the statement itself */
 const char *fl_tree_text(const json_t *o, const char *key); /* "" when there is none */
 bool fl_tree_is_one_of(const char *name, const char *const *names /* ends with NULL */);
 /* First value of the first row as text, for the caller to free; NULL: none. */

@@ -17,6 +17,11 @@
 #define FL_BATCH_COLUMNS 160u /* of one scan: 54 + 36 fields, our own, and what unknown headers name */
 #define FL_BATCH_WORDS (FL_BATCH_ROWS / 64)
 
+/* No flow was recorded outside of these (1980, 2100): such a time is milliseconds, a field that was shifted, a clock
+ * that was never set, and must not make a span of centuries. */
+#define FL_TIME_EARLIEST 315532800
+#define FL_TIME_LATEST 4102444800
+
 enum fl_column_type {
 	FL_COLUMN_U64,  /* numbers; never above INT64_MAX (AWS's widest type), ports and protocols within theirs */
 	FL_COLUMN_ADDR, /* struct fl_addr */

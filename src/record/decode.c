@@ -2,6 +2,7 @@
 #include "record/fields.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -77,97 +78,96 @@ static uint8_t tcp_accumulator(uint64_t flags)
 	return (uint8_t)(flags | ((flags & 18) == 18 ? FL_TCP_SYNACK : 0));
 }
 
+/* Origins that are a number as it stands; max 0: others. */
+static const struct number {
+	uint64_t max;
+	size_t at; /* in the record */
+	uint8_t width;
+} numbers[FL_FROM_N] = {
+#define NUMBER(origin, most, member)                                                                                   \
+	[FL_FROM_##origin] = {most, offsetof(struct fl_record, member), sizeof(((struct fl_record *)NULL)->member)}
+    [FL_FROM_VERSION] = {UINT8_MAX, 0, 0}, /* the format's */
+    NUMBER(SPORT, UINT16_MAX, key.sport),  NUMBER(DPORT, UINT16_MAX, key.dport), NUMBER(PROTO, UINT8_MAX, key.proto),
+    NUMBER(PACKETS, UINT64_MAX, packets),  NUMBER(BYTES, UINT64_MAX, bytes),     NUMBER(START, INT64_MAX, start),
+    NUMBER(END, INT64_MAX, end),
+#undef NUMBER
+};
+
+static bool decode_number(const struct number *n, struct fl_str s, struct fl_record *r)
+{
+	char *to = (char *)r + n->at;
+	uint64_t v;
+
+	if (!parse_u64(s, n->max, &v))
+		return false;
+	if (n->width == 1)
+		*(uint8_t *)to = (uint8_t)v;
+	else if (n->width == 2)
+		*(uint16_t *)(void *)to = (uint16_t)v;
+	else if (n->width == 8)
+		memcpy(to, &v, sizeof v);
+	return true;
+}
+
+static bool decode_eni(const struct fl_field *f, struct fl_str s, struct fl_eni *eni)
+{
+	size_t size;
+	char *member = fl_field_eni_text(f, eni, &size);
+
+	if (s.n >= size || !is_text(s))
+		return false;
+	memcpy(member, s.p, s.n); /* the rest is zero */
+	return true;
+}
+
 static bool decode_value(const struct fl_field *f, struct fl_str s, struct fl_record *r, struct fl_eni *eni,
 			 struct fl_record_meta *meta)
 {
 	static const char *const directions[] = {"-", "ingress", "egress"}, *const types[] = {"IPv4", "IPv6", "EFA"};
 	enum fl_origin origin = fl_field_origin(f);
-	uint64_t v = 0;
 	uint8_t index = 0;
+	uint64_t v = 0;
 	bool ok = true;
-	size_t size;
-	char *member;
 
 	if (s.n == 1 && *s.p == '-')
 		return true;
+	if (numbers[origin].max)
+		return decode_number(&numbers[origin], s, r);
 	switch (origin) {
-	case FL_FROM_VERSION:
-		ok = parse_u64(s, 255, &v);
-		break;
-	case FL_FROM_RESOURCE:
-		break;
 	case FL_FROM_STATUS:
-		ok = parse_name(s, fl_status_names, FL_STATUS_N, &r->status);
-		break;
+		return parse_name(s, fl_status_names, FL_STATUS_N, &r->status);
 	case FL_FROM_ACTION:
-		ok = parse_name(s, fl_action_names, FL_ACTION_N, &r->action);
-		break;
+		return parse_name(s, fl_action_names, FL_ACTION_N, &r->action);
 	case FL_FROM_SRC:
-		ok = parse_address(s, r, &r->key.src);
-		break;
+		return parse_address(s, r, &r->key.src);
 	case FL_FROM_DST:
-		ok = parse_address(s, r, &r->key.dst);
-		break;
+		return parse_address(s, r, &r->key.dst);
 	case FL_FROM_PKT_SRC:
-		ok = parse_address(s, r, &meta->pkt_addr[0]);
 		meta->pkt_src = &meta->pkt_addr[0];
-		break;
+		return parse_address(s, r, &meta->pkt_addr[0]);
 	case FL_FROM_PKT_DST:
-		ok = parse_address(s, r, &meta->pkt_addr[1]);
 		meta->pkt_dst = &meta->pkt_addr[1];
-		break;
-	case FL_FROM_SPORT:
-		ok = parse_u64(s, UINT16_MAX, &v);
-		r->key.sport = (uint16_t)v;
-		break;
-	case FL_FROM_DPORT:
-		ok = parse_u64(s, UINT16_MAX, &v);
-		r->key.dport = (uint16_t)v;
-		break;
-	case FL_FROM_PROTO:
-		ok = parse_u64(s, UINT8_MAX, &v);
-		r->key.proto = (uint8_t)v;
-		break;
-	case FL_FROM_PACKETS:
-		ok = parse_u64(s, UINT64_MAX, &r->packets);
-		break;
-	case FL_FROM_BYTES:
-		ok = parse_u64(s, UINT64_MAX, &r->bytes);
-		break;
-	case FL_FROM_START:
-		ok = parse_u64(s, INT64_MAX, &v);
-		r->start = (int64_t)v;
-		break;
-	case FL_FROM_END:
-		ok = parse_u64(s, INT64_MAX, &v);
-		r->end = (int64_t)v;
-		break;
+		return parse_address(s, r, &meta->pkt_addr[1]);
 	case FL_FROM_TCP:
 		ok = parse_u64(s, 63, &v);
 		r->tcp = tcp_accumulator(v);
-		break;
+		return ok;
 	case FL_FROM_TYPE:
 		ok = parse_name(s, types, FL_ARRAY_LEN(types), &index);
 		r->key.dirfam |= index == 1 ? FL_KEY_V6 : 0;
-		break;
+		return ok;
 	case FL_FROM_DIR:
 		ok = parse_name(s, directions, FL_ARRAY_LEN(directions), &index);
 		r->key.dirfam |= index;
-		break;
+		return ok;
 	case FL_FROM_ENI:
-		member = fl_field_eni_text(f, eni, &size);
-		ok = s.n < size && is_text(s);
-		if (ok)
-			memcpy(member, s.p, s.n); /* the rest is zero */
-		break;
+		return decode_eni(f, s, eni);
 	case FL_FROM_META:
-		ok = is_text(s);
 		meta->text[fl_field_number(f)] = s;
-		break;
-	case FL_FROM_N:
-		break;
+		return is_text(s);
+	default: /* it is not kept */
+		return true;
 	}
-	return ok;
 }
 
 int fl_decode_record(const struct fl_format *f, const struct fl_values *v, struct fl_record *ret,

@@ -4,12 +4,17 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "scan/set.h"
 
 #define WAIT_MS 100 /* for a pipe, before somebody is asked whether to stop */
+#define FRESH_S 60  /* somebody may be writing a file for so long after its last change */
+#define ACTIVE_S 2  /* somebody is */
+#define NAP_MS 20   /* for what comes next */
+#define NAPS 5
 
 /* Of a pipe: what was looked at, then what comes. */
 static ssize_t read_pipe(void *ctx, void *buf, size_t n)
@@ -97,4 +102,31 @@ uint64_t fl_feed_lines_before(struct fl_feed *f)
 		at += (uint64_t)n;
 	}
 	return f->base;
+}
+
+static int64_t age(const struct stat *st)
+{
+	int64_t now = time(NULL);
+
+	return now > st->st_mtime ? now - st->st_mtime : 0;
+}
+
+/* A plain file that grows: its last line is the beginning of one. */
+enum fl_line_end fl_feed_line_end(const struct fl_scan_reader *r)
+{
+	const struct fl_opened *o = r->unit->opened;
+	struct stat st;
+
+	if (!o || !fl_kind_has_lines(o->kind) || o->packing || !o->regular)
+		return FL_LINE_IS_WHOLE;
+	for (unsigned i = 0; i <= NAPS; i++) {
+		if (fstat(o->fd, &st))
+			return FL_LINE_IS_WHOLE;
+		if ((uint64_t)st.st_size > o->size)
+			return FL_LINE_GOES_ON;
+		if (age(&st) > ACTIVE_S)
+			break;
+		poll(NULL, 0, NAP_MS);
+	}
+	return age(&st) <= FRESH_S ? FL_LINE_MAY_GO_ON : FL_LINE_IS_WHOLE;
 }

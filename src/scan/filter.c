@@ -299,6 +299,15 @@ int fl_filter_is_null(struct fl_filter **ret, const char *column)
 	return leaf(ret, FL_FILTER_IS_NULL, column);
 }
 
+int fl_filter_not_null(struct fl_filter **ret, const char *column)
+{
+	int r = leaf(ret, FL_FILTER_IS_NULL, column);
+
+	if (!r)
+		(*ret)->negated = true;
+	return r;
+}
+
 int fl_filter_copy(struct fl_filter **ret, const struct fl_filter *f)
 {
 	struct fl_filter *c FL_CLEANUP(fl_filter_free) = NULL;
@@ -352,6 +361,92 @@ static size_t collect(const struct fl_filter *f, const char *ret[FL_BATCH_COLUMN
 size_t fl_filter_columns(const struct fl_filter *f, const char *ret[FL_BATCH_COLUMNS])
 {
 	return f ? collect(f, ret, 0) : 0;
+}
+
+/* ---- without columns that are lacking ---- */
+
+struct assumed {
+	enum { ASSUMED_TREE, ASSUMED_TRUE, ASSUMED_FALSE } kind;
+	bool hangs; /* on what is lacking */
+	struct fl_filter *tree;
+};
+
+struct assuming {
+	fl_lacks_fn lacks;
+	void *ctx;
+};
+
+static int assume(const struct assuming *a, const struct fl_filter *f, bool negative, struct assumed *ret);
+
+static int assume_leaf(const struct assuming *a, const struct fl_filter *f, bool negative, struct assumed *ret)
+{
+	int r;
+
+	*ret = (struct assumed){0};
+	if (!a->lacks(a->ctx, f->column)) {
+		r = fl_filter_copy(&ret->tree, f);
+		return r || !negative ? r : fl_filter_not(&ret->tree, ret->tree);
+	}
+	ret->hangs = f->kind != FL_FILTER_IS_NULL;
+	ret->kind = ret->hangs || f->negated == negative ? ASSUMED_TRUE : ASSUMED_FALSE;
+	return 0;
+}
+
+/* all: every child must hold, else one of them. */
+static int assume_children(const struct assuming *a, const struct fl_filter *f, bool negative, bool all,
+			   struct assumed *ret)
+{
+	bool hangs = false, settled_hangs = true, settled = false;
+	struct fl_filter *tree = NULL;
+	int r = 0;
+
+	for (uint32_t i = 0; i < f->n && !r; i++) {
+		struct assumed one;
+
+		r = assume(a, f->child[i], negative, &one);
+		if (r)
+			break;
+		if (one.kind == (all ? ASSUMED_FALSE : ASSUMED_TRUE)) {
+			settled = true;
+			settled_hangs = settled_hangs && one.hangs;
+		}
+		hangs |= one.hangs;
+		if (one.kind == ASSUMED_TREE)
+			r = !tree ? (tree = one.tree, 0) : (all ? fl_filter_and : fl_filter_or)(&tree, tree, one.tree);
+	}
+	if (r || settled)
+		fl_filter_free(&tree);
+	*ret = (struct assumed){.tree = tree, .hangs = settled ? settled_hangs : hangs};
+	if (settled)
+		ret->kind = all ? ASSUMED_FALSE : ASSUMED_TRUE;
+	else if (!tree)
+		ret->kind = all ? ASSUMED_TRUE : ASSUMED_FALSE;
+	return r;
+}
+
+/* Depth is bounded by FL_FILTER_DEPTH. */
+static int assume(const struct assuming *a, const struct fl_filter *f, bool negative, struct assumed *ret)
+{
+	*ret = (struct assumed){0};
+	if (f->column)
+		return assume_leaf(a, f, negative, ret);
+	if (f->kind == FL_FILTER_NOT)
+		return assume(a, f->child[0], !negative, ret);
+	return assume_children(a, f, negative, (f->kind == FL_FILTER_AND) != negative, ret);
+}
+
+int fl_filter_assume(struct fl_filter **ret, bool *ret_hangs, const struct fl_filter *f, fl_lacks_fn lacks, void *ctx)
+{
+	struct assumed all = {0};
+	int r = f ? assume(&(struct assuming){lacks, ctx}, f, false, &all) : 0;
+
+	*ret = NULL;
+	*ret_hangs = !r && all.hangs && all.kind != ASSUMED_FALSE;
+	if (*ret_hangs)
+		*ret = all.tree;
+	else
+		fl_filter_free(&all.tree);
+	return r;
 }
 
 /* ---- printing: what the words of scan/words.h read as the same ---- */
@@ -429,7 +524,7 @@ static int print_node(const struct fl_filter *f, enum fl_filter_kind parent, str
 		r = fl_buf_printf(out, "%s = ", f->column);
 		return r ? r : print_quoted(f->text, f->text_n, out);
 	case FL_FILTER_IS_NULL:
-		return fl_buf_printf(out, "%s is null", f->column);
+		return fl_buf_printf(out, "%s is %snull", f->column, f->negated ? "not " : "");
 	}
 	return -EINVAL;
 }

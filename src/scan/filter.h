@@ -3,7 +3,9 @@
  * Which records are asked for: a tree of conditions on columns. Built from options, from words (scan/words.h) or from
  * the WHERE of a statement; evaluated on batches, and asked by scanners what can be passed over unread.
  *
- * A condition on a value that is null is false; NOT turns that round (two values, as in tcpdump, not three as in SQL).
+ * Three values, as in SQL: whether a condition on a value that is null holds is not known, and NOT changes nothing
+ * about that. Only records for which the whole is true pass: neither "port 22" nor "not port 22" is true of a record
+ * without ports. "is null" is always known.
  */
 #pragma once
 
@@ -34,6 +36,7 @@ int fl_filter_cidr(struct fl_filter **ret, const char *column, const struct fl_c
 int fl_filter_text(struct fl_filter **ret, const char *column, const char *text,
 		   size_t n); /* equal; also CODE columns */
 int fl_filter_is_null(struct fl_filter **ret, const char *column);
+int fl_filter_not_null(struct fl_filter **ret, const char *column);
 int fl_filter_copy(struct fl_filter **ret, const struct fl_filter *f);
 void fl_filter_free(struct fl_filter **f);
 
@@ -46,6 +49,13 @@ int fl_filter_bind(struct fl_filter_bound **ret, const struct fl_filter *f, cons
 void fl_filter_bound_free(struct fl_filter_bound **f);
 /* Sets the bits of the rows that pass, clears all others; returns their number. */
 uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *b, uint64_t ret[FL_BATCH_WORDS]);
+
+/* Whether a file lacks the column altogether. */
+typedef bool (*fl_lacks_fn)(void *ctx, const char *column);
+/* What records of a file that lacks columns fulfil when they pass, or would pass if they had the right values there:
+ * true of a column that is lacking stands in the place of what is not known. *ret NULL: every record. *ret_hangs false:
+ * what it lacks does not matter, *ret is NULL. */
+int fl_filter_assume(struct fl_filter **ret, bool *ret_hangs, const struct fl_filter *f, fl_lacks_fn lacks, void *ctx);
 
 /* ---- what scanners may pass over ---- */
 

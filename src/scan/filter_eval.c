@@ -132,10 +132,11 @@ static const struct loops *best_loops(void)
 
 /* ---- binding ---- */
 
+/* NOT is gone: it was handed down to the conditions, which then are true of the values that they are false of. Of nulls
+ * they are neither. */
 enum bound_kind {
 	BOUND_AND,
 	BOUND_OR,
-	BOUND_NOT,
 	BOUND_NEVER,
 	BOUND_ALWAYS,
 	BOUND_RANGE,
@@ -145,13 +146,14 @@ enum bound_kind {
 	BOUND_TEXT_RANGE, /* numbers and addresses in columns that nothing is known of */
 	BOUND_TEXT_CIDR,
 	BOUND_IS_NULL,
+	BOUND_NOT_NULL,
 };
 
 struct bound {
 	enum bound_kind kind;
 	uint32_t next; /* behind its own children */
 	uint32_t column;
-	bool negated;
+	bool negated; /* true of the other values */
 	enum fl_filter_form form;
 	uint8_t code;
 	uint64_t first, span;
@@ -226,23 +228,10 @@ static void bind_cidr(struct bound *b, const struct fl_filter *f, const struct f
 	memcpy(b->base, f->cidr.base.b, 16);
 }
 
-static int bind_leaf(struct bound *b, const struct fl_filter *f, const struct fl_column_def *defs, size_t n)
+static int bind_value(struct bound *b, const struct fl_filter *f, const struct fl_column_def *d)
 {
-	const struct fl_column_def *d = NULL;
-
-	for (size_t i = 0; i < n && !d; i++)
-		if (!strcmp(defs[i].name, f->column)) {
-			d = &defs[i];
-			b->column = (uint32_t)i;
-		}
-	if (!d) {
-		b->kind = f->kind == FL_FILTER_IS_NULL ? BOUND_ALWAYS : BOUND_NEVER;
-		return 0;
-	}
+	b->kind = BOUND_NEVER;
 	switch (f->kind) {
-	case FL_FILTER_IS_NULL:
-		b->kind = BOUND_IS_NULL;
-		return 0;
 	case FL_FILTER_TEXT:
 		return bind_text(b, f, d);
 	case FL_FILTER_RANGE:
@@ -251,7 +240,6 @@ static int bind_leaf(struct bound *b, const struct fl_filter *f, const struct fl
 		b->kind = f->first > f->last ? BOUND_NEVER : d->type == FL_COLUMN_U64 ? BOUND_RANGE : BOUND_TEXT_RANGE;
 		b->first = f->first;
 		b->span = f->last - f->first;
-		b->negated = f->negated;
 		return 0;
 	case FL_FILTER_CIDR:
 		if (d->type != FL_COLUMN_ADDR && d->type != FL_COLUMN_TEXT)
@@ -264,17 +252,47 @@ static int bind_leaf(struct bound *b, const struct fl_filter *f, const struct fl
 	return fl_fail(-EINVAL, "column %s has another type than the filter expects", f->column);
 }
 
-static int bind_node(struct fl_filter_bound *to, const struct fl_filter *f, const struct fl_column_def *defs, size_t n)
+static int bind_leaf(struct bound *b, const struct fl_filter *f, bool negative, const struct fl_column_def *defs,
+		     size_t n)
 {
-	struct bound *b = &to->node[to->n++];
+	const struct fl_column_def *d = NULL;
+	int r;
+
+	for (size_t i = 0; i < n && !d; i++)
+		if (!strcmp(defs[i].name, f->column)) {
+			d = &defs[i];
+			b->column = (uint32_t)i;
+		}
+	b->negated = f->negated != negative;
+	if (f->kind == FL_FILTER_IS_NULL) {
+		b->kind = d ? (b->negated ? BOUND_NOT_NULL : BOUND_IS_NULL) : b->negated ? BOUND_NEVER : BOUND_ALWAYS;
+		return 0;
+	}
+	if (!d) { /* not known of any row */
+		b->kind = BOUND_NEVER;
+		return 0;
+	}
+	r = bind_value(b, f, d);
+	if (!r && b->kind == BOUND_NEVER && b->negated)
+		b->kind = BOUND_NOT_NULL; /* no value is that one */
+	return r;
+}
+
+static int bind_node(struct fl_filter_bound *to, const struct fl_filter *f, bool negative,
+		     const struct fl_column_def *defs, size_t n)
+{
+	struct bound *b;
 	int r = 0;
 
+	if (f->kind == FL_FILTER_NOT)
+		return bind_node(to, f->child[0], !negative, defs, n);
+	b = &to->node[to->n++];
 	if (f->column) {
-		r = bind_leaf(b, f, defs, n);
+		r = bind_leaf(b, f, negative, defs, n);
 	} else {
-		b->kind = f->kind == FL_FILTER_AND ? BOUND_AND : f->kind == FL_FILTER_OR ? BOUND_OR : BOUND_NOT;
+		b->kind = (f->kind == FL_FILTER_AND) != negative ? BOUND_AND : BOUND_OR;
 		for (uint32_t i = 0; i < f->n && !r; i++)
-			r = bind_node(to, f->child[i], defs, n);
+			r = bind_node(to, f->child[i], negative, defs, n);
 	}
 	b->next = to->n;
 	return r;
@@ -291,7 +309,7 @@ int fl_filter_bind(struct fl_filter_bound **ret, const struct fl_filter *f, cons
 		return -ENOMEM;
 	b->loops = best_loops();
 	if (f) {
-		r = bind_node(b, f, defs, n);
+		r = bind_node(b, f, false, defs, n);
 		if (r)
 			return r;
 	} else {
@@ -319,6 +337,7 @@ static void clear_other_form(const struct fl_column *c, enum fl_filter_form form
 		ret[w] &= form == FL_FORM_V6 ? (c->v6 ? c->v6[w] : 0) : ~(c->v6 ? c->v6[w] : 0);
 }
 
+/* Text that is no number, or no address, is on neither side of a condition on numbers or addresses. */
 static bool text_passes(const struct bound *f, const struct fl_str *t)
 {
 	struct fl_addr a;
@@ -327,14 +346,15 @@ static bool text_passes(const struct bound *f, const struct fl_str *t)
 
 	switch (f->kind) {
 	case BOUND_TEXT:
-		return t->n == f->text_n && (!t->n || !memcmp(t->p, f->text, t->n));
+		return (t->n == f->text_n && (!t->n || !memcmp(t->p, f->text, t->n))) != f->negated;
 	case BOUND_TEXT_RANGE:
 		return fl_filter_parse_number(t->p, t->n, &v) && (v - f->first <= f->span) != f->negated;
 	default:
 		if (fl_addr_parse(t->p, t->n, &a, &v6) < 0)
 			return false;
 		v6 = v6 && fl_addr_is_mapped_v4(&a);
-		return (f->form == FL_FORM_ANY || v6 == (f->form == FL_FORM_V6)) && fl_cidr_has(&f->cidr, &a);
+		return ((f->form == FL_FORM_ANY || v6 == (f->form == FL_FORM_V6)) && fl_cidr_has(&f->cidr, &a)) !=
+		       f->negated;
 	}
 }
 
@@ -361,10 +381,12 @@ static void eval_leaf(const struct fl_filter_bound *all, const struct bound *f, 
 	case BOUND_IS_NULL:
 		memcpy(ret, c->null, words * sizeof *ret);
 		return;
+	case BOUND_NOT_NULL:
+		memset(ret, 0xff, words * sizeof *ret);
+		clear_nulls(c, words, ret);
+		return;
 	case BOUND_RANGE:
 		all->loops->range(c->u64, f->first, f->span, words, ret);
-		for (uint32_t w = 0; w < words && f->negated; w++)
-			ret[w] = ~ret[w];
 		break;
 	case BOUND_CIDR:
 		all->loops->cidr(c->addr, f->base, f->mask, words, ret);
@@ -382,6 +404,8 @@ static void eval_leaf(const struct fl_filter_bound *all, const struct bound *f, 
 		memset(ret, 0, words * sizeof *ret);
 		return;
 	}
+	for (uint32_t w = 0; w < words && f->negated; w++)
+		ret[w] = ~ret[w];
 	clear_nulls(c, words, ret);
 }
 
@@ -401,7 +425,7 @@ static void eval(const struct fl_filter_bound *all, uint32_t at, const struct fl
 	const struct bound *f = &all->node[at];
 	uint64_t other[FL_BATCH_WORDS];
 
-	if (f->kind > BOUND_NOT) {
+	if (f->kind > BOUND_OR) {
 		eval_leaf(all, f, b, words, ret);
 		return;
 	}
@@ -413,8 +437,6 @@ static void eval(const struct fl_filter_bound *all, uint32_t at, const struct fl
 		for (uint32_t w = 0; w < words; w++)
 			ret[w] = f->kind == BOUND_AND ? ret[w] & other[w] : ret[w] | other[w];
 	}
-	for (uint32_t w = 0; w < words && f->kind == BOUND_NOT; w++)
-		ret[w] = ~ret[w];
 }
 
 uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *b, uint64_t ret[FL_BATCH_WORDS])

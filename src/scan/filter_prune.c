@@ -122,7 +122,7 @@ size_t fl_filter_literals(const struct fl_filter *f, struct fl_addr ret[FL_FILTE
 
 /* ---- statistics ---- */
 
-/* What may come out for the records of a part. */
+/* What may come out for the records of a part, beside that it is not known. */
 struct outcome {
 	bool pass, fail;
 };
@@ -152,7 +152,7 @@ static struct outcome judge_text(const struct known *k, const struct fl_filter *
 
 	if (r->known) {
 		o.pass = compare(r->tmin, text, n) <= 0 && compare(r->tmax, text, n) >= 0;
-		o.fail = r->may_be_null || compare(r->tmin, text, n) || compare(r->tmax, text, n);
+		o.fail = compare(r->tmin, text, n) || compare(r->tmax, text, n);
 	}
 	if (o.pass && !may_contain(k, f, text, n))
 		o = (struct outcome){false, true};
@@ -171,7 +171,7 @@ static struct outcome judge_range(const struct known *k, const struct fl_filter 
 		bool meets = r->min <= f->last && r->max >= f->first, within = r->min >= f->first && r->max <= f->last;
 
 		o.pass = f->negated ? !within : meets;
-		o.fail = r->may_be_null || (f->negated ? meets : !within);
+		o.fail = f->negated ? meets : !within;
 	}
 	if (o.pass && !f->negated && f->first == f->last) {
 		struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(32);
@@ -222,11 +222,13 @@ static struct outcome judge_leaf(const struct known *k, const struct fl_filter *
 {
 	struct fl_column_range r = k->range(k->ctx, f->column);
 
-	if (f->kind == FL_FILTER_IS_NULL)
-		return r.known ? (struct outcome){r.may_be_null || r.all_null, !r.all_null}
-			       : (struct outcome){true, true};
+	if (f->kind == FL_FILTER_IS_NULL) {
+		struct outcome o = {!r.known || r.may_be_null || r.all_null, !r.known || !r.all_null};
+
+		return f->negated ? (struct outcome){o.fail, o.pass} : o;
+	}
 	if (r.known && r.all_null)
-		return (struct outcome){false, true};
+		return (struct outcome){false, false};
 	switch (f->kind) {
 	case FL_FILTER_RANGE:
 		return judge_range(k, f, &r);

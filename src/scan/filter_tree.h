@@ -27,7 +27,7 @@ struct fl_filter {
 	/* conditions */
 	char *column;
 	struct fl_column_def def; /* name is column */
-	bool negated;             /* RANGE: outside; a null is on neither side */
+	bool negated;             /* RANGE: outside; a null is on neither side. IS_NULL: is not */
 	enum fl_filter_form form; /* CIDR */
 	uint64_t first, last;
 	struct fl_cidr cidr;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 #include "scan/table.h"
 
@@ -164,6 +165,7 @@ void fl_opened_release(struct fl_opened **o)
 		return;
 	fl_closep(&x->fd);
 	fl_parquet_close(&x->parquet);
+	fl_remote_free(&x->remote);
 	fl_format_free(&x->format);
 	free(x->path);
 	free(x->head);
@@ -276,10 +278,52 @@ static int spool(const struct fl_scan *s, struct fl_opened *o)
 static int open_parquet(const struct fl_scan *s, struct fl_opened *o)
 {
 	struct fl_parquet_input in;
-	int r = o->regular ? 0 : spool(s, o);
+	int r = o->regular || o->remote ? 0 : spool(s, o);
+
+	if (o->remote) {
+		fl_remote_input(o->remote, &in);
+		return fl_parquet_open(&o->parquet, &in, o->path);
+	}
 
 	r = r ? r : fl_parquet_input_fd(&in, o->fd);
 	return r ? r : fl_parquet_open(&o->parquet, &in, o->path);
+}
+
+/* An object by its name, whatever version of it is read. */
+static void name_object(const char *path, struct stat *ret_id)
+{
+	ret_id->st_mode = S_IFREG;
+	ret_id->st_dev = (dev_t)fl_hash_bytes(path, strlen(path), 1);
+	ret_id->st_ino = (ino_t)fl_hash_bytes(path, strlen(path), 2) | 1;
+}
+
+/* A big Parquet object that stays where it is. 1: it is none, and is to be fetched. */
+static int open_remote(struct fl_scan *s, const struct fl_ticket *t, struct fl_opened *o, struct stat *ret_id)
+{
+	int r;
+
+	o->remote = t->remote;
+	if (t->file->where != FL_WHERE_S3 || t->fd >= 0)
+		return 1;
+	r = o->remote ? 0 : fl_remote_open(&o->remote, s, t);
+	if (r)
+		return r;
+	o->path = fl_place_path(t->place, t->file);
+	if (!o->path)
+		return -ENOMEM;
+	o->kind = FL_KIND_PARQUET;
+	o->fetched = true;
+	o->size = fl_remote_size(o->remote);
+	name_object(o->path, ret_id);
+	r = open_parquet(s, o);
+	if (r != -EBADMSG)
+		return r;
+	/* What it is then shows when all of it is here. */
+	fl_remote_free(&o->remote);
+	o->fetched = false;
+	free(o->path);
+	o->path = NULL;
+	return 1;
 }
 
 /* Descriptor, path, and which file it is: an object by its key. */
@@ -308,8 +352,7 @@ static int open_ticket(struct fl_scan *s, const struct fl_ticket *t, struct fl_o
 	o->size = (uint64_t)ret_id->st_size;
 	if (f->where == FL_WHERE_S3) {
 		o->fetched = true;
-		ret_id->st_dev = (dev_t)fl_hash_bytes(o->path, strlen(o->path), 1);
-		ret_id->st_ino = (ino_t)fl_hash_bytes(o->path, strlen(o->path), 2) | 1;
+		name_object(o->path, ret_id);
 	}
 	return o->regular || f->named ? 0 : fl_fail(-EINVAL, "%s: neither a file nor a directory", o->path);
 }
@@ -339,19 +382,25 @@ static void keep_pipe(struct fl_pipe_list *l, const struct fl_scan_file *f, stru
 static int open_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id)
 {
 	struct fl_opened *o FL_CLEANUP(fl_opened_release) = calloc(1, sizeof *o);
+	struct fl_remote *remote = t->remote;
 	int r, fd = t->fd;
 
 	if (!o) {
 		fl_closep(&fd);
+		fl_remote_free(&remote);
 		return -ENOMEM;
 	}
 	o->users = 1;
-	r = open_ticket(s, t, o, ret_id);
-	r = r ? r : judge(s, o);
-	if (!r && o->kind == FL_KIND_PARQUET)
-		r = open_parquet(s, o);
+	o->fd = -1;
+	r = open_remote(s, t, o, ret_id);
+	if (r == 1) {
+		r = open_ticket(s, t, o, ret_id);
+		r = r ? r : judge(s, o);
+		if (!r && o->kind == FL_KIND_PARQUET)
+			r = open_parquet(s, o);
+	}
 	if (r)
-		return r;
+		return r == -ECANCELED ? fl_fail(-EINTR, FL_SCAN_STOPPED) : r;
 	*ret = o;
 	o = NULL;
 	return 0;

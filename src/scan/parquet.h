@@ -26,6 +26,9 @@ struct fl_parquet_input {
 	int (*read)(void *ctx, uint64_t at, void *to, size_t n);
 	void *ctx;
 	uint64_t size;
+	/* How many of the n bytes there are at hand, without waiting for a network; NULL: all. */
+	size_t (*at_hand)(void *ctx, uint64_t at, size_t n);
+	bool far; /* small reads are dear: what can be told from the end alone is */
 };
 /* Of an open file, which must live as long. */
 int fl_parquet_input_fd(struct fl_parquet_input *ret, int fd);
@@ -42,8 +45,39 @@ uint64_t fl_parquet_file_rows(const struct fl_parquet_file *f);
 size_t fl_parquet_groups(const struct fl_parquet_file *f);
 /* As stored, of all columns. */
 uint64_t fl_parquet_group_bytes(const struct fl_parquet_file *f, size_t group);
-/* By statistics, then by Bloom filters (which may be read from the input). */
-bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, const struct fl_filter *filter);
+/* Least and greatest value of a column of numbers in a row group. False: not known, or there are only nulls. */
+bool fl_parquet_group_numbers(const struct fl_parquet_file *f, size_t group, const char *column, uint64_t *ret_min,
+			      uint64_t *ret_max);
+uint64_t fl_parquet_group_rows(const struct fl_parquet_file *f, size_t group);
+/* By its statistics alone, which the footer has. */
+bool fl_parquet_group_is_in_range(const struct fl_parquet_file *f, size_t group, const struct fl_filter *filter);
+/* And by Bloom filters, which are read from this input; NULL: the file's. */
+bool fl_parquet_group_may_pass(const struct fl_parquet_file *f, size_t group, const struct fl_filter *filter,
+			       const struct fl_parquet_input *input);
+
+/* ---- for those who fetch what a row group takes, before it is read ---- */
+#define FL_PARQUET_PIECE (256u << 10)
+struct fl_parquet_extents {
+	struct fl_parquet_extent {
+		uint64_t at;
+		size_t n;
+	} * extent;
+	size_t n, cap;
+};
+void fl_parquet_extents_free(struct fl_parquet_extents *x);
+/* First what tells which parts may pass: indexes of pages and Bloom filters. Nothing when filter is NULL. */
+int fl_parquet_group_hints(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns, size_t n,
+			   const struct fl_filter *filter, struct fl_parquet_extents *ret);
+/* Then what the reader of these columns and this filter will read, in pieces that depend on nothing but the file: the
+ * same ones for every question. input: where the indexes are read from; NULL: the file's. */
+int fl_parquet_group_data(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns, size_t n,
+			  const struct fl_filter *filter, const struct fl_parquet_input *input,
+			  struct fl_parquet_extents *ret);
+/* By offset, without what overlaps. */
+void fl_parquet_extents_sort(struct fl_parquet_extents *x);
+/* Bytes of these columns: at most so many are fetched. */
+uint64_t fl_parquet_columns_bytes(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns,
+				  size_t n);
 
 /* ---- of one thread ---- */
 struct fl_parquet_reader;
@@ -52,12 +86,15 @@ struct fl_parquet_reader;
 int fl_parquet_reader_new(struct fl_parquet_reader **ret, const struct fl_parquet_file *f,
 			  const struct fl_column_def *columns, size_t n, const struct fl_filter *filter);
 void fl_parquet_reader_free(struct fl_parquet_reader **r);
+/* Bytes come from this input from now on, and not from the file's. */
+void fl_parquet_reader_from(struct fl_parquet_reader *r, const struct fl_parquet_input *input);
 int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group);
 /* 1: rows in b (which has the reader's columns in front), at least one, valid until the next call. 0: the row group has
  * no more. -EBADMSG and others with a sentence: nor has it then. */
 int fl_parquet_next(struct fl_parquet_reader *r, struct fl_batch *b);
 struct fl_parquet_counts {
 	uint64_t records;    /* looked at: also those that were passed over by their dictionary */
+	uint64_t unread;     /* rows that were passed over by the index of pages */
 	uint64_t bad_values; /* that are none of their column's: null */
 	uint64_t bytes;      /* read */
 };

@@ -8,16 +8,28 @@
 
 /* ---- metadata ---- */
 
+/* What is said of the values of a chunk or page. */
+struct fl_pq_stats {
+	int64_t nulls;             /* -1: not known */
+	struct fl_str min, max;    /* n = 0: not known (or empty text) */
+	bool has_range, old_range; /* old: of the deprecated members, good for signed numbers only */
+	bool all_null;             /* of pages: nothing else is in it */
+};
+struct fl_pq_place {
+	uint64_t at;
+	uint32_t size;
+};
 struct fl_pq_chunk {
-	uint8_t codec; /* enum fl_parquet_codec; FL_PQ_NO_CODEC: unknown number */
+	uint8_t codec; /* enum fl_parquet_codec; may be a number that nobody knows */
 	uint8_t type;
 	bool all_dictionary; /* every data page uses the dictionary, says encoding_stats */
+	bool elsewhere;      /* encrypted, or in another file */
 	uint64_t values, size;
-	uint64_t data_at, dictionary_at; /* dictionary_at 0: none named */
-	uint64_t bloom_at;               /* 0: none */
-	int64_t nulls;                   /* -1: not known */
-	struct fl_str min, max;          /* n = 0: not known (or empty text) */
-	bool has_range, old_range;       /* old: of the deprecated members, good for signed numbers only */
+	uint64_t data_at, dictionary_at;   /* dictionary_at 0: none named */
+	uint64_t bloom_at;                 /* 0: none */
+	uint32_t bloom_size;               /* with its header; 0: not said */
+	struct fl_pq_place offsets, index; /* of its pages: where they are, what is in them; at 0: not said */
+	struct fl_pq_stats stats;
 };
 
 /* What a leaf of the schema holds, as numbers or bytes. */
@@ -56,7 +68,6 @@ struct fl_parquet_file {
 	size_t n_groups;
 	uint64_t rows;
 	struct fl_buf note;
-	struct fl_str created_by;
 	bool flowlog; /* ours: addresses are printed as ours */
 };
 const struct fl_pq_column *fl_pq_column_find(const struct fl_parquet_file *f, const char *name);
@@ -74,6 +85,39 @@ struct fl_pq_page_header {
 size_t fl_pq_parse_page_header(const void *data, size_t n, struct fl_pq_page_header *ret);
 /* Length of the header and size of the filter; false: not one that is understood. */
 bool fl_pq_parse_bloom_header(const void *data, size_t n, size_t *ret_header, size_t *ret_size);
+
+/* ---- page indexes (PageIndex.md) ---- */
+
+#define FL_PQ_INDEX_MAX (16u << 20) /* bytes of one */
+struct fl_pq_pages {
+	struct fl_pq_page {
+		uint64_t at;
+		uint32_t size, first_row;
+	} * page;
+	size_t n;
+	struct fl_pq_stats *stats; /* one a page; NULL: only where pages are is known */
+	struct fl_buf bytes;       /* what those point into */
+};
+void fl_pq_pages_free(struct fl_pq_pages *p);
+/* Of a column of a row group, with what is in its pages when that is wanted and known. False: there is no index, or
+ * none that fits the chunk: *ret is empty. */
+bool fl_pq_pages_read(struct fl_pq_pages *ret, const struct fl_parquet_file *f, const struct fl_pq_group *g,
+		      const struct fl_pq_column *c, const struct fl_parquet_input *in, bool contents);
+static inline uint64_t fl_pq_chunk_begin(const struct fl_pq_chunk *c)
+{
+	return c->dictionary_at && c->dictionary_at < c->data_at ? c->dictionary_at : c->data_at;
+}
+
+/* Rows of a row group in which, by the index of pages, some may pass. */
+struct fl_pq_span {
+	uint32_t from, to;
+};
+struct fl_pq_selection {
+	struct fl_pq_span *span; /* in order, apart from one another */
+	size_t n, cap;
+};
+int fl_pq_select(struct fl_pq_selection *ret, const struct fl_parquet_file *f, size_t group,
+		 const struct fl_filter *filter, const struct fl_parquet_input *in);
 
 /* ---- encodings: from memory with FL_PQ_PAD readable bytes behind it ---- */
 #define FL_PQ_PAD 16
@@ -133,6 +177,7 @@ struct fl_pq_dictionary {
 
 struct fl_pq_stream {
 	const struct fl_parquet_file *f;
+	const struct fl_parquet_input *input;
 	const struct fl_pq_column *column; /* NULL: the file has no such column */
 	const struct fl_pq_chunk *chunk;
 	struct fl_column_def target;
@@ -143,12 +188,15 @@ struct fl_pq_stream {
 	uint64_t at, end; /* of what is not in the window yet */
 	struct fl_buf window;
 	size_t window_from;
+	struct fl_pq_pages pages; /* where they are; empty: they are found one after the other */
+	uint64_t group_rows;
 	/* the page */
 	struct fl_pq_page_header header;
+	uint64_t first_row;   /* of the row group */
 	uint32_t rows, taken; /* of the page; taken: passed, read or not */
+	uint32_t decoded;     /* behind those taken: what is handed out stays until the stream moves on */
 	bool loaded;
-	uint32_t pending;   /* rows of a loaded page that are still to be passed over */
-	uint64_t rows_left; /* of the row group, behind this page */
+	uint32_t pending; /* rows of a loaded page that are still to be passed over */
 	struct fl_buf body;
 	const uint8_t *data, *data_end; /* values */
 	uint8_t raw;                    /* enum fl_pq_raw */
@@ -172,18 +220,16 @@ struct fl_pq_stream {
 
 int fl_pq_stream_init(struct fl_pq_stream *s);
 void fl_pq_stream_free(struct fl_pq_stream *s);
-/* Begins a row group: the first data page's header is read, the dictionary too. */
+/* Begins a row group: its dictionary is read. */
 int fl_pq_stream_group(struct fl_pq_stream *s, const struct fl_pq_chunk *chunk, uint64_t rows);
+/* To this row, which none decoded before comes after: the header of its page is read. */
+int fl_pq_stream_to(struct fl_pq_stream *s, uint64_t row);
 static inline uint32_t fl_pq_page_left(const struct fl_pq_stream *s)
 {
 	return s->rows - s->taken;
 }
-/* Rows of the current page are passed over; at its end the next one's header is read. */
-int fl_pq_stream_skip(struct fl_pq_stream *s, uint32_t n);
-/* Decodes rows of the current page (at most FL_BATCH_ROWS) into ids, numbers or bytes. To be followed by
- * fl_pq_stream_done when they have been used. */
+/* Decodes rows of the current page (at most FL_BATCH_ROWS) into ids, numbers or bytes. */
 int fl_pq_stream_decode(struct fl_pq_stream *s, uint32_t n);
-int fl_pq_stream_done(struct fl_pq_stream *s, uint32_t n);
 /* The decoded rows into a column from row 0 on: all n, or those named. */
 int fl_pq_put_rows(struct fl_pq_stream *s, struct fl_column *out, uint32_t n, const uint16_t *rows, uint32_t n_rows);
 int fl_pq_dictionary_make(struct fl_pq_stream *s, uint32_t n);
@@ -191,3 +237,9 @@ void fl_pq_dictionary_free(struct fl_pq_dictionary *d, size_t *held);
 int fl_pq_fail(const struct fl_pq_stream *s, const char *what);
 /* Makes room in a buffer against the reader's ceiling; with FL_PQ_PAD bytes behind. */
 int fl_pq_room(struct fl_pq_stream *s, struct fl_buf *b, size_t n);
+/* The page at the window's beginning, decompressed into `to`; the first `plain` bytes of it never are. */
+int fl_pq_unpack_page(struct fl_pq_stream *s, const struct fl_pq_page_header *h, size_t plain, struct fl_buf *to);
+/* The page whose header was read, unpacked: its values can be taken out. */
+int fl_pq_load(struct fl_pq_stream *s);
+/* Bytes of a value in the encoding PLAIN; 0: each has its own. */
+unsigned fl_pq_plain_width(const struct fl_pq_stream *s);

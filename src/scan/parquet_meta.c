@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Structures of parquet.thrift, read. Fields that are not needed are skipped, whatever they hold. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,153 +9,150 @@
 #include "base/thrift.h"
 #include "scan/parquet_inner.h"
 
+#define FIELD(kind, structure, member, number)                                                                         \
+	{                                                                                                              \
+		.id = (number), .into = (kind), .at = offsetof(structure, member)                                      \
+	}
+#define CALL(function, number)                                                                                         \
+	{                                                                                                              \
+		.id = (number), .into = FL_INTO_CALL, .read = (function)                                               \
+	}
+#define STRUCTURE(function, number)                                                                                    \
+	{                                                                                                              \
+		.id = (number), .into = FL_INTO_STRUCT, .read = (function)                                             \
+	}
+#define READ(t, fields, to) fl_thrift_fields(t, fields, FL_ARRAY_LEN(fields), to)
+
 /* ---- schema ---- */
 
-struct element {
-	struct fl_str name;
-	int type, repetition, converted, children; /* -1: not there */
-	int width;
-	/* logical type */
+struct meaning { /* of a leaf's values */
 	uint32_t per_second;
 	bool timestamp, date, integer, is_signed, other;
 };
+struct element {
+	struct fl_str name;
+	int32_t type, repetition, converted, children; /* -1: not there */
+	int32_t width;
+	struct meaning is;
+};
 
-static void logical_timestamp(struct fl_thrift *t, struct element *e)
+static void time_unit(struct fl_thrift *t, enum fl_thrift_type type, void *to)
 {
 	static const uint32_t per_second[] = {0, 1000, 1000000, 1000000000};
-	enum fl_thrift_type type, of;
-	int16_t id, unit;
+	struct element *e = to;
+	int16_t unit;
 
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		if (id != 2 || type != FL_THRIFT_STRUCT) {
-			fl_thrift_skip(t, type);
-			continue;
-		}
-		fl_thrift_enter(t);
-		while ((of = fl_thrift_next(t, &unit)) != FL_THRIFT_STOP) {
-			if (unit >= 1 && unit <= 3)
-				e->per_second = per_second[unit];
-			fl_thrift_skip(t, of);
-		}
-	}
-	e->timestamp = e->per_second;
-}
-
-static void logical_integer(struct fl_thrift *t, struct element *e)
-{
-	enum fl_thrift_type type;
-	int16_t id;
-
-	e->integer = true;
-	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		if (id == 2)
-			e->is_signed = fl_thrift_flag(type);
+	while ((type = fl_thrift_next(t, &unit)) != FL_THRIFT_STOP) {
+		if (unit >= 1 && unit <= 3)
+			e->is.per_second = per_second[unit];
 		fl_thrift_skip(t, type);
 	}
 }
 
-enum { LOGICAL_DECIMAL = 5, LOGICAL_DATE = 6, LOGICAL_TIME = 7, LOGICAL_TIMESTAMP = 8, LOGICAL_INTEGER = 10 };
-
-static void logical_type(struct fl_thrift *t, struct element *e)
+static void logical_timestamp(struct fl_thrift *t, enum fl_thrift_type type, void *to)
 {
-	enum fl_thrift_type type;
-	int16_t id;
+	static const struct fl_thrift_field fields[] = {STRUCTURE(time_unit, 2)};
+	struct element *e = to;
 
+	(void)type;
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		e->date |= id == LOGICAL_DATE;
-		e->other |= id == LOGICAL_DECIMAL || id == LOGICAL_TIME || id == 14 /* UUID */ || id == 15; /* half */
-		if (type == FL_THRIFT_STRUCT && id == LOGICAL_TIMESTAMP)
-			logical_timestamp(t, e);
-		else if (type == FL_THRIFT_STRUCT && id == LOGICAL_INTEGER)
-			logical_integer(t, e);
-		else
-			fl_thrift_skip(t, type);
-	}
+	READ(t, fields, e);
+	e->is.timestamp = e->is.per_second;
+}
+
+static void logical_integer(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	static const struct fl_thrift_field fields[] = {FIELD(FL_INTO_FLAG, struct element, is.is_signed, 2)};
+
+	(void)type;
+	((struct element *)to)->is.integer = true;
+	fl_thrift_enter(t);
+	READ(t, fields, to);
+}
+
+static void logical_date(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	((struct element *)to)->is.date = true;
+	fl_thrift_skip(t, type);
+}
+
+static void logical_other(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	((struct element *)to)->is.other = true;
+	fl_thrift_skip(t, type);
+}
+
+static void logical_type(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	static const struct fl_thrift_field fields[] = {
+	    CALL(logical_other, 5),                                                                   /* decimal */
+	    CALL(logical_date, 6),           CALL(logical_other, 7),                                  /* time */
+	    STRUCTURE(logical_timestamp, 8), STRUCTURE(logical_integer, 10), CALL(logical_other, 14), /* UUID */
+	    CALL(logical_other, 15),                                                                  /* half */
+	};
+
+	(void)type;
+	fl_thrift_enter(t);
+	READ(t, fields, to);
 }
 
 static void schema_element(struct fl_thrift *t, struct element *e)
 {
-	enum fl_thrift_type type;
-	int16_t id;
+	static const struct fl_thrift_field fields[] = {
+	    FIELD(FL_INTO_32, struct element, type, 1),
+	    FIELD(FL_INTO_32, struct element, width, 2),
+	    FIELD(FL_INTO_32, struct element, repetition, 3),
+	    FIELD(FL_INTO_STR, struct element, name, 4),
+	    FIELD(FL_INTO_32, struct element, children, 5),
+	    FIELD(FL_INTO_32, struct element, converted, 6),
+	    STRUCTURE(logical_type, 10),
+	};
 
 	*e = (struct element){.type = -1, .repetition = FL_PARQUET_REQUIRED, .converted = -1};
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		switch (id) {
-		case 1:
-			e->type = (int)fl_thrift_int(t, type);
-			break;
-		case 2:
-			e->width = (int)fl_thrift_int(t, type);
-			break;
-		case 3:
-			e->repetition = (int)fl_thrift_int(t, type);
-			break;
-		case 4:
-			e->name = fl_thrift_bytes(t, type);
-			break;
-		case 5:
-			e->children = (int)fl_thrift_int(t, type);
-			break;
-		case 6:
-			e->converted = (int)fl_thrift_int(t, type);
-			break;
-		case 10:
-			if (type == FL_THRIFT_STRUCT)
-				logical_type(t, e);
-			else
-				fl_thrift_skip(t, type);
-			break;
-		default:
-			fl_thrift_skip(t, type);
-		}
-	}
+	READ(t, fields, e);
 }
 
+/* What writers said before there were logical types, and mostly still do beside them. */
 static void converted_type(struct element *e)
 {
-	switch (e->converted) {
-	case FL_PARQUET_TIMESTAMP_MILLIS:
-		e->timestamp = true;
-		e->per_second = 1000;
-		break;
-	case FL_PARQUET_TIMESTAMP_MICROS:
-		e->timestamp = true;
-		e->per_second = 1000000;
-		break;
-	case FL_PARQUET_DATE:
-		e->date = true;
-		break;
-	case FL_PARQUET_UINT_8:
-	case FL_PARQUET_UINT_16:
-	case FL_PARQUET_UINT_32:
-	case FL_PARQUET_UINT_64:
-		e->integer = true;
-		e->is_signed = false;
-		break;
-	case FL_PARQUET_DECIMAL:
-	case FL_PARQUET_TIME_MILLIS:
-	case FL_PARQUET_TIME_MICROS:
-		e->other = true;
-		break;
-	default:
-		break;
-	}
+	static const struct meaning means[] = {
+	    [FL_PARQUET_DECIMAL] = {.other = true},
+	    [FL_PARQUET_DATE] = {.date = true},
+	    [FL_PARQUET_TIME_MILLIS] = {.other = true},
+	    [FL_PARQUET_TIME_MICROS] = {.other = true},
+	    [FL_PARQUET_TIMESTAMP_MILLIS] = {.timestamp = true, .per_second = 1000},
+	    [FL_PARQUET_TIMESTAMP_MICROS] = {.timestamp = true, .per_second = 1000000},
+	    [FL_PARQUET_UINT_8] = {.integer = true},
+	    [FL_PARQUET_UINT_16] = {.integer = true},
+	    [FL_PARQUET_UINT_32] = {.integer = true},
+	    [FL_PARQUET_UINT_64] = {.integer = true},
+	};
+	const struct meaning *m;
+
+	if (e->converted < 0 || (size_t)e->converted >= FL_ARRAY_LEN(means))
+		return;
+	m = &means[e->converted];
+	if (m->timestamp)
+		e->is.per_second = m->per_second;
+	e->is.timestamp |= m->timestamp;
+	e->is.date |= m->date;
+	e->is.integer |= m->integer;
+	e->is.is_signed &= !m->integer;
+	e->is.other |= m->other;
 }
 
 static enum fl_pq_kind kind_of(const struct element *e)
 {
-	if (e->other)
+	if (e->is.other)
 		return FL_PQ_NONE;
 	switch (e->type) {
 	case FL_PARQUET_BOOLEAN:
 		return FL_PQ_BOOL;
 	case FL_PARQUET_INT32:
 	case FL_PARQUET_INT64:
-		return e->integer && !e->is_signed ? FL_PQ_UNSIGNED : FL_PQ_SIGNED;
+		return e->is.integer && !e->is.is_signed ? FL_PQ_UNSIGNED : FL_PQ_SIGNED;
 	case FL_PARQUET_INT96:
 		return FL_PQ_SIGNED;
 	case FL_PARQUET_FLOAT:
@@ -196,10 +194,10 @@ static int add_column(struct fl_parquet_file *f, struct element *e, uint32_t lea
 				   .kind = kind_of(e),
 				   .optional = e->repetition == FL_PARQUET_OPTIONAL,
 				   .width = (uint32_t)e->width,
-				   .days = e->date,
-				   .per_second = e->date        ? 1
-						 : e->timestamp ? e->per_second
-								: 0};
+				   .days = e->is.date,
+				   .per_second = e->is.date        ? 1
+						 : e->is.timestamp ? e->is.per_second
+								   : 0};
 	if (c->kind == FL_PQ_NONE)
 		return note_column(f, e, "its type");
 	if (!fl_column_find(name, &c->def)) {
@@ -259,154 +257,139 @@ static int parse_schema(struct fl_parquet_file *f, struct fl_thrift *t, enum fl_
 
 /* ---- row groups ---- */
 
-static void statistics(struct fl_thrift *t, struct fl_pq_chunk *c)
+static void statistics(struct fl_thrift *t, enum fl_thrift_type type, void *to)
 {
-	struct fl_str range[7] = {0};
-	bool has[7] = {0};
-	enum fl_thrift_type type;
-	int16_t id;
+	struct range { /* the deprecated members, and those that took their place */
+		int64_t nulls;
+		struct fl_str old_max, old_min, max, min;
+	} r = {.nulls = -1};
+	static const struct fl_thrift_field fields[] = {
+	    FIELD(FL_INTO_STR, struct range, old_max, 1), FIELD(FL_INTO_STR, struct range, old_min, 2),
+	    FIELD(FL_INTO_64, struct range, nulls, 3),    FIELD(FL_INTO_STR, struct range, max, 5),
+	    FIELD(FL_INTO_STR, struct range, min, 6),
+	};
+	struct fl_pq_stats *s = &((struct fl_pq_chunk *)to)->stats;
+	bool has;
 
+	(void)type;
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		if (id == 3) {
-			c->nulls = fl_thrift_int(t, type);
-		} else if ((id == 1 || id == 2 || id == 5 || id == 6) && type == FL_THRIFT_BINARY) {
-			range[id] = fl_thrift_bytes(t, type);
-			has[id] = true;
-		} else {
-			fl_thrift_skip(t, type);
-		}
-	}
-	c->old_range = !(has[5] && has[6]) && has[1] && has[2];
-	c->has_range = (has[5] && has[6]) || c->old_range;
-	c->max = range[c->old_range ? 1 : 5];
-	c->min = range[c->old_range ? 2 : 6];
+	READ(t, fields, &r);
+	has = r.max.p && r.min.p;
+	s->nulls = r.nulls;
+	s->old_range = !has && r.old_max.p && r.old_min.p;
+	s->has_range = has || s->old_range;
+	s->max = s->old_range ? r.old_max : r.max;
+	s->min = s->old_range ? r.old_min : r.min;
 }
 
 /* Whether every data page uses the dictionary; false also when nothing is said. */
-static bool all_dictionary(struct fl_thrift *t, enum fl_thrift_type list)
+static void encoding_stats(struct fl_thrift *t, enum fl_thrift_type list, void *to)
 {
-	enum fl_thrift_type type, of;
+	struct pages {
+		uint32_t page, encoding;
+	};
+	static const struct fl_thrift_field fields[] = {FIELD(FL_INTO_32, struct pages, page, 1),
+							FIELD(FL_INTO_32, struct pages, encoding, 2)};
+	enum fl_thrift_type of;
 	size_t n = fl_thrift_elements(t, list, &of);
-	bool any = false, all = of == FL_THRIFT_STRUCT;
+	bool any = false, all = true;
 
+	t->c.bad |= n && of != FL_THRIFT_STRUCT;
 	for (size_t i = 0; i < n && !t->c.bad; i++) {
-		int64_t page = -1, encoding = -1;
-		int16_t id;
+		struct pages p = {UINT32_MAX, UINT32_MAX};
 
-		if (of != FL_THRIFT_STRUCT) {
-			t->c.bad = true;
-			break;
-		}
 		fl_thrift_enter(t);
-		while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-			if (id == 1)
-				page = fl_thrift_int(t, type);
-			else if (id == 2)
-				encoding = fl_thrift_int(t, type);
-			else
-				fl_thrift_skip(t, type);
-		}
-		if (page != FL_PARQUET_DATA_PAGE && page != FL_PARQUET_DATA_PAGE_V2)
+		READ(t, fields, &p);
+		if (p.page != FL_PARQUET_DATA_PAGE && p.page != FL_PARQUET_DATA_PAGE_V2)
 			continue;
 		any = true;
-		all &= encoding == FL_PARQUET_RLE_DICTIONARY || encoding == FL_PARQUET_PLAIN_DICTIONARY;
+		all &= p.encoding == FL_PARQUET_RLE_DICTIONARY || p.encoding == FL_PARQUET_PLAIN_DICTIONARY;
 	}
-	return any && all;
+	((struct fl_pq_chunk *)to)->all_dictionary = any && all;
 }
 
-static void column_meta(struct fl_thrift *t, struct fl_pq_chunk *c)
+static void column_meta(struct fl_thrift *t, enum fl_thrift_type type, void *to)
 {
-	enum fl_thrift_type type;
-	int16_t id;
+	static const struct fl_thrift_field fields[] = {
+	    FIELD(FL_INTO_U8, struct fl_pq_chunk, type, 1),
+	    FIELD(FL_INTO_U8, struct fl_pq_chunk, codec, 4),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, values, 5),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, size, 7),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, data_at, 9),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, dictionary_at, 11),
+	    STRUCTURE(statistics, 12),
+	    CALL(encoding_stats, 13),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, bloom_at, 14),
+	    FIELD(FL_INTO_32, struct fl_pq_chunk, bloom_size, 15),
+	};
 
+	(void)type;
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		switch (id) {
-		case 1:
-			c->type = (uint8_t)fl_thrift_int(t, type);
-			break;
-		case 4:
-			c->codec = (uint8_t)fl_thrift_int(t, type);
-			break;
-		case 5:
-			c->values = (uint64_t)fl_thrift_int(t, type);
-			break;
-		case 7:
-			c->size = (uint64_t)fl_thrift_int(t, type);
-			break;
-		case 9:
-			c->data_at = (uint64_t)fl_thrift_int(t, type);
-			break;
-		case 11:
-			c->dictionary_at = (uint64_t)fl_thrift_int(t, type);
-			break;
-		case 12:
-			if (type == FL_THRIFT_STRUCT)
-				statistics(t, c);
-			else
-				fl_thrift_skip(t, type);
-			break;
-		case 13:
-			c->all_dictionary = all_dictionary(t, type);
-			break;
-		case 14:
-			c->bloom_at = (uint64_t)fl_thrift_int(t, type);
-			break;
-		default:
-			fl_thrift_skip(t, type);
-		}
-	}
+	READ(t, fields, to);
 }
 
-static void column_chunk(struct fl_thrift *t, struct fl_pq_chunk *c, bool *elsewhere)
+static void is_elsewhere(struct fl_thrift *t, enum fl_thrift_type type, void *to)
 {
-	enum fl_thrift_type type;
-	int16_t id;
+	((struct fl_pq_chunk *)to)->elsewhere = true;
+	fl_thrift_skip(t, type);
+}
 
-	*c = (struct fl_pq_chunk){.nulls = -1};
+static void column_chunk(struct fl_thrift *t, struct fl_pq_chunk *c)
+{
+	static const struct fl_thrift_field fields[] = {
+	    CALL(is_elsewhere, 1), /* in another file */
+	    STRUCTURE(column_meta, 3),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, offsets.at, 4),
+	    FIELD(FL_INTO_32, struct fl_pq_chunk, offsets.size, 5),
+	    FIELD(FL_INTO_64, struct fl_pq_chunk, index.at, 6),
+	    FIELD(FL_INTO_32, struct fl_pq_chunk, index.size, 7),
+	    CALL(is_elsewhere, 8), /* encrypted */
+	};
+
+	*c = (struct fl_pq_chunk){.stats.nulls = -1};
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		if (id == 3 && type == FL_THRIFT_STRUCT) {
-			column_meta(t, c);
-			continue;
-		}
-		*elsewhere |= id == 1 || id == 8; /* in another file; encrypted */
-		fl_thrift_skip(t, type);
+	READ(t, fields, c);
+}
+
+struct group_reading {
+	const struct fl_parquet_file *f;
+	struct fl_pq_group group;
+	bool elsewhere;
+	int error; /* its sentence is told */
+};
+
+static void group_columns(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	struct group_reading *x = to;
+	struct fl_pq_group *g = &x->group;
+	enum fl_thrift_type of;
+	size_t n = fl_thrift_elements(t, type, &of);
+
+	if (g->chunk || of != FL_THRIFT_STRUCT || !n || n != x->f->n_leaves)
+		x->error = fl_fail(-EBADMSG, "%s: a row group of %zu columns, and the schema has %zu", x->f->name, n,
+				   x->f->n_leaves);
+	else if (!(g->chunk = calloc(n, sizeof *g->chunk)))
+		x->error = -ENOMEM;
+	t->c.bad |= x->error != 0;
+	for (size_t i = 0; i < n && !t->c.bad; i++) {
+		column_chunk(t, &g->chunk[i]);
+		g->bytes += g->chunk[i].size;
+		x->elsewhere |= g->chunk[i].elsewhere;
 	}
 }
 
 static int row_group(struct fl_parquet_file *f, struct fl_thrift *t, struct fl_pq_group *g)
 {
-	enum fl_thrift_type type, of;
-	bool elsewhere = false;
-	int16_t id;
+	static const struct fl_thrift_field fields[] = {CALL(group_columns, 1),
+							FIELD(FL_INTO_64, struct group_reading, group.rows, 3)};
+	struct group_reading x = {.f = f};
 
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		size_t n;
-
-		if (id == 3) {
-			g->rows = (uint64_t)fl_thrift_int(t, type);
-			continue;
-		}
-		if (id != 1 || g->chunk) {
-			fl_thrift_skip(t, type);
-			continue;
-		}
-		n = fl_thrift_elements(t, type, &of);
-		if (of != FL_THRIFT_STRUCT || !n || n != f->n_leaves)
-			return fl_fail(-EBADMSG, "%s: a row group of %zu columns, and the schema has %zu", f->name, n,
-				       f->n_leaves);
-		g->chunk = calloc(n, sizeof *g->chunk);
-		if (!g->chunk)
-			return -ENOMEM;
-		for (size_t i = 0; i < n && !t->c.bad; i++) {
-			column_chunk(t, &g->chunk[i], &elsewhere);
-			g->bytes += g->chunk[i].size;
-		}
-	}
-	if (elsewhere)
+	READ(t, fields, &x);
+	*g = x.group;
+	if (x.error)
+		return x.error;
+	if (x.elsewhere)
 		return fl_fail(-ENOTSUP, "%s: its columns are encrypted or in other files", f->name);
 	if (t->c.bad || !g->chunk || g->rows > INT32_MAX)
 		return fl_fail(-EBADMSG, "%s: the metadata of a row group is damaged", f->name);
@@ -435,143 +418,146 @@ static int parse_groups(struct fl_parquet_file *f, struct fl_thrift *t, enum fl_
 
 /* ---- the whole ---- */
 
+struct footer {
+	struct fl_parquet_file *f;
+	struct fl_str created_by;
+	int error;
+};
+
+static void footer_schema(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	struct footer *x = to;
+
+	x->error = x->error ? x->error : parse_schema(x->f, t, type);
+	t->c.bad |= x->error != 0;
+}
+
+static void footer_groups(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	struct footer *x = to;
+
+	x->error = x->error ? x->error : parse_groups(x->f, t, type);
+	t->c.bad |= x->error != 0;
+}
+
+static void footer_encryption(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	struct footer *x = to;
+
+	(void)type;
+	x->error = x->error ? x->error : fl_fail(-ENOTSUP, "%s: encrypted", x->f->name);
+	t->c.bad = true;
+}
+
 int fl_pq_parse_footer(struct fl_parquet_file *f)
 {
+	static const struct fl_thrift_field fields[] = {
+	    CALL(footer_schema, 2),
+	    CALL(footer_groups, 4),
+	    FIELD(FL_INTO_STR, struct footer, created_by, 6),
+	    CALL(footer_encryption, 8),
+	};
 	struct fl_thrift t = fl_thrift(f->footer.data, f->footer.len);
-	enum fl_thrift_type type;
-	int16_t id;
-	int r = 0;
+	struct footer x = {.f = f};
 
-	while (!r && (type = fl_thrift_next(&t, &id)) != FL_THRIFT_STOP) {
-		switch (id) {
-		case 2:
-			r = parse_schema(f, &t, type);
-			break;
-		case 4:
-			r = parse_groups(f, &t, type);
-			break;
-		case 6:
-			f->created_by = fl_thrift_bytes(&t, type);
-			break;
-		case 8:
-			r = fl_fail(-ENOTSUP, "%s: encrypted", f->name);
-			break;
-		default:
-			fl_thrift_skip(&t, type);
-		}
-	}
-	if (!r && (t.c.bad || !f->column || !f->group))
-		r = fl_fail(-EBADMSG, "%s: the footer is damaged", f->name);
-	if (r)
-		return r;
+	READ(&t, fields, &x);
+	if (x.error)
+		return x.error;
+	if (t.c.bad || !f->column || !f->group)
+		return fl_fail(-EBADMSG, "%s: the footer is damaged", f->name);
 	for (size_t i = 0; i < f->n_groups; i++)
 		f->rows += f->group[i].rows;
-	f->flowlog = f->created_by.n > 8 && !memcmp(f->created_by.p, "flowlog ", 8);
+	f->flowlog = x.created_by.n > 8 && !memcmp(x.created_by.p, "flowlog ", 8);
 	return 0;
 }
 
 /* ---- page headers ---- */
 
-static void data_page_header(struct fl_thrift *t, struct fl_pq_page_header *h)
-{
-	enum fl_thrift_type type;
-	int16_t id;
+#define PAGE(kind, member, number) FIELD(kind, struct fl_pq_page_header, member, number)
 
+static void data_page(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	static const struct fl_thrift_field fields[] = {PAGE(FL_INTO_32, values, 1), PAGE(FL_INTO_U8, encoding, 2),
+							PAGE(FL_INTO_U8, level_encoding, 3)};
+
+	(void)type;
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		if (id == 1)
-			h->values = (uint32_t)fl_thrift_int(t, type);
-		else if (id == 2)
-			h->encoding = (uint8_t)fl_thrift_int(t, type);
-		else if (id == 3 && h->page == FL_PARQUET_DATA_PAGE)
-			h->level_encoding = (uint8_t)fl_thrift_int(t, type);
-		else
-			fl_thrift_skip(t, type);
-	}
+	READ(t, fields, to);
 }
 
-static void data_page_header_v2(struct fl_thrift *t, struct fl_pq_page_header *h)
+static void dictionary_page(struct fl_thrift *t, enum fl_thrift_type type, void *to)
 {
-	enum fl_thrift_type type;
-	int16_t id;
+	static const struct fl_thrift_field fields[] = {PAGE(FL_INTO_32, values, 1), PAGE(FL_INTO_U8, encoding, 2)};
 
+	(void)type;
 	fl_thrift_enter(t);
-	while ((type = fl_thrift_next(t, &id)) != FL_THRIFT_STOP) {
-		uint32_t v = 0;
+	READ(t, fields, to);
+}
 
-		if (id == 7) {
-			h->compressed = fl_thrift_flag(type);
-			continue;
-		}
-		if (id < 1 || id > 6) {
-			fl_thrift_skip(t, type);
-			continue;
-		}
-		v = (uint32_t)fl_thrift_int(t, type);
-		if (id == 1)
-			h->values = v;
-		else if (id == 2)
-			h->nulls = v;
-		else if (id == 4)
-			h->encoding = (uint8_t)v;
-		else if (id == 5)
-			h->def_bytes = v;
-		else if (id == 6)
-			h->rep_bytes = v;
-	}
+static void data_page_v2(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	static const struct fl_thrift_field fields[] = {
+	    PAGE(FL_INTO_32, values, 1),    PAGE(FL_INTO_32, nulls, 2),     PAGE(FL_INTO_U8, encoding, 4),
+	    PAGE(FL_INTO_32, def_bytes, 5), PAGE(FL_INTO_32, rep_bytes, 6), PAGE(FL_INTO_FLAG, compressed, 7),
+	};
+
+	(void)type;
+	fl_thrift_enter(t);
+	READ(t, fields, to);
+}
+
+static void page_crc(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	struct fl_pq_page_header *h = to;
+
+	h->crc = (uint32_t)fl_thrift_int(t, type);
+	h->has_crc = true;
 }
 
 size_t fl_pq_parse_page_header(const void *data, size_t n, struct fl_pq_page_header *ret)
 {
+	static const struct fl_thrift_field fields[] = {
+	    PAGE(FL_INTO_U8, page, 1), PAGE(FL_INTO_32, raw_size, 2), PAGE(FL_INTO_32, size, 3),  CALL(page_crc, 4),
+	    STRUCTURE(data_page, 5),   STRUCTURE(dictionary_page, 7), STRUCTURE(data_page_v2, 8),
+	};
 	struct fl_thrift t = fl_thrift(data, n);
-	enum fl_thrift_type type;
-	int16_t id;
 
 	*ret = (struct fl_pq_page_header){.page = 255, .compressed = true, .level_encoding = FL_PARQUET_RLE};
-	while ((type = fl_thrift_next(&t, &id)) != FL_THRIFT_STOP) {
-		if (id == 1) {
-			ret->page = (uint8_t)fl_thrift_int(&t, type);
-		} else if (id == 2) {
-			ret->raw_size = (uint32_t)fl_thrift_int(&t, type);
-		} else if (id == 3) {
-			ret->size = (uint32_t)fl_thrift_int(&t, type);
-		} else if (id == 4) {
-			ret->crc = (uint32_t)fl_thrift_int(&t, type);
-			ret->has_crc = true;
-		} else if ((id == 5 || id == 7) && type == FL_THRIFT_STRUCT) {
-			data_page_header(&t, ret); /* a dictionary's has the same first two fields */
-		} else if (id == 8 && type == FL_THRIFT_STRUCT) {
-			data_page_header_v2(&t, ret);
-		} else {
-			fl_thrift_skip(&t, type);
-		}
-	}
+	READ(&t, fields, ret);
 	return t.c.bad ? 0 : (size_t)(t.c.p - (const uint8_t *)data);
+}
+
+/* ---- Bloom filters ---- */
+
+struct bloom {
+	int64_t size;
+	bool unknown;
+};
+
+/* Split blocks, xxHash, uncompressed: each the first member of its union. */
+static void bloom_choice(struct fl_thrift *t, enum fl_thrift_type type, void *to)
+{
+	struct bloom *b = to;
+	int16_t choice;
+
+	fl_thrift_enter(t);
+	while ((type = fl_thrift_next(t, &choice)) != FL_THRIFT_STOP) {
+		b->unknown |= choice != 1;
+		fl_thrift_skip(t, type);
+	}
 }
 
 bool fl_pq_parse_bloom_header(const void *data, size_t n, size_t *ret_header, size_t *ret_size)
 {
+	static const struct fl_thrift_field fields[] = {FIELD(FL_INTO_64, struct bloom, size, 1),
+							STRUCTURE(bloom_choice, 2), STRUCTURE(bloom_choice, 3),
+							STRUCTURE(bloom_choice, 4)};
 	struct fl_thrift t = fl_thrift(data, n);
-	int64_t size = 0;
-	bool known = true;
-	enum fl_thrift_type type, of;
-	int16_t id, choice;
+	struct bloom b = {0};
 
-	while ((type = fl_thrift_next(&t, &id)) != FL_THRIFT_STOP) {
-		if (id == 1) {
-			size = fl_thrift_int(&t, type);
-		} else if (type == FL_THRIFT_STRUCT) {
-			/* Split blocks, xxHash, uncompressed: each the first member of its union. */
-			fl_thrift_enter(&t);
-			while ((of = fl_thrift_next(&t, &choice)) != FL_THRIFT_STOP) {
-				known &= choice == 1;
-				fl_thrift_skip(&t, of);
-			}
-		} else {
-			fl_thrift_skip(&t, type);
-		}
-	}
+	READ(&t, fields, &b);
 	*ret_header = (size_t)(t.c.p - (const uint8_t *)data);
-	*ret_size = (size_t)size;
-	return !t.c.bad && known && size >= FL_BLOOM_BLOCK && size <= INT32_MAX && size % FL_BLOOM_BLOCK == 0;
+	*ret_size = (size_t)b.size;
+	return !t.c.bad && !b.unknown && b.size >= FL_BLOOM_BLOCK && b.size <= INT32_MAX &&
+	       b.size % FL_BLOOM_BLOCK == 0;
 }

@@ -51,6 +51,7 @@ void fl_pq_stream_free(struct fl_pq_stream *s)
 	fl_buf_free(&s->arena);
 	fl_buf_free(&s->printed);
 	fl_pq_dictionary_free(&s->dictionary, s->held);
+	fl_pq_pages_free(&s->pages);
 	free(s->texts);
 	free(s->ids);
 	free(s->numbers);
@@ -71,7 +72,10 @@ static const uint8_t *look(struct fl_pq_stream *s, size_t n, int *ret)
 		memmove(s->window.data, s->window.data + s->window_from, have);
 	s->window.len = have;
 	s->window_from = 0;
-	more = FL_MAX(n - have, WINDOW);
+	more = WINDOW;
+	if (s->input->at_hand)
+		more = s->input->at_hand(s->input->ctx, s->at, more);
+	more = FL_MAX(n - have, more);
 	more = (size_t)FL_MIN(s->end - s->at, (uint64_t)more);
 	cap = s->window.cap;
 	if (have + more + FL_PQ_PAD > cap && *s->held + have + more > FL_PARQUET_READER_MAX) {
@@ -81,7 +85,7 @@ static const uint8_t *look(struct fl_pq_stream *s, size_t n, int *ret)
 	*ret = fl_buf_reserve(&s->window, more + FL_PQ_PAD);
 	*s->held += s->window.cap - cap;
 	if (!*ret)
-		*ret = s->f->input.read(s->f->input.ctx, s->at, s->window.data + have, more);
+		*ret = s->input->read(s->input->ctx, s->at, s->window.data + have, more);
 	if (*ret) {
 		fl_wrap(*ret, "%s", s->f->name);
 		return NULL;
@@ -126,8 +130,7 @@ static int to_codec(const struct fl_pq_stream *s, enum fl_codec *ret)
 											 : "an unknown codec");
 }
 
-/* The page at the window's beginning, decompressed into `to`; the first `plain` bytes of it never are. */
-static int unpack_page(struct fl_pq_stream *s, const struct fl_pq_page_header *h, size_t plain, struct fl_buf *to)
+int fl_pq_unpack_page(struct fl_pq_stream *s, const struct fl_pq_page_header *h, size_t plain, struct fl_buf *to)
 {
 	enum fl_codec codec = FL_CODEC_NONE;
 	const uint8_t *p;
@@ -191,546 +194,142 @@ static int skip_body(struct fl_pq_stream *s)
 	return 0;
 }
 
-/* The next data page's header, past a dictionary and pages of kinds that are not known. */
-static int next_page(struct fl_pq_stream *s)
+/* To a byte of the chunk. */
+static void seek(struct fl_pq_stream *s, uint64_t at)
+{
+	uint64_t begin = s->at - s->window.len;
+
+	if (at >= begin && at <= s->at) {
+		s->window_from = (size_t)(at - begin);
+		return;
+	}
+	s->at = at;
+	s->window_from = s->window.len = 0;
+}
+
+static uint64_t position(const struct fl_pq_stream *s)
+{
+	return s->at - (s->window.len - s->window_from);
+}
+
+static int read_dictionary(struct fl_pq_stream *s)
 {
 	int r;
 
+	if (s->has_dictionary)
+		return skip_body(s);
+	r = fl_pq_unpack_page(s, &s->header, 0, &s->dictionary.page);
+	if (!r)
+		r = fl_pq_dictionary_make(s, s->header.values);
+	s->has_dictionary = true;
+	return r;
+}
+
+/* The next data page's header, past a dictionary and pages of kinds that are not known. */
+static int next_page(struct fl_pq_stream *s)
+{
+	int r = 0;
+
+	s->first_row += s->rows;
 	s->rows = s->taken = s->pending = 0;
 	s->loaded = false;
-	while (s->rows_left) {
+	while (!r && s->first_row < s->group_rows) {
 		r = chunk_left(s) ? read_header(s) : fl_pq_fail(s, "fewer rows than its row group");
 		if (r)
 			return r;
-		if (s->header.page == FL_PARQUET_DICTIONARY_PAGE && !s->has_dictionary) {
-			r = unpack_page(s, &s->header, 0, &s->dictionary.page);
-			if (!r)
-				r = fl_pq_dictionary_make(s, s->header.values);
-			s->has_dictionary = true;
-			if (r)
-				return r;
-			continue;
-		}
-		if (s->header.page != FL_PARQUET_DATA_PAGE && s->header.page != FL_PARQUET_DATA_PAGE_V2) {
+		if (s->header.page == FL_PARQUET_DICTIONARY_PAGE) {
+			r = read_dictionary(s);
+		} else if (s->header.page != FL_PARQUET_DATA_PAGE && s->header.page != FL_PARQUET_DATA_PAGE_V2) {
 			r = skip_body(s);
-			continue;
-		}
-		if (s->header.values > s->rows_left)
-			return fl_pq_fail(s, "more rows than its row group");
-		s->rows = s->header.values;
-		s->rows_left -= s->rows;
-		if (s->rows)
+		} else if (s->header.values > s->group_rows - s->first_row) {
+			r = fl_pq_fail(s, "more rows than its row group");
+		} else if (s->header.values) {
+			s->rows = s->header.values;
 			return 0;
-		r = skip_body(s);
+		} else {
+			r = skip_body(s);
+		}
 	}
-	return 0;
+	return r;
 }
 
 int fl_pq_stream_group(struct fl_pq_stream *s, const struct fl_pq_chunk *chunk, uint64_t rows)
 {
 	uint64_t size = s->f->input.size;
+	int r = 0;
 
 	s->chunk = chunk;
-	s->rows_left = rows;
-	s->has_dictionary = false;
+	s->group_rows = rows;
+	s->first_row = 0;
+	s->rows = s->taken = s->decoded = s->pending = 0;
+	s->has_dictionary = s->loaded = false;
 	s->dictionary.n = s->dictionary.n_pass = 0;
 	s->window_from = s->window.len = 0;
-	s->at = chunk->dictionary_at && chunk->dictionary_at < chunk->data_at ? chunk->dictionary_at : chunk->data_at;
+	s->at = fl_pq_chunk_begin(chunk);
 	if (chunk->type != s->column->type)
 		return fl_pq_fail(s, "its type is not the schema's");
 	if (s->at < 4 || s->at > size || chunk->size > size - s->at)
 		return fl_pq_fail(s, "lies outside the file");
 	s->end = s->at + chunk->size;
-	return next_page(s);
-}
-
-/* ---- loading a page ---- */
-
-static unsigned plain_width(const struct fl_pq_stream *s)
-{
-	switch (s->column->type) {
-	case FL_PARQUET_INT32:
-	case FL_PARQUET_FLOAT:
-		return 4;
-	case FL_PARQUET_INT64:
-	case FL_PARQUET_DOUBLE:
-		return 8;
-	case FL_PARQUET_INT96:
-		return 12;
-	case FL_PARQUET_FIXED:
-		return s->column->width;
-	default:
-		return 0; /* each has its own */
+	if (!s->pages.n)
+		return next_page(s);
+	/* What stands before the first page. */
+	while (!r && position(s) < s->pages.page[0].at) {
+		r = read_header(s);
+		if (!r)
+			r = s->header.page == FL_PARQUET_DICTIONARY_PAGE ? read_dictionary(s) : skip_body(s);
 	}
+	return r;
 }
 
-static int room_for_texts(struct fl_pq_stream *s, size_t n)
-{
-	struct fl_str *grown;
+/* ---- moving on ---- */
 
-	if (n > FL_PARQUET_DICTIONARY_VALUES || n > s->rows)
-		return fl_pq_fail(s, "a page of too many texts");
-	if (n > s->texts_cap) {
-		if (*s->held + n * sizeof *grown > FL_PARQUET_READER_MAX)
-			return fl_pq_fail(s, "pages of a row group need more than 1 GiB together");
-		grown = realloc(s->texts, n * sizeof *grown);
-		if (!grown)
-			return -ENOMEM;
-		*s->held += (n - s->texts_cap) * sizeof *grown;
-		s->texts = grown;
-		s->texts_cap = n;
-	}
-	s->texts_n = n;
-	s->texts_at = 0;
-	return 0;
-}
-
-/* Lengths into texts[].n; *p moves behind them. */
-static int read_lengths(struct fl_pq_stream *s, const uint8_t **p)
+/* The page of this row, by the index. */
+static int find_page(struct fl_pq_stream *s, uint64_t row)
 {
-	struct fl_delta d;
-	uint64_t step[256];
+	const struct fl_pq_pages *p = &s->pages;
+	size_t low = 0, high = p->n; /* the page is among these */
 	int r;
 
-	if (!fl_delta_begin(&d, *p, s->data_end, true))
-		return fl_pq_fail(s, "lengths of texts are damaged");
-	r = room_for_texts(s, d.left);
-	if (r)
-		return r;
-	for (size_t i = 0; i < s->texts_n;) {
-		uint32_t n = (uint32_t)FL_MIN(s->texts_n - i, FL_ARRAY_LEN(step));
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
 
-		if (!fl_delta_get(&d, step, n))
-			return fl_pq_fail(s, "lengths of texts are damaged");
-		for (uint32_t k = 0; k < n; k++)
-			s->texts[i++].n = (size_t)step[k];
+		if (p->page[middle].first_row <= row)
+			low = middle;
+		else
+			high = middle;
 	}
-	*p = fl_delta_end(&d);
-	return 0;
-}
-
-static int load_delta_length(struct fl_pq_stream *s)
-{
-	const uint8_t *p = s->data;
-	int r = read_lengths(s, &p);
-
-	for (size_t i = 0; !r && i < s->texts_n; i++) {
-		if (s->texts[i].n > (size_t)(s->data_end - p))
-			return fl_pq_fail(s, "a text goes beyond its page");
-		s->texts[i].p = (const char *)p;
-		p += s->texts[i].n;
-	}
+	seek(s, p->page[low].at);
+	s->first_row = p->page[low].first_row;
+	s->rows = 0;
+	r = next_page(s);
+	if (!r && (s->first_row != p->page[low].first_row ||
+		   s->first_row + s->rows != (low + 1 < p->n ? p->page[low + 1].first_row : s->group_rows)))
+		return fl_pq_fail(s, "its pages are not those of its index");
 	return r;
 }
 
-/* Each text: so many bytes of the one before, then its own. */
-static int load_delta_bytes(struct fl_pq_stream *s)
+int fl_pq_stream_to(struct fl_pq_stream *s, uint64_t row)
 {
-	const uint8_t *p = s->data;
-	uint32_t *prefix FL_CLEANUP(fl_freep) = NULL;
-	size_t total = 0, at = 0, n;
-	int r = read_lengths(s, &p);
-
-	if (r)
-		return r;
-	n = s->texts_n;
-	prefix = malloc((n + 1) * sizeof *prefix);
-	if (!prefix)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		prefix[i] = (uint32_t)s->texts[i].n;
-	r = read_lengths(s, &p);
-	if (r)
-		return r;
-	if (s->texts_n != n)
-		return fl_pq_fail(s, "prefixes and texts differ in number");
-	for (size_t i = 0; i < n; i++) {
-		size_t before = i ? prefix[i - 1] + s->texts[i - 1].n : 0;
-
-		if (prefix[i] > before || s->texts[i].n > (size_t)(s->data_end - p))
-			return fl_pq_fail(s, "a text goes beyond its page");
-		total += prefix[i] + s->texts[i].n;
-		if (total > FL_PARQUET_PAGE_MAX)
-			return fl_pq_fail(s, "a page of more than 256 MiB");
-	}
-	r = fl_pq_room(s, &s->arena, total);
-	for (size_t i = 0; !r && i < n; i++) {
-		size_t own = s->texts[i].n;
-		char *to = s->arena.data + at;
-
-		if (own > (size_t)(s->data_end - p))
-			return fl_pq_fail(s, "a text goes beyond its page");
-		if (prefix[i])
-			memcpy(to, s->texts[i - 1].p, prefix[i]);
-		if (own)
-			memcpy(to + prefix[i], p, own);
-		p += own;
-		s->texts[i] = (struct fl_str){to, prefix[i] + own};
-		at += s->texts[i].n;
-	}
-	return r;
-}
-
-static int load_split(struct fl_pq_stream *s)
-{
-	unsigned width = plain_width(s);
-	size_t n = (size_t)(s->data_end - s->data);
-
-	if (!width || width == 12 || n % width)
-		return fl_pq_fail(s, "BYTE_STREAM_SPLIT of another type");
-	s->split_n = (uint32_t)(n / width);
-	s->split_at = 0;
-	if (s->column->type != FL_PARQUET_FIXED)
-		return 0;
-	/* Texts are put together at once. */
-	if (room_for_texts(s, s->split_n) || fl_pq_room(s, &s->arena, n))
-		return -EBADMSG;
-	for (size_t i = 0; i < s->split_n; i++) {
-		char *to = s->arena.data + i * width;
-
-		for (unsigned k = 0; k < width; k++)
-			to[k] = (char)s->data[k * (size_t)s->split_n + i];
-		s->texts[i] = (struct fl_str){to, width};
-	}
-	return 0;
-}
-
-static int load_values(struct fl_pq_stream *s)
-{
-	bool bytes = s->column->kind == FL_PQ_BYTES;
-	uint32_t length;
-
-	s->raw = bytes ? FL_RAW_BYTES : FL_RAW_NUMBER;
-	s->texts_n = 0;
-	switch (s->header.encoding) {
-	case FL_PARQUET_PLAIN_DICTIONARY:
-	case FL_PARQUET_RLE_DICTIONARY:
-		s->raw = FL_RAW_INDEX;
-		if (!s->has_dictionary)
-			return fl_pq_fail(s, "there is no dictionary");
-		if (s->data == s->data_end) { /* nulls only */
-			fl_hybrid_begin(&s->index, s->data, s->data, 0);
-			return 0;
-		}
-		if (*s->data > 32)
-			return fl_pq_fail(s, "indices of more than 32 bits");
-		fl_hybrid_begin(&s->index, s->data + 1, s->data_end, *s->data);
-		return 0;
-	case FL_PARQUET_PLAIN:
-		s->index.bit = 0; /* of booleans */
-		return 0;
-	case FL_PARQUET_RLE:
-		if (s->column->type != FL_PARQUET_BOOLEAN || s->data_end - s->data < 4)
-			break;
-		memcpy(&length, s->data, sizeof length);
-		if (length > (size_t)(s->data_end - s->data) - 4)
-			return fl_pq_fail(s, "its booleans go beyond their page");
-		fl_hybrid_begin(&s->index, s->data + 4, s->data + 4 + length, 1);
-		return 0;
-	case FL_PARQUET_DELTA_BINARY_PACKED:
-		if (s->column->type != FL_PARQUET_INT32 && s->column->type != FL_PARQUET_INT64)
-			break;
-		if (!fl_delta_begin(&s->delta, s->data, s->data_end, s->column->type == FL_PARQUET_INT32))
-			return fl_pq_fail(s, "its numbers are damaged");
-		return 0;
-	case FL_PARQUET_DELTA_LENGTH_BYTE_ARRAY:
-		if (s->column->type != FL_PARQUET_BYTE_ARRAY)
-			break;
-		return load_delta_length(s);
-	case FL_PARQUET_DELTA_BYTE_ARRAY:
-		if (!bytes)
-			break;
-		return load_delta_bytes(s);
-	case FL_PARQUET_BYTE_STREAM_SPLIT:
-		return load_split(s);
-	default:
-		break;
-	}
-	return fl_pq_fail(s, "an encoding that its type does not have");
-}
-
-static int load(struct fl_pq_stream *s)
-{
-	const struct fl_pq_page_header *h = &s->header;
-	bool v2 = h->page == FL_PARQUET_DATA_PAGE_V2;
-	size_t plain = v2 ? (size_t)h->def_bytes + h->rep_bytes : 0;
-	const uint8_t *p, *level;
-	uint32_t length = 0;
-	int r;
-
-	if (plain > h->size || plain > h->raw_size || (v2 && h->rep_bytes))
-		return fl_pq_fail(s, "a page's header is damaged");
-	r = unpack_page(s, h, plain, &s->body);
-	if (r)
-		return r;
-	p = (const uint8_t *)s->body.data;
-	s->data_end = p + h->raw_size;
-	s->levels = s->column->optional;
-	level = p;
-	if (v2) {
-		length = h->def_bytes;
-		p += plain;
-	} else if (s->levels) {
-		if (h->level_encoding != FL_PARQUET_RLE)
-			return fl_pq_fail(s, "levels in the deprecated encoding BIT_PACKED");
-		if (h->raw_size < sizeof length)
-			return fl_pq_fail(s, "a page is too short");
-		memcpy(&length, p, sizeof length);
-		if (length > h->raw_size - sizeof length)
-			return fl_pq_fail(s, "levels go beyond their page");
-		level = p + sizeof length;
-		p = level + length;
-	}
-	if (s->levels)
-		fl_hybrid_begin(&s->level, level, level + length, 1);
-	s->data = p;
-	r = load_values(s);
-	s->loaded = !r;
-	s->pending = s->taken;
-	return r;
-}
-
-/* ---- rows ---- */
-
-/* How many of the next n rows have values; nulls into s->null. */
-static int read_levels(struct fl_pq_stream *s, uint32_t n, uint32_t *ret)
-{
-	uint32_t same = 0;
-
-	*ret = n;
-	s->any_null = false;
-	if (!s->levels)
-		return 0;
-	if (fl_hybrid_same(&s->level, n, &same)) {
-		*ret = same ? n : 0;
-		s->any_null = !same;
-		if (!same)
-			memset(s->null, 0xff, sizeof s->null);
-		return 0;
-	}
-	memset(s->null, 0, sizeof s->null);
-	if (!fl_hybrid_zeroes(&s->level, s->null, n))
-		return fl_pq_fail(s, "there are fewer levels than rows");
-	for (uint32_t i = 0; i < FL_BATCH_WORDS; i++)
-		*ret -= (uint32_t)__builtin_popcountll(s->null[i]);
-	s->any_null = *ret < n;
-	return 0;
-}
-
-static bool get_plain_numbers(struct fl_pq_stream *s, uint32_t n)
-{
-	unsigned width = plain_width(s);
-	bool is_signed = s->column->kind == FL_PQ_SIGNED;
-	uint32_t half;
-	int32_t day;
-	int64_t nanos;
-
-	if (s->column->type == FL_PARQUET_BOOLEAN) {
-		if (s->index.bit + n > (uint64_t)(s->data_end - s->data) * 8)
-			return false;
-		for (uint32_t i = 0; i < n; i++, s->index.bit++)
-			s->numbers[i] = s->data[s->index.bit / 8] >> (s->index.bit % 8) & 1;
-		return true;
-	}
-	if ((size_t)(s->data_end - s->data) < (size_t)n * width)
-		return false;
-	if (width == 8) {
-		memcpy(s->numbers, s->data, (size_t)n * 8);
-	} else if (width == 4) {
-		for (uint32_t i = 0; i < n; i++) {
-			memcpy(&half, s->data + i * 4, sizeof half);
-			s->numbers[i] = is_signed ? (uint64_t)(int64_t)(int32_t)half : half;
-		}
-	} else {
-		for (uint32_t i = 0; i < n; i++) { /* nanoseconds of a day, Julian day; here seconds */
-			memcpy(&nanos, s->data + i * 12, sizeof nanos);
-			memcpy(&day, s->data + i * 12 + 8, sizeof day);
-			s->numbers[i] = (uint64_t)(((int64_t)day - 2440588) * 86400 + nanos / 1000000000);
-		}
-	}
-	s->data += (size_t)n * width;
-	return true;
-}
-
-static bool get_split_numbers(struct fl_pq_stream *s, uint32_t n)
-{
-	unsigned width = plain_width(s);
-
-	if (n > s->split_n - s->split_at)
-		return false;
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t v = 0;
-
-		for (unsigned k = 0; k < width; k++)
-			v |= (uint64_t)s->data[k * (size_t)s->split_n + s->split_at + i] << (8 * k);
-		s->numbers[i] = width == 4 && s->column->kind == FL_PQ_SIGNED ? (uint64_t)(int64_t)(int32_t)v : v;
-	}
-	s->split_at += n;
-	return true;
-}
-
-static bool get_numbers(struct fl_pq_stream *s, uint32_t n)
-{
-	switch (s->header.encoding) {
-	case FL_PARQUET_RLE:
-		if (!fl_hybrid_get(&s->index, s->ids, n))
-			return false;
-		for (uint32_t i = 0; i < n; i++)
-			s->numbers[i] = s->ids[i];
-		return true;
-	case FL_PARQUET_DELTA_BINARY_PACKED:
-		if (!fl_delta_get(&s->delta, s->numbers, n))
-			return false;
-		if (s->column->kind == FL_PQ_UNSIGNED && s->column->type == FL_PARQUET_INT32)
-			for (uint32_t i = 0; i < n; i++)
-				s->numbers[i] = (uint32_t)s->numbers[i];
-		return true;
-	case FL_PARQUET_BYTE_STREAM_SPLIT:
-		return get_split_numbers(s, n);
-	default:
-		return get_plain_numbers(s, n);
-	}
-}
-
-static bool get_bytes(struct fl_pq_stream *s, uint32_t n)
-{
-	unsigned fixed = plain_width(s);
-
-	if (s->header.encoding != FL_PARQUET_PLAIN) {
-		if (n > s->texts_n - s->texts_at)
-			return false;
-		memcpy(s->bytes, s->texts + s->texts_at, n * sizeof *s->bytes);
-		s->texts_at += n;
-		return true;
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t length = fixed;
-
-		if (!fixed) {
-			if (s->data_end - s->data < 4)
-				return false;
-			memcpy(&length, s->data, sizeof length);
-			s->data += sizeof length;
-		}
-		if (length > (size_t)(s->data_end - s->data))
-			return false;
-		s->bytes[i] = (struct fl_str){(const char *)s->data, length};
-		s->data += length;
-	}
-	return true;
-}
-
-static bool get_ids(struct fl_pq_stream *s, uint32_t n)
-{
-	uint32_t most = 0;
-
-	if (!fl_hybrid_get(&s->index, s->ids, n))
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		most = FL_MAX(most, s->ids[i]);
-	return !n || most < s->dictionary.n;
-}
-
-static void move(struct fl_pq_stream *s, uint32_t to, uint32_t from, uint32_t n)
-{
-	if (s->raw == FL_RAW_INDEX)
-		memmove(s->ids + to, s->ids + from, n * sizeof *s->ids);
-	else if (s->raw == FL_RAW_NUMBER)
-		memmove(s->numbers + to, s->numbers + from, n * sizeof *s->numbers);
-	else
-		memmove(s->bytes + to, s->bytes + from, n * sizeof *s->bytes);
-}
-
-static void clear(struct fl_pq_stream *s, uint32_t i)
-{
-	if (s->raw == FL_RAW_INDEX)
-		s->ids[i] = 0;
-	else if (s->raw == FL_RAW_NUMBER)
-		s->numbers[i] = 0;
-	else
-		s->bytes[i] = (struct fl_str){0};
-}
-
-/* Values that stand together move to their rows, from the last one on: those between two nulls at once. */
-static void spread(struct fl_pq_stream *s, uint32_t n, uint32_t values)
-{
-	uint32_t end = n; /* of the rows that are not in place */
-
-	for (uint32_t w = FL_BATCH_WORDS; w-- > 0 && values < end;)
-		for (uint64_t bits = s->null[w]; bits && values < end;) {
-			unsigned bit = 63 - (unsigned)__builtin_clzll(bits);
-			uint32_t row = w * 64 + bit;
-
-			bits &= ~(UINT64_C(1) << bit);
-			if (row >= end)
-				continue;
-			values -= end - row - 1;
-			move(s, row + 1, values, end - row - 1);
-			clear(s, row);
-			end = row;
-		}
-}
-
-static int decode(struct fl_pq_stream *s, uint32_t n)
-{
-	uint32_t values;
-	bool good;
-	int r = read_levels(s, n, &values);
-
-	if (r)
-		return r;
-	good = s->raw == FL_RAW_INDEX    ? get_ids(s, values)
-	       : s->raw == FL_RAW_NUMBER ? get_numbers(s, values)
-					 : get_bytes(s, values);
-	if (!good)
-		return fl_pq_fail(s, "a page's values are damaged");
-	if (s->any_null)
-		spread(s, n, values);
-	return 0;
-}
-
-static int catch_up(struct fl_pq_stream *s)
-{
-	uint32_t same;
+	uint32_t n;
 	int r = 0;
 
-	while (!r && s->pending) {
-		uint32_t n = FL_MIN(s->pending, FL_BATCH_ROWS);
-
-		if (s->raw == FL_RAW_INDEX && (!s->levels || fl_hybrid_same(&s->level, s->pending, &same))) {
-			if ((!s->levels || same) && !fl_hybrid_skip(&s->index, s->pending))
-				return fl_pq_fail(s, "a page's values are damaged");
-			s->pending = 0;
-			break;
-		}
-		r = decode(s, n);
-		s->pending -= n;
+	s->taken += s->decoded;
+	s->decoded = 0;
+	if (s->pages.n && row >= s->first_row + s->rows)
+		r = find_page(s, row);
+	while (!r && row >= s->first_row + s->rows) {
+		if (s->rows && !s->loaded)
+			r = skip_body(s);
+		r = r ? r : next_page(s);
+		if (!r && !s->rows)
+			return fl_pq_fail(s, "fewer rows than its row group");
 	}
-	return r;
-}
-
-int fl_pq_stream_decode(struct fl_pq_stream *s, uint32_t n)
-{
-	int r = s->loaded ? 0 : load(s);
-
-	if (!r)
-		r = catch_up(s);
-	return r ? r : decode(s, n);
-}
-
-int fl_pq_stream_done(struct fl_pq_stream *s, uint32_t n)
-{
-	s->taken += n;
-	return s->taken == s->rows ? next_page(s) : 0;
-}
-
-int fl_pq_stream_skip(struct fl_pq_stream *s, uint32_t n)
-{
-	int r = 0;
-
+	if (r)
+		return r;
+	n = (uint32_t)(row - s->first_row) - s->taken;
 	if (s->loaded)
 		s->pending += n;
-	else if (s->taken + n == s->rows)
-		r = skip_body(s);
-	return r ? r : fl_pq_stream_done(s, n);
+	s->taken += n;
+	return 0;
 }

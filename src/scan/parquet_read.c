@@ -29,8 +29,12 @@ struct fl_parquet_reader {
 	struct condition *condition;
 	size_t n_conditions;
 	struct fl_batch *dictionary; /* a view of a dictionary as a batch of one column */
-	uint64_t rows_left;
-	uint32_t moved; /* rows of the batch that was returned, which the streams still stand before */
+	const struct fl_filter *filter;
+	const struct fl_parquet_input *input;
+	struct fl_pq_selection selection;
+	size_t span;   /* of the selection, in which the next row is */
+	uint64_t row;  /* the next one */
+	uint64_t rows; /* of the row group; 0: none is left */
 	size_t held;
 	struct fl_parquet_counts counts;
 	struct fl_coder *coder;
@@ -52,6 +56,7 @@ void fl_parquet_reader_free(struct fl_parquet_reader **r)
 		fl_filter_bound_free(&x->condition[i].single);
 	}
 	free(x->condition);
+	free(x->selection.span);
 	free(x->stream);
 	free(x->dictionary);
 	fl_coder_free(&x->coder);
@@ -64,6 +69,7 @@ static int open_stream(struct fl_parquet_reader *r, size_t i, const struct fl_co
 	struct fl_pq_stream *s = &r->stream[i];
 
 	s->f = r->f;
+	s->input = r->input;
 	s->target = *def;
 	s->column = fl_pq_column_find(r->f, def->name);
 	s->held = &r->held;
@@ -118,6 +124,8 @@ int fl_parquet_reader_new(struct fl_parquet_reader **ret, const struct fl_parque
 	if (!r)
 		return -ENOMEM;
 	r->f = f;
+	r->filter = filter;
+	r->input = &f->input;
 	r->stream = calloc(n + 1, sizeof *r->stream);
 	result = r->stream ? fl_coder_new(&r->coder) : -ENOMEM;
 	for (; !result && r->n < n; r->n++)
@@ -129,6 +137,13 @@ int fl_parquet_reader_new(struct fl_parquet_reader **ret, const struct fl_parque
 	*ret = r;
 	r = NULL;
 	return 0;
+}
+
+void fl_parquet_reader_from(struct fl_parquet_reader *r, const struct fl_parquet_input *input)
+{
+	r->input = input;
+	for (size_t i = 0; i < r->n; i++)
+		r->stream[i].input = input;
 }
 
 /* ---- row groups ---- */
@@ -193,16 +208,48 @@ static bool can_use_dictionary(const struct fl_parquet_reader *r, const struct c
 /* No row of the row group can. */
 static bool none_passes(const struct fl_pq_stream *s)
 {
-	return !s->dictionary.n_pass && s->chunk->all_dictionary && (!s->dictionary.null_pass || !s->chunk->nulls);
+	return !s->dictionary.n_pass && s->chunk->all_dictionary &&
+	       (!s->dictionary.null_pass || !s->chunk->stats.nulls);
+}
+
+static uint64_t rows_selected(const struct fl_parquet_reader *r)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < r->selection.n; i++)
+		n += r->selection.span[i].to - r->selection.span[i].from;
+	return n;
+}
+
+/* Which rows are to be looked at, and where the pages are that have them. */
+static int select_rows(struct fl_parquet_reader *r, size_t group)
+{
+	const struct fl_pq_group *g = &r->f->group[group];
+	int result = fl_pq_select(&r->selection, r->f, group, r->filter, r->input);
+
+	r->row = r->span = r->rows = 0;
+	for (size_t i = 0; i < r->n; i++)
+		fl_pq_pages_free(&r->stream[i].pages);
+	if (result)
+		return result;
+	r->counts.unread += g->rows - rows_selected(r);
+	/* Where all is read, pages are found one after the other. */
+	if (r->selection.n == 1 && !r->selection.span[0].from && r->selection.span[0].to == g->rows)
+		return 0;
+	for (size_t i = 0; i < r->n && r->selection.n; i++)
+		if (r->stream[i].column)
+			(void)fl_pq_pages_read(&r->stream[i].pages, r->f, g, r->stream[i].column, r->input, false);
+	return 0;
 }
 
 int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group)
 {
 	const struct fl_pq_group *g = &r->f->group[group];
 	bool empty = false;
-	int result = 0;
+	int result = select_rows(r, group);
 
-	r->rows_left = r->moved = 0;
+	if (result || !r->selection.n)
+		return result;
 	/* The filter's columns first: their dictionaries may settle it. */
 	for (size_t i = 0; i < r->n_conditions && !result && !empty; i++) {
 		struct condition *c = &r->condition[i];
@@ -218,7 +265,7 @@ int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group)
 		empty = none_passes(s);
 	}
 	if (empty)
-		r->counts.records += g->rows;
+		r->counts.records += rows_selected(r);
 	for (size_t i = 0; i < r->n && !result && !empty; i++) {
 		struct fl_pq_stream *s = &r->stream[i];
 		bool begun = false;
@@ -229,7 +276,7 @@ int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group)
 			result = fl_pq_stream_group(s, &g->chunk[s->column->leaf], g->rows);
 	}
 	if (!result && !empty)
-		r->rows_left = g->rows;
+		r->rows = g->rows;
 	return result ? fl_wrap(result, "row group %zu", group) : 0;
 }
 
@@ -238,7 +285,7 @@ int fl_parquet_reader_group(struct fl_parquet_reader *r, size_t group)
 /* No page of any column ends within a batch: what texts point into is the page. */
 static uint32_t batch_rows(const struct fl_parquet_reader *r)
 {
-	uint32_t n = (uint32_t)FL_MIN(r->rows_left, (uint64_t)FL_BATCH_ROWS);
+	uint32_t n = (uint32_t)FL_MIN(r->selection.span[r->span].to - r->row, (uint64_t)FL_BATCH_ROWS);
 
 	for (size_t i = 0; i < r->n; i++)
 		if (r->stream[i].column)
@@ -385,16 +432,27 @@ static int fill(struct fl_parquet_reader *r, struct fl_batch *b, uint32_t n, uin
 	return result;
 }
 
-static int move_on(struct fl_parquet_reader *r, uint32_t n)
+/* To the next row that is to be looked at. False: there is none. */
+static bool find_row(struct fl_parquet_reader *r)
+{
+	const struct fl_pq_selection *s = &r->selection;
+
+	while (r->span < s->n && r->row >= s->span[r->span].to)
+		r->span++;
+	if (r->span == s->n)
+		return false;
+	r->row = FL_MAX(r->row, (uint64_t)s->span[r->span].from);
+	return true;
+}
+
+/* Pages of the batch before end here: its texts pointed into them. */
+static int move_on(struct fl_parquet_reader *r)
 {
 	int result = 0;
 
-	for (size_t i = 0; i < r->n && !result; i++) {
-		struct fl_pq_stream *s = &r->stream[i];
-
-		if (s->column)
-			result = r->stage[i] == AHEAD ? fl_pq_stream_skip(s, n) : fl_pq_stream_done(s, n);
-	}
+	for (size_t i = 0; i < r->n && !result; i++)
+		if (r->stream[i].column)
+			result = fl_pq_stream_to(&r->stream[i], r->row);
 	return result;
 }
 
@@ -418,7 +476,7 @@ static int next(struct fl_parquet_reader *r, struct fl_batch *b)
 		result = fill(r, b, n, keep, left);
 	b->n = left;
 	r->counts.records += n;
-	r->rows_left -= n;
+	r->row += n;
 	return result;
 }
 
@@ -427,23 +485,17 @@ int fl_parquet_next(struct fl_parquet_reader *r, struct fl_batch *b)
 	int result = 0;
 
 	b->n = 0;
-	do {
-		/* Pages of the batch before are kept until now: its texts point into them. */
-		if (r->moved)
-			result = move_on(r, r->moved);
-		r->moved = 0;
-		if (result || !r->rows_left)
-			break;
-		r->moved = batch_rows(r);
-		result = next(r, b);
-	} while (!result && !b->n);
-	if (result) {
-		r->rows_left = 0;
-		r->moved = 0;
-		b->n = 0;
-		return result;
+	while (!result && !b->n && r->rows) {
+		if (!find_row(r))
+			r->rows = 0;
+		else if (!(result = move_on(r)))
+			result = next(r, b);
 	}
-	return b->n && r->moved ? 1 : 0;
+	if (!result)
+		return b->n ? 1 : 0;
+	r->rows = 0;
+	b->n = 0;
+	return result;
 }
 
 void fl_parquet_reader_counts(const struct fl_parquet_reader *r, struct fl_parquet_counts *ret)

@@ -54,7 +54,7 @@ static void tell(struct fl_scan *s, uint64_t now, bool over)
 	if (!p->told)
 		p->total = total_bytes(s);
 	p->told = true;
-	out.total = p->total;
+	out.total = (uint64_t)FL_MAX((long long)p->total + p->otherwise, 0ll);
 	s->conf.progress(s->conf.progress_ctx, &out);
 }
 
@@ -92,6 +92,11 @@ void fl_progress_arrived(void *scan, uint64_t bytes, bool from_cache)
 void fl_progress_file(struct fl_scan *s)
 {
 	s->progress.files_done++;
+}
+
+void fl_progress_expect(struct fl_scan *s, int64_t more)
+{
+	s->progress.otherwise += more;
 }
 
 void fl_progress_end(struct fl_scan *s)

@@ -10,18 +10,26 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/grid.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 
 #define THREADS_MAX 256u
+#define FAULT_MAX 8192u
 #define RANGE_BYTES (8u << 20) /* of a plain file, for one thread at a time */
 
 /* ---- faults ---- */
 
 void fl_scan_add_fault(struct fl_scan *s, const char *text)
 {
+	/* Names of files and values are from outside. */
+	struct fl_buf clean FL_CLEANUP(fl_buf_free) = FL_BUF(FAULT_MAX);
+
 	pthread_mutex_lock(&s->faults.lock);
-	if (s->faults.n < FL_SCAN_FAULTS)
-		s->faults.text[s->faults.n] = strdup(text);
+	if (s->faults.n < FL_SCAN_FAULTS) {
+		fl_grid_clean(&clean, text, FL_MIN(strlen(text), (size_t)FAULT_MAX - 1));
+		s->faults.text[s->faults.n] = strdup(fl_buf_cstr(&clean));
+	}
 	s->faults.n++;
 	pthread_mutex_unlock(&s->faults.lock);
 }
@@ -58,7 +66,7 @@ static int look_at_named(struct fl_scan *s)
 			/* Standard input may be slow to come. */
 			if (!f->named || f->where != FL_WHERE_FILE)
 				continue;
-			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1}, &st);
+			r = fl_opened_new(&o, s, &(struct fl_ticket){s->places.place[i], f, -1, NULL}, &st);
 			fl_opened_release(&o);
 			if (r)
 				return r;
@@ -132,8 +140,7 @@ void fl_scan_close(struct fl_scan **scan)
 		struct fl_unit *u = s->pass.unit;
 
 		s->pass.unit = u->next;
-		fl_opened_release(&u->opened);
-		free(u);
+		fl_unit_free(&u);
 	}
 	for (size_t i = 0; i < s->pipes.n; i++)
 		fl_opened_release(&s->pipes.opened[i]);
@@ -209,14 +216,25 @@ bool fl_pass_is_outside(const struct fl_pass *p, const struct fl_scan_file *f)
 	       (f->last < p->since || f->first > p->until || !fl_filter_may_pass_time(p->filter, f->first, f->last));
 }
 
-bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f)
+bool fl_pass_prunes(const struct fl_scan *s, struct fl_pass *p, const struct fl_scan_file *f)
 {
 	bool prunes = fl_pass_is_outside(p, f);
+
+	if (!prunes && fl_told_by_name(s, f, &p->report))
+		return true;
 
 	p->report.files_pruned += prunes;
 	if (prunes)
 		p->report.bytes_pruned += f->size;
 	return prunes;
+}
+
+const struct fl_filter *fl_pass_parquet_filter(const struct fl_pass *p)
+{
+	for (size_t i = 0; i < p->n_columns; i++)
+		if (p->of_filter[i] && p->column[i].own != FL_OWN_NONE)
+			return NULL;
+	return p->filter;
 }
 
 static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
@@ -225,9 +243,9 @@ static bool next_file(struct fl_scan *s, struct fl_ticket *ret)
 
 	for (; p->place < s->places.n; p->place++, p->file = 0)
 		while (!s->places.place[p->place]->bucket && p->file < s->places.place[p->place]->n) {
-			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1};
+			*ret = (struct fl_ticket){s->places.place[p->place], NULL, -1, NULL};
 			ret->file = &ret->place->file[p->file++];
-			if (!fl_pass_prunes(p, ret->file))
+			if (!fl_pass_prunes(s, p, ret->file))
 				return true;
 		}
 	return false;
@@ -250,8 +268,8 @@ static int take_now(struct fl_scan *s, struct fl_ticket *ret, struct fl_unit **r
 	if (next_file(s, ret))
 		r = 1;
 	else if (p->prefetch)
-		r = fl_prefetch_take(p->prefetch, ret);
-	if (r == 1)
+		r = fl_prefetch_take(p->prefetch, ret, ret_unit);
+	if (r == 1 && !*ret_unit)
 		p->openers++;
 	return !r && p->openers ? -EAGAIN : r;
 }
@@ -302,17 +320,40 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 	return r;
 }
 
-/* Row groups that may hold something. 1: there is none. */
+static bool prune_group(struct fl_scan_reader *r, const struct fl_parquet_file *f, size_t group,
+			const struct fl_filter *filter, bool far)
+{
+	if (!filter)
+		return false;
+	if (!fl_parquet_group_is_in_range(f, group, filter))
+		r->report.row_groups_pruned++;
+	/* Of an object, Bloom filters are asked when they have been fetched. */
+	else if (!far && !fl_parquet_group_may_pass(f, group, filter, NULL))
+		r->report.row_groups_bloom++;
+	else
+		return false;
+	r->report.bytes_pruned += fl_parquet_group_bytes(f, group);
+	return true;
+}
+
+/* Row groups that may hold something. 1: there is none, or they will come when they have been fetched. */
 static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 {
-	const struct fl_parquet_file *f = u->opened->parquet;
-	bool any = false;
-	int result = 0;
+	struct fl_parquet_file *f = u->opened->parquet;
+	const struct fl_filter *filter;
+	bool any = false, hangs;
+	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
+	filter = hangs ? r->could_tree : r->pass->filter;
+	u->opened->hangs = hangs; /* before others see the unit */
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
-		if (r->pass->filter && !fl_parquet_group_may_pass(f, i, r->pass->filter)) {
-			r->report.row_groups_pruned++;
-			r->report.bytes_pruned += fl_parquet_group_bytes(f, i);
+		if (prune_group(r, f, i, filter, u->opened->remote))
+			continue;
+		if (u->opened->remote) {
+			u->group = i;
+			pthread_mutex_lock(&r->pass->lock);
+			result = fl_prefetch_add(r->pass->prefetch, u);
+			pthread_mutex_unlock(&r->pass->lock);
 			continue;
 		}
 		if (any) {
@@ -336,10 +377,12 @@ static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
 }
 
-static void free_unit(struct fl_unit **u)
+void fl_unit_free(struct fl_unit **u)
 {
-	if (*u)
+	if (*u) {
+		fl_pieces_free(&(*u)->pieces);
 		fl_opened_release(&(*u)->opened);
+	}
 	free(*u);
 	*u = NULL;
 }
@@ -407,13 +450,15 @@ static int split(struct fl_scan_reader *r, struct fl_unit *u)
 /* From a file to units. *ret NULL: there is nothing in it, or it is left out, and the report says why. */
 static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct fl_unit **ret)
 {
-	struct fl_unit *u FL_CLEANUP(free_unit) = calloc(1, sizeof *u);
+	struct fl_unit *u FL_CLEANUP(fl_unit_free) = calloc(1, sizeof *u);
 	struct stat id = {0};
 	int result = 0;
 
 	if (!u)
 		return -ENOMEM;
 	if (t->file->where == FL_WHERE_JOURNAL) {
+		if (r->s->conf.untold)
+			return tell_fault(r, fl_journal_times(r, t->file->store));
 		u->store = t->file->store;
 	} else {
 		result = fl_opened_new(&u->opened, r->s, t, &id);
@@ -426,7 +471,11 @@ static int look_at(struct fl_scan_reader *r, const struct fl_ticket *t, struct f
 			return result;
 		r->report.files++;
 		fl_progress_file(r->s);
+		if (u->opened->remote)
+			fl_progress_expect(r->s, -(int64_t)t->file->size);
 		tell_note(r, u->opened);
+		if (u->opened->parquet && fl_told_by_footer(r, u->opened->parquet))
+			return 0;
 		result = split(r, u);
 		if (result)
 			return FL_MIN(result, 0);
@@ -472,7 +521,7 @@ static int open_unit(struct fl_scan_reader *r)
 	if (!result)
 		return 1;
 	r->ops = NULL;
-	free_unit(&r->unit);
+	fl_unit_free(&r->unit);
 	result = tell_fault(r, result);
 	return result ? result : 1;
 }
@@ -485,11 +534,18 @@ static void add_reports(struct fl_scan_report *sum, const struct fl_scan_report 
 	sum->bytes += x->bytes;
 	sum->bytes_pruned += x->bytes_pruned;
 	sum->row_groups_pruned += x->row_groups_pruned;
+	sum->row_groups_bloom += x->row_groups_bloom;
+	sum->rows_pruned += x->rows_pruned;
 	sum->records += x->records;
 	sum->malformed += x->malformed;
 	sum->bad_values += x->bad_values;
 	sum->damaged_files += x->damaged_files;
 	sum->unknown_files += x->unknown_files;
+	if (x->told_first)
+		fl_told_note(sum, x->told_first, x->told_last);
+	sum->told_exactly += x->told_exactly;
+	sum->unjudged += x->unjudged;
+	sum->unjudged_files += x->unjudged_files;
 	sum->verdicts_observed |= x->verdicts_observed;
 }
 
@@ -507,7 +563,8 @@ static void close_unit(struct fl_scan_reader *r)
 	if (r->ops)
 		r->ops->close(r, r->state);
 	r->ops = NULL;
-	free_unit(&r->unit);
+	fl_unjudged_unit_ends(r);
+	fl_unit_free(&r->unit);
 	hand_in(r);
 }
 
@@ -539,6 +596,11 @@ int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret)
 	}
 }
 
+const char *fl_scan_reader_source(const struct fl_scan_reader *r)
+{
+	return r->path;
+}
+
 int fl_scan_reader_new(struct fl_scan_reader **ret, struct fl_scan *s)
 {
 	struct fl_scan_reader *r = calloc(1, sizeof *r);
@@ -559,6 +621,7 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 	if (!*r)
 		return;
 	close_unit(*r);
+	fl_unjudged_free(*r);
 	fl_batch_free(&(*r)->batch);
 	fl_text_free(&(*r)->text);
 	fl_blocks_free(&(*r)->blocks);
@@ -566,9 +629,19 @@ void fl_scan_reader_free(struct fl_scan_reader **r)
 	*r = NULL;
 }
 
+static void name_lacked(const struct fl_pass *p, char *to, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_columns && n < size; i++)
+		if (p->lacked[i])
+			n += (size_t)snprintf(to + n, size - n, "%s%s", n ? ", " : "", fl_column_title(&p->column[i]));
+}
+
 void fl_scan_report(struct fl_scan *s, struct fl_scan_report *ret)
 {
 	pthread_mutex_lock(&s->pass.lock);
 	*ret = s->selected ? s->pass.report : s->listed;
+	name_lacked(&s->pass, ret->lacking, sizeof ret->lacking);
 	pthread_mutex_unlock(&s->pass.lock);
 }

@@ -22,6 +22,12 @@ struct fl_scan_progress {
 /* By whatever thread finds that it is time: some five times a second, never two at once. A scan that is soon over has
  * no call; one that had any ends with one that says `over`. */
 typedef void (*fl_scan_progress_fn)(void *ctx, const struct fl_scan_progress *p);
+/* Of which files the records are read, when only their times matter. */
+enum fl_untold {
+	FL_UNTOLD_ALL,     /* of all */
+	FL_UNTOLD_EXACTLY, /* not of those whose footer or frames tell the times: report.told_* */
+	FL_UNTOLD,         /* nor of those whose name or directory does, to some minutes, or the day */
+};
 
 struct fl_scan_conf {
 	const char *const *paths; /* NULL-terminated: state directory, directory, file, "-", s3://bucket/prefix; empty
@@ -35,6 +41,8 @@ struct fl_scan_conf {
 	const char *kernel;       /* NULL: the best; "scalar", "avx2", "avx512": for tests and measurements */
 	fl_scan_progress_fn progress; /* NULL: nobody wants to know */
 	void *progress_ctx;
+	enum fl_untold untold;
+	bool unjudged;                     /* count records that the filter cannot judge (report) */
 	const volatile sig_atomic_t *stop; /* NULL: cannot be stopped; set: calls return -EINTR soon */
 	/* s3:// */
 	bool anonymous, requester_pays;
@@ -66,18 +74,31 @@ void fl_scan_reader_free(struct fl_scan_reader **r);
  */
 int fl_scan_next(struct fl_scan_reader *r, const struct fl_batch **ret);
 
+/* Where the rows of the last batch are from. */
+const char *fl_scan_reader_source(const struct fl_scan_reader *r);
+
 /* What was read, and what was not. Complete once every reader has had its 0; before fl_scan_select, what the listing
  * found: files to read and files passed over. */
 struct fl_scan_report {
 	uint64_t files, files_pruned, bytes, bytes_pruned; /* bytes as stored */
 	uint64_t directories_pruned; /* by the time in AWS's layout; nobody knows how many files they hold */
-	uint64_t row_groups_pruned;
+	/* Of Parquet: row groups by their statistics, then by their Bloom filters; rows of others by the index of pages
+	 */
+	uint64_t row_groups_pruned, row_groups_bloom, rows_pruned;
 	uint64_t records;       /* looked at, before the filter */
 	uint64_t malformed;     /* lines with another number of fields, or empty values: not used */
 	uint64_t bad_values;    /* values that are none of their column, of the columns that were read: null */
 	uint64_t damaged_files; /* and directories: not read, or not to the end; rows up to the fault were used */
 	uint64_t unknown_files; /* in directories, that are no flow logs: left out */
-	bool verdicts_observed; /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
+	/* fl_scan_conf.unjudged: records that could pass, but for a field of the filter that their file lacks; how many
+	 * sources have such records; names of those fields, separated by ", ". What is - in a record is not counted. */
+	uint64_t unjudged, unjudged_files;
+	char lacking[256];
+	/* fl_scan_conf.untold: the first start and the last end of what was not read; 0: none. How many sources told.
+	 */
+	int64_t told_first, told_last;
+	uint64_t told_by_names, told_exactly;
+	bool verdicts_observed;        /* false: no source has verdicts (captures): ACCEPT means "not seen rejected" */
 	int64_t held_first, held_last; /* as names tell: no record began before the one, some record ended at or
 					  after the other; 0: not known */
 };

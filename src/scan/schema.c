@@ -92,7 +92,7 @@ static bool next_file(struct schema *x, uint64_t only, struct fl_ticket *ret)
 		while (x->file < p->place[x->place]->n) {
 			uint64_t log;
 
-			*ret = (struct fl_ticket){p->place[x->place], &p->place[x->place]->file[x->file++], -1};
+			*ret = (struct fl_ticket){p->place[x->place], &p->place[x->place]->file[x->file++], -1, NULL};
 			x->order++;
 			log = log_of(x, ret);
 			if (only ? log == only : !is_known(x, log))

@@ -86,6 +86,7 @@ struct fl_progress {
 	bool told;
 	pthread_mutex_t lock;     /* who tells */
 	uint64_t began_ns, total; /* total: bytes as stored; 0: not known yet */
+	atomic_llong otherwise;   /* more than these will be read; negative: less */
 	atomic_ullong bytes, files_done;
 	atomic_ullong next_ns; /* when to tell again */
 };
@@ -99,6 +100,7 @@ struct fl_pass {
 	const struct fl_filter *filter;
 	struct fl_filter_bound *bound;
 	bool of_filter[FL_BATCH_COLUMNS]; /* by position: the filter looks at it */
+	bool lacked[FL_BATCH_COLUMNS];    /* records could not be judged for lack of it */
 	struct fl_addr literal[FL_FILTER_LITERALS];
 	size_t n_literals;
 	int64_t since, until; /* of the filter */
@@ -114,8 +116,8 @@ struct fl_pass {
 	int result; /* negative: the scan is over for every thread */
 };
 
-/* The time in a name or place says that nothing in it is asked for; it is counted. */
-bool fl_pass_prunes(struct fl_pass *p, const struct fl_scan_file *f);
+/* The time in a name or place says that nothing in it is asked for, or all that is; it is counted. */
+bool fl_pass_prunes(const struct fl_scan *s, struct fl_pass *p, const struct fl_scan_file *f);
 bool fl_pass_is_outside(const struct fl_pass *p, const struct fl_scan_file *f);
 
 struct fl_scan {
@@ -147,21 +149,29 @@ static inline bool fl_scan_stopped(const struct fl_scan *s)
 
 void fl_scan_add_fault(struct fl_scan *s, const char *text);
 
+/* What Parquet's reader is asked for itself: not what looks at columns that are ours. */
+const struct fl_filter *fl_pass_parquet_filter(const struct fl_pass *p);
+
 struct fl_ticket { /* a file that is still to be looked at */
 	const struct fl_place *place;
 	const struct fl_scan_file *file;
-	int fd; /* of an object that was fetched; else -1 */
+	int fd;                   /* of an object that was fetched; else -1 */
+	struct fl_remote *remote; /* of one that stays where it is; else NULL */
 };
 
 /* ---- prefetch.c: objects are fetched ahead of those who read them ---- */
 int fl_prefetch_start(struct fl_scan *s);
 void fl_prefetch_stop(struct fl_prefetch **p);
-/* With the pass's lock held. 1: one is ready; 0: none is left; -EAGAIN: wait for pass->more; else what it has wrong. */
-int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret);
+/* With the pass's lock held. 1: one is ready, a file or a unit; 0: none is left; -EAGAIN: wait for pass->more; else
+ * what it has wrong. */
+int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret, struct fl_unit **ret_unit);
+/* With the pass's lock held: a row group of an object that stays where it is; it will be given by fl_prefetch_take. */
+int fl_prefetch_add(struct fl_prefetch *p, const struct fl_unit *unit);
 
 void fl_progress_begin(struct fl_scan *s);
 void fl_progress_file(struct fl_scan *s);
 void fl_progress_arrived(void *scan, uint64_t bytes, bool from_cache); /* fl_s3_progress_fn */
+void fl_progress_expect(struct fl_scan *s, int64_t more);              /* than was listed */
 void fl_progress_end(struct fl_scan *s);
 
 /* ---- listing_s3.c ---- */
@@ -214,7 +224,9 @@ struct fl_opened {
 	atomic_uint users;
 	int fd;
 	char *path;
-	uint64_t size;         /* when it was opened */
+	uint64_t size; /* when it was opened */
+	atomic_bool unjudged;
+	bool hangs; /* it lacks a field of the filter: other rows than those that pass are counted (unjudged.c) */
 	bool regular, fetched; /* fetched: its bytes were progress when they arrived */
 	uint8_t kind, packing;
 	char *head; /* of a pipe: what was read already */
@@ -222,8 +234,9 @@ struct fl_opened {
 	struct fl_format *format; /* text, CSV, JSON */
 	char delimiter;           /* CSV */
 	struct fl_parquet_file *parquet;
+	struct fl_remote *remote; /* then there is no descriptor */
 };
-/* The ticket's descriptor is taken, also when this fails. ret_id: which file it is. */
+/* The ticket's descriptor or object is taken, also when this fails. ret_id: which file it is. */
 int fl_opened_new(struct fl_opened **ret, struct fl_scan *s, const struct fl_ticket *t, struct stat *ret_id);
 void fl_opened_release(struct fl_opened **o);
 
@@ -233,9 +246,11 @@ struct fl_unit {
 	struct fl_unit *next;
 	struct fl_opened *opened; /* NULL: a journal */
 	uint32_t store;
-	uint64_t from, to; /* of a plain file: lines that begin in it */
-	size_t group;      /* of Parquet */
+	uint64_t from, to;        /* of a plain file: lines that begin in it */
+	size_t group;             /* of Parquet */
+	struct fl_pieces *pieces; /* of a row group that was fetched */
 };
+void fl_unit_free(struct fl_unit **u);
 
 /* ---- feed.c: bytes of a unit as blocks of whole lines ---- */
 
@@ -250,6 +265,8 @@ int fl_feed_open(struct fl_feed *f, struct fl_scan_reader *r, struct fl_unit *u)
 /* As fl_blocks_next; the sentence names the file. */
 int fl_feed_next(struct fl_feed *f, const char **ret_data, size_t *ret_n, bool *ret_last);
 uint64_t fl_feed_lines_before(struct fl_feed *f);
+/* Whether somebody still writes the last line of the reader's unit. */
+enum fl_line_end fl_feed_line_end(const struct fl_scan_reader *r);
 
 struct fl_unit_ops {
 	int (*open)(struct fl_scan_reader *r, struct fl_unit *u, void **ret);
@@ -259,7 +276,8 @@ struct fl_unit_ops {
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
 extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet, fl_unit_table;
-#define FL_CAPTURE_FORMAT "v5-all" /* fields of a capture's records */
+bool fl_unit_parquet_lacks(void *file, const char *column); /* fl_lacks_fn */
+#define FL_CAPTURE_FORMAT "v5-all"                          /* fields of a capture's records */
 
 struct fl_scan_reader {
 	struct fl_scan *s;
@@ -274,7 +292,31 @@ struct fl_scan_reader {
 	struct fl_feed *feed;         /* of the unit, when it has lines of a file; else NULL */
 	bool no_lines;                /* their numbers mean nothing to anybody */
 	struct fl_scan_report report; /* counted here, added up at the end of a unit */
+	/* unjudged.c */
+	struct fl_filter *could_tree;
+	struct fl_filter_bound *could;
+	bool lacking[FL_BATCH_COLUMNS]; /* by position: what records of the unit hang on */
 };
+
+/* ---- unjudged.c: records that hang on fields which their file lacks ---- */
+
+/* What is to be read of a file that lacks columns: *ret is what its records fulfil that pass or could pass (bound:
+ * r->could); *ret_hangs false: the filter as it is. Until the next call. */
+int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, bool *ret_hangs);
+void fl_unjudged_unit_ends(struct fl_scan_reader *r); /* before its report is handed in */
+void fl_unjudged_free(struct fl_scan_reader *r);
+/* Of a column that is put beside the file's. */
+static inline bool fl_column_is_beside(const struct fl_column_def *d)
+{
+	return d->own == FL_OWN_SOURCE || d->own == FL_OWN_PROVISIONAL;
+}
+
+/* untold.c: whether the times of its records are known without them; they are noted then. */
+bool fl_told_by_name(const struct fl_scan *s, const struct fl_scan_file *f, struct fl_scan_report *to);
+bool fl_told_by_footer(struct fl_scan_reader *r, const struct fl_parquet_file *f);
+void fl_told_note(struct fl_scan_report *to, int64_t first, int64_t last);
+/* Of a store's journal, by the records of its frames, which need not become text. */
+int fl_journal_times(struct fl_scan_reader *r, uint32_t store);
 
 /* Lines of this format from now on, into the reader's batch. version: what the column of that name says; NULL: what the
  * lines say. */
@@ -285,6 +327,7 @@ enum fl_lines_of {
 };
 int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version);
 void fl_lines_end(struct fl_scan_reader *r);
+bool fl_lines_lack(void *format, const char *column); /* fl_lacks_fn */
 /* A fault of a line of the unit; ctx: the reader. */
 void fl_lines_tell(void *ctx, uint64_t line, const char *what);
 /* Columns of ours that no file has, in all rows of the reader's batch. */

@@ -274,7 +274,7 @@ static int list_files(struct fl_store *s)
 	if (fd < 0)
 		r = errno == ENOENT ? 0 : fl_fail(-errno, "%s: %m", path);
 	else
-		r = fl_walk_files(fd, path, (size_t)n, sizeof path, DEPTH_MAX, on_file, &l);
+		r = fl_walk_files(fd, path, (size_t)n, sizeof path, DEPTH_MAX, on_file, NULL, &l);
 	if (!r && l.n)
 		qsort_r(l.file, l.n, sizeof *l.file, by_time, s->log.id);
 	s->file = calloc(l.n + 1, sizeof *s->file);

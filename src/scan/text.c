@@ -144,7 +144,8 @@ static int use_format(struct fl_text *t, const struct fl_format *format)
 	t->n_early = t->n_plan;
 	plan_columns(t, format, false);
 	fl_batch_clear(t->want.batch);
-	return 0;
+	t->could = NULL;
+	return t->want.could ? t->want.could(t->want.ctx, format, &t->could) : 0;
 }
 
 /* Only where all of them are written as IPv4 and can be looked for. */
@@ -303,7 +304,11 @@ static uint32_t finish(struct fl_text *t, const struct block *b)
 			set_all_null(&batch->column[i], n);
 	if (!n || !t->want.filter)
 		return n;
+	if (t->could)
+		t->counts.unjudged += fl_filter_eval(t->could, batch, keep);
 	passed = fl_filter_eval(t->want.filter, batch, keep);
+	if (t->could)
+		t->counts.unjudged -= passed;
 	if (passed < n) {
 		list_rows(t, keep, n);
 		fl_batch_compact(batch, keep, t->early);
@@ -354,6 +359,23 @@ static size_t skip(struct fl_text *t, const char *data, size_t n, bool last)
 	return end ? (size_t)(end - data) + 1 : n;
 }
 
+/* Of a last line without newline: has values for all fields. */
+static bool has_all(const struct fl_text *t, const char *data, size_t n)
+{
+	size_t values = 1;
+
+	for (size_t i = 0; i < n; i++)
+		values += data[i] == ' ';
+	return values >= t->n_fields && data[n - 1] != ' ';
+}
+
+static bool goes_on(const struct fl_text *t, const char *data, size_t n)
+{
+	enum fl_line_end end = t->want.line_end ? t->want.line_end(t->want.ctx) : FL_LINE_IS_WHOLE;
+
+	return end == FL_LINE_GOES_ON || (end == FL_LINE_MAY_GO_ON && !has_all(t, data, n));
+}
+
 /* What is left when no newline follows. */
 static int scan_rest(struct fl_text *t, const char *data, size_t n, bool last, size_t *ret_used)
 {
@@ -369,6 +391,11 @@ static int scan_rest(struct fl_text *t, const char *data, size_t n, bool last, s
 	}
 	if (!last || !n)
 		return 0;
+	if (goes_on(t, data, n)) {
+		fl_text_tell(t, t->counts.lines + 1, "still being written, so without an end; the line is not used");
+		*ret_used = n;
+		return 0;
+	}
 	memcpy(t->tail, data, n);
 	t->tail[n] = '\n';
 	b.n = n + 1;

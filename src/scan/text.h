@@ -30,6 +30,12 @@
 #define FL_TEXT_LINE_MAX FL_RECORD_MAX /* bytes of a line without its newline */
 #define FL_TEXT_FAULTS 20              /* told of one fl_text_begin; the others are counted */
 
+enum fl_line_end {
+	FL_LINE_IS_WHOLE,
+	FL_LINE_MAY_GO_ON, /* it is whole if it has all values */
+	FL_LINE_GOES_ON,   /* it is not used, and no fault */
+};
+
 struct fl_text_want {
 	struct fl_batch *batch;
 	/* By position in the batch; NULL: none. Text of columns that are not read (source), of type TEXT or U64 and not
@@ -38,9 +44,14 @@ struct fl_text_want {
 	const struct fl_str *constant;
 	const struct fl_filter_bound *filter; /* NULL: every record passes */
 	const bool *of_filter;                /* by position: the filter looks at it. NULL: at all */
+	/* Asked of each format: what the filter would be if a field that is lacking had fitting values; *ret NULL: the
+	 * filter as it is. Valid until the next call. May be NULL. */
+	int (*could)(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret);
 	/* From fl_filter_literals: only records with one of these as an address can pass. */
 	const struct fl_addr *literals;
 	size_t n_literals;
+	/* Whether somebody still writes the last line, which has no newline: it is asked once. NULL: nobody. */
+	enum fl_line_end (*line_end)(void *ctx);
 	/* A sentence without file name about a line (counted from 1); may be NULL. */
 	void (*fault)(void *ctx, uint64_t line, const char *what);
 	void *ctx;
@@ -51,6 +62,7 @@ struct fl_text_counts {   /* since fl_text_begin */
 	uint64_t records; /* well-formed lines, before the filter */
 	uint64_t malformed;
 	uint64_t bad_values; /* of the columns and rows that were converted */
+	uint64_t unjudged;   /* that could have passed */
 };
 
 struct fl_text;

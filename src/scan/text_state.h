@@ -26,6 +26,7 @@ struct fl_text {
 	const struct fl_kernel *kernel;
 	struct fl_headers *headers;
 	struct fl_text_want want;
+	const struct fl_filter_bound *could; /* of the format in hand */
 	struct fl_text_counts counts;
 	unsigned told; /* faults */
 

@@ -30,12 +30,8 @@ struct journal {
 	char version[12]; /* "": the format has none */
 };
 
-static void close_journal(struct fl_scan_reader *r, void *state)
+static void free_journal(struct journal *j)
 {
-	struct journal *j = state;
-
-	if (r->text)
-		fl_lines_end(r);
 	fl_store_writer_free(&j->writer);
 	fl_encoder_free(&j->encoder);
 	fl_format_free(&j->encoded);
@@ -43,6 +39,13 @@ static void close_journal(struct fl_scan_reader *r, void *state)
 	fl_buf_free(&j->text);
 	free(j->damage);
 	free(j);
+}
+
+static void close_journal(struct fl_scan_reader *r, void *state)
+{
+	if (r->text)
+		fl_lines_end(r);
+	free_journal(state);
 }
 
 /* What the journal knows beyond the format, when it is asked for by name. */
@@ -96,7 +99,7 @@ static int prepare(struct fl_scan_reader *r, struct journal *j)
 	return result;
 }
 
-static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
+static int new_journal(struct fl_scan_reader *r, uint32_t store, struct journal **ret)
 {
 	struct journal *j = calloc(1, sizeof *j);
 	int result;
@@ -104,12 +107,26 @@ static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 	if (!j)
 		return -ENOMEM;
 	j->text = FL_BUF(BLOCK_MAX);
-	j->store = r->s->store[u->store];
+	j->store = r->s->store[store];
 	result = prepare(r, j);
-	result = result ? result : fl_buf_reserve(&j->text, BLOCK_MAX);
+	if (result)
+		free_journal(j);
+	else
+		*ret = j;
+	return result;
+}
+
+static int open_journal(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
+{
+	struct journal *j;
+	int result = new_journal(r, u->store, &j);
+
+	if (result)
+		return result;
+	result = fl_buf_reserve(&j->text, BLOCK_MAX);
 	result = result ? result : fl_lines_begin(r, j->format, FL_LINES_OWN, *j->version ? j->version : NULL);
 	if (result) {
-		close_journal(r, j);
+		free_journal(j);
 		return result;
 	}
 	*ret = j;
@@ -180,6 +197,37 @@ static int begin_frame(struct fl_scan_reader *r, struct journal *j)
 	r->report.verdicts_observed |= !!(j->frame.window.flags & (FL_WINDOW_VERDICTS | FL_WINDOW_POLICY));
 	return 1;
 }
+
+/* ---- times alone ---- */
+
+static void note_times(struct fl_scan_reader *r, const struct fl_record *record)
+{
+	if (record->start >= FL_TIME_EARLIEST && record->end <= FL_TIME_LATEST)
+		fl_told_note(&r->report, record->start, record->end);
+}
+
+int fl_journal_times(struct fl_scan_reader *r, uint32_t store)
+{
+	struct fl_record record;
+	struct journal *j;
+	int result = new_journal(r, store, &j);
+
+	if (result)
+		return result;
+	while ((result = begin_frame(r, j)) > 0 && !fl_scan_stopped(r->s)) {
+		for (size_t i = 0; j->frame.flows && i < j->frame.n_flows; i++) {
+			fl_frame_record(&j->frame, i, &record);
+			note_times(r, &record);
+		}
+		if (fl_frame_itself(&j->frame, &record))
+			note_times(r, &record);
+	}
+	free_journal(j);
+	r->report.told_exactly++;
+	return fl_scan_stopped(r->s) ? fl_fail(-EINTR, FL_SCAN_STOPPED) : result;
+}
+
+/* ---- batches ---- */
 
 static int fill(struct fl_scan_reader *r, struct journal *j)
 {

@@ -5,12 +5,25 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "scan/remote.h"
 #include "scan/set.h"
 
 struct group {
 	struct fl_parquet_reader *reader;
 	bool own_filter; /* the filter looks at columns that are ours: it is asked afterwards */
+	bool hangs;      /* on columns that the file lacks: so it is, too */
 };
+
+bool fl_unit_parquet_lacks(void *file, const char *column)
+{
+	const struct fl_column_def *d;
+	size_t n = fl_parquet_columns(file, &d);
+
+	for (size_t i = 0; i < n; i++)
+		if (fl_column_is_named(&d[i], column))
+			return false;
+	return true;
+}
 
 static void close_group(struct fl_scan_reader *r, void *state)
 {
@@ -20,6 +33,7 @@ static void close_group(struct fl_scan_reader *r, void *state)
 	if (g->reader)
 		fl_parquet_reader_counts(g->reader, &c);
 	r->report.records += c.records;
+	r->report.rows_pruned += c.unread;
 	r->report.bad_values += c.bad_values;
 	fl_scan_add_bytes(r, c.bytes);
 	fl_parquet_reader_free(&g->reader);
@@ -30,14 +44,18 @@ static int open_group(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 {
 	struct fl_pass *p = r->pass;
 	struct group *g = calloc(1, sizeof *g);
+	const struct fl_filter *filter;
 	int result;
 
 	if (!g)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n_columns; i++)
-		g->own_filter |= p->of_filter[i] && p->column[i].own != FL_OWN_NONE;
-	result = fl_parquet_reader_new(&g->reader, u->opened->parquet, p->column, p->n_columns,
-				       g->own_filter ? NULL : p->filter);
+	result = fl_unjudged_find(r, fl_unit_parquet_lacks, u->opened->parquet, &g->hangs);
+	g->own_filter = fl_pass_parquet_filter(p) != p->filter;
+	filter = g->own_filter ? NULL : g->hangs ? r->could_tree : p->filter;
+	result =
+	    result ? result : fl_parquet_reader_new(&g->reader, u->opened->parquet, p->column, p->n_columns, filter);
+	if (!result && u->pieces)
+		fl_parquet_reader_from(g->reader, fl_pieces_input(u->pieces));
 	result = result ? result : fl_parquet_reader_group(g->reader, u->group);
 	if (result) {
 		close_group(r, g);
@@ -70,13 +88,19 @@ static int next_group(struct fl_scan_reader *r, void *state)
 {
 	struct group *g = state;
 	uint64_t keep[FL_BATCH_WORDS];
+	uint32_t passed;
 	int got;
 
 	while ((got = fl_parquet_next(g->reader, r->batch)) == 1) {
 		fl_batch_fill_own(r);
-		if (!g->own_filter)
+		if (!g->own_filter && !g->hangs)
 			return 1;
-		if (fl_filter_eval(r->pass->bound, r->batch, keep) && fl_batch_compact(r->batch, keep, NULL))
+		if (g->hangs)
+			r->report.unjudged += fl_filter_eval(r->could, r->batch, keep);
+		passed = fl_filter_eval(r->pass->bound, r->batch, keep);
+		if (g->hangs)
+			r->report.unjudged -= passed;
+		if (passed && fl_batch_compact(r->batch, keep, NULL))
 			return 1;
 		if (fl_scan_stopped(r->s))
 			return fl_fail(-EINTR, FL_SCAN_STOPPED);

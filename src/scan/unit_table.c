@@ -19,6 +19,7 @@
 #define JOINED_BYTES (FL_BLOCK_BYTES + 2 * FL_TEXT_LINE_MAX) /* a block behind what the one before it left */
 #define KEYS_MAX 256                                         /* that are remembered */
 #define NUMBER_TEXT 32
+#define STILL_WRITTEN "still being written, so without an end; the line is not used"
 #define EXACT_MAX 9007199254740992.0 /* up to here a double holds every integer */
 
 struct key {
@@ -29,7 +30,7 @@ struct key {
 
 struct table {
 	struct fl_feed feed;
-	bool json;
+	bool json, hangs; /* hangs: the filter, on columns that the file lacks */
 	char delimiter;
 	const char *data; /* of the block */
 	size_t n, at;
@@ -87,10 +88,11 @@ static int open_table(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 		for (size_t i = 0; i < t->n_fields; i++)
 			t->column[i] = (int16_t)column_of(r->batch, fl_format_name(o->format, i));
 		t->arena = malloc(ARENA_BYTES);
-		result = t->arena ? 0 : -ENOMEM;
+		result = t->arena ? fl_unjudged_find(r, fl_lines_lack, o->format, &t->hangs) : -ENOMEM;
 	}
 	if (result) {
 		r->feed = NULL;
+		free(t ? t->arena : NULL);
 		free(t);
 		return result;
 	}
@@ -220,6 +222,14 @@ static void take_cells(struct fl_scan_reader *r, struct table *t, const struct f
 	end_row(r, t);
 }
 
+/* Of a last line without newline. has_all: it may be a record as it is. */
+static bool goes_on(const struct fl_scan_reader *r, bool has_all)
+{
+	enum fl_line_end end = fl_feed_line_end(r);
+
+	return end == FL_LINE_GOES_ON || (end == FL_LINE_MAY_GO_ON && !has_all);
+}
+
 /* 1: a record or what is none was taken; 0: its end is not in the block. */
 static int take_csv(struct fl_scan_reader *r, struct table *t)
 {
@@ -227,15 +237,18 @@ static int take_csv(struct fl_scan_reader *r, struct table *t)
 	const char *p = t->data + t->at, *why = NULL;
 	size_t n, used;
 	char text[96];
-	bool header = false;
+	bool header = false, ends;
 	int got = fl_csv_record(p, t->n - t->at, t->last, t->delimiter, cells, &n, &used, &why), result;
 
 	if (!got)
 		return 0;
+	ends = p[used - 1] == '\n';
 	result = got > 0 && n ? is_header(t, p, used, &header) : 0;
 	if (result)
 		return result;
-	if (got < 0) {
+	if (t->last && !ends && !header && goes_on(r, got > 0 && n >= t->n_fields && p[used - 1] != t->delimiter)) {
+		tell(r, t, t->line + 1, STILL_WRITTEN);
+	} else if (got < 0) {
 		malformed(r, t, why);
 	} else if (n && !header && n != t->n_fields) {
 		snprintf(text, sizeof text, "%zu values where the header has %zu", n, t->n_fields);
@@ -244,7 +257,7 @@ static int take_csv(struct fl_scan_reader *r, struct table *t)
 		take_cells(r, t, cells);
 	}
 	/* The end of a line that is too long may be in a block to come. */
-	t->skipping = got < 0 && p[used - 1] != '\n' && !t->last;
+	t->skipping = got < 0 && !ends && !t->last;
 	t->at += used;
 	t->line += newlines(p, used);
 	return 1;
@@ -406,6 +419,8 @@ static int take_json(struct fl_scan_reader *r, struct table *t)
 		o = json_loadb(p, n, JSON_REJECT_DUPLICATES, &why);
 		if (json_is_object(o))
 			result = take_object(r, t, o);
+		else if (!end && goes_on(r, false))
+			tell(r, t, t->line + 1, STILL_WRITTEN);
 		else
 			malformed(r, t, o ? "no object" : "no object of JSON");
 		json_decref(o);
@@ -499,10 +514,26 @@ static int fill(struct fl_scan_reader *r, struct table *t)
 	return result;
 }
 
+/* Rows of the batch that pass are left in it. */
+static bool pass_rows(struct fl_scan_reader *r, const struct table *t)
+{
+	uint64_t keep_rows[FL_BATCH_WORDS];
+	uint32_t passed;
+
+	fl_batch_fill_own(r);
+	if (!r->pass->bound)
+		return true;
+	if (t->hangs)
+		r->report.unjudged += fl_filter_eval(r->could, r->batch, keep_rows);
+	passed = fl_filter_eval(r->pass->bound, r->batch, keep_rows);
+	if (t->hangs)
+		r->report.unjudged -= passed;
+	return passed && fl_batch_compact(r->batch, keep_rows, NULL);
+}
+
 static int next_table(struct fl_scan_reader *r, void *state)
 {
 	struct table *t = state;
-	uint64_t keep_rows[FL_BATCH_WORDS];
 	int result;
 
 	for (;;) {
@@ -513,12 +544,7 @@ static int next_table(struct fl_scan_reader *r, void *state)
 		if (result < 0)
 			return result;
 		t->open = result;
-		result = 0;
-		if (r->batch->n) {
-			fl_batch_fill_own(r);
-			result = !r->pass->bound || (fl_filter_eval(r->pass->bound, r->batch, keep_rows) &&
-						     fl_batch_compact(r->batch, keep_rows, NULL));
-		}
+		result = r->batch->n && pass_rows(r, t);
 		if (result)
 			return 1;
 		if (fl_scan_stopped(r->s))

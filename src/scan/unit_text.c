@@ -23,6 +23,33 @@ void fl_lines_tell(void *ctx, uint64_t line, const char *what)
 	fl_scan_add_fault(r->s, text);
 }
 
+bool fl_lines_lack(void *ctx, const char *column)
+{
+	const struct fl_format *format = ctx;
+	struct fl_column_def d;
+
+	fl_column_find(column, &d);
+	for (size_t i = 0; i < fl_format_len(format); i++)
+		if (fl_column_is_named(&d, fl_format_name(format, i)))
+			return false;
+	return !fl_column_is_beside(&d);
+}
+
+static enum fl_line_end line_end(void *ctx)
+{
+	return fl_feed_line_end(ctx);
+}
+
+static int could(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret)
+{
+	struct fl_scan_reader *r = ctx;
+	bool hangs;
+	int result = fl_unjudged_find(r, fl_lines_lack, (void *)(uintptr_t)format, &hangs);
+
+	*ret = hangs ? r->could : NULL;
+	return result;
+}
+
 int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version)
 {
 	struct fl_str constant[FL_BATCH_COLUMNS] = {0};
@@ -33,6 +60,8 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enu
 	    .of_filter = r->pass->of_filter,
 	    .literals = r->pass->literal,
 	    .n_literals = r->pass->n_literals,
+	    .could = could,
+	    .line_end = line_end,
 	    .fault = fl_lines_tell,
 	    .ctx = r,
 	};
@@ -61,6 +90,7 @@ void fl_lines_end(struct fl_scan_reader *r)
 	r->report.records += c->records;
 	r->report.malformed += c->malformed;
 	r->report.bad_values += c->bad_values;
+	r->report.unjudged += c->unjudged;
 }
 
 /* ---- files ---- */

@@ -26,6 +26,7 @@ struct kind {
 
 struct parser {
 	const char *text, *at;
+	const char *value; /* of a single condition, whose words are ours; NULL: the words are the user's */
 	const struct fl_words_names *names;
 	char word[WORD_MAX]; /* the next word */
 	const char *word_at;
@@ -47,6 +48,8 @@ struct keyword {
 
 static int complain(const struct parser *p, const char *expected)
 {
+	if (p->value)
+		return fl_fail(-EINVAL, "\"%.200s\" is not %s", p->value, expected);
 	if (p->end)
 		return fl_fail(-EINVAL, "filter \"%.200s\": it ends where %s is expected", p->text, expected);
 	return fl_fail(-EINVAL, "filter \"%.200s\": at character %zu, \"%.60s\": expected %s", p->text,
@@ -129,17 +132,31 @@ static int either(struct fl_filter **ret, struct fl_filter *f, int r)
 static const char *const src_columns[] = {"srcaddr", "pkt_srcaddr"};
 static const char *const dst_columns[] = {"dstaddr", "pkt_dstaddr"};
 
+/* extra: most logs do not have the column, and then nothing hangs on it. */
+static int one_network(struct fl_filter **ret, const char *column, const struct fl_cidr *c, bool extra)
+{
+	struct fl_filter *there = NULL;
+	int r = fl_filter_cidr(ret, column, c);
+
+	if (r || !extra)
+		return r;
+	r = fl_filter_not_null(&there, column);
+	if (r)
+		fl_filter_free(ret);
+	return r ? r : fl_filter_and(ret, there, *ret);
+}
+
 static int any_network(struct fl_filter **ret, enum side side, const struct fl_cidr *c, bool packet)
 {
 	struct fl_filter *f = NULL;
 	int r = 0;
 
 	for (size_t i = 0; i < (packet ? 2 : 1) && !r && side != SIDE_DST; i++) {
-		r = fl_filter_cidr(&f, src_columns[i], c);
+		r = one_network(&f, src_columns[i], c, i > 0);
 		r = either(ret, f, r);
 	}
 	for (size_t i = 0; i < (packet ? 2 : 1) && !r && side != SIDE_SRC; i++) {
-		r = fl_filter_cidr(&f, dst_columns[i], c);
+		r = one_network(&f, dst_columns[i], c, i > 0);
 		r = either(ret, f, r);
 	}
 	return r;
@@ -210,7 +227,7 @@ static const struct {
 
 static int one_side(struct fl_filter **ret, enum side side, bool public)
 {
-	struct fl_filter *f = NULL, *null = NULL;
+	struct fl_filter *f = NULL;
 	struct fl_cidr c;
 	int r = 0;
 
@@ -221,11 +238,8 @@ static int one_side(struct fl_filter **ret, enum side side, bool public)
 		r = fl_cidr_parse(special[i].cidr, strlen(special[i].cidr), &c);
 		r = r ? r : any_network(&f, side, &c, false);
 	}
-	if (!r && public) {
-		r = fl_filter_is_null(&null, side == SIDE_SRC ? "srcaddr" : "dstaddr");
-		r = r ? r : fl_filter_or(&f, f, null);
-		r = r ? r : fl_filter_not(&f, f);
-	}
+	if (!r && public)
+		r = fl_filter_not(&f, f);
 	*ret = f;
 	return r;
 }
@@ -375,19 +389,14 @@ static int parse_flag(struct parser *p, struct fl_filter **ret, enum side side, 
 static int parse_family(struct parser *p, struct fl_filter **ret, enum side side, const struct keyword *k)
 {
 	static const struct fl_cidr all_v4 = {.base = {.b = {[10] = 0xff, [11] = 0xff}}, .bits = 96};
-	struct fl_filter *null = NULL;
 	int r = fl_filter_cidr(ret, "srcaddr", &all_v4);
 
-	if (r || !strcmp(k->name, "ip"))
-		return r;
-	r = fl_filter_is_null(&null, "srcaddr");
-	r = r ? r : fl_filter_or(ret, *ret, null);
-	return r ? r : fl_filter_not(ret, *ret);
+	return r || !strcmp(k->name, "ip") ? r : fl_filter_not(ret, *ret);
 }
 
 static const struct keyword keywords[] = {
-    {"host", parse_network, NULL, NULL, true, "an address, as 10.0.0.1"},
-    {"net", parse_network, NULL, NULL, true, "a network, as 10.0.0.0/8"},
+    {"host", parse_network, NULL, NULL, true, "an address or a network, as 10.0.0.1 or 10.0.0.0/8"},
+    {"net", parse_network, NULL, NULL, true, "an address or a network, as 10.0.0.1 or 10.0.0.0/8"},
     {"port", parse_port, NULL, NULL, true, "a port from 0 to 65535 or a service, as ssh"},
     {"portrange", parse_ports, NULL, NULL, true, "two ports, as 8000-8099"},
     {"private", parse_scope, NULL, "", true, NULL},
@@ -469,10 +478,9 @@ static int compare_number(struct parser *p, struct fl_filter **ret, const struct
 	return fl_filter_number(ret, d->name, op, v);
 }
 
-/* Equal, or neither equal nor null. */
 static int compare_equal(struct parser *p, struct fl_filter **ret, const struct fl_column_def *d, bool equal)
 {
-	struct fl_filter *f = NULL, *null = NULL;
+	struct fl_filter *f = NULL;
 	struct fl_cidr c;
 	int r;
 
@@ -489,13 +497,8 @@ static int compare_equal(struct parser *p, struct fl_filter **ret, const struct 
 	} else {
 		r = fl_filter_text(&f, d->name, p->word, strlen(p->word));
 	}
-	if (!r && !equal) {
-		r = fl_filter_is_null(&null, d->name);
-		if (r)
-			fl_filter_free(&f);
-		r = r ? r : fl_filter_or(&f, f, null);
-		r = r ? r : fl_filter_not(&f, f);
-	}
+	if (!r && !equal)
+		r = fl_filter_not(&f, f);
 	*ret = f;
 	return r;
 }
@@ -513,8 +516,7 @@ static int parse_null(struct parser *p, struct fl_filter **ret, const struct fl_
 		return r;
 	if (!is(p, "null"))
 		return complain(p, "null, or not null");
-	r = fl_filter_is_null(ret, d->name);
-	r = r || !negated ? r : fl_filter_not(ret, *ret);
+	r = (negated ? fl_filter_not_null : fl_filter_is_null)(ret, d->name);
 	return r ? r : next(p);
 }
 
@@ -661,9 +663,9 @@ static int parse_or(struct parser *p, struct fl_filter **ret)
 	return r;
 }
 
-int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_words_names *names)
+static int parse(struct fl_filter **ret, const char *text, const char *value, const struct fl_words_names *names)
 {
-	struct parser p = {.text = text, .at = text, .names = names};
+	struct parser p = {.text = text, .at = text, .value = value, .names = names};
 	int r;
 
 	*ret = NULL;
@@ -680,16 +682,26 @@ int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_wor
 	return r;
 }
 
+int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_words_names *names)
+{
+	return parse(ret, text, NULL, names);
+}
+
 int fl_words_condition(struct fl_filter **ret, const char *keyword, const char *value,
 		       const struct fl_words_names *names)
 {
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(FL_WORDS_MAX);
-	int r = fl_buf_printf(&text, "%s \"", keyword);
+	int r = strlen(value) < WORD_MAX
+		    ? 0
+		    : fl_fail(-EINVAL, "\"%.40s...\" is longer than %u bytes", value, WORD_MAX - 1);
+
+	*ret = NULL;
+	r = r ? r : fl_buf_printf(&text, "%s \"", keyword);
 
 	for (const char *c = value; *c && !r; c++) {
 		r = *c == '"' || *c == '\\' ? fl_buf_add(&text, "\\", 1) : 0;
 		r = r ? r : fl_buf_add(&text, c, 1);
 	}
 	r = r ? r : fl_buf_adds(&text, "\"");
-	return r ? r : fl_words_parse(ret, fl_buf_cstr(&text), names);
+	return r ? r : parse(ret, fl_buf_cstr(&text), value, names);
 }

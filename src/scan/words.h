@@ -15,7 +15,8 @@
  *   FIELD = != < <= > >= VALUE   FIELD is [not] null    (any field of a record; sizes with k, m, g)
  *
  * A value without its keyword takes that of the condition before it. Addresses are looked for in srcaddr and dstaddr
- * and, where records have them, in pkt-srcaddr and pkt-dstaddr.
+ * and, where records have them, in pkt-srcaddr and pkt-dstaddr. What a record does not say matches neither a condition
+ * nor its not (scan/filter.h): NODATA is neither "port 22" nor "not port 22".
  */
 #pragma once
 
@@ -35,6 +36,7 @@ struct fl_words_names {
 
 /* -EINVAL: the sentence names the place and what was expected there. names may be NULL. Empty text: *ret NULL. */
 int fl_words_parse(struct fl_filter **ret, const char *text, const struct fl_words_names *names);
-/* One condition, as options give it: keyword "src host", "port", "eni" ... and a value. */
+/* One condition, as options give it: keyword "src host", "port", "eni" ... and a value, which is what the sentence
+ * names. */
 int fl_words_condition(struct fl_filter **ret, const char *keyword, const char *value,
 		       const struct fl_words_names *names);

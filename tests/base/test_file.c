@@ -108,16 +108,16 @@ static void a_walk_sees_files_alone(void **state)
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(fl_file_write_atomic(fd, files[i], "x", 1, 0640, false), 0);
 	assert_int_equal(symlinkat("..", fd, "a/b/c/up"), 0);
-	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 9, note, seen), 0);
+	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 9, note, NULL, seen), 0);
 	assert_true(!strcmp(seen, "/a/b/f /a/b/c/up ") || !strcmp(seen, "/a/b/c/up /a/b/f "));
 	/* Not deeper than it may, and not further than it is told. */
 	*seen = '\0';
 	lseek(fd, 0, SEEK_SET);
-	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 2, note, seen), 0);
+	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 2, note, NULL, seen), 0);
 	assert_string_equal(seen, "/a/b/f ");
 	assert_int_equal(fl_file_write_atomic(fd, "stop", "x", 1, 0640, false), 0);
 	lseek(fd, 0, SEEK_SET);
-	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 0, note, seen), 7);
+	assert_int_equal(fl_walk_files(dup(fd), path, 1, 50, 0, note, NULL, seen), 7);
 	unlinkat(fd, "a/b/c/up", 0);
 	unlinkat(fd, "stop", 0);
 	for (size_t i = 0; i < 3; i++)

@@ -41,7 +41,7 @@ static void read_columns(const struct fl_parquet_file *f, const struct fl_column
 		for (size_t g = 0; g < fl_parquet_groups(f) && rows < ROWS_MAX; g++) {
 			int got = 0;
 
-			(void)fl_parquet_group_may_pass(f, g, filter);
+			(void)fl_parquet_group_may_pass(f, g, filter, NULL);
 			if (fl_parquet_reader_group(r, g))
 				continue;
 			while (rows < ROWS_MAX && (got = fl_parquet_next(r, b)) == 1) {
@@ -65,7 +65,7 @@ static void read_columns(const struct fl_parquet_file *f, const struct fl_column
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct bytes bytes = {data, n};
-	struct fl_parquet_input in = {read_bytes, &bytes, n};
+	struct fl_parquet_input in = {.read = read_bytes, .ctx = &bytes, .size = n};
 	struct fl_column_def usual[4];
 	struct fl_filter *filter = NULL, *second = NULL;
 	struct fl_parquet_file *f = NULL;

@@ -56,6 +56,18 @@ def connections():
     put("connections", "too-many", struct.pack("<BI", 1, 0xffffffff) + tcp)
 
 
+def parquet_with_index():
+    """Ten pages and their index, of some columns that the target's filter looks at; nulls, a page of them too. With the package pyarrow."""
+    import pyarrow
+    import pyarrow.parquet
+    rows = [("10.0.0.%d" % (i % 250), "REJECT" if i % 9 == 0 else "ACCEPT", i * 7, "eni-%d" % (i // 100)) if i % 10 and i < 350 else (None, None, None, "eni-3")
+            for i in range(400)]
+    t = pyarrow.table({n: [r[k] for r in rows] for k, n in enumerate(("srcaddr", "action", "bytes", "interface_id"))})
+    out = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(t, out, data_page_size=300, write_batch_size=40, write_page_index=True, compression="snappy")
+    put("parquet", "v1-index", out.getvalue().to_pybytes())
+
+
 def words():
     """Filters as people write them (src/scan/words.c): a condition each, how they are joined, and what is wrong with one."""
     good = ["host 10.0.0.1 and (port 22 or 443) and not accept", "src net 10.0.0.0/8 and dst public and bytes > 1m", "src 2001:db8::1 || dst private",
@@ -235,6 +247,7 @@ def main():
     names()
     identities()
     buckets()
+    parquet_with_index()
 
 
 if __name__ == "__main__":

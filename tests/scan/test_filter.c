@@ -104,7 +104,8 @@ static bool as_number(const char *text, uint64_t *ret)
 	return !strcmp(again, text);
 }
 
-static bool slow_leaf(const struct tree *t, const char *value)
+/* 1, 0, or -1: not known. */
+static int slow_leaf(const struct tree *t, const char *value)
 {
 	struct fl_addr a;
 	uint64_t v;
@@ -113,42 +114,80 @@ static bool slow_leaf(const struct tree *t, const char *value)
 	if (t->want == IS_NULL)
 		return !strcmp(value, "-");
 	if (!strcmp(value, "-"))
-		return false;
+		return -1;
 	switch (t->want) {
 	case NUMBER:
-		return as_number(value, &v) && compare(t->op, v, t->value);
+		if (t->op == FL_OP_LT && !t->value) /* that is no number, whatever the text is */
+			return 0;
+		return as_number(value, &v) ? compare(t->op, v, t->value) : -1;
 	case RANGE:
-		return as_number(value, &v) && v >= t->value && v <= t->last;
+		if (t->value > t->last)
+			return 0;
+		return as_number(value, &v) ? v >= t->value && v <= t->last : -1;
 	case CIDR:
 		if (fl_addr_parse(value, strlen(value), &a, &v6))
-			return false;
+			return -1;
 		if (t->cidr_v4 && v6)
-			return false;
+			return 0;
 		for (unsigned bit = 0; bit < t->cidr.bits; bit++)
 			if ((a.b[bit / 8] ^ t->cidr.base.b[bit / 8]) & (0x80 >> bit % 8))
-				return false;
-		return true;
+				return 0;
+		return 1;
 	default:
 		return !strcmp(value, t->text);
 	}
 }
 
-static bool slow(const struct tree *t, const char *const row[HELD])
+static size_t position(const char *column)
 {
-	const char *value = "-";
+	size_t c = 0;
+
+	while (c < COLUMNS && strcmp(columns[c], column))
+		c++;
+	return c;
+}
+
+/* Kleene's logic: and is the least, or the most, with what is not known between false and true. */
+static int slow(const struct tree *t, const char *const row[HELD])
+{
+	int a, b;
+	size_t c;
 
 	switch (t->want) {
 	case AND:
-		return slow(t->a, row) && slow(t->b, row);
 	case OR:
-		return slow(t->a, row) || slow(t->b, row);
+		a = slow(t->a, row);
+		b = slow(t->b, row);
+		if (t->want == AND)
+			return !a || !b ? 0 : a < 0 || b < 0 ? -1 : 1;
+		return a == 1 || b == 1 ? 1 : a < 0 || b < 0 ? -1 : 0;
 	case NOT:
-		return !slow(t->a, row);
+		a = slow(t->a, row);
+		return a < 0 ? a : !a;
 	default:
-		for (size_t c = 0; c < HELD; c++)
-			if (!strcmp(columns[c], t->column))
-				value = row[c];
-		return slow_leaf(t, value);
+		c = position(t->column);
+		return slow_leaf(t, c < HELD ? row[c] : "-");
+	}
+}
+
+/* Whether the row is, or could be with other values in the columns of `lacks`. */
+static bool slow_assumed(const struct tree *t, const char *const row[HELD], unsigned lacks, bool negative)
+{
+	size_t c;
+
+	switch (t->want) {
+	case AND:
+	case OR:
+		if ((t->want == AND) != negative)
+			return slow_assumed(t->a, row, lacks, negative) && slow_assumed(t->b, row, lacks, negative);
+		return slow_assumed(t->a, row, lacks, negative) || slow_assumed(t->b, row, lacks, negative);
+	case NOT:
+		return slow_assumed(t->a, row, lacks, !negative);
+	default:
+		c = position(t->column);
+		if (lacks >> c & 1)
+			return t->want == IS_NULL ? !negative : true;
+		return slow_leaf(t, c < HELD ? row[c] : "-") == !negative;
 	}
 }
 
@@ -330,7 +369,7 @@ static void check_tree(const struct fl_batch *b, const struct fl_column_def *def
 		memset(bits, 0xa5, sizeof bits);
 		passed = fl_filter_eval(bound, b, bits);
 		for (uint32_t i = 0; i < FL_BATCH_ROWS; i++) {
-			bool want = i < p->n && slow(t, p->rows[i]);
+			bool want = i < p->n && slow(t, p->rows[i]) == 1;
 
 			expected += want;
 			if (want != (bits[i / 64] >> (i % 64) & 1))
@@ -339,6 +378,40 @@ static void check_tree(const struct fl_batch *b, const struct fl_column_def *def
 		assert_int_equal(passed, expected);
 	}
 	assert_nothing_hidden(f, p, passed, bits);
+	free_tree(t);
+}
+
+static bool lacks_column(void *ctx, const char *column)
+{
+	return *(const unsigned *)ctx >> position(column) & 1;
+}
+
+/* Columns that a file lacks are null in its rows: what hangs on them is what they could have changed. */
+static void check_assumed(const struct fl_batch *b, const struct fl_column_def *defs, const struct part *p)
+{
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL, *could FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_filter_bound *bound FL_CLEANUP(fl_filter_bound_free) = NULL;
+	struct tree *t = build(random_below(6), &f);
+	unsigned lacks = random_below(1u << COLUMNS) & random_below(1u << COLUMNS);
+	uint64_t bits[FL_BATCH_WORDS];
+	bool hangs;
+
+	assert_int_equal(fl_filter_assume(&could, &hangs, f, lacks_column, &lacks), 0);
+	assert_true(hangs || !could);
+	assert_int_equal(fl_filter_bind(&bound, could, defs, HELD), 0);
+	fl_filter_eval(bound, b, bits);
+	for (uint32_t i = 0; i < p->n; i++) {
+		const char *null[HELD];
+		bool want = slow_assumed(t, p->rows[i], lacks, false);
+
+		for (size_t c = 0; c < HELD; c++)
+			null[c] = lacks >> c & 1 ? "-" : p->rows[i][c];
+		if (hangs)
+			assert_int_equal(bits[i / 64] >> (i % 64) & 1, want);
+		else
+			assert_int_equal(slow(t, null) == 1, want);
+		assert_true(want || slow(t, null) != 1);
+	}
 	free_tree(t);
 }
 
@@ -356,6 +429,8 @@ static void test_random_trees(void **state_)
 		make_batch(&b, defs, rows, n);
 		for (unsigned i = 0; i < (n > 100 ? 8 : 60); i++)
 			check_tree(b, defs, &p);
+		for (unsigned i = 0; i < (n > 100 ? 2 : 20); i++)
+			check_assumed(b, defs, &p);
 	}
 }
 
@@ -369,6 +444,41 @@ static struct fl_filter *address(const char *column, const char *network)
 	assert_int_equal(fl_cidr_parse(network, strlen(network), &c), 0);
 	assert_int_equal(fl_filter_cidr(&f, column, &c), 0);
 	return f;
+}
+
+static struct fl_column_range range_of_all(void *ctx, const char *column)
+{
+	(void)column;
+	return *(const struct fl_column_range *)ctx;
+}
+
+/* What is not known stays so under not: neither the one passes, nor the other. */
+static void test_not_of_what_is_not_known(void **state_)
+{
+	static const struct fl_column_range null = {.known = true, .may_be_null = true, .all_null = true};
+	struct fl_filter *f FL_CLEANUP(fl_filter_free) = NULL;
+	struct fl_filter_bound *bound = NULL;
+	struct fl_batch *b FL_CLEANUP(fl_batch_free) = NULL;
+	struct fl_column_def d;
+	uint64_t bits[FL_BATCH_WORDS];
+
+	(void)state_;
+	fl_column_find("dstport", &d);
+	assert_int_equal(fl_batch_new(&b, &d, 1), 0);
+	for (const char *const *v = (const char *const[]){"22", "23", "-", NULL}; *v; v++)
+		assert_true(fl_column_set_text(&b->column[0], b->n++, *v, strlen(*v)));
+	assert_int_equal(fl_filter_range(&f, "dstport", 22, 22), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(fl_filter_bind(&bound, f, &d, 1), 0);
+		assert_int_equal(fl_filter_eval(bound, b, bits), 1);
+		assert_int_equal(bits[0], i % 2 ? 2 : 1);
+		fl_filter_bound_free(&bound);
+		assert_int_equal(fl_filter_bind(&bound, f, NULL, 0), 0);
+		assert_int_equal(fl_filter_eval(bound, b, bits), 0);
+		fl_filter_bound_free(&bound);
+		assert_false(fl_filter_may_pass(f, range_of_all, NULL, (void *)&null));
+		assert_int_equal(fl_filter_not(&f, f), 0);
+	}
 }
 
 static void test_ceilings(void **state_)
@@ -521,6 +631,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_random_trees),
+	    cmocka_unit_test(test_not_of_what_is_not_known),
 	    cmocka_unit_test(test_ceilings),
 	    cmocka_unit_test(test_everything_and_nothing),
 	    cmocka_unit_test(test_pruning_is_worth_something),

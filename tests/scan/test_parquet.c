@@ -299,7 +299,7 @@ static int read_made(void *ctx, uint64_t at, void *to, size_t n)
 
 static struct fl_parquet_input input_of(struct fl_buf *b)
 {
-	return (struct fl_parquet_input){read_made, b, b->len};
+	return (struct fl_parquet_input){.read = read_made, .ctx = b, .size = b->len};
 }
 
 static void check_lines(struct made *m, const struct fl_column_def *defs)
@@ -431,11 +431,14 @@ static struct fl_filter *filter_of(unsigned number)
 }
 
 /* Lines of the rows that pass, one after the other. */
+static uint64_t unread; /* rows, by the index of pages */
+
 static size_t select_rows(struct fl_parquet_file *f, const struct fl_column_def *defs, size_t n,
 			  const struct fl_filter *filter, bool after, struct fl_buf *lines)
 {
 	struct fl_parquet_reader *r = NULL;
 	struct fl_filter_bound *bound = NULL;
+	struct fl_parquet_counts counts;
 	struct fl_batch *b = NULL;
 	size_t pruned = 0;
 	int got;
@@ -444,7 +447,7 @@ static size_t select_rows(struct fl_parquet_file *f, const struct fl_column_def 
 	good(fl_parquet_reader_new(&r, f, defs, n, after ? NULL : filter));
 	good(fl_batch_new(&b, defs, n));
 	for (size_t g = 0; g < fl_parquet_groups(f); g++) {
-		if (!after && !fl_parquet_group_may_pass(f, g, filter)) {
+		if (!after && !fl_parquet_group_may_pass(f, g, filter, NULL)) {
 			pruned++;
 			continue;
 		}
@@ -464,6 +467,8 @@ static size_t select_rows(struct fl_parquet_file *f, const struct fl_column_def 
 		}
 		good(got);
 	}
+	fl_parquet_reader_counts(r, &counts);
+	unread += counts.unread;
 	fl_filter_bound_free(&bound);
 	fl_batch_free(&b);
 	fl_parquet_reader_free(&r);
@@ -481,12 +486,14 @@ static void filters_find_the_same(void **unused)
 	size_t pruned = 0;
 
 	(void)unused;
-	for (unsigned k = 0; k < 2; k++) {
+	for (unsigned k = 0; k < 3; k++) {
 		struct fl_filter *filter;
 
 		define(defs);
-		conf.text_null = k;
-		make(&m, &conf, 40000);
+		conf.text_null = k == 1;
+		/* Then one row group of five pages. */
+		conf.group_rows = k < 2 ? 9000 : 0;
+		make(&m, &conf, k < 2 ? 40000 : 90000);
 		fl_column_find("vpc_id", &defs[N_NAMES]);
 		in = input_of(&m.file);
 		good(fl_parquet_open(&f, &in, "made"));
@@ -505,6 +512,174 @@ static void filters_find_the_same(void **unused)
 		made_free(&m);
 	}
 	assert_true(pruned > 4); /* by Bloom filter and by time */
+	assert_true(unread > 40000);
+}
+
+/* ---- what is fetched ---- */
+
+struct sieve { /* gives what was asked for beforehand */
+	struct fl_buf *file;
+	struct fl_parquet_extents hints, data;
+	size_t footer_at, missed, given;
+};
+
+static size_t there(const struct sieve *s, uint64_t at)
+{
+	const struct fl_parquet_extents *of[] = {&s->hints, &s->data};
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < of[k]->n; i++)
+			if (at >= of[k]->extent[i].at && at < of[k]->extent[i].at + of[k]->extent[i].n)
+				return of[k]->extent[i].n - (size_t)(at - of[k]->extent[i].at);
+	return at >= s->footer_at ? s->file->len - (size_t)at : 0;
+}
+
+static size_t sieve_at_hand(void *ctx, uint64_t at, size_t n)
+{
+	size_t have = 0, k;
+
+	while (have < n && (k = there(ctx, at + have)))
+		have += k;
+	return FL_MIN(have, n);
+}
+
+static int sieve_read(void *ctx, uint64_t at, void *to, size_t n)
+{
+	struct sieve *s = ctx;
+
+	if (sieve_at_hand(s, at, n) < n)
+		s->missed++;
+	s->given += n;
+	return read_made(s->file, at, to, n);
+}
+
+static size_t bytes_of(const struct fl_parquet_extents *x)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->n; i++)
+		n += x->extent[i].n;
+	return n;
+}
+
+/* Rows of a group read from what was said to be needed, and nothing else. Returns how many bytes that is. */
+static size_t read_sifted(struct fl_parquet_file *f, struct fl_buf *file, size_t group,
+			  const struct fl_column_def *defs, size_t n, const struct fl_filter *filter,
+			  struct fl_buf *lines)
+{
+	struct sieve s = {.file = file, .footer_at = file->len};
+	struct fl_parquet_input in = {
+	    .read = sieve_read, .ctx = &s, .size = file->len, .at_hand = sieve_at_hand, .far = true};
+	struct fl_parquet_reader *r = NULL;
+	struct fl_batch *b = NULL;
+	size_t total;
+	int got = 0;
+
+	good(fl_parquet_group_hints(f, group, defs, n, filter, &s.hints));
+	fl_parquet_extents_sort(&s.hints);
+	if (fl_parquet_group_may_pass(f, group, filter, &in)) {
+		good(fl_parquet_group_data(f, group, defs, n, filter, &in, &s.data));
+		fl_parquet_extents_sort(&s.data);
+		good(fl_parquet_reader_new(&r, f, defs, n, filter));
+		fl_parquet_reader_from(r, &in);
+		good(fl_batch_new(&b, defs, n));
+		good(fl_parquet_reader_group(r, group));
+		while ((got = fl_parquet_next(r, b)) == 1)
+			for (uint32_t i = 0; i < b->n; i++) {
+				good(fl_batch_print(b, i, n, ' ', lines));
+				good(fl_buf_add(lines, "\n", 1));
+			}
+		good(got);
+	}
+	assert_int_equal(s.missed, 0);
+	total = bytes_of(&s.hints) + bytes_of(&s.data);
+	fl_parquet_extents_free(&s.hints);
+	fl_parquet_extents_free(&s.data);
+	fl_batch_free(&b);
+	fl_parquet_reader_free(&r);
+	return total;
+}
+
+static void what_is_fetched_is_what_is_read(void **unused)
+{
+	static const uint32_t groups[] = {9000, 0};
+	struct fl_column_def defs[N_NAMES], few[4];
+
+	(void)unused;
+	define(defs);
+	for (unsigned k = 0; k < 2; k++) {
+		struct fl_parquet_conf conf = {
+		    .columns = defs, .n_columns = N_NAMES, .codec = FL_CODEC_SNAPPY, .group_rows = groups[k]};
+		struct fl_parquet_file *f = NULL;
+		struct fl_parquet_input in;
+		struct fl_filter *filter;
+		struct made m;
+
+		make(&m, &conf, 70000);
+		in = input_of(&m.file);
+		good(fl_parquet_open(&f, &in, "made"));
+		for (unsigned i = 0; (filter = filter_of(i)); i++) {
+			struct fl_buf want FL_CLEANUP(fl_buf_free) = FL_BUF(64u << 20),
+					   got FL_CLEANUP(fl_buf_free) = FL_BUF(64u << 20);
+			const char *name[FL_BATCH_COLUMNS];
+			size_t n = fl_filter_columns(filter, name), bytes = 0;
+
+			for (size_t c = 0; c < n; c++)
+				fl_column_find(name[c], &few[c]);
+			fl_column_find("bytes", &few[n++]);
+			select_rows(f, few, n, filter, true, &want);
+			for (size_t g = 0; g < fl_parquet_groups(f); g++)
+				bytes += read_sifted(f, &m.file, g, few, n, filter, &got);
+			assert_string_equal(fl_buf_cstr(&got), fl_buf_cstr(&want));
+			assert_in_range(bytes, 1, m.file.len / 2);
+			fl_filter_free(&filter);
+		}
+		fl_parquet_close(&f);
+		made_free(&m);
+	}
+}
+
+/* A question about some pages of a damaged file: its rows, or a sentence. */
+static void damaged_indexes(void **unused)
+{
+	struct fl_column_def defs[N_NAMES];
+	struct fl_parquet_conf conf = {.columns = defs, .n_columns = N_NAMES, .codec = FL_CODEC_SNAPPY};
+	struct fl_filter *filter = filter_of(4);
+	size_t from, to, bad = 0;
+	uint32_t footer;
+	struct made m;
+
+	(void)unused;
+	define(defs);
+	make(&m, &conf, 70000);
+	memcpy(&footer, m.file.data + m.file.len - 8, sizeof footer);
+	to = m.file.len - 8 - footer;
+	from = to - 3000; /* both kinds of index */
+	for (unsigned i = 0; i < 300; i++) {
+		struct fl_parquet_input in = input_of(&m.file);
+		struct fl_parquet_reader *r = NULL;
+		struct fl_parquet_file *f = NULL;
+		struct fl_batch *b = NULL;
+		size_t at = from + below((uint32_t)(to - from));
+		char before = m.file.data[at];
+		int got;
+
+		m.file.data[at] = (char)(i % 2 ? below(256) : (uint32_t)(before ^ 1 << below(8)));
+		good(fl_parquet_open(&f, &in, "damaged"));
+		good(fl_parquet_reader_new(&r, f, defs, N_NAMES, filter));
+		good(fl_batch_new(&b, defs, N_NAMES));
+		got = fl_parquet_reader_group(r, 0);
+		while (!got && (got = fl_parquet_next(r, b)) == 1)
+			got = 0;
+		bad += got < 0;
+		fl_batch_free(&b);
+		fl_parquet_reader_free(&r);
+		fl_parquet_close(&f);
+		m.file.data[at] = before;
+	}
+	assert_in_range(bad, 1, 299);
+	fl_filter_free(&filter);
+	made_free(&m);
 }
 
 /* ---- damage ---- */
@@ -595,6 +770,8 @@ int main(void)
 	    cmocka_unit_test(rows_come_back),
 	    cmocka_unit_test(same_bytes_again),
 	    cmocka_unit_test(filters_find_the_same),
+	    cmocka_unit_test(what_is_fetched_is_what_is_read),
+	    cmocka_unit_test(damaged_indexes),
 	    cmocka_unit_test(a_damaged_row_group_is_one),
 	    cmocka_unit_test(damage_anywhere),
 	};

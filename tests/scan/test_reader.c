@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/file.h"
 
@@ -305,6 +307,80 @@ static void what_changes_meanwhile(void **state)
 	temp_remove(&t);
 }
 
+static void append(const struct temp *t, const char *name, const char *text, size_t n)
+{
+	int fd = openat(t->fd, name, O_WRONLY | O_APPEND);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fl_write_all(fd, text, n), 0);
+	close(fd);
+}
+
+/* Somebody writes a file that is read, not always whole lines. What it held when it was opened counts, to the end of
+ * the line that had begun by then. */
+static void files_that_grow(void **state)
+{
+	static const struct {
+		const char *name;
+		size_t had, later; /* bytes of the record after the first ones: at first, then while it is read */
+		int age;           /* seconds: of its last change */
+		unsigned rows, malformed;
+		bool told;
+	} cases[] = {
+	    {"the line is finished meanwhile, and others follow", 20, 400, 0, 10001, 0, false},
+	    {"it goes on", 20, 50, 0, 10000, 0, true},
+	    {"it has all values already, as it seems", 119, 120, 0, 10000, 0, true},
+	    {"half a line, and nobody is seen to write", 20, 0, 30, 10000, 0, true},
+	    {"half a line that nobody writes any more", 20, 0, 3600, 10000, 1, true},
+	    {"a last line without newline, just written", 0, 0, 0, 10000, 0, false},
+	    {"whole lines, and more of them", 0, 400, 0, 10000, 0, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < FL_ARRAY_LEN(cases); i++) {
+		struct temp t = temp_new();
+		char *text = records(0, 10000, HEADER, "\n"), *more = records(20000, 10, "", "\n"), *path;
+		size_t n = strlen(text) - (!cases[i].had && !cases[i].later);
+		struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) - cases[i].age}};
+		struct fl_scan_reader *r;
+		struct fl_scan_report report;
+		struct fl_column_def d;
+		const struct fl_batch *b;
+		struct fl_scan *s;
+		unsigned rows = 0;
+		int got;
+
+		put_file(&t, "a.log", text, n);
+		append(&t, "a.log", more, cases[i].had);
+		if (cases[i].age)
+			assert_int_equal(utimensat(t.fd, "a.log", times, 0), 0);
+		path = path_in(&t, "a.log");
+		s = open_paths((const char *const[]){path, NULL}, 1);
+		fl_column_find("packets", &d);
+		assert_int_equal(fl_scan_select(s, &d, 1, NULL), 0);
+		assert_int_equal(fl_scan_reader_new(&r, s), 0);
+		while ((got = fl_scan_next(r, &b)) == 1) {
+			if (!rows && cases[i].later)
+				append(&t, "a.log", more + cases[i].had, cases[i].later - cases[i].had);
+			rows += b->n;
+		}
+		assert_int_equal(got, 0);
+		fl_scan_report(s, &report);
+		if (rows != cases[i].rows || report.malformed != cases[i].malformed ||
+		    fl_scan_fault_count(s) != cases[i].told)
+			fail_msg("%s: %u rows, %u malformed; %s", cases[i].name, rows, (unsigned)report.malformed,
+				 fl_scan_fault(s, 0));
+		assert_int_equal(report.damaged_files, 0);
+		assert_true(!cases[i].told || some_fault(s, "a.log:10002: "));
+		fl_scan_reader_free(&r);
+		fl_scan_close(&s);
+		free(path);
+		free(text);
+		free(more);
+		temp_remove(&t);
+	}
+}
+
 /* A pipe is looked at for its columns, and then all of it is read. */
 static void standard_input(void **state)
 {
@@ -387,7 +463,8 @@ int main(void)
 	    cmocka_unit_test(a_file_is_read_once), cmocka_unit_test(columns_of_mixed_formats),
 	    cmocka_unit_test(faults_are_told),     cmocka_unit_test(filters_select),
 	    cmocka_unit_test(stops_at_once),       cmocka_unit_test(what_changes_meanwhile),
-	    cmocka_unit_test(standard_input),      cmocka_unit_test(columns_by_flow_log),
+	    cmocka_unit_test(files_that_grow),     cmocka_unit_test(standard_input),
+	    cmocka_unit_test(columns_by_flow_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

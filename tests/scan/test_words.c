@@ -41,7 +41,10 @@ static size_t ids(void *ctx, const char *column, const char *name, void (*fn)(vo
 
 static const struct fl_words_names names = {addresses, ids, NULL};
 
-#define HOST(a) "srcaddr = " a " or pkt_srcaddr = " a " or dstaddr = " a " or pkt_dstaddr = " a
+#define PACKET(column, a) "(" column " is not null and " column " = " a ")"
+#define SRC(a) "srcaddr = " a " or " PACKET("pkt_srcaddr", a)
+#define DST(a) "dstaddr = " a " or " PACKET("pkt_dstaddr", a)
+#define HOST(a) SRC(a) " or " DST(a)
 #define PORT(n) "srcport = " n " or dstport = " n
 
 static void test_meaning(void **state)
@@ -51,16 +54,16 @@ static void test_meaning(void **state)
 	} cases[] = {
 	    {"host 10.0.0.1 and (port ssh or 443) and not accept",
 	     "(" HOST("10.0.0.1") ") and (" PORT("22") " or " PORT("443") ") and not action = ACCEPT"},
-	    {"src 10.0.0.1", "srcaddr = 10.0.0.1 or pkt_srcaddr = 10.0.0.1"},
-	    {"dst net 10.0.0.7/8", "dstaddr = 10.0.0.0/8 or pkt_dstaddr = 10.0.0.0/8"},
-	    {"dst host 2001:db8::1", "dstaddr = 2001:db8::1 or pkt_dstaddr = 2001:db8::1"},
+	    {"src 10.0.0.1", SRC("10.0.0.1")},
+	    {"dst net 10.0.0.7/8", DST("10.0.0.0/8")},
+	    {"dst host 2001:db8::1", DST("2001:db8::1")},
 	    {"src port 53 and udp", "srcport = 53 and protocol = 17"},
 	    {"dst portrange 8000-8099", "dstport >= 8000 and dstport <= 8099"},
 	    {"proto gre or 50", "protocol = 47 or protocol = 50"},
 	    {"eni eni-1 or eni-2", "interface_id = eni-1 or interface_id = eni-2"},
 	    {"eni web-1", "interface_id = eni-0a1"},
-	    {"src web-1",
-	     "srcaddr = 10.0.1.5 or pkt_srcaddr = 10.0.1.5 or srcaddr = 10.0.1.6 or pkt_srcaddr = 10.0.1.6"},
+	    {"src web-1", SRC("10.0.1.5") " or " SRC("10.0.1.6")},
+	    {"not src 10.0.0.1", "not (" SRC("10.0.0.1") ")"},
 	    {"vpc vpc-1 && subnet subnet-1", "vpc_id = vpc-1 and subnet_id = subnet-1"},
 	    {"action Reject || status nodata", "action = REJECT or log_status = NODATA"},
 	    {"ingress", "flow_direction = ingress"},
@@ -70,11 +73,12 @@ static void test_meaning(void **state)
 	    /* and binds before or, not before both */
 	    {"tcp or udp and not reject", "protocol = 6 or (protocol = 17 and not action = REJECT)"},
 	    {"not (tcp or udp)", "not (protocol = 6 or protocol = 17)"},
-	    {"tcp_flags = 2 and vpc-id is not null", "tcp_flags = 2 and not vpc_id is null"},
-	    {"region != eu-central-1", "not (region = eu-central-1 or region is null)"},
+	    {"tcp_flags = 2 and vpc-id is not null", "tcp_flags = 2 and vpc_id is not null"},
+	    {"region != eu-central-1", "not region = eu-central-1"},
 	    {"vpc_id = \"x \\\" y\"", "vpc_id = \"x \\\" y\""},
 	    {"srcaddr = ::ffff:10.0.0.1", "srcaddr = ::ffff:a00:1"},
 	    {"ip", "srcaddr = 0.0.0.0/0"},
+	    {"ip6", "not srcaddr = 0.0.0.0/0"},
 	    {"  ", "everything"},
 	};
 
@@ -134,6 +138,7 @@ static void test_conditions_of_options(void **state)
 {
 	struct fl_filter *f = NULL;
 	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(4096);
+	char many[300] = "";
 
 	(void)state;
 	assert_int_equal(fl_words_condition(&f, "dst port", "ssh", NULL), 0);
@@ -147,6 +152,17 @@ static void test_conditions_of_options(void **state)
 	assert_string_equal(fl_buf_cstr(&text), "interface_id = \"eni-1\\\" or tcp or \\\"\"");
 	fl_filter_free(&f);
 	assert_int_equal(fl_words_condition(&f, "port", "ssh or 443", NULL), -EINVAL);
+	assert_null(f);
+	assert_string_equal(fl_error_text(-EINVAL),
+			    "\"ssh or 443\" is not a port from 0 to 65535 or a service, as ssh");
+	assert_int_equal(fl_words_condition(&f, "src net", "10.0.0.300", NULL), -EINVAL);
+	assert_string_equal(fl_error_text(-EINVAL),
+			    "\"10.0.0.300\" is not an address or a network, as 10.0.0.1 or 10.0.0.0/8");
+	assert_int_equal(fl_words_condition(&f, "eni", "eni-\"x\\", NULL), 0);
+	fl_filter_free(&f);
+	memset(many, 'x', sizeof many - 1);
+	assert_int_equal(fl_words_condition(&f, "eni", many, NULL), -EINVAL);
+	assert_non_null(strstr(fl_error_text(-EINVAL), "longer than 255 bytes"));
 }
 
 static void test_public_is_what_the_internet_has(void **state)

@@ -222,6 +222,41 @@ def test_we_read_theirs(flowlog, python, archive, tmp_path, how, holes):
     assert rows_back(flowlog, path) == (" ".join(V5), lines_of(archive))
 
 
+PASSED_OVER = {  # how others write an index of pages or Bloom filters, the question, which count says that it was used
+    "index, by time": ("pq.write_table(t, path, data_page_size=4000, write_page_index=True)", "start >= 1795134000 and start < 1795134300", "rows_pruned"),
+    "index, v2 pages": ("pq.write_table(t, path, data_page_size=4000, data_page_version='2.0', compression='zstd', write_page_index=True, use_dictionary=False)",
+                        "start >= 1795134000 and start < 1795134300", "rows_pruned"),
+    "index, by address": ("pq.write_table(t.sort_by('dstaddr'), path, data_page_size=3000, row_group_size=9000, write_page_index=True)", "dst host 10.1.3.77",
+                          "rows_pruned"),
+    "index, two columns": ("pq.write_table(t.sort_by('dstport'), path, data_page_size=2000, write_page_index=True)",
+                           "(dst port 22 or dst port 443) and start > 1795135000 and not action = ACCEPT", "rows_pruned"),
+    "index, pages of nulls": ("pq.write_table(t.sort_by([('log_status', 'ascending')]), path, data_page_size=1000, write_page_index=True)", "log_status = NODATA",
+                              "rows_pruned"),
+    "Bloom filters": ("duckdb.sql(f\"COPY t TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)\")", "src host 10.0.0.77", "row_groups_pruned"),
+    "ours, sorted": ("t.sort_by('start')", "start >= 1795134000 and start < 1795134300", "row_groups_pruned"),
+}
+
+
+@pytest.mark.parametrize("how", PASSED_OVER)
+@pytest.mark.parametrize("holes", [False, True])
+def test_what_is_passed_over_changes_no_answer(flowlog, python, archive, tmp_path, how, holes):
+    code, where, count = PASSED_OVER[how]
+    path = tmp_path / "theirs.parquet"
+    if how.startswith("ours"):
+        flowlog("convert", "--single", "--row-group", 4096, *(["--null-text"] if holes else []), archive, path)
+    else:
+        python(f"INT32, INT64, HOLES = {INT32!r}, {INT64!r}, {holes}\n" + TABLE + code, archive, path)
+    for question in (["top", "--of", "talkers", "-n", "1000"], ["top", "--of", "pairs", "-n", "100000"], ["series"]):
+        want = flowlog(*question, "--where", where, "-o", "csv", archive).stdout
+        assert len(want.splitlines()) > 1 or "NODATA" in where
+        assert flowlog(*question, "--where", where, "-o", "csv", path).stdout == want
+    text, parquet = (json.loads(flowlog("summary", "--where", where, "-o", "json", p).stdout) for p in (archive, path))
+    assert parquet[count] > 0 and text[count] == 0
+    differ = {"rows_pruned", "row_groups_pruned", "records", "files", "bytes"}
+    assert {k: v for k, v in text.items() if k not in differ} == {k: v for k, v in parquet.items() if k not in differ}
+    assert parquet["records"] + parquet["rows_pruned"] <= 30000
+
+
 def test_types_of_others(flowlog, python, tmp_path):
     """Times of any unit, unsigned and floating numbers, numbers as text, names with hyphens, nested columns beside."""
     path = tmp_path / "odd.parquet"
@@ -314,7 +349,7 @@ def test_a_time_beyond_all_names_stops_nothing(flowlog, tmp_path):
 
 def test_what_is_no_address_is_null_to_statistics_too(flowlog, python, tmp_path):
     path = tmp_path / "a.parquet"
-    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1', 'host'], 'action': ['ACCEPT', 'Accept'], 'x': ['', 'y'], 'start': [60, 60], 'end': [60, 60], "
+    python("pq.write_table(pa.table({'srcaddr': ['10.0.0.1', 'host'], 'action': ['ACCEPT', 'Accept'], 'x': ['', 'y'], 'start': [1700000000] * 2, 'end': [1700000060] * 2, "
            "'bytes': [1, 2]}), sys.argv[1])", path)
     for words in "srcaddr is null", "action is null":
         done = flowlog("series", "-o", "json", "--where", words, path, check=False)

@@ -3,14 +3,17 @@
 is said when there is nothing to say."""
 import collections
 import csv
+import datetime
 import gzip
 import hashlib
 import io
 import ipaddress
 import json
 import os
+import pty
 import random
 import subprocess
+import termios
 
 import pytest
 
@@ -174,12 +177,52 @@ def test_filters(flowlog, hand, args, flows):
     assert sum(r["flows"] for r in rows(flowlog, "series", "--every", "1d", *args, hand)) == flows
 
 
+@pytest.mark.parametrize("words,statuses", [
+    ("port 22", {"ok": 4}), ("not port 22", {"ok": 6}), ("not port 443", {"ok": 9}), ("not tcp", {"ok": 2}), ("not icmp", {"ok": 10}), ("not accept", {"ok": 1}),
+    ("action != ACCEPT", {"ok": 1}), ("not (port 22 or status nodata)", {"ok": 6}), ("not host 10.0.0.1", {"ok": 0}),
+    ("not status nodata", {"ok": 10, "skipdata": 1}), ("srcport is null", {"nodata": 1, "skipdata": 1}),
+    ("srcport is null or not port 443", {"ok": 9, "nodata": 1, "skipdata": 1}), ("not srcport is null", {"ok": 10}),
+    ("not (egress or ingress)", {}), ("not vpc vpc-1", {}), ("vpc_id is null and tcp", {"ok": 8})])
+def test_what_a_record_does_not_say_is_neither(flowlog, hand, words, statuses):
+    """NODATA has no port: it is neither "port 22" nor "not port 22". The same of a field that no record has. As SQL has it."""
+    got, = rows(flowlog, "summary", "-w", words, hand)
+    assert {k: got.get(k, 0) for k in ("ok", "nodata", "skipdata")} == {"ok": 0, "nodata": 0, "skipdata": 0} | statuses
+
+
 @pytest.mark.parametrize("args,said", [
     (["-w", "port 22 and prt 3"], "character 13"), (["--port", "nosuch"], "--port"), (["--src", "web-1"], "the inventory has"),
     (["--since", "yesterday"], "--since"), (["--protocol", "300"], "0 to 255"), (["--eni", "nosuch"], "--eni"), (["--of", "nosuch"], "--of")])
 def test_wrong_filters_are_pointed_at(flowlog, hand, args, said):
     done = flowlog("top", *args, hand, check=False)
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+@pytest.mark.parametrize("option,value,remedy", [
+    ("--src", "10.0.0.300", "an address or a network, as 10.0.0.1 or 10.0.0.0/8"), ("--dst", "10.0.0.0/33", "an address or a network, as 10.0.0.1 or 10.0.0.0/8"),
+    ("--dst", "::g", "an address or a network"), ("--port", "70000", "a port from 0 to 65535 or a service"), ("--port", "", "a port from 0 to 65535"),
+    ("--protocol", "tpc", "a protocol's name, or its number from 0 to 255"), ("--eni", "web", "an id, or a name that the inventory has"),
+    ("--vpc", "(", "an id"), ("--subnet", "x" * 300, "longer than 255 bytes"), ("--instance", "i", "an id"), ("--action", "DROP", "ACCEPT"),
+    ("--since", "yesterday", "2026-11-20T00:00:00Z"), ("--until", "soon", "2026-11-20T00:00:00Z")])
+def test_a_wrong_option_is_told_by_its_value(flowlog, hand, option, value, remedy):
+    """Not by the words that it is made into."""
+    for question in ("top", "rejects", "summary"):
+        done = flowlog(question, option, value, hand, check=False)
+        assert done.returncode == 2 and not done.stdout and len(done.stderr.splitlines()) == 1
+        assert option in done.stderr and value[:40] in done.stderr and remedy in done.stderr and "filter" not in done.stderr and "character" not in done.stderr
+    if option in ("--src", "--dst"):
+        done = flowlog("tail", option, value, check=False)
+        assert done.returncode and value in done.stderr and remedy in done.stderr
+
+
+@pytest.mark.parametrize("text", ["bogus", "${srcadr} ${bytes}", ""])
+def test_a_format_that_is_none_is_refused(flowlog, hand, tmp_path, text):
+    """Also where every file has a header line of its own, and before anything is read or written."""
+    for args in (["top", hand], ["top", "--since", "1h", hand], ["summary", hand], ["query", "SELECT 1", hand], ["convert", hand, tmp_path / "out"],
+                 ["top", tmp_path / "none"]):
+        done = flowlog(args[0], "-f", text, *args[1:], check=False)
+        assert done.returncode == 2 and "--format" in done.stderr and (text or "empty") in done.stderr.replace("field srcadr;", text)
+        assert not done.stdout and len(done.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
+    assert flowlog("top", "-f", "v5-all", hand).stdout == flowlog("top", hand).stdout
 
 
 def test_names_of_an_inventory(flowlog, hand, tmp_path):
@@ -202,6 +245,58 @@ def test_nothing_found_says_where_was_looked(flowlog, hand):
                            "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z\n")
     done = flowlog("rejects", "-o", "csv", "--src", "192.0.2.1", hand)
     assert done.stdout == "srcaddr,dstaddr,protocol,dstport,flows,packets,first,last\n" and "held: 2026-11-20" in done.stderr
+
+
+def test_the_span_held_is_told_without_reading(flowlog, hand, tmp_path):
+    """By footers exactly, by names of AWS's layout as exactly as they are: what is behind them cannot even be read here."""
+    late = ["top", "--since", "2030-01-01"]
+    names = tmp_path / "names/AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/11/20"
+    names.mkdir(parents=True)
+    for slot in ("0005", "2310"):
+        (names / f"123456789012_vpcflowlogs_eu-west-1_fl-0123456789abcdef0_20261120T{slot}Z_00000000.log.gz").write_bytes(b"\x1f\x8b\x08\0rubbish")
+    done = flowlog(*late, tmp_path / "names")
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:05:00Z .. 2026-11-20T23:15:00Z, by the times in the names of 2 files" and not done.stderr
+    (names / "other.log.gz").write_bytes(b"\x1f\x8b\x08\0rubbish")  # of that day, as its directory says
+    assert flowlog(*late, tmp_path / "names").stdout.splitlines()[1] == (
+        "held: 2026-11-20T00:00:00Z .. 2026-11-20T23:59:59Z, by the times in the names of 3 files")
+    whole = flowlog("convert", "--single", "-o", "parquet", hand, "-", text=False).stdout
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1" + bytes(len(whole) - footer - 4) + whole[-footer:])
+    assert flowlog("top", broken, check=False).returncode == 1
+    done = flowlog(*late, broken)
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z" and not done.stderr
+    # What tells nothing is read, and only that.
+    (tmp_path / "later.log").write_text(HEADER + "\n" + HAND.splitlines()[1].replace(str(T0 + 50), str(T0 + 90000)) + "\n")
+    done = flowlog(*late, broken, tmp_path / "later.log")
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:00:00Z .. 2026-11-21T01:00:00Z" and not done.stderr
+    # Statistics of times that cannot be are no answer: the records are.
+    odd = tmp_path / "odd.log"
+    odd.write_text(HAND + HAND.splitlines()[1].replace(str(T0 + 50), str(2**62)) + "\n")
+    parquet = tmp_path / "odd.parquet"
+    parquet.write_bytes(flowlog("convert", "--single", "-o", "parquet", odd, "-", text=False).stdout)
+    done = flowlog("top", "--src", "192.0.2.1", parquet)
+    assert done.stdout.splitlines()[1] == "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z"
+    assert sum(r["flows"] for r in rows(flowlog, "series", "--since", "1m", hand)) == sum(
+        r["flows"] for r in rows(flowlog, "series", "--since", "1m", parquet)) - 1  # the odd one is later
+
+
+def test_the_span_held_of_a_store_is_that_of_its_frames(flowlog, tmp_path):
+    path = tmp_path / "store"
+    sh(MAKE_STORE, path, "deliver", "window", 1, "window", 2, "window", 3, "open", 4)  # nothing was there to be delivered
+    header, *lines = flowlog("tail", "--store", path, "-n", 1000).stdout.splitlines()
+    start, end = (header.split().index(name) for name in ("start", "end"))
+    first, last = min(int(line.split()[start]) for line in lines), max(int(line.split()[end]) for line in lines)
+    def iso(t):
+        return datetime.datetime.fromtimestamp(t, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    for operands in (["--store", path], [path]):
+        assert flowlog("rejects", "--src", "192.0.2.1", *operands).stdout.splitlines()[1] == f"held: {iso(first)} .. {iso(last)}"
+    late, = [line for line in flowlog("rejects", "--open", "--src", "192.0.2.1", "--store", path).stdout.splitlines() if line.startswith("held")]
+    assert late > f"held: {iso(first)} .. {iso(last)}"  # with the open window
+    sh(MAKE_STORE, tmp_path / "delivered", "window", 1, "window", 2, "deliver", "window", 3)
+    held = flowlog("rejects", "--src", "192.0.2.1", "--store", tmp_path / "delivered").stdout.splitlines()[1]
+    assert held.startswith("held: ") and "by the times in the names of" in held
 
 
 def test_faults_are_told_and_do_not_end_the_answer(flowlog, hand, tmp_path):
@@ -249,6 +344,36 @@ def test_what_no_source_has_is_named(flowlog, hand, tmp_path):
     assert "no start and end" in text and "2 records, packets not known, bytes not known" in text and "1, of which 0" in text and "gaps" not in text
     got, = rows(flowlog, "summary", path)
     assert got["flows"] == 2 and "bytes" not in got and "first" not in got
+
+
+def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
+    """Of mixed logs, those that lack a field of the filter: in every form the same, and only what the rest of the filter lets pass."""
+    v5 = HEADER + " vpc-id flow-direction\n"
+    new = f"5 1 eni-9 10.0.0.1 10.0.0.2 40000 22 6 5 500 {T0} {T0 + 50} ACCEPT OK 3 vpc-1 egress\n"
+    (tmp_path / "v5.log").write_text(v5 + new + new.replace("vpc-1", "-"))
+    packed, parquet = tmp_path / "v3.log.gz", tmp_path / "v3.parquet"
+    packed.write_bytes(gzip.compress(HAND.encode()))
+    parquet.write_bytes(flowlog("convert", "--single", "-o", "parquet", hand, "-", text=False).stdout)
+    joined = tmp_path / "joined.log"  # what cat makes of both
+    joined.write_text(v5 + new + HAND)
+    said = "record{} of {} have no {}: whether they match cannot be told, and they are left out"
+    for args, n, fields in ((["--vpc", "vpc-1"], 12, "vpc-id"), (["--vpc", "vpc-1", "--port", "22"], 4, "vpc-id"),
+                            (["--vpc", "vpc-1", "--since", str(T0 + 7200), "--until", str(T0 + 9000)], 7, "vpc-id"),
+                            (["-w", "not ingress"], 12, "flow-direction"), (["-w", "vpc vpc-1 and egress and reject"], 1, "vpc-id, flow-direction"),
+                            (["-w", "vpc vpc-1 or port 22"], 8, "vpc-id"), (["--vpc", "vpc-1", "--src", "192.0.2.1"], 0, ""),
+                            (["--src", "10.0.0.1"], 0, ""), (["-w", "not host 10.0.0.9"], 0, ""), (["-w", "vpc_id is null"], 0, ""),
+                            (["-w", "vpc_id is null or port 22"], 0, "")):
+        for source, files in (([hand], 1), ([packed], 1), ([parquet], 1), ([joined], 1), ([hand, packed, parquet, joined, tmp_path / "v5.log"], 4)):
+            done = flowlog("summary", "-o", "json", *args, *source)
+            plural = "s" if n * files > 1 else ""
+            of = f"{files} source{'s' if files > 1 else ''}"
+            assert (f"{n * files} " + said.format(plural, of, fields) in done.stderr) if n else not done.stderr, (args, source, done.stderr)
+    got, = rows(flowlog, "summary", "--vpc", "vpc-1", hand, tmp_path / "v5.log")
+    assert got["flows"] == 1
+    # a big file is one source, whichever threads read it
+    big = tmp_path / "big.log"
+    big.write_text(HAND.splitlines()[0] + "\n" + HAND.splitlines()[1] + "\n" + (HAND.splitlines()[2] + "\n") * 250000)
+    assert "250001 " + said.format("s", "1 source", "vpc-id") in flowlog("top", "--threads", 4, "--vpc", "vpc-1", big, tmp_path / "v5.log").stderr
 
 
 def test_rows_that_are_left_out_are_said(flowlog, tmp_path):
@@ -309,6 +434,40 @@ def test_a_record_of_the_far_future_is_not_the_newest(flowlog, hand, tmp_path):
     assert sum(r["flows"] for r in rows(flowlog, "top", "--since", "1h", tmp_path / "a.log")) == 2  # that of the future is later, too
 
 
+def test_times_that_cannot_be_are_told_and_left_out(flowlog, hand, tmp_path):
+    """One record near 2^63, of 1970, or in milliseconds: counted as flows, but neither in span, gaps and series nor in first and last."""
+    line = "3 1 eni-1 10.0.0.1 10.0.0.2 40000 22 6 5 500 {} {} ACCEPT OK 3\n"
+    odd = [(2**63 - 1, 2**63 - 1), (0, 0), (T0, 2**62), (1, T0 + 9), (T0 * 1000, T0 * 1000 + 5), (4102444801, 4102444801)]
+    whole, = rows(flowlog, "summary", hand)
+    assert whole["impossible_times"] == 0
+    for i, (start, end) in enumerate(odd):
+        n = sum(not 315532800 <= t <= 4102444800 for t in (start, end))
+        path = tmp_path / f"{i}.log"
+        path.write_text(HAND + line.format(start, end))
+        done = flowlog("summary", "-o", "json", path)
+        got = json.loads(done.stdout)
+        assert [got[k] for k in ("first", "last", "gaps", "gap_count")] == [whole[k] for k in ("first", "last", "gaps", "gap_count")]
+        assert got["flows"] == whole["flows"] + 1 and got["impossible_times"] == n
+        example = f"end {end} in {path}" if n == 1 and end > 4102444800 else f"start {start} in {path}" if n == 1 else f"in {path}"
+        assert f"{n} time{'s' if n > 1 else ''} of records cannot be, as" in done.stderr and example in done.stderr
+        assert f"{n} that cannot be, as" in flowlog("summary", path).stdout
+        series = rows(flowlog, "series", "--every", "1h", path)
+        known = 315532800 <= start <= 4102444800
+        assert [r["flows"] for r in series] == [5 + known, 0, 5] and ("cannot be" in flowlog("series", path).stderr) == (not known)
+        row = rows(flowlog, "talks", "10.0.0.1", "10.0.0.2", path)[0]
+        assert (row["first"], row["last"], row["flows"]) == (T0, T0 + 50, 3)
+        assert "held: 2026-11-20T00:00:00Z .. 2026-11-20T02:01:00Z" in flowlog("top", "--src", "192.0.2.1", path).stdout
+    alone = tmp_path / "alone.log"
+    alone.write_text(HEADER + "\n" + line.format(0, 2**63 - 1))
+    assert "no start and end" in flowlog("summary", alone).stdout and rows(flowlog, "series", alone) == []
+    assert "cannot be" in flowlog("series", alone).stderr
+    # What is shown and counted is one thing, what is stored another.
+    assert f" 0 {2**63 - 1} " in flowlog("convert", "--single", "-o", "text", alone, "-").stdout
+    old = tmp_path / "old.log"  # a capture of 1998, say
+    old.write_text(HEADER + "\n" + line.format(900000000, 900000050))
+    assert rows(flowlog, "summary", old)[0]["first"] == 900000000
+
+
 def test_provenance(flowlog, hand):
     out = flowlog("top", "-o", "json", "--provenance", "--src", "10.0.0.1", hand).stdout.splitlines()
     made = json.loads(out[0])["provenance"]
@@ -322,6 +481,42 @@ def test_provenance(flowlog, hand):
     assert done.returncode in (1, 2) and "cannot be read twice" in done.stderr
 
 
+def test_provenance_names_what_could_not_be_read(flowlog, hand, tmp_path):
+    """The answer stands without it, and so does the line before it."""
+    def ask(*args, **kw):
+        done = flowlog(*args, check=False, **kw)
+        made, *answer = [json.loads(line) for line in done.stdout.splitlines()]
+        return done, made["provenance"]["inputs"], answer
+
+    (tmp_path / "a.log").write_text(HAND)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone.log").symlink_to(tmp_path / "nowhere")
+    digest = hashlib.sha256(HAND.encode()).hexdigest()
+    for question in ("top", "summary"):
+        done, inputs, answer = ask(question, "-o", "json", "--provenance", tmp_path)
+        assert done.returncode == 1 and "1 input could not be read" in done.stderr
+        assert inputs == [{"path": str(tmp_path / "a.log"), "sha256": digest}, {"path": str(tmp_path / "pipe"), "unread": "neither a file nor a directory"}]
+        assert answer == rows(flowlog, question, "-o", "json", hand)
+    # What fails has no line either.
+    done = flowlog("top", "-o", "csv", "--provenance", tmp_path / "none", check=False)
+    assert done.returncode == 1 and not done.stdout and "No such file" in done.stderr
+    if os.geteuid():
+        pytest.skip("root only: a file that another user may not read")
+    (tmp_path / "b.log").write_text(HAND)
+    (tmp_path / "b.log").chmod(0)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    as_other = ["setpriv", "--reuid", "65534", "--clear-groups", PROGRAM]
+    for p in (tmp_path, *tmp_path.parents):
+        if p.stat().st_uid == os.geteuid() and str(p).startswith("/tmp/"):
+            p.chmod(p.stat().st_mode | 0o055)
+    done = subprocess.run([*as_other, "top", "-o", "json", "--provenance", tmp_path], capture_output=True, text=True,
+                          env=os.environ | {"LSAN_OPTIONS": "detect_leaks=0"})
+    made, *answer = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and answer == rows(flowlog, "top", hand)
+    assert made["provenance"]["inputs"][1:3] == [{"path": str(tmp_path / name), "unread": "Permission denied"} for name in ("b.log", "closed")]
+    assert "b.log: Permission denied" in done.stderr and "3 inputs could not be read" in done.stderr
+
+
 def test_parquet_holds_the_same(flowlog, hand, tmp_path):
     out = flowlog("conversations", "-o", "parquet", hand, text=False).stdout
     assert out[:4] == out[-4:] == b"PAR1"
@@ -332,11 +527,46 @@ def test_parquet_holds_the_same(flowlog, hand, tmp_path):
     assert flowlog("top", "-o", "parquet", "--provenance", hand, check=False).returncode == 2
 
 
+def on_terminal(*args):
+    """What a command writes on a terminal: standard output alone."""
+    main, side = pty.openpty()
+    attributes = termios.tcgetattr(side)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(side, termios.TCSANOW, attributes)
+    done = subprocess.Popen([PROGRAM, *map(str, args)], stdout=side, stderr=subprocess.DEVNULL)
+    os.close(side)
+    out = b""
+    while True:
+        try:
+            block = os.read(main, 65536)
+        except OSError:
+            break
+        if not block:
+            break
+        out += block
+    os.close(main)
+    assert done.wait() == 0
+    return out
+
+
 def test_names_from_files_do_not_drive_the_terminal(flowlog, tmp_path):
-    path = tmp_path / "a.log"
-    path.write_text(f"interface-id srcaddr packets bytes\neni\x1b[31m 10.0.0.1 1 5\n")
-    assert "\x1b" not in flowlog("top", "--of", "interfaces", path).stdout
-    assert "\x1b" not in flowlog("summary", path).stdout
+    """What is written to files and pipes stays as it is; a terminal gets no control characters. What is said of faults is for people."""
+    path = tmp_path / "a\x1b[2Jb.log"
+    path.write_text("interface-id srcaddr packets bytes\neni\x1b[31m\x9b31m-\u202e\xe9 10.0.0.1 1 5\neni-1 10.0.0.\x1b 1 1\n")
+    for args in (("top", "--of", "interfaces"), ("summary",)):
+        done = flowlog(*args, path)
+        assert "\x1b" not in done.stdout + done.stderr and "is none of the field" in flowlog("top", path).stderr
+    name = "eni\x1b[31m\x9b31m-\u202e\xe9".encode()
+    shown = "eni?[31m?31m-?\xe9".encode()
+    commands = [(("top", "-o", "csv", "--of", "interfaces", path), name), (("convert", "--single", "-o", "csv", path, "-"), name),
+                (("convert", "--single", "-o", "text", path, "-"), name.replace(b"\x1b", b"%1B"))]
+    if "FL_DUCKDB" in os.environ or (PROGRAM.parent / "libduckdb.so").exists():
+        commands += [(("query", "-o", form, "SELECT interface_id, bytes FROM flows ORDER BY bytes DESC", path), name) for form in ("csv", "text")]
+    for args, value in commands:
+        piped = flowlog(*args, text=False).stdout
+        assert value in piped
+        assert on_terminal(*args) == piped.replace(value, shown if b"\x1b" in value else shown.replace(b"?", b"%1B", 1)), args
+    assert b"\x1b" not in on_terminal("top", "-o", "json", "--of", "interfaces", path)
 
 
 # ---- random archives, answered in Python ----
@@ -516,6 +746,20 @@ def test_sql_gives_the_same(flowlog, sources):
            "FROM flows WHERE srcaddr IS NOT NULL GROUP BY 1")
     rows_of_sql = list(csv.reader(io.StringIO(flowlog("query", "-o", "csv", sql, *operands).stdout)))[1:]
     assert sorted(map(tuple, rows_of_sql)) == sorted(ask(flowlog, sources["mixed"], "ports", "--of", "sources"))
+
+
+@pytest.mark.parametrize("words,where", [
+    ("not port 443", "NOT (srcport = 443 OR dstport = 443)"), ("not (tcp or src 10.0.0.7)", "NOT (protocol = 6 OR srcaddr = '10.0.0.7')"),
+    ("not (reject and bytes > 1m)", "NOT (action = 'REJECT' AND bytes > 1000000)"), ("dstport != 22", "dstport <> 22"),
+    ("not (status nodata or not dst net 10.0.0.0/8)", "NOT (log_status = 'NODATA' OR NOT cidr_match(dstaddr, '10.0.0.0/8'))"),
+    ("tcp_flags is null or not tcp_flags = 2", "tcp_flags IS NULL OR NOT tcp_flags = 2")])
+def test_not_is_that_of_sql(flowlog, sources, words, where):
+    if "FL_DUCKDB" not in os.environ and not (PROGRAM.parent / "libduckdb.so").exists():
+        pytest.skip("libduckdb.so is not beside the program: make duckdb")
+    operands, _ = sources["mixed"]
+    s, = rows(flowlog, "summary", "-w", words, *operands)
+    assert rows(flowlog, "query", f"SELECT count(*) AS n FROM flows WHERE {where}", *operands) == [{"n": s["ok"] + s["nodata"] + s["skipdata"]}]
+    assert 0 < s["ok"] < 29000
 
 
 # ---- the store ----

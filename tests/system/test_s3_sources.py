@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """s3:// as a SOURCE: the same answers as from files, only what is asked for is listed and fetched, and what goes wrong is said."""
 import gzip
+import json
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from conftest import PROGRAM
 from s3_servers import KEY, SECRET, Bucket, Fake, Reply, error
 
 PLACE = "AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/11"
@@ -119,3 +121,147 @@ def test_stop_is_at_once(ask, fake, flowlog, tmp_path):
     process.communicate(timeout=20)
     assert time.monotonic() - began < 1.5 and process.returncode != 0
     assert not list((tmp_path / ".cache").rglob(".tmp*"))
+
+
+# ---- big Parquet objects: only what is asked for is fetched ----
+
+BIG = f"{PLACE}/20/big.log.parquet"
+T0 = 1795132800
+HOUR = ("--since", "2026-11-20T02:00:00Z", "--until", "2026-11-20T02:59:59Z")
+
+
+@pytest.fixture(scope="module")
+def big(flowlog, tmp_path_factory):
+    """Eight hours of 64,000 records in the order of time, a row group an hour, addresses that come and go; as text and as Parquet."""
+    where, draw = tmp_path_factory.mktemp("big"), random.Random(11)
+    lines = ["version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"]
+    for i in range(8 * 64000):
+        start = T0 + i * 3600 // 64000
+        lines.append(f"2 123456789012 eni-0a1b2c3d4e5f6071{draw.randrange(8)} 10.{i // 64000}.{draw.randrange(40)}.{draw.randrange(250)} 10.200.0.{draw.randrange(9)} "
+                     f"{draw.randrange(1024, 65535)} {draw.choice([22, 80, 443])} 6 {draw.randrange(1, 50)} {draw.randrange(40, 90000000)} {start} {start + 59} "
+                     f"{draw.choice(['ACCEPT', 'REJECT'])} OK")
+    (where / "big.log").write_text("\n".join(lines) + "\n")
+    flowlog("convert", "--single", "--row-group", "64000", where / "big.log", where / "big.parquet")
+    assert (where / "big.parquet").stat().st_size > 5 << 20
+    return where
+
+
+@pytest.fixture
+def bucket(fake, big):
+    fake.reply = Bucket({BIG: (big / "big.parquet").read_bytes()}, name="flows")
+    return fake.reply
+
+
+@pytest.fixture
+def new(tmp_path):
+    """A cache that nothing is in."""
+    def make():
+        make.n += 1
+        return str(tmp_path / f"cache-{make.n}")
+
+    make.n = 0
+    return make
+
+
+def fetched(fake):
+    """Bytes of objects that were asked for; every request for a part names the version."""
+    got = [q for q in fake.seen if "list-type" not in q.query]
+    assert all(q.range and q.headers.get("If-Match") for q in got)
+    return sum(last - first + 1 for first, last in (q.range for q in got)), len(got)
+
+
+def test_an_hour_of_two_columns_is_a_small_part_of_an_object(ask, fake, bucket, big, new):
+    size = len(bucket.objects[BIG])
+    whole = ask("top", "--of", "talkers", "-o", "csv", "--all", big / "big.log").stdout
+    assert ask("top", "--of", "talkers", "-o", "csv", "--all", "s3://flows/").stdout == whole  # all of it: no column but those
+    n, requests = fetched(fake)
+    assert n < size * 3 // 4 and requests < 60
+    for question, part in ((("top", "--of", "talkers", "-o", "csv", "--all", *HOUR), 5), (("series", "-o", "csv", *HOUR), 7),
+                           (("query", "-o", "csv", f"SELECT sum(bytes), count(*) FROM flows WHERE start >= {T0 + 7200} AND start < {T0 + 10800}"), 10)):
+        if question[0] == "query" and not (PROGRAM.parent / "libduckdb.so").exists():
+            continue
+        want = ask(*question, big / "big.log").stdout
+        fake.seen.clear()
+        assert ask(*question, "s3://flows/", XDG_CACHE_HOME=new()).stdout == want
+        n, requests = fetched(fake)
+        assert n < size / part and requests < 12, (question, n, size, requests)
+
+
+def test_pieces_are_kept_and_serve_other_questions(ask, fake, bucket, big):
+    want = [ask(*q, *HOUR, "-o", "csv", "--all", big / "big.log").stdout for q in (("top", "--of", "talkers"), ("top", "--of", "pairs"))]
+    assert ask("top", "--of", "talkers", *HOUR, "-o", "csv", "--all", "s3://flows/").stdout == want[0]
+    first, _ = fetched(fake)
+    fake.seen.clear()
+    assert ask("top", "--of", "talkers", *HOUR, "-o", "csv", "--all", "s3://flows/").stdout == want[0]
+    assert fetched(fake) == (0, 0)
+    assert ask("top", "--of", "pairs", *HOUR, "-o", "csv", "--all", "s3://flows/").stdout == want[1]  # one column more
+    assert 0 < fetched(fake)[0] < first / 2
+
+
+def test_an_address_that_is_in_no_row_group_costs_its_bloom_filters(ask, fake, bucket, big, new):
+    for address, least in (("10.3.77.77", 0), ("10.3.7.77", 1)):
+        want = ask("top", "--of", "pairs", "--src", address, "-o", "csv", "--all", big / "big.log").stdout
+        assert len(want.splitlines()) > least
+        fake.seen.clear()
+        assert ask("top", "--of", "pairs", "--src", address, "-o", "csv", "--all", "s3://flows/", XDG_CACHE_HOME=new()).stdout == want
+        assert fetched(fake)[0] < len(bucket.objects[BIG]) / 4
+    found = json.loads(ask("summary", "--src", "10.3.77.77", "-o", "json", "s3://flows/").stdout)
+    assert found["row_groups_pruned"] >= 7 and found["records"] == 0
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_an_error(ask, fake, bucket, big, flowlog):
+    """Never rows of two versions. The next question finds the new one: what was kept of the listing is forgotten."""
+    data, question = bucket.objects[BIG], ("top", "--of", "talkers", "-o", "csv", "--all")
+    flowlog("convert", "--single", "--codec", "snappy", big / "big.log", big / "other.parquet")
+
+    def reply(q):
+        answer = bucket(q)
+        if q.range and q.range[1] == len(data) - 1:  # the end is there: the next request finds another object
+            bucket.objects[BIG] = (big / "other.parquet").read_bytes()
+        return answer
+
+    fake.reply = reply
+    done = ask(*question, "s3://flows/", check=False)
+    assert done.returncode == 1 and "replaced while it was read" in done.stderr and BIG in done.stderr
+    assert "10.0." not in done.stdout and done.stderr.count("replaced") == 1
+    fake.seen.clear()
+    assert ask(*question, "s3://flows/").stdout == ask(*question, big / "big.log").stdout
+    assert fetched(fake)[0] > 1 << 20
+
+
+def test_an_object_that_was_replaced_since_it_was_listed_is_read_as_it_is(ask, fake, bucket, big, objects):
+    want = ask("top", "--of", "talkers", "-o", "csv", "--all", big / "big.log").stdout
+    now = bucket.objects[BIG]
+    for before in (now[:-1] + b"x", now + bytes(100), now[:5 << 20]):
+        old = Bucket({BIG: before}, name="flows")
+        fake.reply = lambda q: old(q) if "list-type" in q.query else bucket(q)
+        assert ask("top", "--of", "talkers", "-o", "csv", "--all", "s3://flows/").stdout == want
+        assert any(q.method == "HEAD" for q in fake.seen)
+
+
+def test_big_objects_that_are_no_parquet_are_fetched_whole(ask, fake, bucket, big, new):
+    text = (big / "big.log").read_bytes()
+    want = ask("top", "--of", "talkers", "-o", "csv", "--all", big / "big.log").stdout
+    bucket.objects = {BIG: text}
+    assert ask("top", "--of", "talkers", "-o", "csv", "--all", "s3://flows/", XDG_CACHE_HOME=new()).stdout == want
+    # and what ends as Parquet does, and is none
+    bucket.objects = {BIG: text + b"2 1 " + (8).to_bytes(4, "little") + b"PAR1"}
+    assert ask("top", "--of", "talkers", "-o", "csv", "--all", "s3://flows/", XDG_CACHE_HOME=new()).stdout == want
+    bucket.objects = {BIG: b"PAR1" + bytes(6 << 20) + (1 << 16).to_bytes(4, "little") + b"PAR1"}
+    done = ask("top", "--of", "talkers", "s3://flows/", check=False, XDG_CACHE_HOME=new())
+    assert done.returncode == 1 and "footer" in done.stderr and BIG in done.stderr
+
+
+def test_several_big_objects_are_read_at_once_and_with_small_ones(ask, fake, bucket, big, objects, files):
+    bucket.objects = {**objects, **{BIG.replace("big", f"big{i}"): (big / "big.parquet").read_bytes() for i in range(3)}}
+    small = ask("top", "--of", "pairs", "-o", "json", "--all", files, big / "big.log").stdout
+    assert ask("top", "--of", "pairs", "-o", "json", "--all", f"s3://flows/{PLACE}/20/big1", *[f"s3://flows/{PLACE}/{d}/1234" for d in DAYS]).stdout == small
+    three = json.loads(ask("summary", "-o", "json", f"s3://flows/{PLACE}/20/big").stdout)
+    assert three["records"] == 3 * 512000 and three["files"] == 3
+
+
+def test_a_part_that_does_not_come_is_said(ask, fake, bucket, big):
+    good = fake.reply
+    fake.reply = lambda q: error(403, "InvalidObjectState") if q.range and q.range[1] < len(bucket.objects[BIG]) - 1 else good(q)
+    done = ask("top", "--of", "talkers", "s3://flows/", check=False)
+    assert done.returncode == 1 and "archived" in done.stderr and BIG in done.stderr

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -151,6 +152,78 @@ def test_faults_are_told_and_hide_nothing(flowlog, rows, tmp_path):
     for name in ["binary", "notes", "cut.parquet", "none"]:
         done = flowlog("top", "--of", "talkers", d / name, check=False)
         assert done.returncode == 1 and name in done.stderr
+
+
+def test_a_file_that_somebody_writes(flowlog, rows, tmp_path):
+    """Asked again and again while it grows, in pieces that are no lines: whole lines count, and half a one is no fault."""
+    lines = records(4000)
+    data = text_of(lines).encode()
+    path = tmp_path / "a.log"
+    path.write_bytes(data[:len(text_of([]))])
+    stop = threading.Event()
+
+    def write():
+        r = random.Random(3)
+        at = len(text_of([]))
+        with open(path, "ab", buffering=0) as f:
+            while at < len(data) and not stop.is_set():
+                n = r.randrange(1, 400)
+                f.write(data[at:at + n])
+                at += n
+                time.sleep(0.001)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = []
+        while writer.is_alive() or not seen or seen[-1] < len(lines):
+            before = path.read_bytes().count(b"\n") - 1
+            got, done = rows(path)
+            after = path.read_bytes().count(b"\n")
+            assert done.returncode == 0 and "no record" not in done.stderr and "none of the field" not in done.stderr, done.stderr
+            assert before <= len(got) <= after and set(got) <= set(lines)
+            seen.append(len(got))
+    finally:
+        stop.set()
+        writer.join()
+    assert len(seen) > 3 and rows(path)[0] == sorted(lines)
+    # Cut short long ago: then it is one.
+    path.write_bytes(data[:-60])
+    os.utime(path, (BEGIN, BEGIN))
+    got, done = rows(path)
+    assert len(got) == len(lines) - 1 and "a.log:4001: " in done.stderr and "1 line is no record of its file's format" in done.stderr
+    # With all that it has but a newline it is whole.
+    path.write_bytes(data[:-1])
+    got, done = rows(path)
+    assert got == sorted(lines) and not done.stderr
+
+
+@pytest.mark.parametrize("pack", ["plain", "gzip", "zstd"])
+def test_a_line_without_end_takes_no_memory(flowlog, tmp_path, pack):
+    """Half a gigabyte of one line, in a file of a few kilobytes where it is packed: told, and what stands around it counts."""
+    path, size = tmp_path / "a.log", 1 << 29
+    head, tail = b"srcaddr bytes\n10.0.0.1 1\n", b"\n10.0.0.2 2\n"
+    if pack == "plain":
+        with open(path, "wb") as f:
+            f.write(head)
+            f.truncate(size)
+            f.seek(0, 2)
+            f.write(tail)
+    else:
+        packer = subprocess.Popen(["gzip", "-1"] if pack == "gzip" else ["zstd", "-q", "-1"], stdin=subprocess.PIPE, stdout=open(path, "wb"))
+        packer.stdin.write(head)
+        for _ in range(size >> 24):
+            packer.stdin.write(b"x" * (1 << 24))
+        packer.stdin.write(tail)
+        packer.stdin.close()
+        assert packer.wait() == 0 and path.stat().st_size < size / 100
+    p = subprocess.Popen([flowlog.path, "top", "-o", "csv", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, err = p.stdout.read(), p.stderr.read()
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = status
+    assert status == 0 and out.splitlines()[1:] == ["10.0.0.2,2,0,1", "10.0.0.1,1,0,1"], err
+    assert "longer than a record can be" in err and "1 line is no record" in err
+    assert usage.ru_maxrss < 256 << 10  # KiB; with the sanitizers
 
 
 def test_what_may_not_be_read_is_told(flowlog, tmp_path):

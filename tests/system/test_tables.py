@@ -298,3 +298,31 @@ def test_what_is_no_table_of_records(flowlog, tmp_path, data, said):
     (tmp_path / "a.log").write_text("srcaddr bytes\n10.0.0.1 5\n")
     done = flowlog("top", "--of", "talkers", tmp_path)
     assert said in done.stderr and "10.0.0.1" in done.stdout
+
+
+def test_what_a_filter_cannot_judge_is_counted(flowlog, form, tmp_path):
+    """As of text: a file without the field beside one that has it."""
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/a").write_text("srcaddr dstaddr bytes\n10.0.0.1 10.0.0.2 5\n10.0.0.3 10.0.0.2 5\n")
+    (tmp_path / "t/b").write_text("srcaddr dstaddr bytes vpc-id\n10.0.0.1 10.0.0.2 5 vpc-1\n10.0.0.1 10.0.0.2 5 vpc-2\n")
+    (tmp_path / form).mkdir()
+    for name in "ab":
+        flowlog("convert", "--single", "-o", form, tmp_path / "t" / name, tmp_path / form / name)
+    for args in ([], ["--src", "10.0.0.1"]):
+        want = flowlog("top", "-o", "csv", "--vpc", "vpc-1", *args, tmp_path / "t")
+        got = flowlog("top", "-o", "csv", "--vpc", "vpc-1", *args, tmp_path / form)
+        assert got.stdout == want.stdout and got.stderr == want.stderr and "vpc" in want.stderr
+
+
+@pytest.mark.parametrize("data, rest", [("srcaddr,bytes\n10.0.0.1,5\n10.0.0.2", ",6\n"), ("srcaddr,bytes\n10.0.0.1,5\n\"10.0", ".0.2\",6\n"),
+                                        ('{"srcaddr":"10.0.0.1","bytes":5}\n{"srcaddr":"10.0.0.2","by', 'tes":6}\n')])
+def test_a_line_that_somebody_still_writes(flowlog, tmp_path, data, rest):
+    (tmp_path / "x").write_text(data)
+    done = flowlog("top", "--of", "talkers", "-o", "csv", tmp_path / "x")
+    assert "10.0.0.1" in done.stdout and "10.0.0.2" not in done.stdout and f"x:{data.count(chr(10)) + 1}: still being written" in done.stderr and "no record" not in done.stderr
+    # When nobody did for long, it is a fault.
+    os.utime(tmp_path / "x", (BEGIN - 86400 * 30, BEGIN - 86400 * 30))
+    assert "1 line is no record" in flowlog("top", "--of", "talkers", "-o", "csv", tmp_path / "x").stderr
+    (tmp_path / "x").write_text(data + rest)
+    done = flowlog("top", "--of", "talkers", "-o", "csv", tmp_path / "x")
+    assert "10.0.0.2" in done.stdout and "x:" not in done.stderr
