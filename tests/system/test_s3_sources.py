@@ -209,6 +209,15 @@ def test_an_address_that_is_in_no_row_group_costs_its_bloom_filters(ask, fake, b
     assert found["row_groups_pruned"] >= 7 and found["records"] == 0
 
 
+def test_records_of_a_big_object_that_cannot_be_judged_are_counted(ask, fake, bucket, big):
+    """The object has no vpc-id: rows that the rest of the filter lets pass are looked at, though none can match."""
+    for args in ["--vpc", "vpc-1", "--src", "10.2.7.77"], ["--vpc", "vpc-1", "--src", "10.3.77.77"], ["-w", "not vpc vpc-1", *HOUR]:
+        want = ask("summary", "-o", "json", *args, big / "big.log")
+        done = ask("summary", "-o", "json", *args, "s3://flows/")
+        assert done.stderr == want.stderr and ("no vpc-id" in done.stderr) == ("10.3.77.77" not in args), done.stderr
+        assert json.loads(done.stdout)["flows"] == json.loads(want.stdout)["flows"] == 0
+
+
 def test_an_object_that_is_replaced_while_it_is_read_is_an_error(ask, fake, bucket, big, flowlog):
     """Never rows of two versions. The next question finds the new one: what was kept of the listing is forgotten."""
     data, question = bucket.objects[BIG], ("top", "--of", "talkers", "-o", "csv", "--all")
