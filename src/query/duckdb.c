@@ -241,7 +241,7 @@ static int prepare_one(struct query *q, fl_duck statements, idx_t i, fl_duck *re
 	/* Each turn knows a column more. */
 	while (!ok) {
 		const char *why = q->d.prepare_error(*ret);
-		int r = why && !q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
+		int r = why && !*q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
 
 		if (r <= 0)
 			return r ? r : failed(q, why);

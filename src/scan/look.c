@@ -96,6 +96,7 @@ void fl_look(const void *data, size_t n, struct fl_looked *ret)
 {
 	const struct magic *m = magic_of(data, n);
 
+	ret->delimiter = 0;
 	ret->packing = m ? m->packing : FL_PACK_NONE;
 	switch ((enum fl_packing)ret->packing) {
 	case FL_PACK_GZIP:
