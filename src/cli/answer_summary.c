@@ -245,7 +245,7 @@ static int digest(int dirfd, const char *name, char hex[65])
 	return 0;
 }
 
-/* error: 0, or why there is no digest. hex is taken over. */
+/* error: 0, or why there is no digest (hex NULL). */
 static int keep_input(struct inputs *in, const char *path, const char *hex, int error)
 {
 	struct input *i;
@@ -263,10 +263,10 @@ static int keep_input(struct inputs *in, const char *path, const char *hex, int 
 	}
 	i = &in->input[in->n++];
 	*i = (struct input){.path = strdup(path)};
-	if (!error && hex)
-		memcpy(i->hex, hex, sizeof i->hex);
-	else
+	if (error)
 		i->why = strdup(error == -ENOTSUP ? "neither a file nor a directory" : strerror(-error));
+	else if (hex)
+		memcpy(i->hex, hex, sizeof i->hex);
 	in->unread += error != 0;
 	return i->path && (!error || i->why) ? 0 : -ENOMEM;
 }
