@@ -225,7 +225,7 @@ def test_query_is_interrupted_by_ctrl_c(duckdb, tmp_path):
     assert p.poll() is None
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=60)
-    assert p.returncode == 1 and "interrupted" in err.lower() and not out
+    assert p.returncode == 130 and "interrupted" in err.lower() and not out
 
 
 # ---- tail ----

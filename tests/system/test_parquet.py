@@ -9,7 +9,6 @@ import pathlib
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -403,22 +402,6 @@ def test_without_times_only_one_file(flowlog, tmp_path):
     done = flowlog("convert", tmp_path / "a.log", tmp_path / "out", check=False)
     assert done.returncode == 1 and "--single" in done.stderr and "end" in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_stopped_leaves_nothing(tmp_path, archive):
-    """Half-way through a pipe: neither names nor temporaries stay."""
-    p = subprocess.Popen([PROGRAM, "convert", "-", tmp_path / "out"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    p.stdin.write(archive.read_text())
-    p.stdin.flush()
-    deadline = time.monotonic() + 60
-    while not tree(tmp_path / "out") if (tmp_path / "out").exists() else True:
-        assert time.monotonic() < deadline and p.poll() is None
-        time.sleep(0.05)
-    p.send_signal(signal.SIGINT)
-    p.stdin.close()
-    said = p.stderr.read()
-    assert p.wait(60) == 1 and "stopped" in said
-    assert tree(tmp_path / "out") == []
 
 
 def test_a_damaged_row_group_is_told(flowlog, archive, tmp_path):
