@@ -112,10 +112,11 @@ int fl_source_tell_report(const char *command, const struct fl_scan_report *r)
 			(unsigned long long)r->bad_values, r->bad_values == 1 ? " is" : "s are");
 	if (r->unjudged)
 		fprintf(stderr,
-			"flowlog %s: %llu record%s of %llu source%s have no %s: whether they match cannot be told, and "
+			"flowlog %s: %llu record%s of %llu source%s %s no %s: whether they match cannot be told, and "
 			"they are left out\n",
 			command, (unsigned long long)r->unjudged, fl_plural(r->unjudged),
-			(unsigned long long)r->unjudged_files, fl_plural(r->unjudged_files), r->lacking);
+			(unsigned long long)r->unjudged_files, fl_plural(r->unjudged_files),
+			r->unjudged == 1 ? "has" : "have", r->lacking);
 	if (r->damaged_files)
 		fprintf(stderr,
 			"flowlog %s: %llu source%s could not be read to the end; records up to the fault were used\n",

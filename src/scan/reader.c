@@ -344,7 +344,7 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 	bool any = false, hangs;
 	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
-	filter = hangs ? r->could_tree : r->pass->filter;
+	filter = hangs ? r->could : r->pass->filter;
 	u->opened->hangs = hangs; /* before others see the unit */
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
 		if (prune_group(r, f, i, filter, u->opened->remote))

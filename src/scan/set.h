@@ -293,15 +293,15 @@ struct fl_scan_reader {
 	bool no_lines;                /* their numbers mean nothing to anybody */
 	struct fl_scan_report report; /* counted here, added up at the end of a unit */
 	/* unjudged.c */
-	struct fl_filter *could_tree;
-	struct fl_filter_bound *could;
+	struct fl_filter *could;        /* what records of the file fulfil that pass or could pass */
+	bool lacks[FL_BATCH_COLUMNS];   /* by position: the filter looks at it, and the file does not have it */
 	bool lacking[FL_BATCH_COLUMNS]; /* by position: what records of the unit hang on */
 };
 
 /* ---- unjudged.c: records that hang on fields which their file lacks ---- */
 
-/* What is to be read of a file that lacks columns: *ret is what its records fulfil that pass or could pass (bound:
- * r->could); *ret_hangs false: the filter as it is. Until the next call. */
+/* Whether the filter hangs on columns that a file lacks: then r->could is what is to be read of it (NULL: all), and
+ * r->lacks is set, until the next call. */
 int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, bool *ret_hangs);
 void fl_unjudged_unit_ends(struct fl_scan_reader *r); /* before its report is handed in */
 void fl_unjudged_free(struct fl_scan_reader *r);

@@ -282,9 +282,12 @@ static int add_key(struct fl_scan_reader *r, struct table *t, struct fl_str key,
 		return -ENOMEM;
 	fl_table_name(key.p, key.n, at + 1, name);
 	column = column_of(r->batch, name);
-	if (column < 0 && !is_of_format(t->feed.unit->opened->format, name))
-		tell(r, t, t->line + 1, "\"%.80s\" is in no object at the beginning of the file, and is not read",
-		     copy);
+	if (!is_of_format(t->feed.unit->opened->format, name)) {
+		t->hangs = false; /* on a column that is not lacking, perhaps */
+		if (column < 0)
+			tell(r, t, t->line + 1,
+			     "\"%.80s\" is in no object at the beginning of the file, and is not read", copy);
+	}
 	free(t->key[at].text);
 	t->key[at] = (struct key){copy, key.n, column};
 	t->n_keys = FL_MAX(t->n_keys, at + 1);
@@ -518,16 +521,14 @@ static int fill(struct fl_scan_reader *r, struct table *t)
 static bool pass_rows(struct fl_scan_reader *r, const struct table *t)
 {
 	uint64_t keep_rows[FL_BATCH_WORDS];
-	uint32_t passed;
+	uint32_t passed, could = 0;
 
 	fl_batch_fill_own(r);
 	if (!r->pass->bound)
 		return true;
-	if (t->hangs)
-		r->report.unjudged += fl_filter_eval(r->could, r->batch, keep_rows);
-	passed = fl_filter_eval(r->pass->bound, r->batch, keep_rows);
-	if (t->hangs)
-		r->report.unjudged -= passed;
+	passed = t->hangs ? fl_filter_eval_lacking(r->pass->bound, r->batch, r->lacks, keep_rows, &could)
+			  : fl_filter_eval(r->pass->bound, r->batch, keep_rows);
+	r->report.unjudged += t->hangs ? could - passed : 0;
 	return passed && fl_batch_compact(r->batch, keep_rows, NULL);
 }
 

@@ -40,13 +40,13 @@ static enum fl_line_end line_end(void *ctx)
 	return fl_feed_line_end(ctx);
 }
 
-static int could(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret)
+static int find_lacking(void *ctx, const struct fl_format *format, const bool **ret)
 {
 	struct fl_scan_reader *r = ctx;
 	bool hangs;
 	int result = fl_unjudged_find(r, fl_lines_lack, (void *)(uintptr_t)format, &hangs);
 
-	*ret = hangs ? r->could : NULL;
+	*ret = hangs ? r->lacks : NULL;
 	return result;
 }
 
@@ -60,7 +60,7 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enu
 	    .of_filter = r->pass->of_filter,
 	    .literals = r->pass->literal,
 	    .n_literals = r->pass->n_literals,
-	    .could = could,
+	    .lacks = find_lacking,
 	    .line_end = line_end,
 	    .fault = fl_lines_tell,
 	    .ctx = r,

@@ -47,7 +47,9 @@ def python():
     fetched(where, mark, [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", "--target", where, *PYTHON])
 
     def run(code, *arguments):
-        done = sh(sys.executable, "-c", "import json,sys\nimport duckdb,polars,pyarrow as pa,pyarrow.parquet as pq\n" + code, *arguments,
+        # DuckDB shows the progress of what takes longer than two seconds, on standard output.
+        alone = "import json,os,sys\nsys.stdout = os.fdopen(os.dup(1), 'w')\nos.dup2(2, 1)\n"
+        done = sh(sys.executable, "-c", alone + "import duckdb,polars,pyarrow as pa,pyarrow.parquet as pq\n" + code, *arguments,
                   env={**os.environ, "PYTHONPATH": str(where)}, timeout=300)
         return json.loads(done.stdout) if done.stdout.strip() else None
 
