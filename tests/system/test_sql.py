@@ -196,6 +196,7 @@ def test_explain_is_of_the_first_statement_alone(ask, flowlog, archive):
     grouped = "SELECT protocol, count(*) AS n FROM flows GROUP BY protocol"
     done = flowlog("query", "-o", "csv", f"EXPLAIN {grouped}; {grouped} ORDER BY 2 DESC LIMIT 1", archive)
     assert done.returncode == 0 and done.stdout.count("physical_plan") == 1
+    assert "grouped by Flowlog: protocol" in flowlog("query", f"EXPLAIN ANALYZE {grouped}", archive).stdout
     assert done.stdout.splitlines()[-2:] == ["protocol,n", ",".join(str(v) for v in ask(f"{grouped} ORDER BY 2 DESC LIMIT 1", archive)[0].values())]
 
 
