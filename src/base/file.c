@@ -108,6 +108,11 @@ int fl_file_write_atomic(int dirfd, const char *name, const void *data, size_t n
 
 int fl_mkdirs(int dirfd, const char *path, mode_t mode)
 {
+	return fl_mkdirs_noting(dirfd, path, mode, NULL);
+}
+
+int fl_mkdirs_noting(int dirfd, const char *path, mode_t mode, struct fl_buf *made)
+{
 	char part[PATH_LIMIT];
 	size_t n = strlen(path);
 
@@ -118,10 +123,52 @@ int fl_mkdirs(int dirfd, const char *path, mode_t mode)
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
-		if (mkdirat(dirfd, part, mode) && errno != EEXIST)
+		if (!mkdirat(dirfd, part, mode)) {
+			int r = made ? fl_buf_add(made, part, i + 1) : 0;
+
+			if (r) {
+				unlinkat(dirfd, part, AT_REMOVEDIR);
+				return r;
+			}
+		} else if (errno != EEXIST) {
 			return fl_fail(-errno, "%s: %m", part);
+		}
 	}
 	return 0;
+}
+
+int fl_rmdirs(int dirfd, struct fl_buf *made)
+{
+	int r = 0;
+
+	while (made->len) {
+		size_t at = made->len - 1;
+
+		while (at && made->data[at - 1])
+			at--;
+		if (unlinkat(dirfd, made->data + at, AT_REMOVEDIR) && errno != ENOENT)
+			r = -errno;
+		made->len = at;
+	}
+	return r;
+}
+
+int fl_rename(int dirfd, const char *from, const char *to, bool replace, bool *ret_replaced)
+{
+	*ret_replaced = false;
+	if (!renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE))
+		return 0;
+	/* Some file systems cannot do that: then the name is looked at before. */
+	if (errno == EEXIST ||
+	    ((errno == EINVAL || errno == ENOSYS) && !faccessat(dirfd, to, F_OK, AT_SYMLINK_NOFOLLOW)))
+		*ret_replaced = true;
+	else if (errno != EINVAL && errno != ENOSYS && errno != ENOENT)
+		return -errno;
+	if (*ret_replaced && !replace) {
+		*ret_replaced = false;
+		return -EEXIST;
+	}
+	return renameat(dirfd, from, dirfd, to) ? -errno : 0;
 }
 
 static bool is_dir(int dirfd, const struct dirent *e)

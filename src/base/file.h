@@ -16,6 +16,12 @@ int fl_file_write_atomic(int dirfd, const char *name, const void *data, size_t n
 
 /* mkdir -p below dirfd. */
 int fl_mkdirs(int dirfd, const char *path, mode_t mode);
+/* The same; those that were not there are added to made, each with its NUL. */
+int fl_mkdirs_noting(int dirfd, const char *path, mode_t mode, struct fl_buf *made);
+/* Removes those, the last one first, that are empty; made is empty afterwards. -ENOTEMPTY and others: some stay. */
+int fl_rmdirs(int dirfd, struct fl_buf *made);
+/* Renames; without `replace` only to a name that is free (-EEXIST). *ret_replaced: something was there. No sentence. */
+int fl_rename(int dirfd, const char *from, const char *to, bool replace, bool *ret_replaced);
 
 /*
  * Whatever is not a directory, in a directory and those below it to `depth`. fd is taken. path holds what the directory

@@ -245,7 +245,7 @@ static int digest(int dirfd, const char *name, char hex[65])
 	return 0;
 }
 
-/* error: 0, or why there is no digest. hex is taken over. */
+/* error: 0, or why there is no digest (hex NULL). */
 static int keep_input(struct inputs *in, const char *path, const char *hex, int error)
 {
 	struct input *i;
@@ -265,7 +265,7 @@ static int keep_input(struct inputs *in, const char *path, const char *hex, int 
 	*i = (struct input){.path = strdup(path)};
 	if (error)
 		i->why = strdup(error == -ENOTSUP ? "neither a file nor a directory" : strerror(-error));
-	else
+	else if (hex)
 		memcpy(i->hex, hex, sizeof i->hex);
 	in->unread += error != 0;
 	return i->path && (!error || i->why) ? 0 : -ENOMEM;

@@ -2,11 +2,11 @@
 /* flowlog convert: records of any source as Parquet, text, CSV or JSON. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -16,8 +16,6 @@
 #include "cli/cli.h"
 #include "cli/convert.h"
 #include "cli/sources.h"
-
-#define PROGRESS_NS 500000000ll
 
 struct conf {
 	struct fl_source_conf source;
@@ -39,9 +37,9 @@ struct work {
 	/* one of the two */
 	struct fl_convert_tree *tree;
 	struct fl_convert_file *file;
-	char *temporary; /* of a single file; NULL: written straight */
-	uint64_t records, files, bytes;
-	struct timespec told;
+	char *temporary;       /* of a single file; NULL: written straight */
+	atomic_ullong records; /* also read by who draws the progress */
+	uint64_t files, bytes;
 	bool on_terminal;
 };
 
@@ -138,6 +136,11 @@ static int choose_columns(struct work *w)
 
 /* ---- where it goes ---- */
 
+static int is_there(const char *path)
+{
+	return fl_fail(-EEXIST, "%s is there already; --force replaces it", path);
+}
+
 static int open_single(struct work *w, const char *path)
 {
 	struct stat st;
@@ -151,7 +154,7 @@ static int open_single(struct work *w, const char *path)
 		fd = open(path, O_WRONLY | O_CLOEXEC); /* /dev/null, a pipe */
 	} else {
 		if (!w->c.force && !access(path, F_OK))
-			return fl_fail(-EEXIST, "%s is there already; --force replaces it", path);
+			return is_there(path);
 		if (asprintf(&w->temporary, "%s.%d.tmp", path, getpid()) < 0) {
 			w->temporary = NULL;
 			return -ENOMEM;
@@ -170,6 +173,7 @@ static int open_single(struct work *w, const char *path)
 static int finish(struct work *w, const char *path)
 {
 	size_t files;
+	bool replaced;
 	int r;
 
 	if (w->tree) {
@@ -183,8 +187,11 @@ static int finish(struct work *w, const char *path)
 		return fl_wrap(r, "%s", path);
 	w->files = 1;
 	w->bytes = fl_convert_file_size(w->file);
-	if (w->temporary && rename(w->temporary, path))
-		return fl_fail(-errno, "%s: %m", path);
+	r = w->temporary ? fl_rename(AT_FDCWD, w->temporary, path, w->c.force, &replaced) : 0;
+	if (r == -EEXIST)
+		return is_there(path);
+	if (r)
+		return fl_fail(r, "%s: %s", path, strerror(-r));
 	free(w->temporary);
 	w->temporary = NULL;
 	return 0;
@@ -192,24 +199,16 @@ static int finish(struct work *w, const char *path)
 
 /* ---- the records ---- */
 
-static void progress(struct work *w)
+static void progress(void *ctx, const struct fl_scan_progress *p)
 {
-	struct timespec now;
-	char count[16], bytes[16];
-	struct fl_scan_report report;
+	struct work *w = ctx;
+	char count[16], before[40];
 
-	if (!w->on_terminal)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if ((now.tv_sec - w->told.tv_sec) * 1000000000ll + (now.tv_nsec - w->told.tv_nsec) < PROGRESS_NS)
-		return;
-	w->told = now;
-	fl_scan_report(w->scan, &report);
-	fprintf(stderr, "\r\033[K%s records, %s read", fl_human_count(w->records, count),
-		fl_human_bytes(report.bytes, bytes));
+	snprintf(before, sizeof before, "%s records; ", fl_human_count(w->records, count));
+	fl_progress_draw(before, p);
 }
 
-static int copy(struct work *w)
+static int copy(struct work *w, const char *to)
 {
 	const struct fl_batch *b;
 	int r;
@@ -218,8 +217,7 @@ static int copy(struct work *w)
 		w->records += b->n;
 		r = w->tree ? fl_convert_tree_write(w->tree, b) : fl_convert_file_write(w->file, b);
 		if (r)
-			return r;
-		progress(w);
+			return r == -EINTR || w->tree ? r : fl_wrap(r, "%s", to);
 	}
 	return r;
 }
@@ -244,7 +242,7 @@ static int convert(struct work *w, const struct fl_scan_conf *scan, const char *
 	if (!r)
 		r = fl_scan_reader_new(&w->reader, w->scan);
 	if (!r)
-		r = copy(w);
+		r = copy(w, to);
 	return r ? r : finish(w, to);
 }
 
@@ -254,9 +252,33 @@ static int tell(struct work *w)
 	char count[16], bytes[16];
 
 	if (w->on_terminal)
-		fprintf(stderr, "\r\033[K%s records in %llu file%s, %s\n", fl_human_count(w->records, count),
+		fprintf(stderr, "%s records in %llu file%s, %s\n", fl_human_count(w->records, count),
 			(unsigned long long)w->files, fl_plural(w->files), fl_human_bytes(w->bytes, bytes));
 	return fl_source_tell("convert", w->scan);
+}
+
+/* Why there is no result, and what became of what was begun. */
+static void tell_failure(struct work *w, const char *to, int error)
+{
+	size_t replaced = 0;
+	bool written = w->file && !w->temporary && fl_convert_file_size(w->file);
+	int r = 0;
+
+	fprintf(stderr, "flowlog convert: %s\n", fl_error_text(error));
+	if (w->tree)
+		r = fl_convert_tree_undo(w->tree, &replaced);
+	else if (w->temporary && unlink(w->temporary) && errno != ENOENT)
+		r = fl_fail(-errno, "%s cannot be removed: %m", w->temporary);
+	if (r)
+		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
+	else if (replaced)
+		fprintf(stderr, "flowlog convert: %s: %zu file%s of before had been replaced already\n", to, replaced,
+			fl_plural(replaced));
+	else if (written)
+		fprintf(stderr, "flowlog convert: what was written to %s is incomplete\n",
+			strcmp(to, "-") ? to : "standard output");
+	else if (w->tree || w->temporary)
+		fprintf(stderr, "flowlog convert: nothing of it is left at %s\n", to);
 }
 
 static int run(void *conf, int argc, char **argv)
@@ -282,19 +304,23 @@ static int run(void *conf, int argc, char **argv)
 		release(&w);
 		return 2;
 	}
-	scan.progress = false; /* ours says what comes of it */
+	w.c.stop = scan.stop;
+	if (scan.progress) {
+		scan.progress = progress;
+		scan.progress_ctx = &w;
+	}
 	w.c.parquet.level = (int)c->level;
 	w.c.parquet.group_rows = (uint32_t)c->row_group;
 	w.c.parquet.text_null = c->null_text;
 	w.c.parquet.no_bloom = c->no_bloom;
 	r = convert(&w, &scan, to);
 	status = r ? 1 : tell(&w);
-	if (r && w.on_terminal)
-		fputs("\r\033[K", stderr); /* over the progress */
-	if (r == -EINTR && *scan.stop)
-		fputs("flowlog convert: stopped; no file was written\n", stderr);
-	else if (r)
-		fprintf(stderr, "flowlog convert: %s\n", fl_error_text(r));
+	if (r) {
+		fl_scan_reader_free(&w.reader);
+		fl_scan_close(&w.scan);
+		fl_source_stop_no_more();
+		tell_failure(&w, to, r);
+	}
 	release(&w);
 	return status;
 }
@@ -340,15 +366,14 @@ const struct fl_command fl_cmd_convert = {
     .summary = "flow logs as Parquet, text, CSV or JSON",
     .synopsis = "[OPTION]... [SOURCE]... DIR",
     .description =
-	"Writes the records of any SOURCE below DIR under AWS's names: a file for each five minutes in which records "
-	"end, in "
-	"directories by day and hour. With --single, DIR is a file, or - for standard output.\n\n"
-	"Values are kept: text to Parquet and back gives the same records. Parquet has AWS's column names (hyphens "
-	"written "
-	"as underscores) and types. Files are written under other names and get their own when all records are "
-	"through, so "
-	"that nothing half-done is ever seen; what is there already is not "
-	"replaced without --force. Records keep their order.\n\n" FL_SOURCE_TEXT,
+	"Writes the records of any SOURCE below DIR under AWS's names: a file for each five minutes in "
+	"which records end, in directories by day and hour. With --single, DIR is a file, or - for "
+	"standard output.\n\n"
+	"Values are kept: text to any other form and back gives the same records. Parquet has AWS's "
+	"column names (hyphens written as underscores) and types. Files are written under other names "
+	"and get their own when all records are through, so that nothing half-done is ever seen; what is "
+	"there already is not replaced without --force. Records keep their order. When it fails or is "
+	"stopped, the files and directories that it made are removed again, and it says so.\n\n" FL_SOURCE_TEXT,
     .options = options,
     .conf_size = sizeof(struct conf),
     .run = run,

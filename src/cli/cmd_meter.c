@@ -515,7 +515,8 @@ const struct fl_command fl_cmd_meter = {
     .synopsis = "[OPTION]... FILE...",
     .description = "Reads pcap and pcapng files, plain or compressed with gzip or zstd, and writes their flows as VPC "
 		   "flow log records. A capture is one interface; FILE - is standard input. Time is the packets' own. "
-		   "Without --local the direction of a packet is not known and is written as -.\n\n"
+		   "Without --local the direction of a packet is not known and is written as -. Flows "
+		   "of a window are written in the order in which they came.\n\n"
 		   "A file that is damaged gives the records up to the fault; then the fault is named with its offset, "
 		   "the next file is read, and the exit status is 1.",
     .options = options,

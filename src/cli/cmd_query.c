@@ -103,7 +103,7 @@ const struct fl_command fl_cmd_query = {
 	"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as "
 	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL, and so is one that a "
 	"record's file does not have. Every published field can be named; * shows those that the files have which are "
-	"read. "
+	"read, and those that the statement names. "
 	"Addresses are text. "
 	"flowlog_scan() is the same with the column source, where each record is from. Only the columns and files that "
 	"a "

@@ -20,6 +20,7 @@
 struct fl_convert_file {
 	const struct fl_convert *c;
 	int fd;
+	bool terminal;
 	struct fl_parquet_writer *parquet;
 	struct fl_gz *gz;
 	struct fl_buf text, packed;
@@ -38,11 +39,27 @@ void fl_convert_ending(const struct fl_convert *c, char ret[32])
 static int to_fd(void *ctx, const void *data, size_t n)
 {
 	struct fl_convert_file *f = ctx;
-	int r = fl_grid_write(f->fd, data, n); /* Parquet is not written to a terminal */
+	const char *p = data;
 
-	f->size += n;
+	if (f->terminal) { /* lines: Parquet is not written to one */
+		f->size += n;
+		return fl_grid_write(f->fd, data, n);
+	}
+
+	for (size_t left = n; left;) {
+		ssize_t done = write(f->fd, p, left);
+
+		if (done < 0 && errno != EINTR)
+			return -errno;
+		done = FL_MAX(done, (ssize_t)0);
+		f->size += (uint64_t)done;
+		p += done;
+		left -= (size_t)done;
+		if (left && *f->c->stop)
+			return fl_fail(-EINTR, "stopped before everything was written");
+	}
 	f->crc = fl_crc32c(f->crc, data, n);
-	return r;
+	return 0;
 }
 
 void fl_convert_file_free(struct fl_convert_file **f)
@@ -190,6 +207,7 @@ int fl_convert_file_new(struct fl_convert_file **ret, const struct fl_convert *c
 	}
 	f->c = c;
 	f->fd = fd;
+	f->terminal = isatty(fd);
 	f->text = f->packed = FL_BUF(LINE_MAX_BYTES);
 	if (c->form == FL_CONVERT_PARQUET)
 		r = fl_parquet_writer_new(&f->parquet, &c->parquet, to_fd, f);

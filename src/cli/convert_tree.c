@@ -24,6 +24,7 @@
 #define SLOT_S 300
 #define YEAR_10000 253402300800ull
 #define PATH_BYTES 1280
+#define MADE_MAX_BYTES ((size_t)256 << 20) /* names of directories */
 
 struct open_file {
 	int64_t slot;
@@ -33,6 +34,7 @@ struct open_file {
 };
 struct done_file {
 	char *path, *name;
+	bool replaced; /* another file of that name */
 };
 
 struct fl_convert_tree {
@@ -42,30 +44,59 @@ struct fl_convert_tree {
 	struct open_file open[OPEN_MAX_FILES];
 	struct done_file *done;
 	size_t n_done, cap_done, n_named;
+	struct fl_buf made, made_below; /* directories: of the path to dir, below it */
+	bool finished;
 	uint64_t clock, serial, bytes;
 	struct fl_batch *part; /* rows of one file */
 	size_t end_column;
 	int64_t last_slot;
 };
 
-void fl_convert_tree_free(struct fl_convert_tree **tree)
+static void remove_file(struct fl_convert_tree *t, const char *name, int *r)
 {
-	struct fl_convert_tree *t = *tree;
+	if (unlinkat(t->dirfd, name, 0) && errno != ENOENT && !*r)
+		*r = fl_fail(-errno, "%s/%s cannot be removed: %m", t->dir, name);
+}
 
-	if (!t)
-		return;
+int fl_convert_tree_undo(struct fl_convert_tree *t, size_t *ret_replaced)
+{
+	int r = 0, left;
+
+	*ret_replaced = 0;
 	for (size_t i = 0; i < OPEN_MAX_FILES; i++)
 		if (t->open[i].file) {
 			fl_convert_file_free(&t->open[i].file);
-			unlinkat(t->dirfd, t->open[i].path, 0);
+			remove_file(t, t->open[i].path, &r);
 		}
 	for (size_t i = 0; i < t->n_done; i++) {
-		if (i >= t->n_named)
-			unlinkat(t->dirfd, t->done[i].path, 0);
+		*ret_replaced += t->done[i].replaced;
+		if (!t->done[i].replaced)
+			remove_file(t, i < t->n_named ? t->done[i].name : t->done[i].path, &r);
 		free(t->done[i].path);
 		free(t->done[i].name);
 	}
+	t->n_done = t->n_named = 0;
+	left = fl_rmdirs(t->dirfd, &t->made_below);
+	left = left ? left : fl_rmdirs(AT_FDCWD, &t->made);
+	return r || !left ? r : fl_fail(left, "%s: a directory cannot be removed: %s", t->dir, strerror(-left));
+}
+
+void fl_convert_tree_free(struct fl_convert_tree **tree)
+{
+	struct fl_convert_tree *t = *tree;
+	size_t replaced;
+
+	if (!t)
+		return;
+	/* Of what was finished, directories stay unless they are empty: there were no records. */
+	for (; t->finished && t->n_done; t->n_done--) {
+		free(t->done[t->n_done - 1].path);
+		free(t->done[t->n_done - 1].name);
+	}
+	fl_convert_tree_undo(t, &replaced);
 	free(t->done);
+	fl_buf_free(&t->made);
+	fl_buf_free(&t->made_below);
 	fl_batch_free(&t->part);
 	fl_closep(&t->dirfd);
 	free(t->dir);
@@ -82,6 +113,7 @@ int fl_convert_tree_new(struct fl_convert_tree **ret, const struct fl_convert *c
 		return -ENOMEM;
 	t->c = c;
 	t->dirfd = -1;
+	t->made = t->made_below = FL_BUF(MADE_MAX_BYTES);
 	t->dir = strdup(dir);
 	if (!t->dir)
 		return -ENOMEM;
@@ -90,7 +122,7 @@ int fl_convert_tree_new(struct fl_convert_tree **ret, const struct fl_convert *c
 	if (t->end_column == c->parquet.n_columns)
 		return fl_fail(-EINVAL, "the records have no field end, which says into which file they belong; write "
 					"them into one with --single");
-	r = fl_mkdirs(AT_FDCWD, dir, 0777);
+	r = fl_mkdirs_noting(AT_FDCWD, dir, 0777, &t->made);
 	if (r)
 		return fl_wrap(r, "%s", dir);
 	t->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -106,6 +138,12 @@ int fl_convert_tree_new(struct fl_convert_tree **ret, const struct fl_convert *c
 
 /* ---- files ---- */
 
+static int is_there(const struct fl_convert_tree *t, const char *name)
+{
+	return fl_fail(-EEXIST, "%s/%s is there already: these records were converted before; --force replaces", t->dir,
+		       name);
+}
+
 static int close_file(struct fl_convert_tree *t, struct open_file *o)
 {
 	char ending[32], hash[16], name[PATH_BYTES];
@@ -120,8 +158,7 @@ static int close_file(struct fl_convert_tree *t, struct open_file *o)
 	if (r)
 		return r;
 	if (!t->c->force && !faccessat(t->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW))
-		return fl_fail(-EEXIST, "%s/%s is there already: these records were converted before; --force replaces",
-			       t->dir, name);
+		return is_there(t, name);
 	if (t->n_done == t->cap_done) {
 		size_t cap = FL_MAX(2 * t->cap_done, (size_t)64);
 		struct done_file *grown = realloc(t->done, cap * sizeof *grown);
@@ -132,11 +169,16 @@ static int close_file(struct fl_convert_tree *t, struct open_file *o)
 		t->cap_done = cap;
 	}
 	d = &t->done[t->n_done];
-	*d = (struct done_file){strdup(o->path), strdup(name)};
+	*d = (struct done_file){strdup(o->path), strdup(name), false};
+	if (!d->path || !d->name) {
+		free(d->path);
+		free(d->name);
+		return -ENOMEM;
+	}
 	t->n_done++;
 	t->bytes += fl_convert_file_size(o->file);
 	fl_convert_file_free(&o->file);
-	return d->path && d->name ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int open_file(struct fl_convert_tree *t, struct open_file *o, int64_t slot)
@@ -148,7 +190,7 @@ static int open_file(struct fl_convert_tree *t, struct open_file *o, int64_t slo
 		return r;
 	slash = strrchr(key, '/');
 	*slash = '\0';
-	r = fl_mkdirs(t->dirfd, key, 0777);
+	r = fl_mkdirs_noting(t->dirfd, key, 0777, &t->made_below);
 	if (r)
 		return fl_wrap(r, "%s", t->dir);
 	if (snprintf(o->path, sizeof o->path, "%s/.%llu-%d.tmp", key, (unsigned long long)t->serial++, getpid()) >=
@@ -238,6 +280,8 @@ int fl_convert_tree_write(struct fl_convert_tree *t, const struct fl_batch *b)
 			fl_batch_gather(t->part, b, rows, n);
 			r = fl_convert_file_write(file, t->part);
 		}
+		if (r != -EINTR)
+			r = fl_wrap(r, "%s", t->dir);
 	}
 	return r;
 }
@@ -260,11 +304,14 @@ int fl_convert_tree_finish(struct fl_convert_tree *t)
 			return r;
 	}
 	for (; t->n_named < t->n_done; t->n_named++) {
-		const struct done_file *d = &t->done[t->n_named];
+		struct done_file *d = &t->done[t->n_named];
 
-		if (renameat(t->dirfd, d->path, t->dirfd, d->name))
-			return fl_fail(-errno, "%s/%s: %m", t->dir, d->name);
+		r = fl_rename(t->dirfd, d->path, d->name, t->c->force, &d->replaced);
+		if (r)
+			return r == -EEXIST ? is_there(t, d->name)
+					    : fl_fail(r, "%s/%s: %s", t->dir, d->name, strerror(-r));
 	}
+	t->finished = true;
 	return 0;
 }
 

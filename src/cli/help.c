@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/manual.h"
 #include "cli/options.h"
+#include "cli/sources.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -67,7 +68,7 @@ static int run_command(const struct fl_command *cmd, int argc, char **argv)
 		fprintf(stderr, "flowlog %s: %s\n", cmd->name, fl_error_text(r));
 		status = EXIT_USAGE;
 	} else {
-		status = cmd->run(conf, argc, argv);
+		status = fl_source_status(cmd->run(conf, argc, argv));
 	}
 	fl_opt_release(cmd, conf);
 	free(conf);

@@ -4,27 +4,53 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/units.h"
 
 #define THREADS_MAX 256u
+#define SIGNAL_STATUS 128 /* as shells report what a signal ended */
 
 static volatile sig_atomic_t stopped;
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
 static void on_signal(int number)
 {
-	stopped = 1;
-	signal(number, SIG_DFL);
+	static volatile sig_atomic_t first_s;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!stopped) {
+		first_s = (sig_atomic_t)now.tv_sec;
+		stopped = number;
+	} else if (now.tv_sec - first_s > 1) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 }
 
 const volatile sig_atomic_t *fl_source_stop(void)
 {
-	struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART: what waits returns */
+	struct sigaction before, action = {.sa_handler = on_signal}; /* without SA_RESTART: what waits returns */
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	for (size_t i = 0; i < FL_ARRAY_LEN(signals); i++)
+		if (!sigaction(signals[i], NULL, &before) && before.sa_handler != SIG_IGN)
+			sigaction(signals[i], &action, NULL);
 	return &stopped;
+}
+
+void fl_source_stop_no_more(void)
+{
+	for (size_t i = 0; i < FL_ARRAY_LEN(signals); i++)
+		signal(signals[i], SIG_IGN);
+}
+
+int fl_source_status(int status)
+{
+	return status && stopped ? SIGNAL_STATUS + stopped : status;
 }
 
 /* What is no format is a mistake also where every source has its own. */
@@ -43,7 +69,7 @@ int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl
 				     .format = c->format,
 				     .open_window = c->open_window,
 				     .threads = (unsigned)FL_MIN(c->threads, (uint64_t)THREADS_MAX),
-				     .progress = true,
+				     .progress = isatty(STDERR_FILENO) ? fl_progress_show : NULL,
 				     .unjudged = true,
 				     .stop = fl_source_stop(),
 				     .anonymous = c->anonymous,
@@ -74,10 +100,11 @@ int fl_source_tell_report(const char *command, const struct fl_scan_report *r)
 			(unsigned long long)r->bad_values, r->bad_values == 1 ? " is" : "s are");
 	if (r->unjudged)
 		fprintf(stderr,
-			"flowlog %s: %llu record%s of %llu source%s have no %s: whether they match cannot be told, and "
+			"flowlog %s: %llu record%s of %llu source%s %s no %s: whether they match cannot be told, and "
 			"they are left out\n",
 			command, (unsigned long long)r->unjudged, fl_plural(r->unjudged),
-			(unsigned long long)r->unjudged_files, fl_plural(r->unjudged_files), r->lacking);
+			(unsigned long long)r->unjudged_files, fl_plural(r->unjudged_files),
+			r->unjudged == 1 ? "has" : "have", r->lacking);
 	if (r->damaged_files)
 		fprintf(stderr,
 			"flowlog %s: %llu source%s could not be read to the end; records up to the fault were used\n",

@@ -164,6 +164,7 @@ struct window_head {                     /* in the log */
 };
 /* Logs that the window is frozen, and freezes it. */
 int fl_state_freeze(struct state *s, struct window *w, bool first, struct fl_wal *wal);
+void fl_state_frozen(struct state *s, struct window *w, uint32_t part, bool first); /* when it is in the log already */
 
 int fl_state_add_clock(struct state *s, const struct fl_clock_row *row);
 const struct fl_clock_row *fl_state_clock(const struct state *s); /* newest, NULL: none */
@@ -180,12 +181,14 @@ struct fresh_record {
 };
 void fl_state_fresh(struct state *s, const struct fresh_record *f);
 
+/* engine_log.c */
 int fl_state_replay(struct state *s, uint32_t type, struct fl_cursor *c);
 int fl_state_log_slot(const struct state *s, unsigned number, struct fl_wal *wal);
 int fl_state_log_boot(const struct state *s, struct fl_wal *wal);
 int fl_state_log_connections(const struct state *s, struct fl_wal *wal);
 int fl_state_snapshot(const struct state *s, struct fl_wal *wal);
 
+/* engine_peek.c */
 int fl_state_peek(struct state *s, uint32_t window, const struct fl_live_ops *ops, struct fl_live *live, size_t max,
 		  void (*convert)(const struct slot *, const struct fl_partial *, struct fl_obs *),
 		  struct fl_flow **ret, size_t *ret_n);

@@ -91,6 +91,7 @@ struct fl_table;
 struct fl_table_conf {
 	size_t memory_limit; /* bytes; 0: none */
 	uint64_t seed;
+	bool ordered; /* remembers in which order flows came, for 4 bytes a flow and half as many in reserve */
 };
 int fl_table_new(struct fl_table **ret, const struct fl_table_conf *conf);
 void fl_table_free(struct fl_table **t);
@@ -100,7 +101,8 @@ typedef void (*fl_table_lost_fn)(void *ctx, const struct fl_obs *obs);
 void fl_table_add(struct fl_table *t, const struct fl_obs *obs, size_t n, fl_table_lost_fn lost, void *ctx);
 size_t fl_table_count(const struct fl_table *t);
 size_t fl_table_bytes(const struct fl_table *t);
-/* Unordered walk; fn returns non-zero to stop. */
+/* A walk in the order flows came where the table is ordered, else in that of their hashes; fn returns non-zero to stop.
+ */
 int fl_table_each(const struct fl_table *t, int (*fn)(void *ctx, const struct fl_flow *f), void *ctx);
 /* All flows sorted by (iface, key); malloc'd, *ret_n entries; the table is left empty with its memory kept. */
 int fl_table_take_sorted(struct fl_table *t, struct fl_flow **ret, size_t *ret_n);
@@ -122,8 +124,8 @@ struct fl_meter_conf {
 	uint64_t seed;
 	unsigned lateness; /* windows kept open beside the newest; default 1 */
 	uint32_t grace_ms; /* older windows close when the newest is that old; 0: when lateness says so */
-	/* A window has closed. The table is the meter's; walk it, then return. lossy: not everything fitted into the
-	 * memory. */
+	/* A window has closed. The table is the meter's and ordered; walk it, then return. lossy: not everything fitted
+	 * into the memory. */
 	int (*on_window)(void *ctx, uint32_t window, const struct fl_table *flows, bool lossy);
 	void *ctx;
 };

@@ -30,6 +30,8 @@ struct fl_table {
 	struct fl_table_conf conf;
 	struct part part[PARTS];
 	size_t count, bytes;
+	uint32_t *came; /* where the flows are, as they came; NULL: not ordered, or still empty */
+	size_t came_cap;
 };
 
 /* Word by word: copies of the key on the stack cost more than the arithmetic. */
@@ -81,6 +83,7 @@ void fl_table_free(struct fl_table **t)
 		return;
 	for (unsigned i = 0; i < PARTS; i++)
 		fl_map_free((*t)->part[i].line, part_bytes((*t)->part[i].lines));
+	free((*t)->came);
 	free(*t);
 	*t = NULL;
 }
@@ -111,20 +114,82 @@ static size_t next_size(size_t lines)
 	return more < page ? more : (more + page - 1) / page * page;
 }
 
+#define PLACE_BITS 30 /* of a line in its part; the part is above */
+
+static inline uint32_t place_of(const struct fl_table *t, const struct part *p, const struct fl_flow *f)
+{
+	return (uint32_t)(p - t->part) << PLACE_BITS | (uint32_t)(f - p->line);
+}
+
+static inline const struct fl_flow *flow_at(const struct fl_table *t, uint32_t place)
+{
+	return &t->part[place >> PLACE_BITS].line[place & ((1u << PLACE_BITS) - 1)];
+}
+
+static inline bool has_memory(const struct fl_table *t, size_t more)
+{
+	return !t->conf.memory_limit || t->bytes + more <= t->conf.memory_limit;
+}
+
+/* Room to remember n flows' order. */
+static bool reserve_order(struct fl_table *t, size_t n)
+{
+	size_t cap = FL_MAX(t->came_cap + t->came_cap / 2, (size_t)FIRST_LINES);
+	uint32_t *came;
+
+	if (!t->conf.ordered || n <= t->came_cap)
+		return true;
+	cap = FL_MAX(cap, n);
+	if (!has_memory(t, (cap - t->came_cap) * sizeof *came))
+		return false;
+	came = realloc(t->came, cap * sizeof *came);
+	if (!came)
+		return false;
+	t->bytes += (cap - t->came_cap) * sizeof *came;
+	t->came = came;
+	t->came_cap = cap;
+	return true;
+}
+
+/* The flows of p have moved: moved_to tells the new line of each. */
+static void renumber(struct fl_table *t, const struct part *p, const uint32_t *moved_to)
+{
+	uint32_t part = (uint32_t)(p - t->part);
+
+	for (size_t i = 0; i < t->count; i++)
+		if (t->came[i] >> PLACE_BITS == part)
+			t->came[i] = part << PLACE_BITS | moved_to[t->came[i] & ((1u << PLACE_BITS) - 1)];
+}
+
 /* false: over the memory limit, or none to be had. */
 static bool grow(struct fl_table *t, struct part *p)
 {
 	struct part bigger = {.lines = next_size(p->lines), .used = p->used};
 	size_t more = part_bytes(bigger.lines) - part_bytes(p->lines);
+	uint32_t *moved_to = NULL;
 
-	if (t->conf.memory_limit && t->bytes + more > t->conf.memory_limit)
+	if (!has_memory(t, more) || (t->conf.ordered && bigger.lines >> PLACE_BITS))
+		return false;
+	if (t->conf.ordered && p->used && !(moved_to = malloc(p->lines * sizeof *moved_to)))
 		return false;
 	bigger.line = fl_map_alloc(part_bytes(bigger.lines));
-	if (!bigger.line)
+	if (!bigger.line) {
+		free(moved_to);
 		return false;
-	for (size_t i = 0; i < p->lines; i++)
-		if (p->line[i].packets)
-			*find(&bigger, &p->line[i].key, hash_key(&p->line[i].key, t->conf.seed)) = p->line[i];
+	}
+	for (size_t i = 0; i < p->lines; i++) {
+		struct fl_flow *f;
+
+		if (!p->line[i].packets)
+			continue;
+		f = find(&bigger, &p->line[i].key, hash_key(&p->line[i].key, t->conf.seed));
+		*f = p->line[i];
+		if (moved_to)
+			moved_to[i] = (uint32_t)(f - bigger.line);
+	}
+	if (moved_to)
+		renumber(t, p, moved_to);
+	free(moved_to);
 	fl_map_free(p->line, part_bytes(p->lines));
 	*p = bigger;
 	t->bytes += more;
@@ -156,12 +221,16 @@ static inline bool add_one(struct fl_table *t, const struct fl_obs *o, uint64_t 
 	uint32_t first, last;
 
 	if (fl_unlikely(!f || !f->packets)) {
+		if (fl_unlikely(t->count == t->came_cap) && !reserve_order(t, t->count + 1))
+			return false;
 		if (!f || (p->used + 1) * LOAD_DEN > p->lines * LOAD_NUM) {
 			if (!grow(t, p))
 				return false;
 			f = find(p, &o->key, hash);
 		}
 		f->key = o->key;
+		if (t->came)
+			t->came[t->count] = place_of(t, p, f);
 		facts = pack(o->first_ms, o->last_ms, 0);
 		p->used++;
 		t->count++;
@@ -223,6 +292,14 @@ int fl_table_each(const struct fl_table *t, int (*fn)(void *ctx, const struct fl
 {
 	int r = 0;
 
+	if (t->came) {
+		for (size_t i = 0; !r && i < t->count; i++) {
+			if (i + AHEAD < t->count)
+				__builtin_prefetch(flow_at(t, t->came[i + AHEAD]));
+			r = fn(ctx, flow_at(t, t->came[i]));
+		}
+		return r;
+	}
 	for (unsigned i = 0; i < PARTS; i++)
 		for (size_t j = 0; !r && t->part[i].used && j < t->part[i].lines; j++)
 			if (t->part[i].line[j].packets)
@@ -240,22 +317,40 @@ void fl_table_clear(struct fl_table *t)
 	t->count = 0;
 }
 
+struct move {
+	struct fl_table *to;
+	size_t n;
+};
+
+static int move_flow(void *ctx, const struct fl_flow *f)
+{
+	struct move *m = ctx;
+	uint64_t hash = hash_key(&f->key, m->to->conf.seed);
+	struct part *p = part_of(m->to, hash);
+	struct fl_flow *line = find(p, &f->key, hash);
+
+	*line = *f;
+	if (m->to->came)
+		m->to->came[m->n] = place_of(m->to, p, line);
+	m->n++;
+	return 0;
+}
+
 bool fl_table_move(struct fl_table *to, struct fl_table *from)
 {
+	struct move m = {.to = to};
+
 	/* The seed is the same, so a flow's part is too. */
 	if (to->count || to->conf.seed != from->conf.seed)
 		return false;
 	for (unsigned i = 0; i < PARTS; i++)
 		if (from->part[i].used * LOAD_DEN > to->part[i].lines * LOAD_NUM)
 			return false;
-	for (unsigned i = 0; i < PARTS; i++) {
-		struct part *p = &to->part[i], *f = &from->part[i];
-
-		for (size_t j = 0; f->used && j < f->lines; j++)
-			if (f->line[j].packets)
-				*find(p, &f->line[j].key, hash_key(&f->line[j].key, to->conf.seed)) = f->line[j];
-		p->used = f->used;
-	}
+	if (!reserve_order(to, from->count))
+		return false;
+	fl_table_each(from, move_flow, &m);
+	for (unsigned i = 0; i < PARTS; i++)
+		to->part[i].used = from->part[i].used;
 	to->count = from->count;
 	fl_table_clear(from);
 	return true;

@@ -101,7 +101,8 @@ static int close_before(struct fl_meter *m, uint32_t number)
 
 static int open_window(struct fl_meter *m, uint32_t number, struct fl_table **ret)
 {
-	struct fl_table_conf conf = {.memory_limit = m->conf.memory_limit / m->limit, .seed = m->conf.seed};
+	struct fl_table_conf conf = {
+	    .memory_limit = m->conf.memory_limit / m->limit, .seed = m->conf.seed, .ordered = true};
 	unsigned at = 0;
 	int r = 0;
 

@@ -2,6 +2,7 @@
 /* A question: the library opened, the view "flows" built over the sources, the statements carried
  * out one by one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@
 #include "query/tree.h"
 
 #define NAP_MS 1
+#define WATCH_MS 50
 #define EXPLAIN_MAX (1u << 20)
 #define FAULTS_MAX (64u << 10)
 
@@ -34,7 +36,11 @@ struct query {
 	struct fl_query_table table;
 	struct fl_lift *lift;
 	struct fl_grouped grouped;
-	volatile sig_atomic_t stop;
+	const volatile sig_atomic_t *stop;
+	sigset_t mask; /* the caller's */
+	pthread_t waiter;
+	bool waiting;
+	int ended[2];             /* a pipe: closed when nothing is to be waited for */
 	char temporary[PATH_MAX]; /* directory of this run alone; "": none yet */
 };
 
@@ -43,29 +49,43 @@ struct query {
 static void *wait_for_interrupt(void *ctx)
 {
 	struct query *q = ctx;
-	sigset_t set;
-	int signo, state;
+	struct pollfd ended = {.fd = q->ended[0], .events = POLLIN};
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	while (!sigwait(&set, &signo)) {
-		/* The library's locks must not be left held by a cancelled thread. */
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-		q->stop = 1;
-		q->d.interrupt(q->connection);
-		pthread_setcancelstate(state, NULL);
-	}
+	pthread_sigmask(SIG_SETMASK, &q->mask, NULL);
+	while (poll(&ended, 1, WATCH_MS) <= 0) /* a signal ends it, too */
+		if (*q->stop)
+			q->d.interrupt(q->connection);
 	return NULL;
 }
 
-/* SIGINT is blocked before the library starts its threads, so that only ours receives it. */
-static void block_interrupt(sigset_t *ret_old)
+/* Without this thread nothing but the end of a batch looks at the flag. */
+static void start_waiting(struct query *q)
 {
+	if (!pipe2(q->ended, O_CLOEXEC))
+		q->waiting = !pthread_create(&q->waiter, NULL, wait_for_interrupt, q);
+	if (!q->waiting)
+		pthread_sigmask(SIG_SETMASK, &q->mask, NULL);
+}
+
+static void stop_waiting(struct query *q)
+{
+	fl_closep(&q->ended[1]);
+	if (q->waiting)
+		pthread_join(q->waiter, NULL);
+	fl_closep(&q->ended[0]);
+}
+
+/* Signals are blocked before the library starts its threads, whose system calls they must not end: the thread that
+ * waits has the caller's mask, and takes them. */
+static void block_signals(struct query *q)
+{
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	pthread_sigmask(SIG_BLOCK, &set, ret_old);
+	for (size_t i = 0; i < FL_ARRAY_LEN(signals); i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_BLOCK, &set, &q->mask);
 }
 
 /* ---- open ---- */
@@ -134,7 +154,6 @@ static int prepare(struct query *q)
 	int r;
 
 	q->scan = *c->scan;
-	q->scan.stop = &q->stop;
 	q->scan.unjudged = false; /* NULL is what SQL has for it */
 	q->table.d = &q->d;
 	q->table.conf = &q->scan;
@@ -156,7 +175,7 @@ static int prepare(struct query *q)
 
 static int failed(struct query *q, const char *why)
 {
-	if (q->stop)
+	if (*q->stop)
 		return fl_fail(-EINTR, "interrupted");
 	return fl_fail(-EINVAL, "%s", why && *why ? why : "DuckDB gives no reason");
 }
@@ -166,7 +185,7 @@ static void work(const struct query *q, fl_duck pending)
 {
 	int state = FL_DUCK_PENDING_MORE;
 
-	while (!q->stop && (state == FL_DUCK_PENDING_MORE || state == FL_DUCK_PENDING_NO_TASKS)) {
+	while (!*q->stop && (state == FL_DUCK_PENDING_MORE || state == FL_DUCK_PENDING_NO_TASKS)) {
 		state = q->d.pending_execute_task(pending);
 		if (state == FL_DUCK_PENDING_NO_TASKS)
 			poll(NULL, 0, NAP_MS);
@@ -185,8 +204,8 @@ static int run_pending(struct query *q, fl_duck statement)
 	if (!r && q->d.execute_pending(pending, &result))
 		r = failed(q, q->d.result_error(&result));
 	else if (!r && q->d.result_return_type(result) == FL_DUCK_RESULT_ROWS)
-		r = fl_query_print(&q->d, &result, q->conf->output, q->conf->out_fd, &q->stop);
-	if (!r && q->stop)
+		r = fl_query_print(&q->d, &result, q->conf->output, q->conf->out_fd, q->stop);
+	if (!r && *q->stop)
 		r = failed(q, NULL);
 	q->d.destroy_result(&result);
 	q->d.destroy_pending(&pending);
@@ -222,7 +241,7 @@ static int prepare_one(struct query *q, fl_duck statements, idx_t i, fl_duck *re
 	/* Each turn knows a column more. */
 	while (!ok) {
 		const char *why = q->d.prepare_error(*ret);
-		int r = why && !q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
+		int r = why && !*q->stop ? fl_query_table_learn(&q->table, q->connection, why) : 0;
 
 		if (r <= 0)
 			return r ? r : failed(q, why);
@@ -331,30 +350,26 @@ static void close_database(struct query *q)
 
 int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)
 {
-	struct query q = {.conf = conf};
-	pthread_t waiter;
-	sigset_t old;
-	int r = fl_query_output_known(conf->output), threaded = 0;
+	static const volatile sig_atomic_t never;
+	struct query q = {.conf = conf, .stop = conf->scan->stop ? conf->scan->stop : &never, .ended = {-1, -1}};
+	int r = fl_query_output_known(conf->output);
 
 	*ret = (struct fl_query_told){.faults = FL_BUF(FAULTS_MAX)};
 	if (r)
 		return r;
-	block_interrupt(&old);
+	block_signals(&q);
 	r = fl_duckdb_load(&q.d);
 	if (!r)
 		r = open_database(&q);
 	if (!r)
-		threaded = !pthread_create(&waiter, NULL, wait_for_interrupt, &q);
+		start_waiting(&q);
 	if (!r)
 		r = fl_lift_new(&q.lift, &q.d, q.connection, conf->sql);
 	if (!r)
 		r = prepare(&q);
 	if (!r)
 		r = ask(&q);
-	if (threaded) {
-		pthread_cancel(waiter);
-		pthread_join(waiter, NULL);
-	}
+	stop_waiting(&q);
 	close_database(&q);
 	if (!r) {
 		ret->report = q.table.report;
@@ -362,6 +377,6 @@ int fl_query_run(const struct fl_query_conf *conf, struct fl_query_told *ret)
 	}
 	fl_query_table_free(&q.table);
 	fl_lift_free(&q.lift);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_sigmask(SIG_SETMASK, &q.mask, NULL);
 	return r;
 }

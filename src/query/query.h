@@ -11,7 +11,7 @@
 
 struct fl_query_conf {
 	const char *sql;
-	const struct fl_scan_conf *scan; /* the sources; its stop flag is the query's own */
+	const struct fl_scan_conf *scan; /* the sources, and what stops the question */
 	bool read_only;                  /* SELECT and EXPLAIN alone, and no file but the sources */
 	uint64_t memory;       /* bytes for DuckDB, half as many for groups of our own engine; 0: DuckDB's default */
 	uint64_t group_memory; /* bytes, where memory is 0 */

@@ -4,40 +4,55 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/error.h"
 #include "record/parquet_format.h"
+#include "scan/inflate.h"
 #include "scan/parquet.h"
 #include "scan/scan.h"
 
-#define GZ_BUFFER (256u << 10)
 #define LINE_MAX_BYTES ((size_t)16 << 20) /* of a Parquet file's row as text */
 
 /* ---- text ---- */
 
-static int text_lines(const char *path, fl_scan_line_fn fn, void *ctx)
+/* A longer line comes in pieces, as one that goes over two blocks does: none of them is a record. */
+static int block_lines(const char *data, size_t n, fl_scan_line_fn fn, void *ctx)
 {
-	gzFile file = gzopen(path, "rbe");
-	char line[FL_RECORD_MAX];
-	const char *why;
-	int r = 0, code;
+	char line[FL_RECORD_MAX + 1];
+	int r = 0;
 
-	if (!file)
-		return fl_fail(errno ? -errno : -ENOMEM, "%s: %s", path, strerror(errno ? errno : ENOMEM));
-	gzbuffer(file, GZ_BUFFER);
-	while (!r && gzgets(file, line, sizeof line)) {
-		size_t n = strlen(line);
+	for (const char *end = data + n, *next; !r && data < end; data = next) {
+		size_t room = FL_MIN(sizeof line - 1, (size_t)(end - data));
+		const char *newline = memchr(data, '\n', room);
+		size_t len = newline ? (size_t)(newline - data) : room;
 
-		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
-			line[--n] = '\0';
-		r = fn(ctx, line, n);
+		next = data + len + (newline != NULL);
+		while (len && data[len - 1] == '\r')
+			len--;
+		memcpy(line, data, len);
+		line[len] = '\0';
+		r = fn(ctx, line, len);
 	}
-	why = gzerror(file, &code);
-	if (!r && code && code != Z_STREAM_END)
-		r = fl_fail(-EIO, "%s: %s", path, why);
-	gzclose(file);
 	return r;
+}
+
+static int text_lines(int fd, const char *path, fl_scan_line_fn fn, void *ctx)
+{
+	struct fl_blocks *blocks FL_CLEANUP(fl_blocks_free) = NULL;
+	const char *data;
+	bool last;
+	size_t n;
+	int r = fl_blocks_new(&blocks, 0);
+
+	r = r ? r : fl_blocks_open_fd(blocks, fd);
+	if (r)
+		return r;
+	while ((r = fl_blocks_next(blocks, &data, &n, &last)) == 1) {
+		r = block_lines(data, n, fn, ctx);
+		if (r)
+			return r;
+	}
+	return fl_wrap(r, "%s", path);
 }
 
 /* ---- Parquet ---- */
@@ -113,5 +128,5 @@ int fl_scan_lines(const char *path, fl_scan_line_fn fn, void *ctx)
 		return fl_fail(-errno, "%s: %m", path);
 	if (pread(fd, magic, sizeof magic, 0) == sizeof magic && !memcmp(magic, FL_PARQUET_MAGIC, sizeof magic))
 		return parquet_lines(fd, path, fn, ctx);
-	return text_lines(path, fn, ctx);
+	return text_lines(fd, path, fn, ctx);
 }

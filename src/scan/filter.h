@@ -49,6 +49,10 @@ int fl_filter_bind(struct fl_filter_bound **ret, const struct fl_filter *f, cons
 void fl_filter_bound_free(struct fl_filter_bound **f);
 /* Sets the bits of the rows that pass, clears all others; returns their number. */
 uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *b, uint64_t ret[FL_BATCH_WORDS]);
+/* The same where a file lacks columns (by position in the batch, null there). *ret_could: how many would pass with the
+ * right values in them, those that pass among them: fl_filter_assume in the same walk. */
+uint32_t fl_filter_eval_lacking(const struct fl_filter_bound *f, const struct fl_batch *b, const bool *lacks,
+				uint64_t ret[FL_BATCH_WORDS], uint32_t *ret_could);
 
 /* Whether a file lacks the column altogether. */
 typedef bool (*fl_lacks_fn)(void *ctx, const char *column);

@@ -154,6 +154,7 @@ struct bound {
 	uint32_t next; /* behind its own children */
 	uint32_t column;
 	bool negated; /* true of the other values */
+	bool valued;  /* of values of a column that is there, though null perhaps */
 	enum fl_filter_form form;
 	uint8_t code;
 	uint64_t first, span;
@@ -252,6 +253,12 @@ static int bind_value(struct bound *b, const struct fl_filter *f, const struct f
 	return fl_fail(-EINVAL, "column %s has another type than the filter expects", f->column);
 }
 
+static bool is_of_every_value(const struct bound *b, const struct fl_filter *f)
+{
+	return (b->kind == BOUND_RANGE && !f->first && f->last == UINT64_MAX) ||
+	       (b->kind == BOUND_CIDR && !f->cidr.bits && f->form == FL_FORM_ANY);
+}
+
 static int bind_leaf(struct bound *b, const struct fl_filter *f, bool negative, const struct fl_column_def *defs,
 		     size_t n)
 {
@@ -272,9 +279,12 @@ static int bind_leaf(struct bound *b, const struct fl_filter *f, bool negative, 
 		b->kind = BOUND_NEVER;
 		return 0;
 	}
+	b->valued = true;
 	r = bind_value(b, f, d);
 	if (!r && b->kind == BOUND_NEVER && b->negated)
 		b->kind = BOUND_NOT_NULL; /* no value is that one */
+	else if (!r && is_of_every_value(b, f))
+		b->kind = b->negated ? BOUND_NEVER : BOUND_NOT_NULL;
 	return r;
 }
 
@@ -439,17 +449,70 @@ static void eval(const struct fl_filter_bound *all, uint32_t at, const struct fl
 	}
 }
 
-uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *b, uint64_t ret[FL_BATCH_WORDS])
-{
-	uint32_t words = (b->n + 63) / 64, passed = 0;
+/* Bits of what passes, and of what could. */
+struct both {
+	uint64_t pass[FL_BATCH_WORDS], could[FL_BATCH_WORDS];
+};
 
-	if (words) {
-		eval(f, 0, b, words, ret);
-		if (b->n % 64)
-			ret[words - 1] &= (UINT64_C(1) << (b->n % 64)) - 1;
+static void eval_both(const struct fl_filter_bound *all, uint32_t at, const struct fl_batch *b, const bool *lacks,
+		      uint32_t words, struct both *ret)
+{
+	const struct bound *f = &all->node[at];
+	struct both other;
+
+	if (f->kind > BOUND_OR) {
+		bool lacking = f->valued && lacks[f->column];
+
+		if (lacking)
+			memset(ret->pass, 0, words * sizeof *ret->pass);
+		else
+			eval_leaf(all, f, b, words, ret->pass);
+		for (uint32_t w = 0; w < words; w++)
+			ret->could[w] = lacking ? UINT64_MAX : ret->pass[w];
+		return;
 	}
+	eval_both(all, at + 1, b, lacks, words, ret);
+	for (uint32_t child = all->node[at + 1].next; child < f->next; child = all->node[child].next) {
+		if (f->kind == BOUND_AND && !any_bit(ret->could, words))
+			return;
+		eval_both(all, child, b, lacks, words, &other);
+		for (uint32_t w = 0; w < words; w++) {
+			ret->pass[w] =
+			    f->kind == BOUND_AND ? ret->pass[w] & other.pass[w] : ret->pass[w] | other.pass[w];
+			ret->could[w] =
+			    f->kind == BOUND_AND ? ret->could[w] & other.could[w] : ret->could[w] | other.could[w];
+		}
+	}
+}
+
+/* Those of n rows, and no others. */
+static uint32_t count_rows(uint64_t ret[FL_BATCH_WORDS], uint32_t n)
+{
+	uint32_t words = (n + 63) / 64, passed = 0;
+
+	if (n % 64)
+		ret[words - 1] &= (UINT64_C(1) << (n % 64)) - 1;
 	memset(ret + words, 0, (FL_BATCH_WORDS - words) * sizeof *ret);
 	for (uint32_t w = 0; w < words; w++)
 		passed += (uint32_t)__builtin_popcountll(ret[w]);
 	return passed;
+}
+
+uint32_t fl_filter_eval_lacking(const struct fl_filter_bound *f, const struct fl_batch *b, const bool *lacks,
+				uint64_t ret[FL_BATCH_WORDS], uint32_t *ret_could)
+{
+	struct both both;
+
+	if (b->n)
+		eval_both(f, 0, b, lacks, (b->n + 63) / 64, &both);
+	*ret_could = count_rows(both.could, b->n);
+	memcpy(ret, both.pass, sizeof both.pass);
+	return count_rows(ret, b->n);
+}
+
+uint32_t fl_filter_eval(const struct fl_filter_bound *f, const struct fl_batch *b, uint64_t ret[FL_BATCH_WORDS])
+{
+	if (b->n)
+		eval(f, 0, b, (b->n + 63) / 64, ret);
+	return count_rows(ret, b->n);
 }

@@ -98,7 +98,9 @@ static int make_client(struct fl_scan *s)
 				  .endpoint_url = s->conf.endpoint_url,
 				  .anonymous = s->conf.anonymous,
 				  .requester_pays = s->conf.requester_pays,
-				  .stop = s->conf.stop};
+				  .stop = s->conf.stop,
+				  .progress = fl_progress_arrived,
+				  .progress_ctx = s};
 
 	return s->s3 ? 0 : fl_s3_new(&s->s3, &o);
 }

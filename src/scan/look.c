@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "scan/remote.h"
 #include "scan/set.h"
+#include "scan/table.h"
 
 #define HEAD_BYTES (8u << 10) /* read of a file to look at it */
 #define MAGIC_BYTES 4
@@ -82,10 +83,20 @@ static bool is_text(const char *p, size_t n)
 	return true;
 }
 
+static enum fl_kind kind_of_text(const char *p, size_t n, char *ret_delimiter)
+{
+	if (!is_text(p, n))
+		return FL_KIND_BINARY;
+	if (fl_json_lines_is(p, n))
+		return FL_KIND_JSON;
+	return fl_csv_is(p, n, ret_delimiter) ? FL_KIND_CSV : FL_KIND_TEXT;
+}
+
 void fl_look(const void *data, size_t n, struct fl_looked *ret)
 {
 	const struct magic *m = magic_of(data, n);
 
+	ret->delimiter = 0;
 	ret->packing = m ? m->packing : FL_PACK_NONE;
 	switch ((enum fl_packing)ret->packing) {
 	case FL_PACK_GZIP:
@@ -108,10 +119,10 @@ void fl_look(const void *data, size_t n, struct fl_looked *ret)
 		/* Packed twice, or Parquet in gzip: nobody writes that. */
 		ret->kind = m->packing || (ret->packing && m->kind == FL_KIND_PARQUET) ? FL_KIND_BINARY : m->kind;
 	else
-		ret->kind = is_text(ret->head, ret->n) ? FL_KIND_TEXT : FL_KIND_BINARY;
+		ret->kind = kind_of_text(ret->head, ret->n, &ret->delimiter);
 }
 
-int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
+static int look_text_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
 {
 	const char *end = memchr(l->head, '\n', l->n);
 	size_t n = end ? (size_t)(end - l->head) : l->n;
@@ -130,6 +141,18 @@ int fl_look_format(const char *path, const struct fl_looked *l, const char *form
 	return fl_wrap(
 	    fl_format_parse(ret, fl_format_kind_of(format ? format : "default"), format ? format : "default"),
 	    "--format");
+}
+
+int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret)
+{
+	switch ((enum fl_kind)l->kind) {
+	case FL_KIND_CSV:
+		return fl_csv_format(path, l->head, l->n, l->delimiter, ret);
+	case FL_KIND_JSON:
+		return fl_json_lines_format(path, l->head, l->n, ret);
+	default:
+		return look_text_format(path, l, format, ret);
+	}
 }
 
 /* ---- files ---- */
@@ -167,7 +190,7 @@ static ssize_t read_some(const struct fl_scan *s, const struct fl_opened *o, voi
 
 static bool tells(const struct fl_looked *l)
 {
-	return l->kind != FL_KIND_EMPTY && (l->kind != FL_KIND_TEXT || memchr(l->head, '\n', l->n));
+	return l->kind != FL_KIND_EMPTY && (!fl_kind_has_lines(l->kind) || memchr(l->head, '\n', l->n));
 }
 
 static int look_further(const struct fl_scan *s, struct fl_opened *o, struct fl_looked *l)
@@ -218,9 +241,10 @@ static int judge(const struct fl_scan *s, struct fl_opened *o)
 		return r;
 	o->kind = l.kind;
 	o->packing = l.packing;
+	o->delimiter = l.delimiter;
 	if (o->kind == FL_KIND_BINARY)
 		return fl_fail(-EINVAL, "%s: binary data that is no flow log, Parquet or capture file", o->path);
-	return o->kind == FL_KIND_TEXT ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
+	return fl_kind_has_lines(o->kind) ? fl_look_format(o->path, &l, s->conf.format, &o->format) : 0;
 }
 
 /* Parquet is read from its end: what comes through a pipe goes into an unnamed file first. */
@@ -289,6 +313,7 @@ static int open_remote(struct fl_scan *s, const struct fl_ticket *t, struct fl_o
 	if (!o->path)
 		return -ENOMEM;
 	o->kind = FL_KIND_PARQUET;
+	o->fetched = true;
 	o->size = fl_remote_size(o->remote);
 	name_object(o->path, ret_id);
 	r = open_parquet(s, o);
@@ -296,6 +321,7 @@ static int open_remote(struct fl_scan *s, const struct fl_ticket *t, struct fl_o
 		return r;
 	/* What it is then shows when all of it is here. */
 	fl_remote_free(&o->remote);
+	o->fetched = false;
 	free(o->path);
 	o->path = NULL;
 	return 1;
@@ -325,8 +351,10 @@ static int open_ticket(struct fl_scan *s, const struct fl_ticket *t, struct fl_o
 		return fl_fail(-errno, "%s: %m", o->path);
 	o->regular = S_ISREG(ret_id->st_mode);
 	o->size = (uint64_t)ret_id->st_size;
-	if (f->where == FL_WHERE_S3)
+	if (f->where == FL_WHERE_S3) {
+		o->fetched = true;
 		name_object(o->path, ret_id);
+	}
 	return o->regular || f->named ? 0 : fl_fail(-EINVAL, "%s: neither a file nor a directory", o->path);
 }
 

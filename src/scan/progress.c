@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far a scan is: bytes, rate, time left. The thread that finds the line old draws it. */
-#include <stdio.h>
+/* How far a scan is. The thread that finds what was told old tells it anew. */
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/units.h"
 #include "scan/set.h"
 
-#define FIRST_NS (700 * FL_NS_PER_MS) /* what is over sooner shows nothing */
+#define FIRST_NS (700 * FL_NS_PER_MS) /* of what is over sooner nothing is told */
 #define EVERY_NS (200 * FL_NS_PER_MS)
 
 void fl_progress_begin(struct fl_scan *s)
@@ -17,7 +14,7 @@ void fl_progress_begin(struct fl_scan *s)
 	struct fl_progress *p = &s->progress;
 
 	pthread_mutex_init(&p->lock, NULL);
-	p->on = s->conf.progress && isatty(STDERR_FILENO);
+	p->on = s->conf.progress != NULL;
 	p->began_ns = fl_mono_ns(&fl_clock_system);
 	p->next_ns = p->began_ns + FIRST_NS;
 }
@@ -48,34 +45,24 @@ static uint64_t total_bytes(struct fl_scan *s)
 	return sum;
 }
 
-static void draw(struct fl_scan *s, uint64_t now)
+static void tell(struct fl_scan *s, uint64_t now, bool over)
 {
 	struct fl_progress *p = &s->progress;
-	char done[16], all[16], rate[16];
-	uint64_t bytes = p->bytes, spent = now - p->began_ns, total;
+	struct fl_scan_progress out = {
+	    .bytes = p->bytes, .files = p->files_done, .spent_ns = now - p->began_ns, .over = over};
 
-	if (!p->drawn)
+	if (!p->told)
 		p->total = total_bytes(s);
-	p->drawn = true;
-	total = (uint64_t)FL_MAX((long long)p->total + p->otherwise, 0ll);
-	fl_human_bytes(bytes, done);
-	fl_human_bytes(bytes * FL_NS_PER_S / FL_MAX(spent, UINT64_C(1)), rate);
-	if (total > bytes && bytes) {
-		uint64_t left = (uint64_t)((double)(total - bytes) / (double)bytes * (double)spent / FL_NS_PER_S);
-
-		fprintf(stderr, "\r%s of %s, %llu files, %s/s, %llu s left \033[K", done, fl_human_bytes(total, all),
-			(unsigned long long)p->files_done, rate, (unsigned long long)left + 1);
-	} else {
-		fprintf(stderr, "\r%s, %llu files, %s/s \033[K", done, (unsigned long long)p->files_done, rate);
-	}
+	p->told = true;
+	out.total = (uint64_t)FL_MAX((long long)p->total + p->otherwise, 0ll);
+	s->conf.progress(s->conf.progress_ctx, &out);
 }
 
-void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n)
+static void count(struct fl_scan *s, uint64_t n)
 {
-	struct fl_progress *p = &r->s->progress;
+	struct fl_progress *p = &s->progress;
 	uint64_t now;
 
-	r->report.bytes += n;
 	if (!p->on)
 		return;
 	p->bytes += n;
@@ -84,9 +71,22 @@ void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n)
 		return;
 	if (now >= p->next_ns && p->on) {
 		p->next_ns = now + EVERY_NS;
-		draw(r->s, now);
+		tell(s, now, false);
 	}
 	pthread_mutex_unlock(&p->lock);
+}
+
+void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n)
+{
+	r->report.bytes += n;
+	if (!r->unit || !r->unit->opened || !r->unit->opened->fetched)
+		count(r->s, n);
+}
+
+void fl_progress_arrived(void *scan, uint64_t bytes, bool from_cache)
+{
+	(void)from_cache;
+	count(scan, bytes);
 }
 
 void fl_progress_file(struct fl_scan *s)
@@ -106,8 +106,8 @@ void fl_progress_end(struct fl_scan *s)
 	if (!p->on)
 		return;
 	pthread_mutex_lock(&p->lock);
-	if (p->on && p->drawn)
-		fputs("\r\033[K", stderr);
+	if (p->on && p->told)
+		tell(s, fl_mono_ns(&fl_clock_system), true);
 	p->on = false;
 	pthread_mutex_unlock(&p->lock);
 }

@@ -309,7 +309,8 @@ static int split_text(struct fl_pass *p, struct fl_unit *u)
 
 	u->from = 0;
 	u->to = o->size;
-	if (o->packing || !o->regular || o->size < 2 * RANGE_BYTES)
+	/* A line of CSV may be the middle of a record. */
+	if (o->packing || !o->regular || o->kind == FL_KIND_CSV || o->size < 2 * RANGE_BYTES)
 		return 0;
 	u->to = RANGE_BYTES;
 	for (uint64_t end = o->size; !r && end > RANGE_BYTES; end = at) {
@@ -343,7 +344,7 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 	bool any = false, hangs;
 	int result = fl_unjudged_find(r, fl_unit_parquet_lacks, f, &hangs);
 
-	filter = hangs ? r->could_tree : r->pass->filter;
+	filter = hangs ? r->could : r->pass->filter;
 	u->opened->hangs = hangs; /* before others see the unit */
 	for (size_t i = fl_parquet_groups(f); !result && i-- > 0;) {
 		if (prune_group(r, f, i, filter, u->opened->remote))
@@ -369,9 +370,8 @@ static int split_parquet(struct fl_scan_reader *r, struct fl_unit *u)
 static const struct fl_unit_ops *ops_of(const struct fl_unit *u)
 {
 	static const struct fl_unit_ops *const ops[] = {
-	    [FL_KIND_TEXT] = &fl_unit_text,
-	    [FL_KIND_PARQUET] = &fl_unit_parquet,
-	    [FL_KIND_CAPTURE] = &fl_unit_capture,
+	    [FL_KIND_TEXT] = &fl_unit_text,       [FL_KIND_CSV] = &fl_unit_table,       [FL_KIND_JSON] = &fl_unit_table,
+	    [FL_KIND_PARQUET] = &fl_unit_parquet, [FL_KIND_CAPTURE] = &fl_unit_capture,
 	};
 
 	return u->opened ? ops[u->opened->kind] : &fl_unit_journal;
@@ -442,7 +442,7 @@ static int split(struct fl_scan_reader *r, struct fl_unit *u)
 	if (u->opened->parquet)
 		return split_parquet(r, u);
 	pthread_mutex_lock(&r->pass->lock);
-	result = u->opened->kind == FL_KIND_TEXT ? split_text(r->pass, u) : 0;
+	result = fl_kind_has_lines(u->opened->kind) ? split_text(r->pass, u) : 0;
 	pthread_mutex_unlock(&r->pass->lock);
 	return result;
 }

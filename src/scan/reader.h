@@ -13,6 +13,15 @@
 #include "record/columns.h"
 #include "scan/filter.h"
 
+/* How far a scan is. Bytes are those stored; an object's count as they arrive. */
+struct fl_scan_progress {
+	uint64_t bytes, total; /* total: of all files that will be read; 0: not known */
+	uint64_t files, spent_ns;
+	bool over; /* nothing more comes */
+};
+/* By whatever thread finds that it is time: some five times a second, never two at once. A scan that is soon over has
+ * no call; one that had any ends with one that says `over`. */
+typedef void (*fl_scan_progress_fn)(void *ctx, const struct fl_scan_progress *p);
 /* Of which files the records are read, when only their times matter. */
 enum fl_untold {
 	FL_UNTOLD_ALL,     /* of all */
@@ -30,7 +39,8 @@ struct fl_scan_conf {
 	bool journal_alone;       /* stores: fl_store_open_journal, every row with what decided */
 	unsigned threads;         /* 0: as many as CPUs may be used */
 	const char *kernel;       /* NULL: the best; "scalar", "avx2", "avx512": for tests and measurements */
-	bool progress;            /* on stderr when it is a terminal */
+	fl_scan_progress_fn progress; /* NULL: nobody wants to know */
+	void *progress_ctx;
 	enum fl_untold untold;
 	bool unjudged;                     /* count records that the filter cannot judge (report) */
 	const volatile sig_atomic_t *stop; /* NULL: cannot be stopped; set: calls return -EINTR soon */
@@ -42,9 +52,9 @@ struct fl_scan_conf {
 struct fl_scan; /* an opened set of sources */
 /* Lists and looks (by several threads, objects in pages); records are not read. -ENOENT and others with a sentence that
  * names the source. filter: what lies wholly outside may be left out of the list; may be NULL; must outlive it. */
+int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const struct fl_filter *filter);
 /* The source among those named that can be read only once (standard input, a pipe); NULL: there is none. */
 const char *fl_scan_once(const struct fl_scan_conf *conf);
-int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const struct fl_filter *filter);
 void fl_scan_close(struct fl_scan **s);
 
 /* Columns of the sources: fields in the order of their first appearance, our own last. Read from header lines and

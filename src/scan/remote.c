@@ -127,8 +127,8 @@ static int read_end(struct fl_remote *r)
 
 	if (result)
 		return result;
-	last = &r->tail.piece[r->tail.n - 1];
-	if (last->n < 12 || memcmp(last->to + last->n - 4, MAGIC, 4) != 0)
+	last = r->tail.piece ? &r->tail.piece[r->tail.n - 1] : NULL;
+	if (!last || last->n < 12 || memcmp(last->to + last->n - 4, MAGIC, 4) != 0)
 		return 1;
 	memcpy(&footer, last->to + last->n - 8, sizeof footer);
 	if (footer > FL_PARQUET_FOOTER_MAX || footer + 12ull > r->size)

@@ -104,7 +104,7 @@ struct fl_scan;                                                   /* scan/reader
 struct fl_filter;                                                 /* scan/filter.h */
 /* The records of an opened scan, by this thread, in the order of the sources and of the names of their files. */
 int fl_scan_records(struct fl_scan *s, const struct fl_filter *filter, fl_scan_fn fn, void *ctx);
-/* Each line of a flow log file: text, text in gzip, or Parquet as text with a header line. Lines end with NUL, without
+/* Each line of a flow log file: text, packed or not, or Parquet as text with a header line. Lines end with NUL, without
  * newline, and may be written to; not 0: ends it, and is its result. */
 typedef int (*fl_scan_line_fn)(void *ctx, char *line, size_t n);
 int fl_scan_lines(const char *path, fl_scan_line_fn fn, void *ctx);

@@ -79,16 +79,16 @@ struct fl_pipe_list {
 	size_t n;
 };
 
-/* ---- progress.c: a line on standard error, when that is a terminal ---- */
+/* ---- progress.c: how far it is, for whoever wants to know ---- */
 
 struct fl_progress {
 	atomic_bool on;
-	bool drawn;
-	pthread_mutex_t lock;     /* who draws */
+	bool told;
+	pthread_mutex_t lock;     /* who tells */
 	uint64_t began_ns, total; /* total: bytes as stored; 0: not known yet */
 	atomic_llong otherwise;   /* more than these will be read; negative: less */
 	atomic_ullong bytes, files_done;
-	atomic_ullong next_ns; /* when to draw again */
+	atomic_ullong next_ns; /* when to tell again */
 };
 
 /* ---- reading: one pass over the set ---- */
@@ -170,7 +170,8 @@ int fl_prefetch_add(struct fl_prefetch *p, const struct fl_unit *unit);
 
 void fl_progress_begin(struct fl_scan *s);
 void fl_progress_file(struct fl_scan *s);
-void fl_progress_expect(struct fl_scan *s, int64_t more); /* than was listed */
+void fl_progress_arrived(void *scan, uint64_t bytes, bool from_cache); /* fl_s3_progress_fn */
+void fl_progress_expect(struct fl_scan *s, int64_t more);              /* than was listed */
 void fl_progress_end(struct fl_scan *s);
 
 /* ---- listing_s3.c ---- */
@@ -192,16 +193,30 @@ char *fl_place_path(const struct fl_place *p, const struct fl_scan_file *f);
 
 /* ---- look.c ---- */
 
-enum fl_kind { FL_KIND_EMPTY, FL_KIND_TEXT, FL_KIND_PARQUET, FL_KIND_CAPTURE, FL_KIND_BINARY };
+enum fl_kind {
+	FL_KIND_EMPTY,
+	FL_KIND_TEXT,
+	FL_KIND_CSV,
+	FL_KIND_JSON,
+	FL_KIND_PARQUET,
+	FL_KIND_CAPTURE,
+	FL_KIND_BINARY
+};
+/* Kinds that are lines, with a format. */
+static inline bool fl_kind_has_lines(uint8_t kind)
+{
+	return kind == FL_KIND_TEXT || kind == FL_KIND_CSV || kind == FL_KIND_JSON;
+}
 enum fl_packing { FL_PACK_NONE, FL_PACK_GZIP, FL_PACK_ZSTD };
 struct fl_looked {
 	uint8_t kind, packing;
+	char delimiter; /* CSV */
 	size_t n;
 	char head[FL_SCAN_HEAD]; /* of the contents, unpacked */
 };
 /* What begins with these n bytes. Pure. */
 void fl_look(const void *data, size_t n, struct fl_looked *ret);
-/* The format of text from its first line. format: of text without a header; NULL: the default. Sentences name path. */
+/* The format of lines from the first ones. format: of text without a header; NULL: the default. Sentences name path. */
 int fl_look_format(const char *path, const struct fl_looked *l, const char *format, struct fl_format **ret);
 
 /* A file that is open. Shared by its units. */
@@ -212,11 +227,12 @@ struct fl_opened {
 	uint64_t size; /* when it was opened */
 	atomic_bool unjudged;
 	bool hangs; /* it lacks a field of the filter: other rows than those that pass are counted (unjudged.c) */
-	bool regular;
+	bool regular, fetched; /* fetched: its bytes were progress when they arrived */
 	uint8_t kind, packing;
 	char *head; /* of a pipe: what was read already */
 	size_t n_head;
-	struct fl_format *format; /* text */
+	struct fl_format *format; /* text, CSV, JSON */
+	char delimiter;           /* CSV */
 	struct fl_parquet_file *parquet;
 	struct fl_remote *remote; /* then there is no descriptor */
 };
@@ -236,7 +252,22 @@ struct fl_unit {
 };
 void fl_unit_free(struct fl_unit **u);
 
+/* ---- feed.c: bytes of a unit as blocks of whole lines ---- */
+
 struct fl_scan_reader;
+struct fl_feed {
+	struct fl_scan_reader *r;
+	struct fl_unit *unit;
+	size_t told;            /* bytes of a pipe's head that were handed out */
+	uint64_t counted, base; /* bytes stored that the report has; lines before a range, 0: not counted yet */
+};
+int fl_feed_open(struct fl_feed *f, struct fl_scan_reader *r, struct fl_unit *u);
+/* As fl_blocks_next; the sentence names the file. */
+int fl_feed_next(struct fl_feed *f, const char **ret_data, size_t *ret_n, bool *ret_last);
+uint64_t fl_feed_lines_before(struct fl_feed *f);
+/* Whether somebody still writes the last line of the reader's unit. */
+enum fl_line_end fl_feed_line_end(const struct fl_scan_reader *r);
+
 struct fl_unit_ops {
 	int (*open)(struct fl_scan_reader *r, struct fl_unit *u, void **ret);
 	/* Rows that pass the filter into the reader's batch. 1: at least one; 0: that was all; negative: nothing more
@@ -244,7 +275,7 @@ struct fl_unit_ops {
 	int (*next)(struct fl_scan_reader *r, void *state);
 	void (*close)(struct fl_scan_reader *r, void *state);
 };
-extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet;
+extern const struct fl_unit_ops fl_unit_text, fl_unit_journal, fl_unit_capture, fl_unit_parquet, fl_unit_table;
 bool fl_unit_parquet_lacks(void *file, const char *column); /* fl_lacks_fn */
 #define FL_CAPTURE_FORMAT "v5-all"                          /* fields of a capture's records */
 
@@ -257,21 +288,23 @@ struct fl_scan_reader {
 	const struct fl_unit_ops *ops; /* NULL: no unit is open */
 	struct fl_unit *unit;
 	void *state;
-	const char *path;                                /* of the unit, for the column "source" */
-	uint64_t (*line_base)(struct fl_scan_reader *r); /* lines before the unit's; NULL: none */
-	bool no_lines;                                   /* their numbers mean nothing to anybody */
-	struct fl_scan_report report;                    /* counted here, added up at the end of a unit */
+	const char *path;             /* of the unit, for the column "source" */
+	struct fl_feed *feed;         /* of the unit, when it has lines of a file; else NULL */
+	bool no_lines;                /* their numbers mean nothing to anybody */
+	struct fl_scan_report report; /* counted here, added up at the end of a unit */
 	/* unjudged.c */
-	struct fl_filter *could_tree;
-	struct fl_filter_bound *could;
+	struct fl_filter *could;        /* what records of the file fulfil that pass or could pass */
+	bool lacks[FL_BATCH_COLUMNS];   /* by position: the filter looks at it, and the file does not have it */
 	bool lacking[FL_BATCH_COLUMNS]; /* by position: what records of the unit hang on */
 };
 
 /* ---- unjudged.c: records that hang on fields which their file lacks ---- */
 
-/* What is to be read of a file that lacks columns: *ret is what its records fulfil that pass or could pass (bound:
- * r->could); *ret_hangs false: the filter as it is. Until the next call. */
+/* Whether the filter hangs on columns that a file lacks: then r->could is what is to be read of it (NULL: all), and
+ * r->lacks is set, until the next call. */
 int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, bool *ret_hangs);
+/* Leaves the rows of the reader's batch that pass, and counts those that cannot be judged; false: none is left. */
+bool fl_unjudged_pass(struct fl_scan_reader *r, bool hangs);
 void fl_unjudged_unit_ends(struct fl_scan_reader *r); /* before its report is handed in */
 void fl_unjudged_free(struct fl_scan_reader *r);
 /* Of a column that is put beside the file's. */
@@ -296,4 +329,9 @@ enum fl_lines_of {
 };
 int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enum fl_lines_of of, const char *version);
 void fl_lines_end(struct fl_scan_reader *r);
+bool fl_lines_lack(void *format, const char *column); /* fl_lacks_fn */
+/* A fault of a line of the unit; ctx: the reader. */
+void fl_lines_tell(void *ctx, uint64_t line, const char *what);
+/* Columns of ours that no file has, in all rows of the reader's batch. */
+void fl_batch_fill_own(struct fl_scan_reader *r);
 void fl_scan_add_bytes(struct fl_scan_reader *r, uint64_t n);

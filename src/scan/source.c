@@ -16,8 +16,8 @@ int fl_scan_header(const char *path, const char *line, size_t n, struct fl_forma
 
 	if (!memchr(line, ' ', n) && (memchr(line, ',', n) || memchr(line, '\t', n)))
 		return fl_fail(-EINVAL,
-			       "%s: the first line is of values between commas or tabs, which is not read; fields of a "
-			       "flow log are separated by single spaces",
+			       "%s: the first line is of values between commas or tabs, and they are not the names of "
+			       "a flow log's fields",
 			       path);
 	r = fl_format_from_header(ret, line, n);
 	if (r)

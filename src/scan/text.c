@@ -144,8 +144,8 @@ static int use_format(struct fl_text *t, const struct fl_format *format)
 	t->n_early = t->n_plan;
 	plan_columns(t, format, false);
 	fl_batch_clear(t->want.batch);
-	t->could = NULL;
-	return t->want.could ? t->want.could(t->want.ctx, format, &t->could) : 0;
+	t->lacks = NULL;
+	return t->want.lacks ? t->want.lacks(t->want.ctx, format, &t->lacks) : 0;
 }
 
 /* Only where all of them are written as IPv4 and can be looked for. */
@@ -258,7 +258,7 @@ static int take_strip(struct fl_text *t, struct block *b)
 	}
 	t->counts.records += rows;
 	/* What cannot be judged is counted: the address that is looked for may be in none of its columns. */
-	if (t->literals.count && !t->could)
+	if (t->literals.count && !t->lacks)
 		rows = keep_found(t, b, pos, rows);
 	for (size_t i = 0; rows && i < t->n_early; i++) {
 		struct fl_spans spans = fl_text_spans(t, b, &t->plan[i], pos, t->n);
@@ -298,18 +298,16 @@ static uint32_t finish(struct fl_text *t, const struct block *b)
 {
 	struct fl_batch *batch = t->want.batch;
 	uint64_t keep[FL_BATCH_WORDS];
-	uint32_t n = batch->n = t->n, passed = n;
+	uint32_t n = batch->n = t->n, passed = n, could = 0;
 
 	for (uint32_t i = 0; i < batch->n_columns; i++)
 		if (t->missing[i])
 			set_all_null(&batch->column[i], n);
 	if (!n || !t->want.filter)
 		return n;
-	if (t->could)
-		t->counts.unjudged += fl_filter_eval(t->could, batch, keep);
-	passed = fl_filter_eval(t->want.filter, batch, keep);
-	if (t->could)
-		t->counts.unjudged -= passed;
+	passed = t->lacks ? fl_filter_eval_lacking(t->want.filter, batch, t->lacks, keep, &could)
+			  : fl_filter_eval(t->want.filter, batch, keep);
+	t->counts.unjudged += t->lacks ? could - passed : 0;
 	if (passed < n) {
 		list_rows(t, keep, n);
 		fl_batch_compact(batch, keep, t->early);

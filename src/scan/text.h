@@ -44,9 +44,9 @@ struct fl_text_want {
 	const struct fl_str *constant;
 	const struct fl_filter_bound *filter; /* NULL: every record passes */
 	const bool *of_filter;                /* by position: the filter looks at it. NULL: at all */
-	/* Asked of each format: what the filter would be if a field that is lacking had fitting values; *ret NULL: the
-	 * filter as it is. Valid until the next call. May be NULL. */
-	int (*could)(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret);
+	/* Asked of each format: which columns it lacks, by position, if the filter hangs on them; else *ret NULL. Valid
+	 * until the next call. May be NULL. */
+	int (*lacks)(void *ctx, const struct fl_format *format, const bool **ret);
 	/* From fl_filter_literals: only records with one of these as an address can pass. */
 	const struct fl_addr *literals;
 	size_t n_literals;

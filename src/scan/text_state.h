@@ -26,7 +26,7 @@ struct fl_text {
 	const struct fl_kernel *kernel;
 	struct fl_headers *headers;
 	struct fl_text_want want;
-	const struct fl_filter_bound *could; /* of the format in hand */
+	const bool *lacks; /* of the format in hand; NULL: nothing hangs on it */
 	struct fl_text_counts counts;
 	unsigned told; /* faults */
 

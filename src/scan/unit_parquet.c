@@ -51,7 +51,7 @@ static int open_group(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 		return -ENOMEM;
 	result = fl_unjudged_find(r, fl_unit_parquet_lacks, u->opened->parquet, &g->hangs);
 	g->own_filter = fl_pass_parquet_filter(p) != p->filter;
-	filter = g->own_filter ? NULL : g->hangs ? r->could_tree : p->filter;
+	filter = g->own_filter ? NULL : g->hangs ? r->could : p->filter;
 	result =
 	    result ? result : fl_parquet_reader_new(&g->reader, u->opened->parquet, p->column, p->n_columns, filter);
 	if (!result && u->pieces)
@@ -65,8 +65,7 @@ static int open_group(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 	return 0;
 }
 
-/* Columns of ours that no file has. */
-static void fill_own(struct fl_scan_reader *r)
+void fl_batch_fill_own(struct fl_scan_reader *r)
 {
 	struct fl_batch *b = r->batch;
 
@@ -88,20 +87,13 @@ static void fill_own(struct fl_scan_reader *r)
 static int next_group(struct fl_scan_reader *r, void *state)
 {
 	struct group *g = state;
-	uint64_t keep[FL_BATCH_WORDS];
-	uint32_t passed;
 	int got;
 
 	while ((got = fl_parquet_next(g->reader, r->batch)) == 1) {
-		fill_own(r);
+		fl_batch_fill_own(r);
 		if (!g->own_filter && !g->hangs)
 			return 1;
-		if (g->hangs)
-			r->report.unjudged += fl_filter_eval(r->could, r->batch, keep);
-		passed = fl_filter_eval(r->pass->bound, r->batch, keep);
-		if (g->hangs)
-			r->report.unjudged -= passed;
-		if (passed && fl_batch_compact(r->batch, keep, NULL))
+		if (fl_unjudged_pass(r, g->hangs))
 			return 1;
 		if (fl_scan_stopped(r->s))
 			return fl_fail(-EINTR, FL_SCAN_STOPPED);

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text: of plain files by ranges, of packed ones and of pipes from their beginning. */
+/* Lines of text to the scanner of text. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "scan/set.h"
 
-#define WAIT_MS 100 /* for a pipe, before somebody is asked whether to stop */
-
 /* ---- lines of text, wherever they come from ---- */
 
-static void tell(void *ctx, uint64_t line, const char *what)
+void fl_lines_tell(void *ctx, uint64_t line, const char *what)
 {
 	struct fl_scan_reader *r = ctx;
 	char text[FL_SCAN_PATHS_MAX + 512];
 
-	line += r->line_base ? r->line_base(r) : 0;
+	line += r->feed ? fl_feed_lines_before(r->feed) : 0;
 	if (r->no_lines)
 		snprintf(text, sizeof text, "%s: %s", r->path, what);
 	else
@@ -29,40 +23,7 @@ static void tell(void *ctx, uint64_t line, const char *what)
 	fl_scan_add_fault(r->s, text);
 }
 
-#define FRESH_S 60 /* somebody may be writing a file for so long after its last change */
-#define ACTIVE_S 2 /* somebody is */
-#define NAP_MS 20  /* for what comes next */
-#define NAPS 5
-
-static int64_t age(const struct stat *st)
-{
-	int64_t now = time(NULL);
-
-	return now > st->st_mtime ? now - st->st_mtime : 0;
-}
-
-/* A plain file that grows: its last line is the beginning of one. */
-static enum fl_line_end line_end(void *ctx)
-{
-	const struct fl_scan_reader *r = ctx;
-	const struct fl_opened *o = r->unit->opened;
-	struct stat st;
-
-	if (!o || o->kind != FL_KIND_TEXT || o->packing || !o->regular)
-		return FL_LINE_IS_WHOLE;
-	for (unsigned i = 0; i <= NAPS; i++) {
-		if (fstat(o->fd, &st))
-			return FL_LINE_IS_WHOLE;
-		if ((uint64_t)st.st_size > o->size)
-			return FL_LINE_GOES_ON;
-		if (age(&st) > ACTIVE_S)
-			break;
-		poll(NULL, 0, NAP_MS);
-	}
-	return age(&st) <= FRESH_S ? FL_LINE_MAY_GO_ON : FL_LINE_IS_WHOLE;
-}
-
-static bool lines_lack(void *ctx, const char *column)
+bool fl_lines_lack(void *ctx, const char *column)
 {
 	const struct fl_format *format = ctx;
 	struct fl_column_def d;
@@ -74,13 +35,18 @@ static bool lines_lack(void *ctx, const char *column)
 	return !fl_column_is_beside(&d);
 }
 
-static int could(void *ctx, const struct fl_format *format, const struct fl_filter_bound **ret)
+static enum fl_line_end line_end(void *ctx)
+{
+	return fl_feed_line_end(ctx);
+}
+
+static int find_lacking(void *ctx, const struct fl_format *format, const bool **ret)
 {
 	struct fl_scan_reader *r = ctx;
 	bool hangs;
-	int result = fl_unjudged_find(r, lines_lack, (void *)(uintptr_t)format, &hangs);
+	int result = fl_unjudged_find(r, fl_lines_lack, (void *)(uintptr_t)format, &hangs);
 
-	*ret = hangs ? r->could : NULL;
+	*ret = hangs ? r->lacks : NULL;
 	return result;
 }
 
@@ -94,9 +60,9 @@ int fl_lines_begin(struct fl_scan_reader *r, const struct fl_format *format, enu
 	    .of_filter = r->pass->of_filter,
 	    .literals = r->pass->literal,
 	    .n_literals = r->pass->n_literals,
-	    .could = could,
+	    .lacks = find_lacking,
 	    .line_end = line_end,
-	    .fault = tell,
+	    .fault = fl_lines_tell,
 	    .ctx = r,
 	};
 	int result = r->text ? 0 : fl_text_new(&r->text, r->s->conf.kernel);
@@ -130,112 +96,32 @@ void fl_lines_end(struct fl_scan_reader *r)
 /* ---- files ---- */
 
 struct text {
-	struct fl_unit *unit;
+	struct fl_feed feed;
 	const char *data;
-	size_t n, at, told;     /* told: bytes of a pipe's head that were handed out */
-	bool open, last;        /* a block is; it is the last one */
-	uint64_t counted, base; /* bytes stored that the report has; lines before a range, 0: not counted yet */
-	const struct fl_scan *s;
+	size_t n, at;
+	bool open, last; /* a block is; it is the last one */
 };
 
 static void close_text(struct fl_scan_reader *r, void *state)
 {
 	fl_lines_end(r);
-	r->line_base = NULL;
+	r->feed = NULL;
 	free(state);
-}
-
-/* Of a pipe: what was looked at, then what comes. */
-static ssize_t read_pipe(void *ctx, void *buf, size_t n)
-{
-	struct text *t = ctx;
-	struct fl_opened *o = t->unit->opened;
-	struct pollfd ready = {.fd = o->fd, .events = POLLIN};
-	ssize_t got;
-
-	if (t->told < o->n_head) {
-		n = FL_MIN(n, o->n_head - t->told);
-		memcpy(buf, o->head + t->told, n);
-		t->told += n;
-		return (ssize_t)n;
-	}
-	for (;;) {
-		if (fl_scan_stopped(t->s))
-			return fl_fail(-EINTR, FL_SCAN_STOPPED);
-		if (poll(&ready, 1, WAIT_MS) <= 0)
-			continue;
-		got = read(o->fd, buf, n);
-		if (got >= 0)
-			return got;
-		if (errno != EINTR && errno != EAGAIN)
-			return fl_fail(-errno, "%m");
-	}
-}
-
-/* Lines before the range: those that end before it, and the one that goes over into it. */
-static uint64_t lines_before(struct fl_scan_reader *r)
-{
-	struct text *t = r->state;
-	uint64_t at = 0, end = t->unit->from - 1;
-	char block[65536];
-
-	if (t->base)
-		return t->base;
-	t->base = 1;
-	while (at < end) {
-		ssize_t n = pread(t->unit->opened->fd, block, FL_MIN(sizeof block, end - at), (off_t)at);
-
-		if (n <= 0)
-			break;
-		for (const char *p = block; (p = memchr(p, '\n', (size_t)(block + n - p))); p++)
-			t->base++;
-		at += (uint64_t)n;
-	}
-	return t->base;
 }
 
 static int open_text(struct fl_scan_reader *r, struct fl_unit *u, void **ret)
 {
-	struct fl_opened *o = u->opened;
 	struct text *t = calloc(1, sizeof *t);
-	int result = t ? fl_lines_begin(r, o->format, FL_LINES_READ, NULL) : -ENOMEM;
+	int result = t ? fl_lines_begin(r, u->opened->format, FL_LINES_READ, NULL) : -ENOMEM;
 
-	if (!result && !r->blocks)
-		result = fl_blocks_new(&r->blocks, 0);
+	result = result ? result : fl_feed_open(&t->feed, r, u);
 	if (result) {
+		r->feed = NULL;
 		free(t);
 		return result;
 	}
-	t->unit = u;
-	t->s = r->s;
-	if (!o->regular)
-		result = fl_blocks_open(r->blocks, &(struct fl_bytes){read_pipe, t});
-	else if (o->packing)
-		result = fl_blocks_open_fd(r->blocks, o->fd);
-	else
-		result = fl_blocks_open_part(r->blocks, o->fd, u->from, u->to);
-	if (u->from)
-		r->line_base = lines_before;
 	*ret = t;
-	return result;
-}
-
-/* A plain file whose end is not where it was. */
-static int became_shorter(const struct fl_unit *u)
-{
-	struct stat st;
-
-	if (!u->opened->regular || u->opened->packing || fstat(u->opened->fd, &st) || (uint64_t)st.st_size >= u->to)
-		return 0;
-	return fl_fail(-EIO, "the file became shorter while it was read");
-}
-
-static void count_bytes(struct fl_scan_reader *r, struct text *t)
-{
-	uint64_t stored = fl_blocks_stored(r->blocks);
-
-	fl_scan_add_bytes(r, stored - t->counted);
-	t->counted = stored;
+	return 0;
 }
 
 static int next_text(struct fl_scan_reader *r, void *state)
@@ -246,12 +132,9 @@ static int next_text(struct fl_scan_reader *r, void *state)
 
 	for (;;) {
 		if (!t->open) {
-			result = fl_blocks_next(r->blocks, &t->data, &t->n, &t->last);
-			count_bytes(r, t);
-			if (!result)
-				result = became_shorter(t->unit);
+			result = fl_feed_next(&t->feed, &t->data, &t->n, &t->last);
 			if (result <= 0)
-				return fl_wrap(result, "%s", r->path);
+				return result;
 			t->open = true;
 			t->at = 0;
 		}

@@ -47,6 +47,43 @@ static void whole_or_nothing(void **state)
 	rmdir(dir);
 }
 
+static void only_what_was_made_is_removed(void **state)
+{
+	char dir[] = "/tmp/fl-test-XXXXXX";
+	struct fl_buf made = FL_BUF(4096);
+	bool replaced;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	fd = open(dir, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(fd, "a", 0755), 0);
+	assert_int_equal(fl_mkdirs_noting(fd, "a/b/c", 0755, &made), 0);
+	assert_int_equal(fl_mkdirs_noting(fd, "a/b/d/", 0755, &made), 0);
+	assert_int_equal(fl_mkdirs_noting(fd, "a/b/d", 0755, &made), 0);
+	assert_int_equal(made.len, strlen("a/b") + 1 + strlen("a/b/c") + 1 + strlen("a/b/d") + 1);
+	/* Somebody else put a file there: what it is in stays, the rest goes. */
+	assert_int_equal(fl_file_write_atomic(fd, "a/b/d/f", "x", 1, 0640, false), 0);
+	assert_int_equal(fl_rmdirs(fd, &made), -ENOTEMPTY);
+	assert_int_equal(made.len, 0);
+	assert_int_equal(faccessat(fd, "a/b/c", F_OK, 0), -1);
+	assert_int_equal(fl_rename(fd, "a/b/d/f", "a/f", false, &replaced), 0);
+	assert_false(replaced);
+	assert_int_equal(fl_file_write_atomic(fd, "a/g", "y", 1, 0640, false), 0);
+	assert_int_equal(fl_rename(fd, "a/g", "a/f", false, &replaced), -EEXIST);
+	assert_false(replaced);
+	assert_int_equal(fl_rename(fd, "a/g", "a/f", true, &replaced), 0);
+	assert_true(replaced);
+	assert_int_equal(fl_rename(fd, "a/none", "a/h", true, &replaced), -ENOENT);
+	fl_buf_free(&made);
+	unlinkat(fd, "a/f", 0);
+	unlinkat(fd, "a/b/d", AT_REMOVEDIR);
+	unlinkat(fd, "a/b", AT_REMOVEDIR);
+	unlinkat(fd, "a", AT_REMOVEDIR);
+	close(fd);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static int note(void *ctx, int dirfd, char *path, char *name)
 {
 	struct stat st;
@@ -96,6 +133,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(whole_or_nothing),
+	    cmocka_unit_test(only_what_was_made_is_removed),
 	    cmocka_unit_test(a_walk_sees_files_alone),
 	};
 

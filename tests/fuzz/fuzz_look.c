@@ -24,7 +24,7 @@ static void look(const uint8_t *data, size_t n, const char *format)
 	fl_look(data, n, &l);
 	check(l.n <= sizeof l.head && l.kind <= FL_KIND_BINARY);
 	check(l.kind != FL_KIND_EMPTY || !n);
-	if (l.kind == FL_KIND_TEXT && !fl_look_format("x", &l, format, &f))
+	if (fl_kind_has_lines(l.kind) && !fl_look_format("x", &l, format, &f))
 		check(f && fl_format_len(f) > 0);
 	fl_format_free(&f);
 }

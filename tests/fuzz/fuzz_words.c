@@ -8,6 +8,29 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+static bool lacks(void *ctx, const char *column)
+{
+	(void)ctx;
+	return strlen(column) % 2;
+}
+
+/* What a file may hold that has every other column: words of the same kind. */
+static void without_columns(const struct fl_filter *f)
+{
+	struct fl_buf text FL_CLEANUP(fl_buf_free) = FL_BUF(1 << 22);
+	struct fl_filter *g FL_CLEANUP(fl_filter_free) = NULL;
+	const char *names[FL_BATCH_COLUMNS];
+	bool hangs;
+
+	if (fl_filter_assume(&g, &hangs, f, lacks, NULL))
+		return; /* more nots than there may be levels */
+	for (size_t n = fl_filter_columns(g, names); n > 0; n--)
+		if (lacks(NULL, names[n - 1]))
+			abort();
+	if ((g && !hangs) || fl_filter_print(g, &text))
+		abort();
+}
+
 static void again(const struct fl_filter *f)
 {
 	struct fl_buf first FL_CLEANUP(fl_buf_free) = FL_BUF(1 << 22), second FL_CLEANUP(fl_buf_free) = FL_BUF(1 << 22);
@@ -37,8 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		abort();
 	memcpy(text, data, n);
 	text[n] = '\0';
-	if (!fl_words_parse(&f, text, NULL) && f)
+	if (!fl_words_parse(&f, text, NULL) && f) {
 		again(f);
+		without_columns(f);
+	}
 	free(text);
 	return 0;
 }

@@ -197,6 +197,23 @@ def scans():
     put("inflate", "quick", b"\xff" + member + member)
 
 
+def tables():
+    """CSV and JSON lines (a byte of options in front: delimiter, whether the end is the file's, where to cut)."""
+    head, row = "version,interface_id,srcaddr,dstaddr,bytes,end,action", "2,eni-0a1b2c3d4e5f60718,10.0.0.1,10.20.4.9,10240,1735689655,ACCEPT"
+    quoted = ",".join(f'"{v}"' for v in row.split(","))
+    for name, choice, text in (
+            ("csv", 4, f"{head}\n{row}\n{row}\n"), ("crlf", 12, f"{head}\r\n{row}\r\n\r\n{row}"), ("quoted", 36, f"{head}\n{quoted}\n{quoted}\r\n"),
+            ("semicolons", 5, "\ufeff" + head.replace(",", ";") + "\n;;;;;;\n"), ("tabs", 6, head.replace(",", "\t") + "\n"),
+            ("lines", 68, 'srcaddr,bytes,"a ""b"" c"\n1.1.1.1,1,"x\ny"\n"","",""\n"a""b","""",\n'), ("open", 4, 'srcaddr,bytes\n"1.1.1.1,1\n1.1.1.1,1\n'),
+            ("behind", 4, 'srcaddr,bytes\n"1.1.1.1"x,1\n"a"\r\r\n"a"\r,1\n'), ("more", 0, f"{head}\n{quoted[:40]}"), ("many-lines", 4, '"' + "\n" * 40 + '"\n'),
+            ("names", 4, ",srcAddr,interface-id,a b,end ,x" + "y" * 300 + "\n"), ("cells", 4, "srcaddr,bytes" + ",1" * 200 + "\n"),
+            ("json", 4, '{"srcaddr":"10.0.0.1","dstaddr":"10.0.0.2","bytes":5}\n{"srcaddr":null,"other":[1,{"a":2}]}\n'), ("object", 4, '{\n "srcaddr": 1\n}\n'),
+            ("twice", 4, '{"srcaddr":1,"srcaddr":2}\n{"src_addr":1,"dstAddr":2}\n')):
+        put("table", name, bytes((choice,)) + text.encode())
+    put("look", "csv", f"{head}\n{row}\n".encode())
+    put("look", "json", b'{"srcaddr":"10.0.0.1","dstaddr":"10.0.0.2","bytes":5}\n')
+
+
 def main():
     for number, (name, frame) in enumerate(FRAMES.items()):
         put("decode", name, bytes((0, number & 7)) + bytes(frame))
@@ -225,6 +242,7 @@ def main():
         put("record", name, text.encode())
     connections()
     scans()
+    tables()
     words()
     names()
     identities()

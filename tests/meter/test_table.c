@@ -130,6 +130,58 @@ static void moving_keeps_every_flow(void **unused)
 	fl_table_free(&stranger);
 }
 
+struct walk {
+	const struct fl_obs *came;
+	size_t n;
+};
+
+static int is_next(void *ctx, const struct fl_flow *f)
+{
+	struct walk *w = ctx;
+
+	return memcmp(&w->came[w->n++].key, &f->key, sizeof f->key);
+}
+
+/* Through growth, moves and reuse, and whatever the seed. */
+static void an_ordered_table_is_walked_as_flows_came(void **unused)
+{
+	static struct fl_obs came[30000];
+
+	(void)unused;
+	for (uint64_t seed = 1; seed <= 3; seed++) {
+		struct fl_table_conf conf = {.seed = seed, .ordered = true};
+		struct fl_table *large = NULL, *small = NULL;
+		struct walk w = {.came = came};
+
+		assert_int_equal(fl_table_new(&large, &conf), 0);
+		assert_int_equal(fl_table_new(&small, &conf), 0);
+		for (unsigned round = 0; round < 2; round++) {
+			fl_table_clear(large);
+			for (size_t n = 0; n < FL_ARRAY_LEN(came);) {
+				size_t before = fl_table_count(large);
+
+				came[n] = random_obs(round ? 1 : (unsigned)(random_number() % 4));
+				fl_table_add(large, &came[n], 1, NULL, NULL);
+				n += fl_table_count(large) > before; /* nearly equal keys come again */
+				if (n > 2 && n % 3 == 0)
+					fl_table_add(large, &came[n / 2], 1, NULL, NULL);
+			}
+			w.n = 0;
+			assert_int_equal(fl_table_each(large, is_next, &w), 0);
+			assert_int_equal(w.n, FL_ARRAY_LEN(came));
+		}
+		fl_table_add(small, came, 2000, NULL, NULL);
+		fl_table_clear(large);
+		assert_true(fl_table_move(large, small));
+		fl_table_add(large, came + 1000, FL_ARRAY_LEN(came) - 1000, NULL, NULL);
+		w.n = 0;
+		assert_int_equal(fl_table_each(large, is_next, &w), 0);
+		assert_int_equal(w.n, FL_ARRAY_LEN(came));
+		fl_table_free(&large);
+		fl_table_free(&small);
+	}
+}
+
 /* measurements.md: at most 120 bytes a live flow plus 64 MiB; of those the table takes four broken huge pages at most.
  */
 static void memory_stays_under_the_bar(void **unused)
@@ -156,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sorted_and_complete),
 	    cmocka_unit_test(moving_keeps_every_flow),
+	    cmocka_unit_test(an_ordered_table_is_walked_as_flows_came),
 	    cmocka_unit_test(memory_stays_under_the_bar),
 	};
 

@@ -118,7 +118,7 @@ static void loss_belongs_to_its_window(void **state)
 {
 	struct out o = {0};
 	struct fl_meter_conf conf = {
-	    .interval_s = 60, .memory_limit = 64 << 10, .seed = 4, .lateness = 1, .on_window = on_window, .ctx = &o};
+	    .interval_s = 60, .memory_limit = 68 << 10, .seed = 4, .lateness = 1, .on_window = on_window, .ctx = &o};
 	struct fl_ledger ledger;
 	struct fl_meter *m = NULL;
 

@@ -2,7 +2,10 @@
 """What the system tests share: the program under test, the corpus, network namespaces, and skips that must explain themselves."""
 import os
 import pathlib
+import re
+import signal
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -53,6 +56,33 @@ def sh(*args, check=True, **kw):
     if check and done.returncode:
         raise AssertionError(f"{' '.join(map(str, args))}: exit status {done.returncode}\n{done.stderr}")
     return done
+
+
+def patience(seconds):
+    """What is promised within so many seconds, on a machine that has other work as well."""
+    return seconds * max(1, os.getloadavg()[0] / os.cpu_count())
+
+
+def catches(process, signo=signal.SIGINT):
+    """Until the process has a handler for the signal."""
+    for _ in range(1200):
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        if int(re.search(r"^SigCgt:\t([0-9a-f]+)", status, re.M).group(1), 16) >> (signo - 1) & 1:
+            return
+        assert process.poll() is None
+        time.sleep(0.05)
+    raise AssertionError(f"no handler for signal {signo}")
+
+
+def listening(ns, *ports):
+    """Until somebody listens at each of them, TCP or UDP."""
+    for port in ports:
+        for _ in range(600):
+            if ns("ss", "-Htuln", f"sport = :{port}").stdout:
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"nobody listens at port {port}")
 
 
 class Netns:

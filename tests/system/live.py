@@ -76,7 +76,7 @@ class Probe:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=180)
         assert self.process.returncode == 0, f"{self.backend}: {err}"
         return self.parse(json.loads(out))
 
@@ -114,7 +114,7 @@ class CaptureFile:
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)
-        err = self.process.communicate(timeout=60)[1]
+        err = self.process.communicate(timeout=180)[1]
         assert "\n0 packets dropped by kernel" in "\n" + err, f"tcpdump lost packets, the comparison is void: {err}"
         ledger_path = f"{self.path}.ledger"
         local = [w for cidr in self.local for w in ("--local", cidr)]
@@ -153,7 +153,7 @@ class Daemon:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        log = self.process.communicate(timeout=60)[0]
+        log = self.process.communicate(timeout=180)[0]
         assert self.process.returncode == 0, log
         seen = Seen()
         for path in pathlib.Path(self.store).rglob("*.log.gz"):

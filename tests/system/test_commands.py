@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, ROOT, sh
+from conftest import PROGRAM, ROOT, catches, patience, sh
 
 MAKE_STORE = PROGRAM.parents[2] / "tests/cli/make_store"
 START = 1763999940
@@ -220,11 +220,12 @@ def test_query_is_interrupted_by_ctrl_c(duckdb, tmp_path):
     (tmp_path / "a.log").write_text(HEADER + "\n")
     p = subprocess.Popen([PROGRAM, "query", "SELECT count(*) FROM range(100000000000) a WHERE random() > 2", tmp_path / "a.log"],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    catches(p)
     time.sleep(1)
     assert p.poll() is None
     p.send_signal(signal.SIGINT)
-    out, err = p.communicate(timeout=20)
-    assert p.returncode == 1 and "interrupted" in err.lower() and not out
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 130 and "interrupted" in err.lower() and not out
 
 
 # ---- tail ----
@@ -283,7 +284,7 @@ def test_tail_follows_windows_as_they_close(flowlog, store):
             store("window", window, "deliver")
             began = time.monotonic()
             got = [p.stdout.readline().split() for _ in range(10)]
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < patience(5)
             assert {int(line[10]) for line in got} == {START + 60 * window}
     finally:
         p.kill()
@@ -358,9 +359,9 @@ def test_a_damaged_snapshot_is_told_and_the_rest_is_read(duckdb, flowlog, store)
     data = bytearray((path / "status/open").read_bytes())
     data[-1] ^= 1
     (path / "status/open").write_bytes(data)
-    done = flowlog("query", "-o", "json", "SELECT count(*) AS n FROM flows", "--store", path, "--open", check=False, timeout=20)
+    done = flowlog("query", "-o", "json", "SELECT count(*) AS n FROM flows", "--store", path, "--open", check=False, timeout=60)
     assert done.returncode == 1 and json.loads(done.stdout) == {"n": 15} and "status/open" in done.stderr
-    done = flowlog("tail", "--store", path, "-n", 1000, "--open", check=False, timeout=20)
+    done = flowlog("tail", "--store", path, "-n", 1000, "--open", check=False, timeout=60)
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 16 and done.stderr.count("status/open") == 1
 
 
@@ -497,7 +498,7 @@ class Screen:
     def frame(self):
         """A whole frame: from one cursor home to the next."""
         home = "\x1b[H\x1b[K"
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while self.text.count(home) < 2 and time.monotonic() < end:
             self.read(0.1)
         got, self.text = self.text.split(home, 2)[1], home + self.text.split(home, 2)[2]

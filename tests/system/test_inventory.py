@@ -356,7 +356,7 @@ def test_records_carry_the_identity_of_their_time(flowlog, daemon, pair, tmp_pat
         time.sleep(0.05)
     assert v0(d)["slot"] == slot, "the counting was interrupted"
     send(pair.a, "10.77.0.2", 9, 1, source=777)
-    time.sleep(2.2)  # two borders: the new identity holds
+    d.settle()  # the new identity holds
     send(pair.a, "10.77.0.2", 10, 4)
     d.wait_for(lambda: v0(d)["ledger"]["egress"]["recorded"]["packets"] == 20 + sent + 1 + 4)
     ledger = v0(d)["ledger"]
@@ -392,7 +392,7 @@ def test_a_directory_is_followed_and_bindings_name_the_hosts_end(daemon, pair, t
     (where / "NetworkInterfaces.json").write_text(json.dumps(rows))
     (where / "bindings.json").write_text(json.dumps({"Bindings": [{"NetworkInterfaceId": eni, "Interface": "v0", "End": "host"}]}))
     d.wait_for(lambda: v0(d)["eni"] == eni)
-    time.sleep(2.2)
+    d.settle()
     send(pair.a, "10.77.0.2", 53, 6)
     d.wait_for(lambda: v0(d)["ledger"]["ingress"]["recorded"]["packets"] == 6)  # out of the host's end: into the guest
     # A broken file: said once, the identity stays.
@@ -415,7 +415,7 @@ def test_after_a_kill_the_window_keeps_its_identity(flowlog, daemon, pair, tmp_p
     flowlog("inventory", "import", "--store", store, write_inventory(tmp_path / "two", "eni-0bbbbbbbbbbbbbbb2"))
     d.start()
     d.wait_for(lambda: v0(d)["eni"] == "eni-0bbbbbbbbbbbbbbb2")
-    time.sleep(11)
+    d.settle(1)
     send(pair.a, "10.77.0.2", 10, 3)
     assert d.stop() == 0
     records = ok(d.records())

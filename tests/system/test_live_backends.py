@@ -99,7 +99,7 @@ def helper(ns, *args):
         yield p
     finally:
         p.stdin.close()
-        p.wait(timeout=10)
+        p.wait(timeout=60)
 
 
 def iperf(cable, *args, host=B4):
@@ -108,8 +108,8 @@ def iperf(cable, *args, host=B4):
         for line in server.stdout:
             if "listening" in line:
                 break
-        cable.a("iperf3", "-c", host, "-i", "0", *args, timeout=60)
-        server.communicate(timeout=20)
+        cable.a("iperf3", "-c", host, "-i", "0", *args, timeout=240)
+        server.communicate(timeout=60)
     finally:
         server.kill()
         server.wait()
@@ -136,13 +136,13 @@ def fragments(cable):
 
 
 def scan(cable):
-    cable.a("nmap", "-sS", "-Pn", "-n", "--max-retries", "0", "-T5", "-p", "1-2000", B4, timeout=60)
+    cable.a("nmap", "-sS", "-Pn", "-n", "--max-retries", "0", "-T5", "-p", "1-2000", B4, timeout=240)
 
 
 def connections(cable):
     ports = 1 + CONNECTIONS // 10000
     with helper(cable.b, "serve", 8080, ports):
-        cable.a(PYTHON, TRAFFIC, "connections", B4, 8080, CONNECTIONS, ports, timeout=60 + CONNECTIONS // 100)
+        cable.a(PYTHON, TRAFFIC, "connections", B4, 8080, CONNECTIONS, ports, timeout=240 + CONNECTIONS // 100)
 
 
 def odd_frames(cable, tmp_path):
@@ -476,7 +476,7 @@ def test_it_works_in_a_user_namespace(backends):
 ip link add a0 type veth peer name b0
 ip link set a0 up; ip link set b0 up
 ip link set lo up
-"$0" afpacket b0 --seconds 3 2>"$1" &
+"$0" afpacket b0 --seconds 5 2>"$1" &
 while ! grep -q ready "$1"; do sleep 0.05; done
 ip addr add 10.9.9.1/24 dev a0
 ping -q -c 3 -i 0.1 -W 1 -I a0 10.9.9.2 >/dev/null 2>&1 || true
@@ -491,7 +491,7 @@ wait"""
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         os.chmod(directory, 0o777)
         done = subprocess.run([*user, "unshare", "-Urn", "sh", "-c", script, live.PROBE, f"{directory}/err"],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     seen = live.Probe.parse(json.loads(done.stdout))
     # Nobody answers, so the pings end as address resolution: frames that are not IP.

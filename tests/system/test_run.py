@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """flowlog run in network namespaces: what it writes, says and leaves behind, and what its death costs."""
+import contextlib
 import glob
 import gzip
 import json
@@ -72,7 +73,7 @@ class Daemon:
         s = self.status("supervisor")
         return {r["name"]: r["pid"] for r in s["roles"]} if s and s["pid"] == self.process.pid else {}
 
-    def wait_for(self, what, seconds=20):
+    def wait_for(self, what, seconds=60):
         for _ in range(seconds * 20):
             if what():
                 return
@@ -80,6 +81,15 @@ class Daemon:
                 raise AssertionError(f"flowlog ended with {self.process.returncode}\n{self.text()}")
             time.sleep(0.05)
         raise AssertionError(f"it did not come\n{self.text()}")
+
+    def settle(self, windows=2):
+        """Until what came so far is in closed windows, in the journal and in the status; an identity read before holds by then."""
+        def closed():
+            return self.status("meter")["last_window"]["number"]
+
+        self.wait_for(closed)  # the first one of this meter
+        before = closed()
+        self.wait_for(lambda: closed() >= before + windows)
 
     def stop(self):
         self.process.terminate()
@@ -340,7 +350,7 @@ def test_status_and_detach_know_at_once_that_it_has_ended(daemon, flowlog, pair)
 def test_another_namespace_is_followed(daemon, pair, backend):
     d = daemon(pair.a, *FAST, "--netns", pair.b.name, "--backend", backend)
     pair.b("ping", "-q", "-c", "5", "-i", "0.05", "10.77.0.1")
-    time.sleep(1.5)
+    d.settle()
     there = {(i["netns"], i["device"]): i for i in d.status("meter")["interfaces"]}
     # Both ends of one cable: the guest's is metered.
     assert there[(pair.b.name, "v1")]["metered"] and not there[("", "v0")]["metered"]
@@ -378,7 +388,7 @@ def test_under_sudo_the_store_is_the_callers(flowlog, daemon, pair, tmp_path):
     finally:
         del os.environ["SUDO_UID"], os.environ["SUDO_GID"]
     pair.b("ping", "-q", "-c", "5", "-i", "0.05", "10.77.0.1")
-    time.sleep(2)
+    d.settle()
     program = place / "flowlog"
     shutil.copy(flowlog.path, program)
     tail = sh("setpriv", "--reuid=4242", "--regid=4343", "--clear-groups", program, "tail", "--store", d.store)
@@ -484,7 +494,12 @@ def test_a_full_ring_is_counted_to_the_packet(daemon, pair):
     pair.a("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", check=False)
     pair.b("python3", "-c", code)
     os.kill(d.pids()["meter"], signal.SIGCONT)
-    time.sleep(3)
+
+    def balanced():
+        t = d.status("meter")["totals"]
+        return t["seen"]["packets"] == sum(pair.counters()) == t["recorded"]["packets"] + t["lost"]["packets"]
+
+    d.wait_for(balanced)
     totals = d.status("meter")["totals"]
     assert d.stop() == 0
     assert totals["lost"]["causes"]["ring-full"]["packets"] > 1000
@@ -505,18 +520,20 @@ def test_the_terminal_shows_interfaces_and_a_live_view(flowlog, pair, tmp_path):
     os.close(slave)
     os.set_blocking(master, False)
     seen = b""
+
+    def read():
+        nonlocal seen
+        with contextlib.suppress(OSError):
+            while more := os.read(master, 65536):
+                seen += more
+        return seen
+
+    wait_until(lambda: b"next: " in read(), 60)
     pair.b("ping", "-q", "-c", "30", "-i", "0.1", "10.77.0.1")
-    time.sleep(1)
+    wait_until(lambda: b"10.77.0.2" in read(), 60)
     p.terminate()
     assert p.wait(60) == 0
-    while True:
-        try:
-            more = os.read(master, 65536)
-        except OSError:
-            break
-        if not more:
-            break
-        seen += more
+    read()
     os.close(master)
     text = seen.decode(errors="replace")
     first = text[:text.index("next: ")]
@@ -534,7 +551,7 @@ def test_what_a_terminal_sends_to_all_ends_it_in_order(daemon, flowlog, pair, si
     """Ctrl-C, and a terminal that is closed: every process gets the signal, and still the last window is delivered."""
     d = daemon(pair.a, "--window", "60s", "--journal-size", "8MiB")
     traffic = flood(pair)
-    time.sleep(1)
+    wait_until(lambda: min(pair.counters()) > 200, 60)
     stop_flood(traffic)
     os.killpg(d.process.pid, signo)
     assert d.process.wait(60) == 0, d.text()
@@ -546,7 +563,7 @@ def test_a_power_cut_is_announced(daemon, flowlog, pair):
     """With the power go shared memory, the pins and every process; the disk stays."""
     d = daemon(pair.a, *FAST)
     pair.b("ping", "-q", "-c", "10", "-i", "0.1", "10.77.0.1")
-    time.sleep(1)
+    d.wait_for(lambda: d.status("deliver")["flow_logs"][0]["objects"] > 0)
     d.kill_all()
     sh(flowlog.path, "detach", "--force", "--store", d.store)
     for log in pathlib.Path("/dev/shm").glob("flowlog-*"):

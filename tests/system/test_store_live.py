@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import sh
+from conftest import patience, sh
 from test_run import FAST, daemon, flood, packets, pair, stop_flood, wait_until  # noqa: F401 (fixtures)
 
 
@@ -62,7 +62,7 @@ def test_a_window_can_be_asked_about_within_five_seconds_of_its_end(daemon, flow
     d = daemon(pair.a, *FAST, "--backend", "ebpf", "--publish-every", "300s")
     pair.b("ping", "-q", "-c", "5", "-i", "0.02", "10.77.0.1")
     sent = time.time()
-    while time.time() < sent + 1 + 5:  # the window ends within a second
+    while time.time() < sent + 1 + patience(5):  # the window ends within a second
         lines = flowlog("tail", "--store", d.store, "-n", "50").stdout.splitlines()
         if pinged(lines) == 5:
             break
@@ -79,9 +79,9 @@ def test_a_window_can_be_asked_about_within_five_seconds_of_its_end(daemon, flow
 def test_audit_balances_against_the_systems_counters(daemon, flowlog, pair):
     d = daemon(pair.a, *FAST, "--backend", "ebpf")
     traffic = flood(pair)
-    time.sleep(3)
+    d.settle(4)
     stop_flood(traffic)
-    time.sleep(2)
+    d.settle()
     done = flowlog("audit", "--store", d.store, "-o", "json", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert d.stop() == 0

@@ -2,7 +2,6 @@
 """Flow logs of what is bound to a Linux interface without being one of AWS's: a transit gateway's attachment, a regional NAT gateway."""
 import json
 import os
-import time
 
 from aws_inventory import interface, subnet, vpc
 from conftest import PROGRAM, sh
@@ -46,7 +45,7 @@ def run(make, pair, flowlog, where, form, *more):  # noqa: F811
     pair.a("/usr/bin/python3", "-c", "import socket; s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); "
            "[s.sendto(b'x', ('ff02::1', 9, 0, socket.if_nametoindex('x0'))) for _ in range(3)]")
     d.wait_for(lambda: sum(i["ledger"]["ingress"]["recorded"]["packets"] for i in d.status("meter")["interfaces"] if i["device"] == "v0") == 5)
-    time.sleep(2.2)
+    d.settle()
     return d
 
 

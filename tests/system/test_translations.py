@@ -3,7 +3,6 @@
 import collections
 import json
 import subprocess
-import time
 
 import pytest
 
@@ -58,10 +57,10 @@ def test_masquerade_and_forwarded_ports(daemon, router, how, backend):
     servers = [echo(router.b, 7000), echo(router.c, 80)]
     d = daemon(router.a, *FAST, "--format", FORMAT, "--backend", backend)
     try:
-        send(router.c, "udp", PEER, 7000, 6, source=5001)
-        send(router.b, "udp", HOST, 8080, 4, source=5002)
-        send(router.a, "udp", PEER, 7000, 3, source=5003)
-        time.sleep(2.2)
+        send(router.c, "udp", PEER, 7000, 6, source=5001, answers=6)
+        send(router.b, "udp", HOST, 8080, 4, source=5002, answers=4)
+        send(router.a, "udp", PEER, 7000, 3, source=5003, answers=3)
+        d.settle()
     finally:
         for s in servers:
             s.kill()
@@ -78,13 +77,13 @@ def test_connections_from_before_and_across_a_death(daemon, flowlog, router):
     translate(router.a, "nft")
     server = echo(router.b, 7000)
     try:
-        send(router.c, "udp", PEER, 7000, 2, source=5001)
+        send(router.c, "udp", PEER, 7000, 2, source=5001, answers=2)
         d = daemon(router.a, *FAST, "--format", FORMAT)
-        send(router.c, "udp", PEER, 7000, 6, source=5001)
-        time.sleep(1.7)
+        send(router.c, "udp", PEER, 7000, 6, source=5001, answers=6)
+        d.settle()
         d.kill_all()
         d.start()
-        send(router.c, "udp", PEER, 7000, 5, source=5001)
+        send(router.c, "udp", PEER, 7000, 5, source=5001, answers=5)
         eni = metered(d, "v0")["eni"]
         d.wait_for(lambda: sum(metered(d, "v0")["ledger"][way]["recorded"]["packets"] for way in ("ingress", "egress")) >= 10)
         tail = [json.loads(line) for line in flowlog("tail", "--store", d.store, "-n", "100", "-o", "json").stdout.splitlines()]
@@ -102,8 +101,8 @@ def test_a_longer_interval(daemon, router):
     d = daemon(router.a, *FAST[:2], "--interval", "60s", *FAST[4:], "--format", FORMAT)
     try:
         for _ in range(2):
-            send(router.c, "udp", PEER, 7000, 3, source=5001)
-            time.sleep(1.2)
+            send(router.c, "udp", PEER, 7000, 3, source=5001, answers=3)
+            d.settle()
     finally:
         server.kill()
     eni = metered(d, "v0")["eni"]
