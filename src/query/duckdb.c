@@ -312,7 +312,7 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 		bool left;
 
 		r = ask_groups(q, push, &left);
-		if (!r || !left || q->stop)
+		if (!r || !left || *q->stop)
 			return r;
 		fl_error_clear();
 		r = 0;

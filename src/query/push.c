@@ -362,7 +362,9 @@ static bool rewrite(struct shape *s, json_t *o, bool in_order, unsigned depth)
 		return true;
 	if (!strcmp(fl_tree_text(o, "class"), "COLUMN_REF"))
 		return rewrite_column(s, o, in_order);
-	if (!fl_tree_is_one_of(fl_tree_text(o, "class"), classes))
+	/* GROUPING() is of groups of DuckDB's own. */
+	if (!fl_tree_is_one_of(fl_tree_text(o, "class"), classes) ||
+	    !strcmp(fl_tree_text(o, "type"), "GROUPING_FUNCTION"))
 		return false;
 	json_object_foreach_safe(o, next, key, child)
 	{
