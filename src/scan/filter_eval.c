@@ -253,6 +253,12 @@ static int bind_value(struct bound *b, const struct fl_filter *f, const struct f
 	return fl_fail(-EINVAL, "column %s has another type than the filter expects", f->column);
 }
 
+static bool is_of_every_value(const struct bound *b, const struct fl_filter *f)
+{
+	return (b->kind == BOUND_RANGE && !f->first && f->last == UINT64_MAX) ||
+	       (b->kind == BOUND_CIDR && !f->cidr.bits && f->form == FL_FORM_ANY);
+}
+
 static int bind_leaf(struct bound *b, const struct fl_filter *f, bool negative, const struct fl_column_def *defs,
 		     size_t n)
 {
@@ -277,6 +283,8 @@ static int bind_leaf(struct bound *b, const struct fl_filter *f, bool negative, 
 	r = bind_value(b, f, d);
 	if (!r && b->kind == BOUND_NEVER && b->negated)
 		b->kind = BOUND_NOT_NULL; /* no value is that one */
+	else if (!r && is_of_every_value(b, f))
+		b->kind = b->negated ? BOUND_NEVER : BOUND_NOT_NULL;
 	return r;
 }
 

@@ -126,6 +126,10 @@ static bool fetch_one(struct fl_prefetch *p)
 	r = fetch(p, f);
 	pthread_mutex_lock(&pass->lock);
 	p->fetching--;
+	if (f->ticket.remote) { /* of that, the end alone was fetched */
+		p->bytes -= f->bytes;
+		f->bytes = 0;
+	}
 	if (r == 1) {
 		pass->report.row_groups_bloom++;
 		pass->report.bytes_pruned += fl_parquet_group_bytes(f->unit->opened->parquet, f->unit->group);
@@ -138,6 +142,8 @@ static bool fetch_one(struct fl_prefetch *p)
 		p->end = &f->next;
 		p->ready++;
 	}
+	/* What room there is may have become more, for several. */
+	pthread_cond_broadcast(&p->room);
 	pthread_cond_broadcast(&pass->more);
 	return true;
 }
@@ -239,7 +245,7 @@ int fl_prefetch_take(struct fl_prefetch *p, struct fl_ticket *ret, struct fl_uni
 		p->end = &p->first;
 	p->ready--;
 	p->bytes -= f->bytes;
-	pthread_cond_signal(&p->room);
+	pthread_cond_broadcast(&p->room);
 	if (f->error) {
 		/* -EAGAIN means something else here. */
 		r = fl_fail(f->error == -ECANCELED ? -EINTR : f->error == -EAGAIN ? -EIO : f->error, "%s", f->text);

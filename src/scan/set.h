@@ -303,6 +303,8 @@ struct fl_scan_reader {
 /* Whether the filter hangs on columns that a file lacks: then r->could is what is to be read of it (NULL: all), and
  * r->lacks is set, until the next call. */
 int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, bool *ret_hangs);
+/* Leaves the rows of the reader's batch that pass, and counts those that cannot be judged; false: none is left. */
+bool fl_unjudged_pass(struct fl_scan_reader *r, bool hangs);
 void fl_unjudged_unit_ends(struct fl_scan_reader *r); /* before its report is handed in */
 void fl_unjudged_free(struct fl_scan_reader *r);
 /* Of a column that is put beside the file's. */

@@ -87,18 +87,13 @@ void fl_batch_fill_own(struct fl_scan_reader *r)
 static int next_group(struct fl_scan_reader *r, void *state)
 {
 	struct group *g = state;
-	uint64_t keep[FL_BATCH_WORDS];
-	uint32_t passed, could = 0;
 	int got;
 
 	while ((got = fl_parquet_next(g->reader, r->batch)) == 1) {
 		fl_batch_fill_own(r);
 		if (!g->own_filter && !g->hangs)
 			return 1;
-		passed = g->hangs ? fl_filter_eval_lacking(r->pass->bound, r->batch, r->lacks, keep, &could)
-				  : fl_filter_eval(r->pass->bound, r->batch, keep);
-		r->report.unjudged += g->hangs ? could - passed : 0;
-		if (passed && fl_batch_compact(r->batch, keep, NULL))
+		if (fl_unjudged_pass(r, g->hangs))
 			return 1;
 		if (fl_scan_stopped(r->s))
 			return fl_fail(-EINTR, FL_SCAN_STOPPED);

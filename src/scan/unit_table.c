@@ -520,16 +520,8 @@ static int fill(struct fl_scan_reader *r, struct table *t)
 /* Rows of the batch that pass are left in it. */
 static bool pass_rows(struct fl_scan_reader *r, const struct table *t)
 {
-	uint64_t keep_rows[FL_BATCH_WORDS];
-	uint32_t passed, could = 0;
-
 	fl_batch_fill_own(r);
-	if (!r->pass->bound)
-		return true;
-	passed = t->hangs ? fl_filter_eval_lacking(r->pass->bound, r->batch, r->lacks, keep_rows, &could)
-			  : fl_filter_eval(r->pass->bound, r->batch, keep_rows);
-	r->report.unjudged += t->hangs ? could - passed : 0;
-	return passed && fl_batch_compact(r->batch, keep_rows, NULL);
+	return !r->pass->bound || fl_unjudged_pass(r, t->hangs);
 }
 
 static int next_table(struct fl_scan_reader *r, void *state)

@@ -71,6 +71,16 @@ int fl_unjudged_find(struct fl_scan_reader *r, fl_lacks_fn lacks, void *ctx, boo
 	return result || !*ret_hangs ? result : name_lacking(r);
 }
 
+bool fl_unjudged_pass(struct fl_scan_reader *r, bool hangs)
+{
+	uint64_t keep[FL_BATCH_WORDS];
+	uint32_t could = 0, passed = hangs ? fl_filter_eval_lacking(r->pass->bound, r->batch, r->lacks, keep, &could)
+					   : fl_filter_eval(r->pass->bound, r->batch, keep);
+
+	r->report.unjudged += hangs ? could - passed : 0;
+	return passed && fl_batch_compact(r->batch, keep, NULL);
+}
+
 void fl_unjudged_unit_ends(struct fl_scan_reader *r)
 {
 	struct fl_pass *p = r->pass;

@@ -370,6 +370,15 @@ def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
             assert (f"{n * files} " + said.format(plural, of, "ve" if plural else "s", fields) in done.stderr) if n else not done.stderr, (args, source, done.stderr)
     got, = rows(flowlog, "summary", "--vpc", "vpc-1", hand, tmp_path / "v5.log")
     assert got["flows"] == 1
+    # What a question groups by is a field that it needs.
+    (tmp_path / "bare.log").write_text(f"interface-id dstaddr bytes packets start end\neni-1 10.0.0.2 5 1 {T0} {T0 + 1}\neni-1 - 5 1 {T0} {T0 + 1}\n")
+    for args, n, fields in ((["top"], "2 records", "have no srcaddr"), (["top", "--of", "pairs"], "1 record", "has no srcaddr"),
+                            (["top", "--of", "ports"], "2 records", "have no dstport"), (["rejects"], "2 records", "have no action"),
+                            (["talks", "10.0.0.2"], "1 record", "has no srcaddr"), (["ports", "--of", "listeners"], "2 records", "have no srcport, dstport, action")):
+        done = flowlog(*args, hand, tmp_path / "bare.log")
+        assert f"{n} of 1 source {fields}: whether" in done.stderr and done.stdout == flowlog(*args, hand).stdout, (args, done.stderr)
+    for args in (["series"], ["top", "--of", "interfaces"], ["top", "--of", "destinations"], ["summary"]):
+        assert "whether they match" not in flowlog(*args, hand, tmp_path / "bare.log").stderr
     # a big file is one source, whichever threads read it
     big = tmp_path / "big.log"
     big.write_text(HAND.splitlines()[0] + "\n" + HAND.splitlines()[1] + "\n" + (HAND.splitlines()[2] + "\n") * 250000)
