@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "policy/peers.h"
 #include "policy/trace_hops.h"
 
 #define P_TCP 6
@@ -447,37 +448,6 @@ static int make_rules(struct fl_suggest *s)
 
 /* ---- the rules there are ---- */
 
-static bool cidr_in(const struct fl_cidr *c, bool v6, const struct fl_addr *a, bool a_v6)
-{
-	return v6 == a_v6 && fl_cidr_has(c, a);
-}
-
-static bool list_has(const struct fl_cidrs *list, const struct fl_addr *a, bool v6)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (cidr_in(&list->cidr[i], !fl_cidr_is_v4(&list->cidr[i]), a, v6))
-			return true;
-	return false;
-}
-
-static bool rule_has_peer(const struct fl_group_rule *r, const struct fl_addr *a, bool v6)
-{
-	if (r->peer == FL_PEER_CIDR)
-		return cidr_in(&r->cidr, r->v6, a, v6);
-	if (r->peer == FL_PEER_LIST)
-		return r->list && list_has(&r->list->cidrs, a, v6);
-	for (size_t m = 0; r->group && m < r->group->n_members; m++) {
-		const struct fl_net_eni *e = r->group->member[m];
-
-		for (size_t i = 0; i < e->n_addrs; i++)
-			if (e->addr[i].v6 == v6 && fl_addr_equal(&e->addr[i].addr, a))
-				return true;
-		if (list_has(&e->prefixes, a, v6))
-			return true;
-	}
-	return false;
-}
-
 static bool has_ports(int proto)
 {
 	return proto == P_TCP || proto == P_UDP;
@@ -486,7 +456,8 @@ static bool has_ports(int proto)
 static bool rule_serves(const struct fl_group_rule *r, const struct fl_need *n)
 {
 	return (r->proto < 0 || r->proto == n->proto) &&
-	       (!has_ports(r->proto) || (r->from <= n->port && n->port <= r->to)) && rule_has_peer(r, &n->peer, n->v6);
+	       (!has_ports(r->proto) || (r->from <= n->port && n->port <= r->to)) &&
+	       fl_peer_of_rule(r, &n->peer, n->v6);
 }
 
 static double list_size(const struct fl_cidrs *list)

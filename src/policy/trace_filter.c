@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "policy/peers.h"
 #include "policy/trace_inner.h"
 
 /* How a rule and a packet meet, part by part. */
@@ -30,33 +31,6 @@ static const char *word(enum fl_dir dir)
 	return dir == FL_DIR_INGRESS ? "from" : "to";
 }
 
-static bool in_cidr(const struct fl_cidr *c, bool cidr_v6, const struct fl_addr *a, bool v6)
-{
-	return cidr_v6 == v6 && fl_cidr_has(c, a);
-}
-
-static bool in_list(const struct fl_cidrs *list, const struct fl_addr *a, bool v6)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (in_cidr(&list->cidr[i], !fl_cidr_is_v4(&list->cidr[i]), a, v6))
-			return true;
-	return false;
-}
-
-static bool is_member(const struct fl_group *g, const struct fl_addr *a, bool v6)
-{
-	for (size_t m = 0; g && m < g->n_members; m++) {
-		const struct fl_net_eni *e = g->member[m];
-
-		for (size_t i = 0; i < e->n_addrs; i++)
-			if (e->addr[i].v6 == v6 && fl_addr_equal(&e->addr[i].addr, a))
-				return true;
-		if (in_list(&e->prefixes, a, v6))
-			return true;
-	}
-	return false;
-}
-
 static struct fit fit_service(int proto, unsigned from, unsigned to, int type, int code, const struct fl_subject *s)
 {
 	struct fit f = {.proto = proto < 0 || proto == s->key.proto};
@@ -76,12 +50,9 @@ static struct fit fit_service(int proto, unsigned from, unsigned to, int type, i
 static struct fit fit_group(const struct fl_group_rule *r, enum fl_dir dir, const struct fl_subject *s)
 {
 	struct fit f = fit_service(r->proto, r->from, r->to, r->icmp_type, r->icmp_code, s);
-	const struct fl_addr *peer = peer_of(s, dir);
 
 	f.family = r->peer != FL_PEER_CIDR || r->v6 == is_v6(s);
-	f.peer = r->peer == FL_PEER_CIDR    ? in_cidr(&r->cidr, r->v6, peer, is_v6(s))
-		 : r->peer == FL_PEER_GROUP ? is_member(r->group, peer, is_v6(s))
-					    : r->list && in_list(&r->list->cidrs, peer, is_v6(s));
+	f.peer = fl_peer_of_rule(r, peer_of(s, dir), is_v6(s));
 	return f;
 }
 
@@ -90,7 +61,7 @@ static struct fit fit_acl(const struct fl_acl_rule *r, enum fl_dir dir, const st
 	struct fit f = fit_service(r->proto, r->from, r->to, r->icmp_type, r->icmp_code, s);
 
 	f.family = r->v6 == is_v6(s);
-	f.peer = in_cidr(&r->cidr, r->v6, peer_of(s, dir), is_v6(s));
+	f.peer = fl_peer_in_cidr(&r->cidr, r->v6, peer_of(s, dir), is_v6(s));
 	return f;
 }
 
@@ -200,7 +171,7 @@ static void explain_no_group_rule(struct fl_step *step, const struct fl_net_eni 
 	case FL_CAUSE_GROUP_MEMBER:
 		step_text(step, "%s allows %s, and %s is not one of them", near.group->noun.id, rule, peer);
 		/* Only an interface of the same VPC can join. */
-		if (near.rule->group->vpc && in_list(&near.rule->group->vpc->cidrs, peer_of(s, dir), is_v6(s)))
+		if (near.rule->group->vpc && fl_peer_in_list(&near.rule->group->vpc->cidrs, peer_of(s, dir), is_v6(s)))
 			step_fix(step, "put the peer into %s, or allow %s %s %s in the %s rules of %s",
 				 near.rule->peer_id, what, word(dir), peer, way(dir), near.group->noun.id);
 		break;

@@ -2,17 +2,10 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "policy/peers.h"
 #include "policy/trace_hops.h"
 
 #define DEPTH_MAX 6 /* middleboxes and NAT gateways one behind the other */
-
-static bool in_cidrs(const struct fl_cidrs *list, const struct fl_addr *a, bool v6)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (fl_cidr_is_v4(&list->cidr[i]) != v6 && fl_cidr_has(&list->cidr[i], a))
-			return true;
-	return false;
-}
 
 bool walk_block(struct fl_step *s, enum fl_cause cause)
 {
@@ -305,7 +298,7 @@ static bool via_peering(struct walker *w, const struct fl_net_eni *eni, const st
 								  : "make a new peering connection");
 		return walk_block(s, FL_CAUSE_PEERING_INACTIVE);
 	}
-	if (p->cidrs[far].n && !in_cidrs(&p->cidrs[far], &w->s.key.dst, walk_is_v6(w))) {
+	if (p->cidrs[far].n && !fl_peer_in_list(&p->cidrs[far], &w->s.key.dst, walk_is_v6(w))) {
 		step_text(s, "%s is not in %s, and a peering connection leads no further (not transitive)",
 			  addr_text(&w->s.key.dst, walk_is_v6(w), text), p->vpc_id[far]);
 		step_fix(s, "peer with the VPC that has the address, or use a transit gateway");

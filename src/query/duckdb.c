@@ -298,12 +298,13 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 	struct fl_push *push FL_CLEANUP(fl_push_free) = NULL;
 	const struct fl_filter *lifted = fl_lift_filter(q->lift, i);
 	const char *sql = q->conf->sql;
+	size_t explain_n = i ? 0 : (size_t)(fl_tree_after_explain(sql) - sql); /* of the first statement alone */
 	int r = 0;
 
 	q->table.filter = fl_query_table_usable(&q->table, lifted);
-	if (fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
-		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql,
-				(size_t)(fl_tree_after_explain(sql) - sql));
+	/* Groups that are too many are for the engine, which then reads again. */
+	if (!q->table.once && fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
+		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql, explain_n);
 	if (!r && push) {
 		r = ask_groups(q, push);
 		if (!r || !q->grouped.too_large)
