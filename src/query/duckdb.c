@@ -266,8 +266,9 @@ static int carry_out(struct query *q, int r, fl_duck *statement)
 	return r || type != FL_DUCK_STATEMENT_EXPLAIN || strcmp(q->conf->output, "table") ? r : explain(q);
 }
 
-/* By our own engine, with what DuckDB then makes of the groups. */
-static int ask_groups(struct query *q, const struct fl_push *push)
+/* By our own engine, with what DuckDB then makes of the groups. *ret_left: the statement as it was asked is DuckDB's,
+ * which also has the better words for what is wrong with it. */
+static int ask_groups(struct query *q, const struct fl_push *push, bool *ret_left)
 {
 	fl_duck statements = NULL, statement = NULL;
 	int r = 0;
@@ -278,7 +279,9 @@ static int ask_groups(struct query *q, const struct fl_push *push)
 		r = failed(q, q->d.extract_statements_error(statements));
 	else if (q->d.prepare_extracted_statement(q->connection, statements, 0, &statement))
 		r = failed(q, q->d.prepare_error(statement));
+	*ret_left = r;
 	r = carry_out(q, r, &statement);
+	*ret_left |= q->grouped.too_large;
 	q->grouped.push = NULL;
 	q->d.destroy_extracted(&statements);
 	return r;
@@ -306,8 +309,10 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 	if (!q->table.once && fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
 		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql, explain_n);
 	if (!r && push) {
-		r = ask_groups(q, push);
-		if (!r || !q->grouped.too_large)
+		bool left;
+
+		r = ask_groups(q, push, &left);
+		if (!r || !left || q->stop)
 			return r;
 		fl_error_clear();
 		r = 0;

@@ -386,6 +386,18 @@ def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
     assert "250001 " + said.format("s", "1 source", "ve", "vpc-id") in flowlog("top", "--threads", 4, "--vpc", "vpc-1", big, tmp_path / "v5.log").stderr
 
 
+def test_a_file_with_several_faults_is_one_source(flowlog, tmp_path):
+    """Row groups are read by themselves, and each of them is damaged."""
+    lines = "".join(f"2 1 eni-1 10.{i % 251}.{i * 7919 % 256}.{i * 104729 % 253} 10.0.0.2 {i * 31 % 60000} 22 6 5 {i * 7 % 100003} {T0} {T0} ACCEPT OK 3\n" for i in range(600000))
+    data = bytearray(flowlog("convert", "--single", "-o", "parquet", "-", "-", text=False, input=f"{HEADER}\n{lines}".encode()).stdout)
+    for at in range(3000, len(data) * 9 // 10, 4001):
+        data[at:at + 40] = b"\xff" * 40
+    (tmp_path / "a.parquet").write_bytes(data)
+    done = flowlog("top", "--of", "pairs", "--threads", 4, tmp_path / "a.parquet", check=False)
+    assert done.returncode == 1 and done.stderr.count("a.parquet: ") > 1
+    assert "1 source could not be read to the end" in done.stderr
+
+
 def test_rows_that_are_left_out_are_said(flowlog, tmp_path):
     path = tmp_path / "a.log"
     path.write_text("srcaddr bytes packets\n" + "".join(f"10.0.0.{i} {i} 1\n" for i in range(1, 31)))

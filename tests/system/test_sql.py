@@ -182,6 +182,7 @@ def test_groups_of_our_own_change_no_answer(ask, flowlog, archive, seed):
     ("SELECT srcaddr, avg(bytes) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, list(srcaddr) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, count(*) OVER () FROM flows GROUP BY 1", False),
+    ("SELECT srcaddr, GROUPING(srcaddr), count(*) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, (SELECT count(*) FROM flows) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, count(*) FROM flows GROUP BY ROLLUP (srcaddr)", False),
     ("SELECT a.srcaddr, count(*) FROM flows AS a, flows AS b GROUP BY 1", False),
