@@ -49,3 +49,8 @@ struct fl_cidr {
 };
 int fl_cidr_parse(const char *text, size_t n, struct fl_cidr *ret); /* also a bare address; host bits are cleared */
 bool fl_cidr_has(const struct fl_cidr *c, const struct fl_addr *a);
+/* IPv4 CIDRs are mapped ones; an IPv6 prefix that only looks mapped needs 96 bits or more to be taken for one. */
+static inline bool fl_cidr_is_v4(const struct fl_cidr *c)
+{
+	return c->bits >= 96 && fl_addr_is_mapped_v4(&c->base);
+}

@@ -216,7 +216,7 @@ static int tell_empty(const struct ask *a)
 		fl_time_rfc3339(until, to_text);
 	fflush(stdout);
 	fprintf(to, "nothing found; searched: %s .. %s\n", from, to_text);
-	if (fl_source_once(&scan)) /* the span held may take another reading */
+	if (fl_scan_once(&scan)) /* the span held may take another reading */
 		return fflush(to) ? fl_fail(-errno, "standard output: %m") : 0;
 	r = fl_ask_held(&scan, &span);
 	if (r)

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,17 +78,6 @@ int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl
 				     .profile = c->profile,
 				     .region = c->region};
 	return check_format(c->format);
-}
-
-const char *fl_source_once(const struct fl_scan_conf *scan)
-{
-	struct stat st;
-
-	for (size_t i = 0; scan->paths && scan->paths[i]; i++)
-		if (!strcmp(scan->paths[i], "-") ||
-		    (!stat(scan->paths[i], &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-			return scan->paths[i];
-	return NULL;
 }
 
 void fl_source_tell_lines(const char *command, struct fl_buf *lines)

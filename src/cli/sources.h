@@ -44,8 +44,6 @@ int fl_source_scan(const struct fl_source_conf *c, char *const *paths, struct fl
 /* progress.c: one line on standard error, drawn over; for terminals. */
 void fl_progress_draw(const char *before, const struct fl_scan_progress *p);
 void fl_progress_show(void *ctx, const struct fl_scan_progress *p); /* fl_scan_progress_fn, ctx is not used */
-/* The source among those named that can be read only once (standard input, a pipe); NULL: there is none. */
-const char *fl_source_once(const struct fl_scan_conf *scan);
 /* Sentences about faults, a line each, with the name of the command before them. */
 void fl_source_tell_lines(const char *command, struct fl_buf *lines);
 /* What was wrong with sources, on standard error. The exit status that it calls for. */

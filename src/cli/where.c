@@ -202,11 +202,11 @@ int fl_where_time(const char *option, const char *text, const struct fl_where_co
 		    "%s: \"%s\" is neither a time (2026-11-20T00:00:00Z, 2026-11-20, seconds since 1970) nor how "
 		    "long before the newest record (90s, 10m, 1h, 2d)",
 		    option, text);
-	if (fl_source_once(scan))
+	if (fl_scan_once(scan))
 		return fl_fail(-EINVAL,
 			       "%s %s: to find the newest record takes a reading of its own, and %s can be read only "
 			       "once; name a time (2026-11-20T00:00:00Z), or a file",
-			       option, text, fl_source_once(scan));
+			       option, text, fl_scan_once(scan));
 	r = *newest ? 0 : find_newest(conf, scan, newest);
 	*ret = *newest - (int64_t)(back / FL_NS_PER_S);
 	*ret = *ret < 0 ? 0 : *ret;

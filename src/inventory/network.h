@@ -32,12 +32,6 @@ struct fl_cidrs {
 	size_t n;
 };
 
-/* IPv4 CIDRs are mapped ones; an IPv6 prefix that only looks mapped needs 96 bits or more to be taken for one. */
-static inline bool fl_cidr_is_v4(const struct fl_cidr *c)
-{
-	return c->bits >= 96 && fl_addr_is_mapped_v4(&c->base);
-}
-
 /* What every noun has. name: tag "Name", else the resource's own name, else "". */
 struct fl_noun {
 	const char *id, *name, *owner; /* owner "": not given */

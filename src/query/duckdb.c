@@ -266,8 +266,9 @@ static int carry_out(struct query *q, int r, fl_duck *statement)
 	return r || type != FL_DUCK_STATEMENT_EXPLAIN || strcmp(q->conf->output, "table") ? r : explain(q);
 }
 
-/* By our own engine, with what DuckDB then makes of the groups. */
-static int ask_groups(struct query *q, const struct fl_push *push)
+/* By our own engine, with what DuckDB then makes of the groups. *ret_left: the statement as it was asked is DuckDB's,
+ * which also has the better words for what is wrong with it. */
+static int ask_groups(struct query *q, const struct fl_push *push, bool *ret_left)
 {
 	fl_duck statements = NULL, statement = NULL;
 	int r = 0;
@@ -278,7 +279,9 @@ static int ask_groups(struct query *q, const struct fl_push *push)
 		r = failed(q, q->d.extract_statements_error(statements));
 	else if (q->d.prepare_extracted_statement(q->connection, statements, 0, &statement))
 		r = failed(q, q->d.prepare_error(statement));
+	*ret_left = r;
 	r = carry_out(q, r, &statement);
+	*ret_left |= q->grouped.too_large;
 	q->grouped.push = NULL;
 	q->d.destroy_extracted(&statements);
 	return r;
@@ -298,15 +301,18 @@ static int ask_one(struct query *q, fl_duck statements, idx_t i)
 	struct fl_push *push FL_CLEANUP(fl_push_free) = NULL;
 	const struct fl_filter *lifted = fl_lift_filter(q->lift, i);
 	const char *sql = q->conf->sql;
+	size_t explain_n = i ? 0 : (size_t)(fl_tree_after_explain(sql) - sql); /* of the first statement alone */
 	int r = 0;
 
 	q->table.filter = fl_query_table_usable(&q->table, lifted);
-	if (fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
-		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql,
-				(size_t)(fl_tree_after_explain(sql) - sql));
+	/* Groups that are too many are for the engine, which then reads again. */
+	if (!q->table.once && fl_lift_is_exact(q->lift, i) && q->table.filter == lifted)
+		r = fl_push_new(&push, &q->table, q->connection, fl_lift_statement(q->lift, i), sql, explain_n);
 	if (!r && push) {
-		r = ask_groups(q, push);
-		if (!r || !q->grouped.too_large)
+		bool left;
+
+		r = ask_groups(q, push, &left);
+		if (!r || !left || q->stop)
 			return r;
 		fl_error_clear();
 		r = 0;

@@ -29,6 +29,7 @@ struct answer {
 static void cidr_match(const struct argument *a, struct answer *ret)
 {
 	struct fl_addr address;
+	bool v6;
 
 	if (a[1].text.n >= sizeof ret->cidr_text) {
 		ret->error = "cidr_match: the second argument is no network such as 10.0.0.0/8";
@@ -43,8 +44,9 @@ static void cidr_match(const struct argument *a, struct answer *ret)
 		memcpy(ret->cidr_text, a[1].text.p, a[1].text.n);
 		ret->cidr_text[a[1].text.n] = '\0';
 	}
-	ret->null = fl_addr_parse(a[0].text.p, a[0].text.n, &address, NULL) < 0;
-	ret->yes = !ret->null && fl_cidr_has(&ret->cidr, &address);
+	ret->null = fl_addr_parse(a[0].text.p, a[0].text.n, &address, &v6) < 0;
+	/* As filters: an IPv4 network does not mean what was written as IPv6. */
+	ret->yes = !ret->null && fl_cidr_has(&ret->cidr, &address) && !(v6 && fl_cidr_is_v4(&ret->cidr));
 }
 
 static void is_private(const struct argument *a, struct answer *ret)

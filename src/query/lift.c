@@ -203,23 +203,18 @@ static bool column_of(const struct tree *t, const json_t *e, struct fl_column_de
 	return false;
 }
 
-/* "10.0.%" and the like on an address are its networks of whole bytes. */
+/* "10.0.%" and the like on an address are its networks of whole bytes; no address begins as 010. does. */
 static bool cidr_of_pattern(const char *pattern, struct fl_cidr *ret)
 {
-	char text[32];
-	unsigned a[3], n = 0;
-	int used = 0;
+	char text[40];
+	unsigned a[3] = {0};
+	int n = sscanf(pattern, "%3u.%3u.%3u", &a[0], &a[1], &a[2]), at = 0;
 
-	if (sscanf(pattern, "%3u.%n", &a[0], &used) == 1 && used && !strcmp(pattern + used, "%"))
-		n = 1;
-	else if (sscanf(pattern, "%3u.%3u.%n", &a[0], &a[1], &used) == 2 && used && !strcmp(pattern + used, "%"))
-		n = 2;
-	else if (sscanf(pattern, "%3u.%3u.%3u.%n", &a[0], &a[1], &a[2], &used) == 3 && used &&
-		 !strcmp(pattern + used, "%"))
-		n = 3;
-	if (!n)
+	for (int i = 0; i < n; i++)
+		at += snprintf(text + at, sizeof text - (size_t)at, "%u.", a[i]);
+	if (n < 1 || strncmp(pattern, text, (size_t)at) != 0 || strcmp(pattern + at, "%") != 0)
 		return false;
-	snprintf(text, sizeof text, "%u.%u.%u.0/%u", a[0], n > 1 ? a[1] : 0, n > 2 ? a[2] : 0, n * 8);
+	snprintf(text, sizeof text, "%u.%u.%u.0/%d", a[0], a[1], a[2], n * 8);
 	return !fl_cidr_parse(text, strlen(text), ret);
 }
 

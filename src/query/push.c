@@ -476,6 +476,7 @@ int fl_push_new(struct fl_push **ret, const struct fl_query_table *t, fl_duck co
 	if (!text)
 		return 0;
 	r = fl_buf_add(&sql, explain, explain_n);
+	r = r ? r : fl_buf_adds(&sql, " ");
 	r = r ? r : fl_buf_adds(&sql, text);
 	p->sql = r ? NULL : strdup(fl_buf_cstr(&sql));
 	if (!p->sql)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,20 +63,49 @@ int fl_query_table_type(const struct fl_column_def *d)
 	return d->field && d->field->type == FL_TYPE_INT32 ? FL_DUCK_INTEGER : FL_DUCK_BIGINT;
 }
 
+/* Names that differ in case alone are one to SQL. */
+static size_t find_column(const struct fl_query_table *t, const char *name)
+{
+	size_t i = 0;
+
+	while (i < t->n_columns && strcasecmp(t->name[i], name) != 0)
+		i++;
+	return i;
+}
+
+/* Column i's name, with a number behind it where another has it: fields that are published keep theirs. */
+static int name_column(struct fl_query_table *t, size_t i, bool numbered)
+{
+	const struct fl_column_def *d = &t->column[i];
+	size_t n = strlen(d->name) + 1, most = n + sizeof "_4294967295";
+	char *name = malloc(most + n);
+
+	if (!name)
+		return -ENOMEM;
+	memcpy(name, d->name, n);
+	for (unsigned k = 1; numbered && find_column(t, name) < t->n_columns; k++)
+		snprintf(name, most, "%s_%u", d->name, k);
+	if (!d->field && !d->own) /* else of the scan, which may end earlier */
+		t->column[i].name = memcpy(name + most, d->name, n);
+	free(t->name[i]);
+	t->name[i] = name;
+	return 0;
+}
+
 static int keep_column(struct fl_query_table *t, const struct fl_column_def *d)
 {
-	size_t i = t->n_columns;
+	size_t i = t->n_columns, twin = find_column(t, d->name);
+	bool published = d->field || d->own;
+	int r;
 
 	if (i == FL_BATCH_COLUMNS)
 		return fl_fail(-E2BIG, "the sources have more than %u columns", FL_BATCH_COLUMNS);
 	t->column[i] = *d;
-	t->name[i] = strdup(d->name);
-	if (!t->name[i])
-		return -ENOMEM;
-	if (!d->field && !d->own)
-		t->column[i].name = t->name[i]; /* else of the scan, which may end earlier */
-	t->n_columns++;
-	return 0;
+	r = name_column(t, i, !published);
+	if (!r && published && twin < i)
+		r = name_column(t, twin, true);
+	t->n_columns += !r;
+	return r;
 }
 
 /* No source has a record: statements about the fields that most logs have are answered with no row. */
@@ -114,9 +144,11 @@ static int look(struct fl_query_table *t)
 {
 	const struct fl_column_def *columns;
 	size_t n = 0;
-	int r = fl_scan_open(&t->first, t->conf, t->filter);
+	int r;
 
-	t->first_filter = t->filter;
+	t->once = fl_scan_once(t->conf);
+	t->first_filter = t->once ? NULL : t->filter;
+	r = fl_scan_open(&t->first, t->conf, t->first_filter);
 	if (!r) {
 		struct fl_scan_report report;
 
@@ -124,7 +156,8 @@ static int look(struct fl_query_table *t)
 		t->left_out = report.files_pruned || report.directories_pruned;
 		r = fl_scan_columns(t->first, &columns, &n);
 	}
-	if (!r && t->filter && !any_of_records(columns, n)) { /* everything is passed over, and nothing was looked at */
+	if (!r && t->first_filter &&
+	    !any_of_records(columns, n)) { /* everything is passed over, and nothing was looked at */
 		struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
 
 		r = fl_scan_open(&whole, t->conf, NULL);
@@ -172,12 +205,19 @@ static void free_run(void *data)
 int fl_query_table_scan(struct fl_query_table *t, struct fl_scan **ret)
 {
 	pthread_mutex_lock(&runs_lock);
-	if (t->first && t->first_filter == t->filter) {
+	*ret = NULL;
+	if (t->first && (t->once || t->first_filter == t->filter)) {
 		*ret = t->first;
 		t->first = NULL;
 	}
 	pthread_mutex_unlock(&runs_lock);
-	return *ret ? 0 : fl_scan_open(ret, t->conf, t->filter);
+	if (*ret)
+		return 0;
+	return t->once ? fl_fail(-ESPIPE,
+				 "%s can be read only once, and is to be read again here; name a file, or have "
+				 "one SELECT read the view flows",
+				 t->once)
+		       : fl_scan_open(ret, t->conf, t->filter);
 }
 
 static void on_init(fl_duck info)
@@ -437,9 +477,11 @@ static int learn_left_out(struct fl_query_table *t, const char *name, size_t n)
 	struct fl_scan *whole FL_CLEANUP(fl_scan_close) = NULL;
 	const struct fl_column_def *columns;
 	size_t n_columns = 0, before = t->n_columns;
-	int r = fl_scan_open(&whole, t->conf, NULL);
+	int r = t->once ? 0 : fl_scan_open(&whole, t->conf, NULL);
 
 	t->looked_wide = true;
+	if (t->once)
+		return 0;
 	r = r ? r : fl_scan_columns(whole, &columns, &n_columns);
 	for (size_t i = 0; i < n_columns && !r; i++)
 		if (strlen(columns[i].name) == n && !strncasecmp(columns[i].name, name, n) &&
@@ -480,20 +522,31 @@ int fl_query_table_learn(struct fl_query_table *t, fl_duck connection, const cha
 	return r ? r : 1;
 }
 
-int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
+/* As far as the listing tells. */
+static int explain_files(struct fl_query_table *t, struct fl_buf *out)
 {
 	struct fl_scan *scan FL_CLEANUP(fl_scan_close) = NULL;
 	struct fl_scan_report report;
-	int r = fl_buf_adds(out, "read by Flowlog where: ");
+	int r = fl_query_table_scan(t, &scan);
 
-	r = r ? r : t->filter ? fl_filter_print(t->filter, out) : fl_buf_adds(out, "(every record)");
-	r = r ? r : fl_query_table_scan(t, &scan);
 	if (r)
 		return r;
 	fl_scan_report(scan, &report);
-	r = fl_buf_printf(
+	return fl_buf_printf(
 	    out, "\nfiles to read: %llu; files and directories passed over by the time in their names: %llu\n",
 	    (unsigned long long)report.files, (unsigned long long)(report.files_pruned + report.directories_pruned));
+}
+
+int fl_query_table_explain(struct fl_query_table *t, struct fl_buf *out)
+{
+	int r = fl_buf_adds(out, "read by Flowlog where: ");
+
+	r = r ? r : t->filter ? fl_filter_print(t->filter, out) : fl_buf_adds(out, "(every record)");
+	/* A pipe that was read has nothing more to tell. */
+	if (!r && t->once && !t->first)
+		r = fl_buf_adds(out, "\n");
+	else
+		r = r ? r : explain_files(t, out);
 	/* A statement that was analysed was carried out. */
 	if (r || !t->report.files)
 		return r;

@@ -19,6 +19,7 @@ struct fl_query_table {
 	/* What the first look found; the first run takes the scan over when it asks for the same. */
 	struct fl_scan *first;
 	const struct fl_filter *first_filter;
+	const char *once; /* a source that only one scan can read, which then is the first; NULL: none */
 	struct fl_column_def column[FL_BATCH_COLUMNS];
 	char *name[FL_BATCH_COLUMNS];
 	size_t n_columns;

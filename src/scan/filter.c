@@ -206,11 +206,6 @@ int fl_filter_number(struct fl_filter **ret, const char *column, enum fl_filter_
 	return -EINVAL;
 }
 
-static bool is_v4_network(const struct fl_cidr *c)
-{
-	return c->bits >= 96 && fl_addr_is_mapped_v4(&c->base);
-}
-
 int fl_filter_cidr(struct fl_filter **ret, const char *column, const struct fl_cidr *cidr)
 {
 	int r = leaf(ret, FL_FILTER_CIDR, column);
@@ -222,7 +217,7 @@ int fl_filter_cidr(struct fl_filter **ret, const char *column, const struct fl_c
 		return fl_fail(-EINVAL, "%s has no addresses to compare with", column);
 	}
 	(*ret)->cidr = *cidr;
-	(*ret)->form = is_v4_network(cidr) ? FL_FORM_V4 : FL_FORM_ANY;
+	(*ret)->form = fl_cidr_is_v4(cidr) ? FL_FORM_V4 : FL_FORM_ANY;
 	return 0;
 }
 

@@ -485,6 +485,17 @@ static int add_path(struct listing *l, const char *path)
 	return add_file(s, place, path, file);
 }
 
+const char *fl_scan_once(const struct fl_scan_conf *conf)
+{
+	struct stat st;
+
+	for (const char *const *path = conf->paths; path && *path; path++)
+		if (!(strcmp(*path, "-") ? stat(*path, &st) : fstat(STDIN_FILENO, &st)) && !S_ISREG(st.st_mode) &&
+		    !S_ISDIR(st.st_mode))
+			return *path;
+	return NULL;
+}
+
 static int by_place(const void *a, const void *b)
 {
 	const struct fl_place *x = *(struct fl_place *const *)a, *y = *(struct fl_place *const *)b;

@@ -398,7 +398,8 @@ static int tell_fault(struct fl_scan_reader *r, int result)
 	if (!result || is_final(result))
 		return result;
 	fl_scan_add_fault(r->s, fl_error_text(result));
-	r->report.damaged_files++;
+	/* Of a file that several read in parts each may find it. */
+	r->report.damaged_files += !r->unit || !r->unit->opened || !atomic_exchange(&r->unit->opened->damaged, true);
 	return 0;
 }
 
@@ -521,8 +522,8 @@ static int open_unit(struct fl_scan_reader *r)
 	if (!result)
 		return 1;
 	r->ops = NULL;
-	fl_unit_free(&r->unit);
 	result = tell_fault(r, result);
+	fl_unit_free(&r->unit);
 	return result ? result : 1;
 }
 

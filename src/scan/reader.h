@@ -53,6 +53,8 @@ struct fl_scan; /* an opened set of sources */
 /* Lists and looks (by several threads, objects in pages); records are not read. -ENOENT and others with a sentence that
  * names the source. filter: what lies wholly outside may be left out of the list; may be NULL; must outlive it. */
 int fl_scan_open(struct fl_scan **ret, const struct fl_scan_conf *conf, const struct fl_filter *filter);
+/* The source among those named that can be read only once (standard input, a pipe); NULL: there is none. */
+const char *fl_scan_once(const struct fl_scan_conf *conf);
 void fl_scan_close(struct fl_scan **s);
 
 /* Columns of the sources: fields in the order of their first appearance, our own last. Read from header lines and

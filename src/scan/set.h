@@ -224,8 +224,8 @@ struct fl_opened {
 	atomic_uint users;
 	int fd;
 	char *path;
-	uint64_t size; /* when it was opened */
-	atomic_bool unjudged;
+	uint64_t size;                 /* when it was opened */
+	atomic_bool unjudged, damaged; /* and counted as such */
 	bool hangs; /* it lacks a field of the filter: other rows than those that pass are counted (unjudged.c) */
 	bool regular, fetched; /* fetched: its bytes were progress when they arrived */
 	uint8_t kind, packing;

@@ -257,7 +257,8 @@ static int take_strip(struct fl_text *t, struct block *b)
 		rows = fl_text_walk(t, b, pos, &ix, limit, &stop);
 	}
 	t->counts.records += rows;
-	if (t->literals.count)
+	/* What cannot be judged is counted: the address that is looked for may be in none of its columns. */
+	if (t->literals.count && !t->lacks)
 		rows = keep_found(t, b, pos, rows);
 	for (size_t i = 0; rows && i < t->n_early; i++) {
 		struct fl_spans spans = fl_text_spans(t, b, &t->plan[i], pos, t->n);

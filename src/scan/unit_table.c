@@ -282,9 +282,12 @@ static int add_key(struct fl_scan_reader *r, struct table *t, struct fl_str key,
 		return -ENOMEM;
 	fl_table_name(key.p, key.n, at + 1, name);
 	column = column_of(r->batch, name);
-	if (column < 0 && !is_of_format(t->feed.unit->opened->format, name))
-		tell(r, t, t->line + 1, "\"%.80s\" is in no object at the beginning of the file, and is not read",
-		     copy);
+	if (!is_of_format(t->feed.unit->opened->format, name)) {
+		t->hangs = false; /* on a column that is not lacking, perhaps */
+		if (column < 0)
+			tell(r, t, t->line + 1,
+			     "\"%.80s\" is in no object at the beginning of the file, and is not read", copy);
+	}
 	free(t->key[at].text);
 	t->key[at] = (struct key){copy, key.n, column};
 	t->n_keys = FL_MAX(t->n_keys, at + 1);

@@ -29,8 +29,28 @@ static int read_bytes(void *ctx, uint64_t at, void *to, size_t n)
 	return 0;
 }
 
+/* What would be fetched of a row group lies in the file, in order, apart from one another. */
+static void plan_fetching(const struct fl_parquet_file *f, size_t group, const struct fl_column_def *columns, size_t n,
+			  const struct fl_filter *filter, size_t file_size)
+{
+	struct fl_parquet_extents x = {0};
+	uint64_t end = 0;
+
+	(void)fl_parquet_group_hints(f, group, columns, n, filter, &x);
+	(void)fl_parquet_group_data(f, group, columns, n, filter, NULL, &x);
+	fl_parquet_extents_sort(&x);
+	for (size_t i = 0; i < x.n; i++) {
+		if (x.extent[i].at < end || !x.extent[i].n || x.extent[i].n > file_size - x.extent[i].at)
+			abort();
+		end = x.extent[i].at + x.extent[i].n;
+	}
+	if (end > file_size)
+		abort();
+	fl_parquet_extents_free(&x);
+}
+
 static void read_columns(const struct fl_parquet_file *f, const struct fl_column_def *columns, size_t n,
-			 const struct fl_filter *filter)
+			 const struct fl_filter *filter, size_t file_size)
 {
 	struct fl_parquet_reader *r = NULL;
 	struct fl_batch *b = NULL;
@@ -42,6 +62,7 @@ static void read_columns(const struct fl_parquet_file *f, const struct fl_column
 			int got = 0;
 
 			(void)fl_parquet_group_may_pass(f, g, filter, NULL);
+			plan_fetching(f, g, columns, n, filter, file_size);
 			if (fl_parquet_reader_group(r, g))
 				continue;
 			while (rows < ROWS_MAX && (got = fl_parquet_next(r, b)) == 1) {
@@ -78,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	(void)fl_parquet_note(f);
 	n_columns = fl_parquet_columns(f, &columns);
 	if (n_columns <= FL_BATCH_COLUMNS)
-		read_columns(f, columns, n_columns, NULL);
+		read_columns(f, columns, n_columns, NULL, n);
 	fl_column_find("srcaddr", &usual[0]);
 	fl_column_find("action", &usual[1]);
 	fl_column_find("bytes", &usual[2]);
@@ -86,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (!fl_cidr_parse("10.0.0.1", 8, &c) && !fl_filter_cidr(&filter, "srcaddr", &c) &&
 	    !fl_filter_text(&second, "action", "REJECT", 6) && !fl_filter_or(&filter, filter, second) &&
 	    !fl_filter_number(&second, "bytes", FL_OP_GT, 100) && !fl_filter_and(&filter, filter, second))
-		read_columns(f, usual, 4, filter);
+		read_columns(f, usual, 4, filter, n);
 	fl_filter_free(&filter);
 	fl_parquet_close(&f);
 	return 0;

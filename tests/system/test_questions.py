@@ -348,8 +348,8 @@ def test_what_no_source_has_is_named(flowlog, hand, tmp_path):
 
 def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
     """Of mixed logs, those that lack a field of the filter: in every form the same, and only what the rest of the filter lets pass."""
-    v5 = HEADER + " vpc-id flow-direction\n"
-    new = f"5 1 eni-9 10.0.0.1 10.0.0.2 40000 22 6 5 500 {T0} {T0 + 50} ACCEPT OK 3 vpc-1 egress\n"
+    v5 = HEADER + " vpc-id flow-direction pkt-srcaddr\n"
+    new = f"5 1 eni-9 10.0.0.1 10.0.0.2 40000 22 6 5 500 {T0} {T0 + 50} ACCEPT OK 3 vpc-1 egress 10.0.0.7\n"
     (tmp_path / "v5.log").write_text(v5 + new + new.replace("vpc-1", "-"))
     packed, parquet = tmp_path / "v3.log.gz", tmp_path / "v3.parquet"
     packed.write_bytes(gzip.compress(HAND.encode()))
@@ -360,6 +360,7 @@ def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
     for args, n, fields in ((["--vpc", "vpc-1"], 12, "vpc-id"), (["--vpc", "vpc-1", "--port", "22"], 4, "vpc-id"),
                             (["--vpc", "vpc-1", "--since", str(T0 + 7200), "--until", str(T0 + 9000)], 7, "vpc-id"),
                             (["-w", "not ingress"], 12, "flow-direction"), (["-w", "vpc vpc-1 and egress and reject"], 1, "vpc-id, flow-direction"),
+                            (["-w", "pkt-srcaddr = 10.0.0.1"], 12, "pkt-srcaddr"), (["-w", "pkt-srcaddr = 10.0.0.1 and port 22"], 4, "pkt-srcaddr"),
                             (["-w", "vpc vpc-1 or port 22"], 8, "vpc-id"), (["--vpc", "vpc-1", "--src", "192.0.2.1"], 0, ""),
                             (["--src", "10.0.0.1"], 0, ""), (["-w", "not host 10.0.0.9"], 0, ""), (["-w", "vpc_id is null"], 0, ""),
                             (["-w", "vpc_id is null or port 22"], 0, "")):
@@ -383,6 +384,18 @@ def test_records_that_cannot_be_judged_are_counted(flowlog, hand, tmp_path):
     big = tmp_path / "big.log"
     big.write_text(HAND.splitlines()[0] + "\n" + HAND.splitlines()[1] + "\n" + (HAND.splitlines()[2] + "\n") * 250000)
     assert "250001 " + said.format("s", "1 source", "ve", "vpc-id") in flowlog("top", "--threads", 4, "--vpc", "vpc-1", big, tmp_path / "v5.log").stderr
+
+
+def test_a_file_with_several_faults_is_one_source(flowlog, tmp_path):
+    """Row groups are read by themselves, and each of them is damaged."""
+    lines = "".join(f"2 1 eni-1 10.{i % 251}.{i * 7919 % 256}.{i * 104729 % 253} 10.0.0.2 {i * 31 % 60000} 22 6 5 {i * 7 % 100003} {T0} {T0} ACCEPT OK 3\n" for i in range(600000))
+    data = bytearray(flowlog("convert", "--single", "-o", "parquet", "-", "-", text=False, input=f"{HEADER}\n{lines}".encode()).stdout)
+    for at in range(3000, len(data) * 9 // 10, 4001):
+        data[at:at + 40] = b"\xff" * 40
+    (tmp_path / "a.parquet").write_bytes(data)
+    done = flowlog("top", "--of", "pairs", "--threads", 4, tmp_path / "a.parquet", check=False)
+    assert done.returncode == 1 and done.stderr.count("a.parquet: ") > 1
+    assert "1 source could not be read to the end" in done.stderr
 
 
 def test_rows_that_are_left_out_are_said(flowlog, tmp_path):

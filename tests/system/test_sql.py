@@ -182,6 +182,7 @@ def test_groups_of_our_own_change_no_answer(ask, flowlog, archive, seed):
     ("SELECT srcaddr, avg(bytes) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, list(srcaddr) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, count(*) OVER () FROM flows GROUP BY 1", False),
+    ("SELECT srcaddr, GROUPING(srcaddr), count(*) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, (SELECT count(*) FROM flows) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, count(*) FROM flows GROUP BY ROLLUP (srcaddr)", False),
     ("SELECT a.srcaddr, count(*) FROM flows AS a, flows AS b GROUP BY 1", False),
@@ -190,6 +191,49 @@ def test_groups_of_our_own_change_no_answer(ask, flowlog, archive, seed):
 def test_explain_says_who_groups(ask, flowlog, archive, sql, grouped):
     assert ("grouped by Flowlog: " in flowlog("query", "EXPLAIN " + sql, archive).stdout) == grouped
     assert isinstance(ask(sql, archive) if " AS b " not in sql else [], list)
+
+
+def test_explain_is_of_the_first_statement_alone(ask, flowlog, archive):
+    grouped = "SELECT protocol, count(*) AS n FROM flows GROUP BY protocol"
+    done = flowlog("query", "-o", "csv", f"EXPLAIN {grouped}; {grouped} ORDER BY 2 DESC LIMIT 1", archive)
+    assert done.returncode == 0 and done.stdout.count("physical_plan") == 1
+    assert "grouped by Flowlog: protocol" in flowlog("query", f"EXPLAIN ANALYZE {grouped}", archive).stdout
+    assert done.stdout.splitlines()[-2:] == ["protocol,n", ",".join(str(v) for v in ask(f"{grouped} ORDER BY 2 DESC LIMIT 1", archive)[0].values())]
+
+
+@pytest.mark.parametrize("where", ["srcaddr LIKE '10.%'", "srcaddr LIKE '010.%'", "srcaddr LIKE ' 10.0.%'", "srcaddr LIKE '+10.%'",
+                                   "srcaddr LIKE '10.0.00.%'", "cidr_match(srcaddr, '10.0.0.0/8')", "cidr_match(srcaddr, '::ffff:0.0.0.0/96')",
+                                   "cidr_match(srcaddr, '::/0')", "srcaddr = '010.0.0.1'", "srcaddr = '::ffff:10.0.0.1'"])
+def test_addresses_are_what_they_are_written_as(ask, tmp_path, where):
+    """Patterns that no address has, and IPv6 addresses that only look like IPv4."""
+    lines = [f"2 1 eni-1 {a} 10.0.0.9 1 2 6 1 40 {T0} {T0} ACCEPT OK\n" for a in ("10.0.0.1", "::ffff:10.0.0.1", "10.9.0.1", "2001:db8::1")]
+    (tmp_path / "a.log").write_text("".join(lines))
+    plain, lifted = (ask(f"SELECT srcaddr, count(*) AS n FROM {source} WHERE {where} GROUP BY srcaddr ORDER BY 1", tmp_path / "a.log")
+                     for source in ("(SELECT * FROM flows OFFSET 0)", "flows"))
+    assert lifted == plain
+
+
+def test_names_that_differ_in_case_alone_are_columns(ask, tmp_path):
+    (tmp_path / "a.log").write_text("version Bytes srcaddr Foo foo foo_1 bytes\n2 many 10.0.0.1 a b c 7\n2 few 10.0.0.2 a d c 8\n")
+    assert ask("SELECT * FROM flows WHERE bytes > 7", tmp_path / "a.log") == [
+        {"version": 2, "Bytes_1": "few", "srcaddr": "10.0.0.2", "Foo": "a", "foo_1": "d", "foo_1_1": "c", "bytes": 8}]
+    assert ask("SELECT foo, sum(BYTES) AS n, count(DISTINCT foo_1) AS d, count(bytes_1) AS c FROM flows GROUP BY FOO", tmp_path / "a.log") == [
+        {"Foo": "a", "n": 15, "d": 2, "c": 2}]
+
+
+def test_a_pipe_is_not_read_twice(ask, flowlog, tmp_path):
+    """What is there no more must not be answered as nothing."""
+    line = f"2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 {2 ** 63 - 1} {T0} {T0} ACCEPT OK\n"
+    (tmp_path / "a.log").write_text(line)
+    for sql in ("SELECT (SELECT count(*) FROM flows) AS a, (SELECT count(*) FROM flows WHERE version = 2) AS b",
+                "SELECT count(*) FROM flows; SELECT count(*) FROM flows WHERE bytes > 1"):
+        done = flowlog("query", sql, "-", check=False, input=line)
+        assert done.returncode and "- can be read only once" in done.stderr, sql
+    assert ask("SELECT 1 AS n; SELECT count(*) AS n FROM flows WHERE bytes > 1", "-", input=line) == [{"n": 1}, {"n": 1}]
+    assert ask("SELECT srcaddr, sum(bytes) AS n FROM flows GROUP BY srcaddr", "-", input=3 * line) == [{"srcaddr": "10.0.0.1", "n": 3 * (2 ** 63 - 1)}]
+    assert "read: " in flowlog("query", "EXPLAIN ANALYZE SELECT count(*) FROM flows", "-", input=line).stdout
+    with open(tmp_path / "a.log") as file:  # which a file can
+        assert ask("SELECT count(*) AS n FROM flows; SELECT count(*) AS n FROM flows", "-", stdin=file) == [{"n": 1}, {"n": 1}]
 
 
 def test_a_sum_beyond_64_bits_is_the_engines(ask, flowlog, tmp_path):
