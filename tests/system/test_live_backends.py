@@ -286,7 +286,7 @@ def test_the_daemon_delivers_what_the_sources_saw(cables, backends, flowlog, tmp
         connections(cable)
 
     for directory in (tmp_path, *list(tmp_path.parents)[:2]):
-        directory.chmod(0o755)  # the daemon's roles are another user
+        directory.chmod(directory.stat().st_mode | 0o55)  # the daemon's roles are another user; this may be /tmp itself
     store = tmp_path / "store"
     seen = live.measure([live.CaptureFile(flowlog, cable.b, "b0", tmp_path / "frames.pcap", LOCAL),
                          live.Daemon(flowlog, backend, cable.b, "b0", store)], traffic)
