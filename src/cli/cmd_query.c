@@ -87,8 +87,7 @@ static const struct fl_option options[] = {
      offsetof(struct conf, read_only)},
     {"memory", 0, NULL, FL_OPT_SIZE, "SIZE", "0", NULL,
      "Memory for DuckDB, and half as much for groups of Flowlog's own engine; 0: what DuckDB takes of the machine, and "
-     "a "
-     "quarter of it. What does not fit goes to temporary files in TMPDIR.",
+     "a quarter of it. What does not fit goes to temporary files in TMPDIR.",
      offsetof(struct conf, memory)},
     {"output", 'o', NULL, FL_OPT_ENUM, "FORM", "table", "table|json|csv|text",
      "Form of the answer; json is one object a line.", offsetof(struct conf, output)},
@@ -103,15 +102,11 @@ const struct fl_command fl_cmd_query = {
 	"Answers SQL over the view flows. It has a column for each field of the flow log, hyphens written as "
 	"underscores (\"end\" is a word of SQL and needs its quotes); a field that is - is NULL, and so is one that a "
 	"record's file does not have. Every published field can be named; * shows those that the files have which are "
-	"read, and those that the statement names. "
-	"Addresses are text. "
+	"read, and those that the statement names. Addresses are text. "
 	"flowlog_scan() is the same with the column source, where each record is from. Only the columns and files that "
-	"a "
-	"statement needs are read: conditions of its WHERE on single columns are applied while reading, and EXPLAIN "
-	"says "
-	"which. Where a statement groups by plain columns, counts and sums them, and its WHERE is applied while "
-	"reading, "
-	"Flowlog's own engine groups, and DuckDB does the rest.\n\n"
+	"a statement needs are read: conditions of its WHERE on single columns are applied while reading, and EXPLAIN "
+	"says which. Where a statement groups by plain columns, counts and sums them, and its WHERE is applied while "
+	"reading, Flowlog's own engine groups, and DuckDB does the rest.\n\n"
 	"Rows of a store's journal also have verdict_source (none, kernel, policy or both), verdict_cause (the rule or "
 	"drop that decided), and policy_action and policy_cause (what the inventory's rules say, in force or not); "
 	"rows "

@@ -310,12 +310,12 @@ static bool is_odd(uint64_t time)
 static void find_odd(struct fl_derive *d, enum fl_need need, const struct fl_group_vector *v)
 {
 	const uint64_t *time = v->value;
-	uint64_t *null = d->times[need == FL_NEED_END].null;
-	bool any = false;
+	bool end = need == FL_NEED_END, any = false;
+	uint64_t *null = d->times[end].null;
 
 	for (uint32_t i = 0; i < d->batch->n; i++)
 		any |= is_odd(time[i]);
-	d->times[need == FL_NEED_END].odd = false;
+	d->times[end].odd = false;
 	if (!any || v->null == d->all_null)
 		return;
 	if (v->null)
@@ -326,7 +326,7 @@ static void find_odd(struct fl_derive *d, enum fl_need need, const struct fl_gro
 		if (!is_odd(time[i]) || bit(v->null, i))
 			continue;
 		put(null, i, true);
-		d->times[need == FL_NEED_END].odd = true;
+		d->times[end].odd = true;
 		d->odd_times++;
 		d->odd_time = time[i];
 		d->odd_column = fl_need_columns[need];
@@ -336,12 +336,14 @@ static void find_odd(struct fl_derive *d, enum fl_need need, const struct fl_gro
 /* start or end. */
 static void times_of(struct fl_derive *d, enum fl_need need, struct fl_group_vector *ret)
 {
+	bool end = need == FL_NEED_END;
+
 	plain(d, need, ret);
-	if (!d->times[need == FL_NEED_END].done)
+	if (!d->times[end].done)
 		find_odd(d, need, ret);
-	d->times[need == FL_NEED_END].done = true;
-	if (d->times[need == FL_NEED_END].odd)
-		ret->null = d->times[need == FL_NEED_END].null;
+	d->times[end].done = true;
+	if (d->times[end].odd)
+		ret->null = d->times[end].null;
 }
 
 uint64_t fl_derive_odd_times(const struct fl_derive *d, const char **ret_column, uint64_t *ret_time)

@@ -288,19 +288,8 @@ static void on_rows(fl_duck info, fl_duck chunk)
 
 int fl_grouped_register(struct fl_grouped *g, fl_duck connection)
 {
-	const struct fl_duckdb *d = g->table->d;
-	fl_duck f = d->create_table_function();
-	int r;
-
-	if (!f)
-		return -ENOMEM;
-	d->table_function_set_name(f, "flowlog_groups");
-	d->table_function_set_extra_info(f, g, NULL);
-	d->table_function_set_bind(f, on_bind);
-	d->table_function_set_init(f, on_init);
-	d->table_function_set_function(f, on_rows);
-	d->table_function_supports_projection_pushdown(f, true);
-	r = d->register_table_function(connection, f) ? fl_fail(-EIO, "DuckDB takes no table function") : 0;
-	d->destroy_table_function(&f);
-	return r;
+	return fl_query_function_register(
+	    g->table->d, connection,
+	    &(struct fl_query_function){
+		.name = "flowlog_groups", .extra = g, .bind = on_bind, .init = on_init, .rows = on_rows});
 }

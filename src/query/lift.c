@@ -47,42 +47,6 @@ static bool is_view(const char *name)
 
 /* ---- constants ---- */
 
-struct constant {
-	bool is_text;
-	const char *text;
-	char number[32];
-};
-
-/* The tree has had two shapes: "value" with a type, and since later "literal" with the text as it was written. */
-static bool constant_of(const json_t *e, struct constant *ret)
-{
-	static const char *const types[] = {"VARCHAR", "TINYINT",         "SMALLINT",       "INTEGER",
-					    "BIGINT",  "UTINYINT",        "USMALLINT",      "UINTEGER",
-					    "UBIGINT", "INTEGER_LITERAL", "STRING_LITERAL", NULL};
-	const json_t *literal = json_object_get(e, "literal"), *value = json_object_get(e, "value");
-	const char *kind;
-
-	*ret = (struct constant){0};
-	if (strcmp(fl_tree_text(e, "class"), "CONSTANT") != 0)
-		return false;
-	if (literal) {
-		kind = fl_tree_text(literal, "kind");
-		ret->is_text = !strcmp(kind, "STRING");
-		ret->text = json_string_value(json_object_get(literal, "text"));
-		return ret->text && (ret->is_text || !strcmp(kind, "INTEGER"));
-	}
-	/* 1.5 is there as 15, of a DECIMAL. */
-	if (json_is_true(json_object_get(value, "is_null")) ||
-	    !fl_tree_is_one_of(fl_tree_text(json_object_get(value, "type"), "id"), types))
-		return false;
-	value = json_object_get(value, "value");
-	ret->is_text = json_is_string(value);
-	ret->text = ret->is_text ? json_string_value(value) : ret->number;
-	if (json_is_integer(value))
-		snprintf(ret->number, sizeof ret->number, "%lld", (long long)json_integer_value(value));
-	return ret->is_text || json_is_integer(value);
-}
-
 static bool number_of(const char *text, uint64_t *ret)
 {
 	uint64_t v = 0;
@@ -230,7 +194,7 @@ static bool is_as_printed(const char *text, const struct fl_cidr *address)
 
 /* A text that is compared with a number is made one first: 012 and 12 are equal then, and that is the engine's. */
 static struct fl_filter *condition(struct tree *t, const struct fl_column_def *c, enum fl_filter_op op,
-				   const struct constant *constant)
+				   const struct fl_tree_constant *constant)
 {
 	const char *text = constant->text;
 	struct fl_filter *f = NULL;
@@ -270,13 +234,11 @@ static const struct comparison {
 static bool time_column_of(const struct tree *t, const json_t *e, struct fl_column_def *ret)
 {
 	const char *name = fl_tree_text(e, "function_name");
-	const json_t *arguments = json_object_get(e, "arguments"), *argument;
 
 	if (strcmp(fl_tree_text(e, "class"), "FUNCTION") != 0 ||
 	    (strcasecmp(name, "to_timestamp") != 0 && strcasecmp(name, "from_unixtime") != 0))
 		return false;
-	argument = json_array_get(arguments ? arguments : json_object_get(e, "children"), 0);
-	return column_of(t, arguments ? json_object_get(argument, "expression") : argument, ret);
+	return column_of(t, fl_tree_argument(e, 0), ret);
 }
 
 static struct fl_filter *both(struct tree *t, struct fl_filter *a, struct fl_filter *b)
@@ -348,7 +310,7 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 	const json_t *left = json_object_get(e, "left"), *right = json_object_get(e, "right");
 	const struct comparison *c = NULL;
 	struct fl_column_def column;
-	struct constant constant;
+	struct fl_tree_constant constant;
 	enum fl_filter_op op;
 	enum unit unit;
 
@@ -364,7 +326,7 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 		right = left;
 		op = c->turned;
 	}
-	if (unit == UNIT_NUMBER && constant_of(right, &constant))
+	if (unit == UNIT_NUMBER && fl_tree_constant_of(right, &constant))
 		return condition(t, &column, op, &constant);
 	return unit == UNIT_N ? NULL : computed(t, &column, op, right, unit);
 }
@@ -372,11 +334,12 @@ static struct fl_filter *lift_comparison(struct tree *t, const json_t *e)
 static struct fl_filter *lift_between(struct tree *t, const json_t *e)
 {
 	struct fl_column_def column;
-	struct constant lower, upper;
+	struct fl_tree_constant lower, upper;
 	struct fl_filter *a, *b;
 
 	if (!column_of(t, json_object_get(e, "input"), &column) || column.type != FL_COLUMN_U64 ||
-	    !constant_of(json_object_get(e, "lower"), &lower) || !constant_of(json_object_get(e, "upper"), &upper))
+	    !fl_tree_constant_of(json_object_get(e, "lower"), &lower) ||
+	    !fl_tree_constant_of(json_object_get(e, "upper"), &upper))
 		return NULL;
 	a = condition(t, &column, FL_OP_GE, &lower);
 	b = t->r ? NULL : condition(t, &column, FL_OP_LE, &upper);
@@ -394,9 +357,9 @@ static struct fl_filter *lift_in(struct tree *t, const json_t *e)
 	if (n < 2 || n > IN_MAX || !column_of(t, json_array_get(children, 0), &column))
 		return NULL;
 	for (size_t i = 1; i < n && !t->r; i++) {
-		struct constant c;
+		struct fl_tree_constant c;
 		struct fl_filter *one =
-		    constant_of(json_array_get(children, i), &c) ? condition(t, &column, FL_OP_EQ, &c) : NULL;
+		    fl_tree_constant_of(json_array_get(children, i), &c) ? condition(t, &column, FL_OP_EQ, &c) : NULL;
 
 		if (!one) {
 			fl_filter_free(&all);
@@ -412,19 +375,18 @@ static struct fl_filter *lift_in(struct tree *t, const json_t *e)
 
 static struct fl_filter *lift_function(struct tree *t, const json_t *e)
 {
-	const json_t *arguments = json_object_get(e, "arguments"), *args[2];
+	const json_t *args[2];
 	const char *name = fl_tree_text(e, "function_name");
 	struct fl_column_def column;
 	struct fl_filter *f = NULL;
-	struct constant c;
+	struct fl_tree_constant c;
 	struct fl_cidr cidr;
 	bool is_cidr = !strcasecmp(name, "cidr_match"), is_like = !strcmp(name, "~~");
 
 	for (size_t i = 0; i < 2; i++)
-		args[i] = arguments ? json_object_get(json_array_get(arguments, i), "expression")
-				    : json_array_get(json_object_get(e, "children"), i);
+		args[i] = fl_tree_argument(e, i);
 	if ((!is_cidr && !is_like) || !column_of(t, args[0], &column) || column.type != FL_COLUMN_ADDR ||
-	    !constant_of(args[1], &c) || !c.is_text)
+	    !fl_tree_constant_of(args[1], &c) || !c.is_text)
 		return NULL;
 	if (is_cidr ? !fl_cidr_parse(c.text, strlen(c.text), &cidr) : cidr_of_pattern(c.text, &cidr))
 		t->r = fl_filter_cidr(&f, column.name, &cidr);

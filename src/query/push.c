@@ -102,16 +102,11 @@ static bool is_alias(const struct shape *s, const json_t *e)
 
 static bool position_of(const json_t *e, size_t *ret)
 {
-	const json_t *literal = json_object_get(e, "literal"), *value = json_object_get(e, "value");
-	const char *text =
-	    literal && !strcmp(fl_tree_text(literal, "kind"), "INTEGER") ? fl_tree_text(literal, "text") : NULL;
+	struct fl_tree_constant c;
 
-	if (strcmp(fl_tree_text(e, "class"), "CONSTANT") != 0)
+	if (!fl_tree_constant_of(e, &c) || c.is_text)
 		return false;
-	value = json_object_get(value, "value");
-	if (!text && !json_is_integer(value))
-		return false;
-	*ret = text ? strtoul(text, NULL, 10) : (size_t)json_integer_value(value);
+	*ret = strtoul(c.text, NULL, 10);
 	return *ret >= 1;
 }
 
@@ -177,14 +172,6 @@ static const struct aggregate {
     {"max", FL_MEASURE_MAX, true, true},
 };
 
-static const json_t *argument_of(const json_t *e, size_t i)
-{
-	const json_t *arguments = json_object_get(e, "arguments");
-
-	return arguments ? json_object_get(json_array_get(arguments, i), "expression")
-			 : json_array_get(json_object_get(e, "children"), i);
-}
-
 static int measure_number(struct shape *s, enum fl_measure_kind kind, int column)
 {
 	struct fl_push *p = s->p;
@@ -206,7 +193,7 @@ static json_t *measured(struct shape *s, const json_t *e)
 {
 	const struct aggregate *a = NULL;
 	bool distinct = json_is_true(json_object_get(e, "distinct"));
-	const json_t *argument = argument_of(e, 0);
+	const json_t *argument = fl_tree_argument(e, 0);
 	int column = -1, number;
 	char name[FL_PUSH_NAME_MAX];
 	enum fl_measure_kind kind;
@@ -214,7 +201,7 @@ static json_t *measured(struct shape *s, const json_t *e)
 	for (size_t i = 0; i < FL_ARRAY_LEN(aggregates); i++)
 		if (!strcasecmp(fl_tree_text(e, "function_name"), aggregates[i].name))
 			a = &aggregates[i];
-	if (!a || s->distinct || json_is_object(json_object_get(e, "filter")) || argument_of(e, 1) ||
+	if (!a || s->distinct || json_is_object(json_object_get(e, "filter")) || fl_tree_argument(e, 1) ||
 	    *fl_tree_text(e, "schema") || json_array_size(json_object_get(json_object_get(e, "order_bys"), "orders")))
 		return NULL;
 	if (a->needs_column != (argument != NULL))
@@ -242,76 +229,61 @@ static json_t *measured(struct shape *s, const json_t *e)
 /* ---- expressions around them ---- */
 
 /* Functions of single rows: of others nothing is known, and an aggregate among them would see groups for records. */
+static const char *const operators[] = {"+",   "-",    "*", "/", "//", "%",  "||", "~~", "!~~",
+					"~~*", "!~~*", "&", "|", ">>", "<<", "**", "^",  NULL};
+static const char *const functions[] = {"abs",
+					"ceil",
+					"ceiling",
+					"floor",
+					"round",
+					"greatest",
+					"least",
+					"ln",
+					"log10",
+					"log2",
+					"sqrt",
+					"pow",
+					"lower",
+					"upper",
+					"trim",
+					"length",
+					"substr",
+					"substring",
+					"left",
+					"right",
+					"concat",
+					"concat_ws",
+					"format",
+					"printf",
+					"split_part",
+					"starts_with",
+					"suffix",
+					"contains",
+					"replace",
+					"lpad",
+					"rpad",
+					"to_timestamp",
+					"from_unixtime",
+					"date_trunc",
+					"strftime",
+					"to_iso8601",
+					"day_of_week",
+					"epoch",
+					"nullif",
+					"cidr_match",
+					"is_private",
+					"service_of",
+					"protocol_name",
+					"tcp_flags_text",
+					"regexp_matches",
+					"regexp_extract",
+					"format_bytes",
+					"formatReadableSize",
+					NULL};
+
 static bool is_scalar(const char *name)
 {
-	static const char *const names[] = {"+",
-					    "-",
-					    "*",
-					    "/",
-					    "//",
-					    "%",
-					    "||",
-					    "~~",
-					    "!~~",
-					    "~~*",
-					    "!~~*",
-					    "&",
-					    "|",
-					    ">>",
-					    "<<",
-					    "**",
-					    "^",
-					    "abs",
-					    "ceil",
-					    "ceiling",
-					    "floor",
-					    "round",
-					    "greatest",
-					    "least",
-					    "ln",
-					    "log10",
-					    "log2",
-					    "sqrt",
-					    "pow",
-					    "lower",
-					    "upper",
-					    "trim",
-					    "length",
-					    "substr",
-					    "substring",
-					    "left",
-					    "right",
-					    "concat",
-					    "concat_ws",
-					    "format",
-					    "printf",
-					    "split_part",
-					    "starts_with",
-					    "suffix",
-					    "contains",
-					    "replace",
-					    "lpad",
-					    "rpad",
-					    "to_timestamp",
-					    "from_unixtime",
-					    "date_trunc",
-					    "strftime",
-					    "to_iso8601",
-					    "day_of_week",
-					    "epoch",
-					    "nullif",
-					    "cidr_match",
-					    "is_private",
-					    "service_of",
-					    "protocol_name",
-					    "tcp_flags_text",
-					    "regexp_matches",
-					    "regexp_extract",
-					    "format_bytes",
-					    "formatReadableSize",
-					    NULL};
-
-	return fl_tree_is_one_of(name, names);
+	return fl_tree_is_one_of(name, operators) || fl_tree_is_one_of(name, functions);
 }
 
 static bool rewrite(struct shape *s, json_t *o, bool in_order, unsigned depth);

@@ -194,9 +194,8 @@ static void free_run(void *data)
 {
 	struct run *run = data;
 
-	if (run->scan) {
+	if (run->scan)
 		fl_query_table_report(run->table, run->scan);
-	}
 	fl_scan_close(&run->scan);
 	free(run);
 }
@@ -390,23 +389,24 @@ static void on_rows(fl_duck info, fl_duck chunk)
 
 /* ---- registration ---- */
 
-static int register_function(struct fl_query_table *t, fl_duck connection)
+int fl_query_function_register(const struct fl_duckdb *d, fl_duck connection, const struct fl_query_function *f)
 {
-	const struct fl_duckdb *d = t->d;
-	fl_duck f = d->create_table_function();
+	fl_duck made = d->create_table_function();
 	int r;
 
-	if (!f)
+	if (!made)
 		return -ENOMEM;
-	d->table_function_set_name(f, "flowlog_scan");
-	d->table_function_set_extra_info(f, t, NULL);
-	d->table_function_set_bind(f, on_bind);
-	d->table_function_set_init(f, on_init);
-	d->table_function_set_local_init(f, on_local_init);
-	d->table_function_set_function(f, on_rows);
-	d->table_function_supports_projection_pushdown(f, true);
-	r = d->register_table_function(connection, f) ? fl_fail(-EIO, "DuckDB takes no table function") : 0;
-	d->destroy_table_function(&f);
+	d->table_function_set_name(made, f->name);
+	d->table_function_set_extra_info(made, f->extra, NULL);
+	d->table_function_set_bind(made, f->bind);
+	d->table_function_set_init(made, f->init);
+	if (f->local_init)
+		d->table_function_set_local_init(made, f->local_init);
+	d->table_function_set_function(made, f->rows);
+	d->table_function_supports_projection_pushdown(made, true);
+	r = d->register_table_function(connection, made) ? fl_fail(-EIO, "DuckDB takes no table function %s", f->name)
+							 : 0;
+	d->destroy_table_function(&made);
 	return r;
 }
 
@@ -452,7 +452,13 @@ int fl_query_table_register(struct fl_query_table *t, fl_duck connection)
 	r = look(t);
 	t->filter = fl_query_table_usable(t, t->filter);
 	if (!r)
-		r = register_function(t, connection);
+		r = fl_query_function_register(t->d, connection,
+					       &(struct fl_query_function){.name = "flowlog_scan",
+									   .extra = t,
+									   .bind = on_bind,
+									   .init = on_init,
+									   .local_init = on_local_init,
+									   .rows = on_rows});
 	return r ? r : make_views(t, connection);
 }
 

@@ -50,4 +50,11 @@ int fl_query_table_type(const struct fl_column_def *d);                     /* e
 /* Values of a vector; data is what vector_get_data says. */
 void fl_query_set_text(fl_duck vector, void *data, uint32_t row, const char *p, size_t n);
 void fl_query_set_null(fl_duck vector, uint32_t row);
+struct fl_query_function { /* a table function; callbacks get `extra` as its own data */
+	const char *name;
+	void *extra;
+	void (*bind)(fl_duck info), (*init)(fl_duck info), (*rows)(fl_duck info, fl_duck chunk);
+	void (*local_init)(fl_duck info); /* NULL: threads have nothing of their own */
+};
+int fl_query_function_register(const struct fl_duckdb *d, fl_duck connection, const struct fl_query_function *f);
 int fl_query_run_sql(const struct fl_duckdb *d, fl_duck connection, const char *sql);

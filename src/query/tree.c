@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -27,6 +28,44 @@ bool fl_tree_is_one_of(const char *name, const char *const *names)
 		if (!strcasecmp(name, *names))
 			return true;
 	return false;
+}
+
+const json_t *fl_tree_argument(const json_t *call, size_t i)
+{
+	const json_t *arguments = json_object_get(call, "arguments");
+
+	return arguments ? json_object_get(json_array_get(arguments, i), "expression")
+			 : json_array_get(json_object_get(call, "children"), i);
+}
+
+/* The tree has had two shapes: "value" with a type, and since later "literal" with the text as it was written. */
+bool fl_tree_constant_of(const json_t *e, struct fl_tree_constant *ret)
+{
+	static const char *const types[] = {"VARCHAR", "TINYINT",         "SMALLINT",       "INTEGER",
+					    "BIGINT",  "UTINYINT",        "USMALLINT",      "UINTEGER",
+					    "UBIGINT", "INTEGER_LITERAL", "STRING_LITERAL", NULL};
+	const json_t *literal = json_object_get(e, "literal"), *value = json_object_get(e, "value");
+	const char *kind;
+
+	*ret = (struct fl_tree_constant){0};
+	if (strcmp(fl_tree_text(e, "class"), "CONSTANT") != 0)
+		return false;
+	if (literal) {
+		kind = fl_tree_text(literal, "kind");
+		ret->is_text = !strcmp(kind, "STRING");
+		ret->text = json_string_value(json_object_get(literal, "text"));
+		return ret->text && (ret->is_text || !strcmp(kind, "INTEGER"));
+	}
+	/* 1.5 is there as 15, of a DECIMAL. */
+	if (json_is_true(json_object_get(value, "is_null")) ||
+	    !fl_tree_is_one_of(fl_tree_text(json_object_get(value, "type"), "id"), types))
+		return false;
+	value = json_object_get(value, "value");
+	ret->is_text = json_is_string(value);
+	ret->text = ret->is_text ? json_string_value(value) : ret->number;
+	if (json_is_integer(value))
+		snprintf(ret->number, sizeof ret->number, "%lld", (long long)json_integer_value(value));
+	return ret->is_text || json_is_integer(value);
 }
 
 /* First value of the first row, as a string of the caller. */

@@ -185,12 +185,12 @@ def test_groups_of_our_own_change_no_answer(ask, flowlog, archive, seed):
     ("SELECT srcaddr, GROUPING(srcaddr), count(*) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, (SELECT count(*) FROM flows) FROM flows GROUP BY 1", False),
     ("SELECT srcaddr, count(*) FROM flows GROUP BY ROLLUP (srcaddr)", False),
-    ("SELECT a.srcaddr, count(*) FROM flows AS a, flows AS b GROUP BY 1", False),
+    ("SELECT a.srcaddr, count(*) FROM flows AS a, (SELECT 1) AS b GROUP BY 1", False),
     ("SELECT srcaddr, count(*) FROM (SELECT * FROM flows) GROUP BY 1", False),
     ("SELECT start // 60, count(*) FROM flows GROUP BY 1", False)])
 def test_explain_says_who_groups(ask, flowlog, archive, sql, grouped):
     assert ("grouped by Flowlog: " in flowlog("query", "EXPLAIN " + sql, archive).stdout) == grouped
-    assert isinstance(ask(sql, archive) if " AS b " not in sql else [], list)
+    assert isinstance(ask(sql, archive), list)
 
 
 def test_explain_is_of_the_first_statement_alone(ask, flowlog, archive):
