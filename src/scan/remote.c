@@ -168,23 +168,33 @@ int fl_remote_open(struct fl_remote **ret, struct fl_scan *s, const struct fl_ti
 	return 0;
 }
 
+typedef const uint8_t *(*find_fn)(const void *ctx, uint64_t at, size_t *ret_n);
+
+/* How many bytes from there on are held. to: where they go; NULL: nowhere. */
+static size_t take(find_fn find_in, const void *ctx, uint64_t at, void *to, size_t n)
+{
+	size_t done = 0, k;
+	const uint8_t *p;
+
+	for (; done < n && (p = find_in(ctx, at + done, &k)); done += k) {
+		k = FL_MIN(k, n - done);
+		if (to)
+			memcpy((char *)to + done, p, k);
+	}
+	return done;
+}
+
+static const uint8_t *find_tail(const void *ctx, uint64_t at, size_t *ret_n)
+{
+	return find(&((const struct fl_remote *)ctx)->tail, at, ret_n);
+}
+
 static int read_remote(void *ctx, uint64_t at, void *to, size_t n)
 {
 	struct fl_remote *r = ctx;
+	size_t k = take(find_tail, r, at, to, n);
 
-	while (n) {
-		size_t k;
-		const uint8_t *p = find(&r->tail, at, &k);
-
-		if (!p)
-			return fl_s3_read(r->s3, r->bucket, r->key, r->etag, at, n, to);
-		k = FL_MIN(k, n);
-		memcpy(to, p, k);
-		to = (char *)to + k;
-		at += k;
-		n -= k;
-	}
-	return 0;
+	return k == n ? 0 : fl_s3_read(r->s3, r->bucket, r->key, r->etag, at + k, n - k, (char *)to + k);
 }
 
 void fl_remote_input(struct fl_remote *r, struct fl_parquet_input *ret)
@@ -194,41 +204,26 @@ void fl_remote_input(struct fl_remote *r, struct fl_parquet_input *ret)
 
 /* ---- a row group ---- */
 
-static const uint8_t *find_piece(const struct fl_pieces *p, uint64_t at, size_t *ret_n)
+static const uint8_t *find_piece(const void *ctx, uint64_t at, size_t *ret_n)
 {
+	const struct fl_pieces *p = ctx;
 	const uint8_t *found = find(&p->data, at, ret_n);
 
 	found = found ? found : find(&p->hints, at, ret_n);
-	return found ? found : find(&p->remote->tail, at, ret_n);
+	return found ? found : find_tail(p->remote, at, ret_n);
 }
 
 static int read_pieces(void *ctx, uint64_t at, void *to, size_t n)
 {
 	const struct fl_pieces *p = ctx;
+	size_t k = take(find_piece, p, at, to, n);
 
-	while (n) {
-		size_t k;
-		const uint8_t *found = find_piece(p, at, &k);
-
-		if (!found)
-			return read_remote(p->remote, at, to, n);
-		k = FL_MIN(k, n);
-		memcpy(to, found, k);
-		to = (char *)to + k;
-		at += k;
-		n -= k;
-	}
-	return 0;
+	return k == n ? 0 : read_remote(p->remote, at + k, (char *)to + k, n - k);
 }
 
 static size_t at_hand(void *ctx, uint64_t at, size_t n)
 {
-	const struct fl_pieces *p = ctx;
-	size_t have = 0, k;
-
-	while (have < n && find_piece(p, at + have, &k))
-		have += k;
-	return FL_MIN(have, n);
+	return take(find_piece, ctx, at, NULL, n);
 }
 
 void fl_pieces_free(struct fl_pieces **pieces)
